@@ -1,0 +1,3 @@
+# libauth
+#
+# SPDX-License-Identifier: Apache-2.0

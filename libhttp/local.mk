@@ -1,0 +1,3 @@
+# libhttp
+#
+# SPDX-License-Identifier: Apache-2.0
