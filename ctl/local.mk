@@ -1,0 +1,3 @@
+# ctl
+#
+# SPDX-License-Identifier: Apache-2.0

@@ -1,0 +1,3 @@
+# etc
+#
+# SPDX-License-Identifier: Apache-2.0

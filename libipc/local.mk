@@ -1,0 +1,3 @@
+# libipc
+#
+# SPDX-License-Identifier: Apache-2.0

@@ -1,0 +1,3 @@
+# libobject
+#
+# SPDX-License-Identifier: Apache-2.0

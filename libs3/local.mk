@@ -1,0 +1,3 @@
+# libs3
+#
+# SPDX-License-Identifier: Apache-2.0

@@ -1,0 +1,3 @@
+# libservice
+#
+# SPDX-License-Identifier: Apache-2.0

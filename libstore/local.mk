@@ -1,0 +1,3 @@
+# libstore
+#
+# SPDX-License-Identifier: Apache-2.0

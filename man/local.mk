@@ -1,0 +1,3 @@
+# man
+#
+# SPDX-License-Identifier: Apache-2.0

@@ -1,0 +1,3 @@
+# services/admin
+#
+# SPDX-License-Identifier: Apache-2.0

@@ -1,0 +1,3 @@
+# services/s3
+#
+# SPDX-License-Identifier: Apache-2.0

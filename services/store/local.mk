@@ -1,0 +1,3 @@
+# services/store
+#
+# SPDX-License-Identifier: Apache-2.0

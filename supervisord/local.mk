@@ -1,0 +1,3 @@
+# supervisord
+#
+# SPDX-License-Identifier: Apache-2.0
