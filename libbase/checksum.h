@@ -14,7 +14,8 @@
 #include <stdint.h>
 
 uint32_t crc32c(uint32_t crc, const void *data, size_t bytes);
-uint32_t crc32_ieee(uint32_t crc, const void *data, size_t bytes);
+/* CRC-32 of zip and S3. Not named crc32_ieee: ISA-L exports another function of that name. */
+uint32_t crc32_reflected(uint32_t crc, const void *data, size_t bytes);
 uint64_t crc64nvme(uint64_t crc, const void *data, size_t bytes);
 /* Seed for a checksum bound to a place: mixes two numbers into a crc32c start value. */
 uint32_t crc32c_seed(uint64_t a, uint64_t b);

@@ -19,7 +19,7 @@ int pool_open(struct event_base *base, unsigned threads, unsigned queue_max, str
     struct err *e);
 /* Waits for running work; queued work is run too; done callbacks all come before it returns. */
 void pool_close(struct pool **p);
-/* 0, or ERR_BUSY when the queue is full (nothing was queued then). */
+/* 0, or ERR_BUSY when the queue is full or the pool closing (nothing was queued then). */
 int pool_submit(struct pool *p, pool_work_fn *work, pool_done_fn *done, void *context);
 unsigned pool_queued(const struct pool *p);
 unsigned pool_running(const struct pool *p);

@@ -1,0 +1,114 @@
+/*
+ * log - one line per event on standard error.
+ *
+ * L1  A line is one write(2) of at most LINE_BYTES: lines of several threads do not mix.
+ * L2  Only the last byte of a line is below 0x20 or is 0x7f.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "libbase/log.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "libbase/clock.h"
+#include "libbase/err.h"
+
+#define LINE_BYTES 4096
+
+static const char *const level_names[] = { "error", "warn", "info", "debug" };
+static _Atomic int level_now = LOG_INFO;
+static char service_name[64] = "holdfast";
+
+void
+log_init(const char *service, enum log_level level)
+{
+	snprintf(service_name, sizeof(service_name), "%s", service);
+	atomic_store(&level_now, (int)level);
+}
+
+void
+log_set_level(enum log_level level)
+{
+	atomic_store(&level_now, (int)level);
+}
+
+enum log_level
+log_level(void)
+{
+	return ((enum log_level)atomic_load_explicit(&level_now, memory_order_relaxed));
+}
+
+int
+log_level_parse(const char *text, enum log_level *out)
+{
+	int i;
+
+	for (i = LOG_ERROR; i <= LOG_DEBUG; i++)
+		if (strcmp(text, level_names[i]) == 0) {
+			*out = (enum log_level)i;
+			return (0);
+		}
+	return (ERR_INVALID);
+}
+
+const char *
+log_level_name(enum log_level level)
+{
+	return ((unsigned)level <= LOG_DEBUG ? level_names[level] : "unknown");
+}
+
+/* Copies text to line from `at`, control bytes as \xNN; returns the new end, leaving room for '\n'. */
+static size_t
+line_append(char line[LINE_BYTES], size_t at, const char *text)
+{
+	static const char digits[] = "0123456789abcdef";
+
+	for (; *text != '\0'; text++) {
+		unsigned char c = (unsigned char)*text;
+
+		if (at + 5 > LINE_BYTES)
+			break;
+		if (c >= 0x20 && c != 0x7f) {
+			line[at++] = (char)c;
+			continue;
+		}
+		line[at++] = '\\';
+		line[at++] = 'x';
+		line[at++] = digits[c >> 4];
+		line[at++] = digits[c & 15];
+	}
+	return (at);
+}
+
+void
+log_write(enum log_level level, const char *request_id, const char *format, ...)
+{
+	char line[LINE_BYTES], text[LINE_BYTES], time[25];
+	int saved = errno;
+	size_t n;
+	va_list ap;
+
+	if (level > log_level())
+		return;
+	clock_format_iso(clock_real_ms(), time);
+	snprintf(text, sizeof(text), "%s %s %s[%d] ", time, log_level_name(level), service_name,
+	    (int)getpid());
+	n = line_append(line, 0, text);
+	if (request_id != NULL) {
+		snprintf(text, sizeof(text), "req=%s ", request_id);
+		n = line_append(line, n, text);
+	}
+	va_start(ap, format);
+	vsnprintf(text, sizeof(text), format, ap);
+	va_end(ap);
+	n = line_append(line, n, text);
+	line[n++] = '\n';
+	while (write(STDERR_FILENO, line, n) < 0 && errno == EINTR)
+		;
+	errno = saved;
+}
