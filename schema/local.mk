@@ -9,7 +9,9 @@ schema_defs = \
 	schema/metrics.def \
 	schema/services.def
 schema_protos = \
-	schema/control.proto
+	schema/control.proto \
+	schema/log.proto \
+	schema/store.proto
 
 schema_sources = $(schema_protos:.proto=.pb-c.c)
 schema_headers = $(schema_protos:.proto=.pb-c.h)

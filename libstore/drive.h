@@ -1,0 +1,86 @@
+/*
+ * drive - the drives of the set: their `drive` files, locks, paths, states and space; and the catalog that
+ * they all carry (catalog.h). Layouts are in holdfast-format(5).
+ *
+ *   DRIVE/drive              DriveFile, framed; locked for life
+ *   DRIVE/catalog            epochs; see catalog.h
+ *   DRIVE/log/%016x.seg      mirrors of log segments
+ *   DRIVE/vol/%016x.vol      shards of volumes
+ *   DRIVE/quarantine/        files that the catalog does not name
+ *
+ * D1  No state is changed on drives that are not locked by us.
+ * D2  A drive's state changes in memory only after the epoch that says so is durable on the survivors.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef HF_STORE_DRIVE_H
+#define HF_STORE_DRIVE_H
+
+#include "libstore/disk.h"
+#include "schema/log.pb-c.h"
+
+#define DRIVES_MAX 16
+
+struct drive {
+	unsigned	 slot;
+	char		*path;
+	uint8_t		 uuid[16];
+	Hf__CatalogDrive__State state;
+	int		 lock_handle;		/* the drive file; -1 when it is not there */
+	char		 note[160];		/* why it is not online, for people */
+	struct disk_space space;		/* as of the last drive_set_refresh_space */
+};
+
+struct drive_set;
+
+struct drive_set_options {
+	const char *const	*paths;		/* in slot order */
+	unsigned		 count;
+	const char		*erasure;	/* "k+m", or "" to choose by count */
+	uint64_t		 segment_bytes, volume_bytes;	/* wanted; made less on small drives */
+	uint32_t		 min_write_redundancy;
+};
+
+/*
+ * Opens and locks all drives that are there. If every one is an empty directory, formats them as a new
+ * deployment. Refuses: a drive of another deployment or in the wrong slot, one twice, a newer version, a
+ * partly formatted set (except where a first format was interrupted before any catalog existed: then it
+ * is finished), a drive locked by another process. Missing or unreadable drives are tolerated: with at
+ * least max(k, m+1) present the set is read-write, with k read-only, with fewer ERR_NO_QUORUM.
+ * The catalog with the highest epoch wins and is brought to the other present drives; files that it does
+ * not name go to quarantine/ on their drive. Fixed arrays: drives[slot].
+ */
+int drive_set_open(struct disk *disk, const struct drive_set_options *options, struct drive_set **out,
+    struct err *e);
+void drive_set_close(struct drive_set **s);
+
+struct disk *drive_set_disk(const struct drive_set *s);
+unsigned drive_count(const struct drive_set *s);
+unsigned drive_set_k(const struct drive_set *s);
+unsigned drive_set_m(const struct drive_set *s);
+const uint8_t *drive_set_deployment(const struct drive_set *s);
+uint64_t drive_set_epoch(const struct drive_set *s);
+bool drive_set_read_only(const struct drive_set *s);
+uint64_t drive_set_segment_bytes(const struct drive_set *s);
+uint64_t drive_set_volume_bytes(const struct drive_set *s);
+/* A copy of a drive's row; safe from any thread. */
+void drive_get(const struct drive_set *s, unsigned slot, struct drive *out);
+uint32_t drive_online_mask(const struct drive_set *s);
+/* Path of "sub/name" on a drive into out[4096]. */
+void drive_path(const struct drive_set *s, unsigned slot, const char *sub, const char *name, char out[4096]);
+/*
+ * A drive failed: an epoch on the survivors, then its state is OFFLINE. Idempotent. ERR_NO_QUORUM if the
+ * survivors are too few to go on writing (the set is read-only then), 0 otherwise.
+ */
+int drive_fail(struct drive_set *s, unsigned slot, const char *why, struct err *e);
+/* Looks at every online drive without reading data: path still the locked file? Fails those that are not. */
+void drive_set_probe(struct drive_set *s);
+/* statvfs of all online drives. A drive is full when free < reserve (larger of 2 % and four segments). */
+void drive_set_refresh_space(struct drive_set *s);
+uint64_t drive_reserve_bytes(const struct drive_set *s, unsigned slot);
+/* True if `bytes` more could be written on a drive without touching the reserve, by the last refresh
+ * and what was allocated since (drive_space_take). */
+bool drive_has_space(const struct drive_set *s, unsigned slot, uint64_t bytes);
+void drive_space_take(struct drive_set *s, unsigned slot, uint64_t bytes);
+
+#endif

@@ -1,0 +1,48 @@
+/*
+ * index_keys - the keys of the index. The first byte names the table; numbers are big-endian so that
+ * they sort. Object keys hold no NUL byte (refused at the protocol edge and in the sequencer).
+ *
+ *   M name                                    meta: applied LSN, format version, counters
+ *   B bucket-name                             Bucket
+ *   O bucket-id(8) key                        ObjectEntry, the current version; no delete markers
+ *   V bucket-id(8) key 00 ~origin-lsn(8)      ObjectEntry, other versions and delete markers
+ *   U bucket-id(8) key 00 upload-id(16)       Upload
+ *   P upload-id(16) number(2)                 Part, of an open upload or a completed object
+ *   X volume(8) offset(8)                     Extent that is live (committed)
+ *   Y volume(8)                               VolumeUse
+ *   F lsn(8) n(4)                             Extent freed by that record, to be punched
+ *   S session(16)                             RecordSessionOpen
+ *   A session(16) sequence(8)                 SessionAnswer
+ *   C section 00 name                         RecordConfigPut
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef HF_STORE_INDEX_KEYS_H
+#define HF_STORE_INDEX_KEYS_H
+
+#include "libbase/buf.h"
+
+#define INDEX_FORMAT_VERSION 1
+
+/* Each replaces the content of k. */
+void key_meta(struct buf *k, const char *name);
+void key_bucket(struct buf *k, struct slice name);
+void key_object(struct buf *k, uint64_t bucket_id, struct slice key);
+void key_version(struct buf *k, uint64_t bucket_id, struct slice key, uint64_t origin_lsn);
+void key_upload(struct buf *k, uint64_t bucket_id, struct slice key, struct slice upload_id);
+void key_part(struct buf *k, struct slice upload_id, uint32_t number);
+void key_extent(struct buf *k, uint64_t volume, uint64_t offset);
+void key_volume(struct buf *k, uint64_t volume);
+void key_freed(struct buf *k, uint64_t lsn, uint32_t n);
+void key_session(struct buf *k, struct slice session);
+void key_answer(struct buf *k, struct slice session, uint64_t sequence);
+void key_config(struct buf *k, const char *section, const char *name);
+/* The least key greater than every key that starts with `prefix`; empty buf if there is none. */
+void key_after_prefix(struct buf *k, struct slice prefix);
+/* Back again; each borrows from key. ERR_CORRUPT if it is not of that table. */
+int key_object_parse(struct slice key, uint64_t *bucket_id, struct slice *name);
+int key_version_parse(struct slice key, uint64_t *bucket_id, struct slice *name, uint64_t *origin_lsn);
+int key_upload_parse(struct slice key, uint64_t *bucket_id, struct slice *name, struct slice *upload_id);
+int key_part_parse(struct slice key, struct slice *upload_id, uint32_t *number);
+
+#endif

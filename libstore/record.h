@@ -1,0 +1,49 @@
+/*
+ * record - one record of the log: its header, checksums and types. Shared by the log's writer, by recovery
+ * and by readers that fetch an inline body straight from a drive.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef HF_STORE_RECORD_H
+#define HF_STORE_RECORD_H
+
+#include "libbase/bytes.h"
+#include "libbase/err.h"
+#include "schema/log.pb-c.h"
+
+/* (epoch, sequence) in one number that compares as the pair: 24 bits and 40 bits. Never used twice. */
+#define LSN(epoch, sequence)	((uint64_t)(epoch) << 40 | (uint64_t)(sequence))
+#define LSN_EPOCH(lsn)		((uint32_t)((lsn) >> 40))
+#define LSN_SEQUENCE(lsn)	((lsn) & ((UINT64_C(1) << 40) - 1))
+
+enum record_type {		/* numbers are on the disk: never reused */
+	RECORD_BUCKET_PUT = 1, RECORD_BUCKET_DELETE = 2, RECORD_OBJECT_PUT = 3, RECORD_OBJECT_DELETE = 4,
+	RECORD_UPLOAD_PUT = 5, RECORD_PART_PUT = 6, RECORD_UPLOAD_COMPLETE = 7, RECORD_UPLOAD_ABORT = 8,
+	RECORD_SESSION_OPEN = 9, RECORD_SESSION_END = 10, RECORD_RUN_GRANT = 11, RECORD_RECLAIMED = 12,
+	RECORD_VOLUME_SEALED = 13, RECORD_CONFIG_PUT = 14,
+};
+
+struct record {
+	uint64_t	lsn;
+	uint16_t	type;
+	struct slice	meta;		/* the type's message of log.proto, packed */
+	struct slice	data;		/* inline body */
+	Hf__Place	place;		/* where it is */
+};
+
+#define RECORD_META_BYTES_MAX	(4u * 1024 * 1024)
+#define RECORD_DATA_BYTES_MAX	(1024u * 1024)
+
+/*
+ * Checks a record that was read from (segment, offset): magic, lengths, seeded checksum of header and
+ * meta, checksum of data. On 0 *out borrows from bytes. ERR_CORRUPT with the reason.
+ */
+int record_parse(struct slice bytes, uint64_t segment, uint64_t offset, struct record *out, struct err *e);
+/*
+ * For readers of an inline body: checks that bytes (read at place->offset, place->record_bytes long) are
+ * the record that place means (LSN) and whole; *data borrows. ERR_STALE: another record is there;
+ * ERR_CORRUPT: damage.
+ */
+int record_body(struct slice bytes, const Hf__Place *place, struct slice *data, struct err *e);
+
+#endif
