@@ -1,0 +1,42 @@
+/*
+ * channel_internal - what channel.c and channel_server.c share.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef HF_IPC_CHANNEL_INTERNAL_H
+#define HF_IPC_CHANNEL_INTERNAL_H
+
+#include "libipc/channel.h"
+
+#include <sys/un.h>
+
+struct channel {
+	unsigned			 refs;		/* 1 for being alive, 1 for each callback */
+	bool				 dead;
+	int				 fd;		/* -1: not connected */
+	struct event_base		*base;
+	const struct channel_ops	*ops;
+	void				*context;
+
+	struct buf			 in, out;
+	size_t				 in_start, out_start;	/* consumed, sent */
+	struct event			*readable, *writable, *flush;
+	bool				 flushing, full, paused, delivering;
+
+	char				*path;		/* client: where to connect; NULL on a server */
+	struct event			*retry;		/* client */
+	bool				 was_connected;
+
+	struct channel_server		*server;	/* NULL for a client */
+	struct channel			*next, **link;	/* in the server's list */
+};
+
+struct channel *channel_new(struct event_base *base, const struct channel_ops *ops, void *context);
+/* Takes a connected descriptor; on_open runs inside. */
+void channel_attach(struct channel *c, int fd);
+/* Ends a server's channel, with on_close if that was not said yet. */
+void channel_cut(struct channel *c, const struct err *why);
+void channel_server_forget(struct channel_server *s, struct channel *c);
+int channel_address(const char *path, struct sockaddr_un *out, struct err *e);
+
+#endif
