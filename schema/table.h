@@ -1,19 +1,32 @@
 /*
- * table - the size and the first bytes of the generation table (DESIGN.md, 4.5), agreed between
- * holdfastd, which creates it, and libstore, which fills and reads it.
+ * table - the layout of the generation table (DESIGN.md, 4.5), agreed between holdfastd, which creates
+ * it, and libstore, which fills and reads it (libstore/gentable.h has the rules).
  *
- * holdfastd makes a zeroed memory file of GENTABLE_BYTES with a random key of 16 bytes at
- * GENTABLE_KEY_OFFSET; everything else in it is the store's.
+ * All words are native 64-bit, atomically accessed. holdfastd makes a zeroed memory file of
+ * GENTABLE_BYTES with a random key; the store writes the rest.
+ *
+ *	 0  magic		GENTABLE_MAGIC, written last by the first store
+ *	 8  slot count		GENTABLE_SLOTS
+ *	16  key			16 random bytes, from holdfastd
+ *	32  epoch		raised by each store that opens the table
+ *	40  zero
+ *	64  slots		GENTABLE_SLOTS sequence locks
  *
  * SPDX-License-Identifier: Apache-2.0
  */
 #ifndef HF_SCHEMA_TABLE_H
 #define HF_SCHEMA_TABLE_H
 
+#include <stdint.h>
+
+#define GENTABLE_MAGIC		UINT64_C(0x31454c4241544648)	/* "HFTABLE1" */
 #define GENTABLE_HEADER_BYTES	64
 #define GENTABLE_SLOTS		65536
 #define GENTABLE_BYTES		(GENTABLE_HEADER_BYTES + 8 * GENTABLE_SLOTS)
+#define GENTABLE_MAGIC_OFFSET	0
+#define GENTABLE_COUNT_OFFSET	8
 #define GENTABLE_KEY_OFFSET	16
 #define GENTABLE_KEY_BYTES	16
+#define GENTABLE_EPOCH_OFFSET	32
 
 #endif
