@@ -130,8 +130,8 @@ void http_server_set_limits(struct http_server *s, const struct http_limits *lim
 void http_server_pause(struct http_server *s);
 void http_server_resume(struct http_server *s);
 /*
- * Graceful end: accepts no more, closes the listening fds and idle connections, answers what is in
- * flight with "Connection: close". fn runs from the loop when no connection is left; it may free s.
+ * Graceful end: accepts no more and closes the listening fds; answers what is in flight, and what
+ * idle connections still send within half a second, with "Connection: close". fn runs from the loop when no connection is left; it may free s.
  */
 void http_server_drain(struct http_server *s, http_drained_fn *fn, void *argument);
 size_t http_server_connections(const struct http_server *s);
@@ -172,7 +172,7 @@ void http_response_reset(struct http_request *req);
 
 /*
  * A whole response in one write. The body is borrowed until the call returns (copied if the socket
- * is full), so it is for small ones. HEAD: only its length is told. The request may end inside the
+ * is full), so it is for small ones. Like end, it drops an outstanding read. HEAD: only its length is told. The request may end inside the
  * loop right after, never inside the call.
  */
 void http_response_send(struct http_request *req, int status, const void *body, size_t bytes);

@@ -44,8 +44,8 @@ void uri_encode(struct buf *out, struct slice text, bool keep_slash);
 char *uri_decode(struct arena *a, struct slice text, bool plus_is_space, struct err *e);
 
 /*
- * Splits "a=b&c" (without '?') at '&' and the first '='. Empty pieces are skipped. 0, or ERR_INVALID,
- * ERR_TOO_LARGE (more than URI_QUERY_PAIRS_MAX, or the arena's bound). The result lives in the arena.
+ * Splits "a=b&c" (without '?') at '&' and the first '='. Empty pieces are skipped. 0, or
+ * ERR_INVALID, ERR_TOO_LARGE (more than URI_QUERY_PAIRS_MAX). The result lives in the arena.
  */
 int uri_query_parse(struct arena *a, struct slice text, struct uri_query *out, struct err *e);
 
