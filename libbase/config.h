@@ -61,7 +61,10 @@ void config_release(struct config *c);
  * what was found"; *c is released then. A file may disable a service by [service-name] enabled = no.
  */
 int config_load(struct config *c, const char *path, struct err *e);
-/* Sets one key from text (source as given); ERR_CONFIG with the reason, *c unchanged then. */
+/*
+ * Sets one key from text; ERR_CONFIG with the reason, *c unchanged then. A valid value of a source
+ * weaker than the present one changes nothing. Keys of supervisor and store refuse CONFIG_ADMIN.
+ */
 int config_set(struct config *c, const char *section, const char *name, const char *text,
     enum config_source source, struct err *e);
 /* Canonical text of a value ("64KiB", "30s", "true"); secrets as "(secret)". Appends. */

@@ -14,6 +14,8 @@ libbase_libbase_a_SOURCES = \
 	libbase/bytes.c libbase/bytes.h \
 	libbase/checksum.h \
 	libbase/clock.c libbase/clock.h \
+	libbase/config.c libbase/config.h libbase/config_internal.h \
+	libbase/config_env.c libbase/config_file.c libbase/config_print.c libbase/config_value.c \
 	libbase/crc64nvme.c \
 	libbase/digest.c libbase/digest.h \
 	libbase/erasure.h \

@@ -7,7 +7,8 @@ schema_defs = \
 	schema/errors.def \
 	schema/messages.def \
 	schema/metrics.def \
-	schema/services.def
+	schema/services.def \
+	schema/table.h
 schema_protos = \
 	schema/control.proto \
 	schema/log.proto \
