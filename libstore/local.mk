@@ -1,3 +1,36 @@
-# libstore
+# libstore - floor 2: drives, catalog, log, index, volumes.
+#
+# A program that uses libstore links, after libstore/libstore.a: schema/libschema.a libbase/libbase.a
+# $(LIBSTORE_LIBS). In a test $(CRITERION_LIBS) comes before $(LIBSTORE_LIBS).
 #
 # SPDX-License-Identifier: Apache-2.0
+
+LIBSTORE_LIBS = $(ROCKSDB_LIBS) $(PROTOBUFC_LIBS) $(XXHASH_LIBS) $(ISAL_LIBS) $(OPENSSL_LIBS)
+
+noinst_LIBRARIES += libstore/libstore.a
+libstore_libstore_a_SOURCES = \
+	libstore/catalog.h \
+	libstore/disk.h \
+	libstore/drive.h \
+	libstore/gentable.h \
+	libstore/index.h \
+	libstore/index_keys.c \
+	libstore/index_keys.h \
+	libstore/index_layer.c \
+	libstore/index_layer.h \
+	libstore/index_rocksdb.c \
+	libstore/listing.c \
+	libstore/listing.h \
+	libstore/log.h \
+	libstore/record.h \
+	libstore/volume.h
+
+check_PROGRAMS += tests/unit/test_index
+tests_unit_test_index_SOURCES = tests/unit/test_index.c
+tests_unit_test_index_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
+	$(CRITERION_LIBS) $(LIBSTORE_LIBS)
+
+check_PROGRAMS += tests/unit/test_listing
+tests_unit_test_listing_SOURCES = tests/unit/test_listing.c
+tests_unit_test_listing_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
+	$(CRITERION_LIBS) $(LIBSTORE_LIBS)

@@ -1,0 +1,469 @@
+/*
+ * index_rocksdb - the wall around RocksDB: ordered keys and values without a write-ahead log.
+ *
+ * One column family, because through the C API a flush over several is not atomic. A write is one batch
+ * that also holds the applied LSN, so both reach the disk together (I1). Every error of a write is final:
+ * RocksDB's own state after it is not to be trusted, and the log can rebuild everything.
+ *
+ * No timers of RocksDB run (statistics dumps are off): an idle store stays idle.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "libstore/index.h"
+
+#include <assert.h>
+#include <rocksdb/c.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "libbase/file.h"
+#include "libstore/index_keys.h"
+#include "libstore/index_layer.h"
+
+#define WRITE_BUFFER_BYTES	(32u * 1024 * 1024)
+#define BLOCK_BYTES		(8u * 1024)
+#define OPEN_FILES_MAX		256
+#define BLOOM_BITS		10.0
+
+struct index {
+	rocksdb_t				*db;
+	rocksdb_options_t			*options;
+	rocksdb_block_based_table_options_t	*table_options;
+	rocksdb_cache_t				*cache;
+	rocksdb_writeoptions_t			*write_options;
+	rocksdb_readoptions_t			*read_options;
+	rocksdb_writebatch_t			*batch;		/* reused */
+	char					*directory;
+	uint64_t				 applied;
+	bool					 dirty;		/* written since the last flush */
+};
+
+struct index_iter {
+	struct index_reader	 reader;
+	rocksdb_readoptions_t	*options;
+	rocksdb_iterator_t	*db;
+	struct buf		 at;		/* the current key, once valid */
+	struct buf		 value;
+	struct buf		 upper;
+	bool			 valid;
+};
+
+/* Takes RocksDB's message into e. Mentions of corruption are told apart: the caller may rebuild. */
+static int
+index_error(struct err *e, const char *what, const char *directory, char *message)
+{
+	int code = strstr(message, "orruption") != NULL || strstr(message, "checksum") != NULL ?
+	    ERR_CORRUPT : ERR_IO;
+
+	err_set(e, code, "%s index %s: %s", what, directory, message);
+	rocksdb_free(message);
+	return (code);
+}
+
+static void
+index_options_new(struct index *x, uint64_t cache_bytes)
+{
+	x->options = rocksdb_options_create();
+	rocksdb_options_set_create_if_missing(x->options, 1);
+	rocksdb_options_set_write_buffer_size(x->options, WRITE_BUFFER_BYTES);
+	rocksdb_options_set_max_write_buffer_number(x->options, 3);
+	rocksdb_options_set_max_open_files(x->options, OPEN_FILES_MAX);
+	rocksdb_options_set_max_background_jobs(x->options, 2);
+	rocksdb_options_set_compression(x->options, rocksdb_lz4_compression);
+	rocksdb_options_set_level_compaction_dynamic_level_bytes(x->options, 1);
+	rocksdb_options_set_stats_dump_period_sec(x->options, 0);
+	rocksdb_options_set_stats_persist_period_sec(x->options, 0);
+	rocksdb_options_set_max_log_file_size(x->options, 1024 * 1024);
+	rocksdb_options_set_keep_log_file_num(x->options, 2);
+	rocksdb_options_set_info_log_level(x->options, 2);	/* warnings */
+
+	x->table_options = rocksdb_block_based_options_create();
+	x->cache = rocksdb_cache_create_lru(cache_bytes);
+	rocksdb_block_based_options_set_block_cache(x->table_options, x->cache);
+	rocksdb_block_based_options_set_block_size(x->table_options, BLOCK_BYTES);
+	rocksdb_block_based_options_set_cache_index_and_filter_blocks(x->table_options, 1);
+	rocksdb_block_based_options_set_pin_l0_filter_and_index_blocks_in_cache(x->table_options, 1);
+	rocksdb_block_based_options_set_filter_policy(x->table_options,
+	    rocksdb_filterpolicy_create_bloom_full(BLOOM_BITS));
+	rocksdb_options_set_block_based_table_factory(x->options, x->table_options);
+
+	x->write_options = rocksdb_writeoptions_create();
+	rocksdb_writeoptions_disable_WAL(x->write_options, 1);
+	x->read_options = rocksdb_readoptions_create();
+	x->batch = rocksdb_writebatch_create();
+}
+
+static void
+index_free(struct index *x)
+{
+	if (x->db != NULL)
+		rocksdb_close(x->db);
+	rocksdb_writebatch_destroy(x->batch);
+	rocksdb_readoptions_destroy(x->read_options);
+	rocksdb_writeoptions_destroy(x->write_options);
+	rocksdb_block_based_options_destroy(x->table_options);
+	rocksdb_options_destroy(x->options);
+	rocksdb_cache_destroy(x->cache);
+	free(x->directory);
+	free(x);
+}
+
+/* Reads a u64 of the meta table; *out is 0 if it is not there. */
+static int
+index_meta_get(struct index *x, const char *name, uint64_t *out, struct err *e)
+{
+	struct index_reader r = { .index = x };
+	struct buf key = BUF_INIT, value = BUF_INIT;
+	int rc;
+
+	*out = 0;
+	key_meta(&key, name);
+	rc = index_get(&r, buf_slice(&key), &value, e);
+	if (rc == ERR_NOT_FOUND)
+		rc = 0;
+	else if (rc == 0 && value.bytes != 8)
+		rc = err_set(e, ERR_CORRUPT, "index %s: meta value %s has %zu bytes, not 8",
+		    x->directory, name, value.bytes);
+	else if (rc == 0)
+		*out = get_u64(value.data);
+	buf_release(&key);
+	buf_release(&value);
+	return (rc);
+}
+
+static void
+index_batch_meta(struct index *x, const char *name, uint64_t value)
+{
+	struct buf key = BUF_INIT;
+	uint8_t bytes[8];
+
+	key_meta(&key, name);
+	put_u64(bytes, value);
+	rocksdb_writebatch_put(x->batch, (const char *)key.data, key.bytes, (const char *)bytes, 8);
+	buf_release(&key);
+}
+
+static int
+index_check_format(struct index *x, struct err *e)
+{
+	uint64_t version;
+	int rc;
+
+	rc = index_meta_get(x, "format", &version, e);
+	if (rc == 0)
+		rc = index_meta_get(x, "applied", &x->applied, e);
+	if (rc < 0)
+		return (rc);
+	if (version == 0 && x->applied != 0)
+		return (err_set(e, ERR_CORRUPT, "index %s has no format version", x->directory));
+	if (version != 0 && version != INDEX_FORMAT_VERSION)
+		return (err_set(e, ERR_VERSION, "index %s has format %llu; this program knows %d",
+		    x->directory, (unsigned long long)version, INDEX_FORMAT_VERSION));
+	return (0);
+}
+
+int
+index_open(const char *directory, uint64_t cache_bytes, struct index **out, struct err *e)
+{
+	struct index *x;
+	char *message = NULL;
+	int rc;
+
+	*out = NULL;
+	rc = directory_make(directory, 0700, e);
+	if (rc < 0)
+		return (err_prefix(e, "cannot make the index directory"));
+	x = calloc(1, sizeof(*x));
+	if (x == NULL || (x->directory = strdup(directory)) == NULL)
+		abort();
+	index_options_new(x, cache_bytes);
+	x->db = rocksdb_open(x->options, directory, &message);
+	if (message != NULL)
+		rc = index_error(e, "cannot open", directory, message);
+	else
+		rc = index_check_format(x, e);
+	if (rc < 0) {
+		index_free(x);
+		return (rc);
+	}
+	*out = x;
+	return (0);
+}
+
+void
+index_close(struct index **x)
+{
+	struct err e;
+
+	if (*x == NULL)
+		return;
+	/* A failure costs a replay of the log at the next start, nothing else. */
+	(void)index_flush(*x, true, &e);
+	index_free(*x);
+	*x = NULL;
+}
+
+int
+index_destroy(const char *directory, struct err *e)
+{
+	rocksdb_options_t *options = rocksdb_options_create();
+	char *message = NULL;
+	int rc = 0;
+
+	rocksdb_destroy_db(options, directory, &message);
+	if (message != NULL)
+		rc = index_error(e, "cannot remove", directory, message);
+	rocksdb_options_destroy(options);
+	return (rc);
+}
+
+uint64_t
+index_applied(const struct index *x)
+{
+	return (x->applied);
+}
+
+int
+index_write(struct index *x, const struct index_layer *layer, uint64_t applied, struct err *e)
+{
+	const struct layer_entry *entry;
+	char *message = NULL;
+
+	assert(applied >= x->applied);
+	rocksdb_writebatch_clear(x->batch);
+	for (entry = layer_seek(layer, SLICE_NONE, false); entry != NULL;
+	    entry = layer_seek(layer, entry->key, true)) {
+		if (entry->deleted)
+			rocksdb_writebatch_delete(x->batch, entry->key.data, entry->key.bytes);
+		else
+			rocksdb_writebatch_put(x->batch, entry->key.data, entry->key.bytes,
+			    (const char *)entry->value, entry->value_bytes);
+	}
+	if (x->applied == 0)
+		index_batch_meta(x, "format", INDEX_FORMAT_VERSION);
+	index_batch_meta(x, "applied", applied);
+	rocksdb_write(x->db, x->write_options, x->batch, &message);
+	if (message != NULL)
+		return (index_error(e, "cannot write", x->directory, message));
+	x->applied = applied;
+	x->dirty = true;
+	return (0);
+}
+
+int
+index_flush(struct index *x, bool wait, struct err *e)
+{
+	rocksdb_flushoptions_t *options;
+	char *message = NULL;
+
+	if (!x->dirty)
+		return (0);
+	options = rocksdb_flushoptions_create();
+	rocksdb_flushoptions_set_wait(options, wait);
+	rocksdb_flush(x->db, options, &message);
+	rocksdb_flushoptions_destroy(options);
+	if (message != NULL)
+		return (index_error(e, "cannot flush", x->directory, message));
+	x->dirty = !wait;
+	return (0);
+}
+
+int
+index_checkpoint(struct index *x, const char *directory, uint64_t *applied, struct err *e)
+{
+	rocksdb_checkpoint_t *checkpoint;
+	char *message = NULL;
+
+	checkpoint = rocksdb_checkpoint_object_create(x->db, &message);
+	if (message == NULL) {
+		rocksdb_checkpoint_create(checkpoint, directory, 0, &message);
+		rocksdb_checkpoint_object_destroy(checkpoint);
+	}
+	if (message != NULL)
+		return (index_error(e, "cannot copy", x->directory, message));
+	*applied = x->applied;
+	return (0);
+}
+
+int
+index_get(const struct index_reader *r, struct slice key, struct buf *out, struct err *e)
+{
+	const struct layer_entry *entry;
+	rocksdb_pinnableslice_t *pinned;
+	const char *value;
+	char *message = NULL;
+	size_t bytes;
+	unsigned i;
+
+	assert(r->layer_count <= INDEX_LAYERS_MAX);
+	buf_reset(out);
+	for (i = 0; i < r->layer_count; i++) {
+		entry = layer_find(r->layers[i], key);
+		if (entry == NULL)
+			continue;
+		if (entry->deleted)
+			return (err_set(e, ERR_NOT_FOUND, "no such key in the index"));
+		buf_append(out, entry->value, entry->value_bytes);
+		return (0);
+	}
+	pinned = rocksdb_get_pinned(r->index->db, r->index->read_options, key.data, key.bytes, &message);
+	if (message != NULL)
+		return (index_error(e, "cannot read", r->index->directory, message));
+	if (pinned == NULL)
+		return (err_set(e, ERR_NOT_FOUND, "no such key in the index"));
+	value = rocksdb_pinnableslice_value(pinned, &bytes);
+	buf_append(out, value, bytes);
+	rocksdb_pinnableslice_destroy(pinned);
+	return (0);
+}
+
+/* --- iteration ---------------------------------------------------------------------------------- */
+
+static bool
+iter_below_upper(const struct index_iter *i, struct slice key)
+{
+	return (i->upper.bytes == 0 || slice_compare(key, buf_slice(&i->upper)) < 0);
+}
+
+static struct slice
+iter_db_key(const struct index_iter *i)
+{
+	size_t bytes;
+	const char *key = rocksdb_iter_key(i->db, &bytes);
+
+	return (SLICE(key, bytes));
+}
+
+/*
+ * Settles on the least key >= `from` (> if after) that is not deleted, over the layers and the database.
+ * The newest layer that has a key decides about it.
+ */
+static void
+iter_settle(struct index_iter *i, bool after)
+{
+	const struct layer_entry *best, *entry;
+	struct slice key, value;
+	size_t bytes;
+	unsigned n;
+
+	for (;; after = true) {
+		while (rocksdb_iter_valid(i->db)) {
+			int order = slice_compare(iter_db_key(i), buf_slice(&i->at));
+			if (order > 0 || (order == 0 && !after))
+				break;
+			rocksdb_iter_next(i->db);
+		}
+		best = NULL;
+		for (n = 0; n < i->reader.layer_count; n++) {
+			entry = layer_seek(i->reader.layers[n], buf_slice(&i->at), after);
+			if (entry != NULL && (best == NULL || slice_compare(entry->key, best->key) < 0))
+				best = entry;
+		}
+		if (rocksdb_iter_valid(i->db) &&
+		    (best == NULL || slice_compare(iter_db_key(i), best->key) < 0)) {
+			key = iter_db_key(i);
+			value.data = rocksdb_iter_value(i->db, &bytes);
+			value.bytes = bytes;
+			best = NULL;
+		} else if (best != NULL) {
+			key = best->key;
+			value = SLICE(best->value, best->value_bytes);
+		} else {
+			i->valid = false;
+			return;
+		}
+		i->valid = iter_below_upper(i, key);
+		if (!i->valid)
+			return;
+		buf_reset(&i->at);
+		buf_append_slice(&i->at, key);
+		if (best != NULL && best->deleted)
+			continue;
+		buf_reset(&i->value);
+		buf_append_slice(&i->value, value);
+		return;
+	}
+}
+
+struct index_iter *
+index_iter_new(const struct index_reader *r, struct slice from, struct slice to)
+{
+	struct index_iter *i = calloc(1, sizeof(*i));
+
+	if (i == NULL)
+		abort();
+	assert(r->layer_count <= INDEX_LAYERS_MAX);
+	i->reader = *r;
+	i->options = rocksdb_readoptions_create();
+	if (to.bytes > 0) {
+		buf_append_slice(&i->upper, to);
+		rocksdb_readoptions_set_iterate_upper_bound(i->options, (const char *)i->upper.data,
+		    i->upper.bytes);
+	}
+	i->db = rocksdb_create_iterator(r->index->db, i->options);
+	buf_append_slice(&i->at, from);
+	rocksdb_iter_seek(i->db, from.data, from.bytes);
+	iter_settle(i, false);
+	return (i);
+}
+
+void
+index_iter_free(struct index_iter *i)
+{
+	if (i == NULL)
+		return;
+	rocksdb_iter_destroy(i->db);
+	rocksdb_readoptions_destroy(i->options);
+	buf_release(&i->at);
+	buf_release(&i->value);
+	buf_release(&i->upper);
+	free(i);
+}
+
+bool
+index_iter_valid(const struct index_iter *i)
+{
+	return (i->valid);
+}
+
+void
+index_iter_next(struct index_iter *i)
+{
+	assert(i->valid);
+	iter_settle(i, true);
+}
+
+void
+index_iter_seek(struct index_iter *i, struct slice key)
+{
+	assert(slice_compare(key, buf_slice(&i->at)) >= 0);
+	buf_reset(&i->at);
+	buf_append_slice(&i->at, key);
+	rocksdb_iter_seek(i->db, key.data, key.bytes);
+	iter_settle(i, false);
+}
+
+struct slice
+index_iter_key(const struct index_iter *i)
+{
+	assert(i->valid);
+	return (buf_slice(&i->at));
+}
+
+struct slice
+index_iter_value(const struct index_iter *i)
+{
+	assert(i->valid);
+	return (buf_slice(&i->value));
+}
+
+int
+index_iter_error(const struct index_iter *i, struct err *e)
+{
+	char *message = NULL;
+
+	rocksdb_iter_get_error(i->db, &message);
+	if (message == NULL)
+		return (0);
+	return (index_error(e, "cannot read", i->reader.index->directory, message));
+}
