@@ -26,6 +26,56 @@ libbase_libbase_a_SOURCES = \
 	libbase/metrics.c libbase/metrics.h \
 	libbase/pool.c libbase/pool.h
 
-check_PROGRAMS += tests/unit/test_err
+check_PROGRAMS += \
+	tests/unit/test_arena \
+	tests/unit/test_buf \
+	tests/unit/test_bytes \
+	tests/unit/test_checksum \
+	tests/unit/test_clock \
+	tests/unit/test_config \
+	tests/unit/test_digest \
+	tests/unit/test_erasure \
+	tests/unit/test_err \
+	tests/unit/test_file \
+	tests/unit/test_log \
+	tests/unit/test_metrics \
+	tests/unit/test_pool
+
+tests_unit_test_arena_SOURCES = tests/unit/test_arena.c
+tests_unit_test_arena_LDADD = libbase/libbase.a $(CRITERION_LIBS)
+
+tests_unit_test_buf_SOURCES = tests/unit/test_buf.c
+tests_unit_test_buf_LDADD = libbase/libbase.a $(CRITERION_LIBS)
+
+tests_unit_test_bytes_SOURCES = tests/unit/test_bytes.c
+tests_unit_test_bytes_LDADD = libbase/libbase.a $(CRITERION_LIBS)
+
+tests_unit_test_checksum_SOURCES = tests/unit/test_checksum.c
+tests_unit_test_checksum_LDADD = libbase/libbase.a $(CRITERION_LIBS) $(ISAL_LIBS)
+
+tests_unit_test_clock_SOURCES = tests/unit/test_clock.c
+tests_unit_test_clock_LDADD = libbase/libbase.a $(CRITERION_LIBS)
+
+tests_unit_test_config_SOURCES = tests/unit/test_config.c
+tests_unit_test_config_LDADD = libbase/libbase.a $(CRITERION_LIBS) $(INIH_LIBS)
+
+tests_unit_test_digest_SOURCES = tests/unit/test_digest.c
+tests_unit_test_digest_LDADD = libbase/libbase.a $(CRITERION_LIBS) $(OPENSSL_LIBS) $(ISAL_LIBS)
+
+tests_unit_test_erasure_SOURCES = tests/unit/test_erasure.c
+tests_unit_test_erasure_LDADD = libbase/libbase.a $(CRITERION_LIBS) $(ISAL_LIBS)
+
 tests_unit_test_err_SOURCES = tests/unit/test_err.c
 tests_unit_test_err_LDADD = libbase/libbase.a $(CRITERION_LIBS)
+
+tests_unit_test_file_SOURCES = tests/unit/test_file.c
+tests_unit_test_file_LDADD = libbase/libbase.a $(CRITERION_LIBS)
+
+tests_unit_test_log_SOURCES = tests/unit/test_log.c
+tests_unit_test_log_LDADD = libbase/libbase.a $(CRITERION_LIBS)
+
+tests_unit_test_metrics_SOURCES = tests/unit/test_metrics.c
+tests_unit_test_metrics_LDADD = libbase/libbase.a $(CRITERION_LIBS)
+
+tests_unit_test_pool_SOURCES = tests/unit/test_pool.c
+tests_unit_test_pool_LDADD = libbase/libbase.a $(CRITERION_LIBS) $(EVENT_LIBS)
