@@ -12,7 +12,7 @@ libstore_libstore_a_SOURCES = \
 	libstore/catalog.h \
 	libstore/disk.h \
 	libstore/drive.h \
-	libstore/gentable.h \
+	libstore/gentable.c libstore/gentable.h \
 	libstore/index.h \
 	libstore/index_keys.c \
 	libstore/index_keys.h \
@@ -23,7 +23,9 @@ libstore_libstore_a_SOURCES = \
 	libstore/listing.h \
 	libstore/log.h \
 	libstore/record.h \
-	libstore/volume.h
+	libstore/volume.c libstore/volume.h \
+	libstore/volume_files.c \
+	libstore/volume_format.h
 
 check_PROGRAMS += tests/unit/test_index
 tests_unit_test_index_SOURCES = tests/unit/test_index.c

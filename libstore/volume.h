@@ -46,9 +46,16 @@ void volume_row_get(unsigned k, const Hf__Extent *x, uint64_t index, struct volu
  */
 void volume_row_encode(const struct erasure *c, unsigned k, unsigned m, const Hf__Extent *x,
     const struct volume_row *row, uint8_t *const units[]);
-/* Checks one unit that was read: 0, ERR_CORRUPT (checksum), ERR_STALE (another identity is there). */
+/* Writes the trailer of one unit whose payload is complete (one that was rebuilt). */
+void volume_unit_seal(const Hf__Extent *x, const struct volume_row *row, unsigned shard, uint8_t *unit);
+/* Checks one unit that was read: 0, ERR_CORRUPT (damage), ERR_STALE (a whole unit of another
+ * identity, or a hole: the space was given to another extent or punched). */
 int volume_unit_check(const Hf__Extent *x, const struct volume_row *row, unsigned shard,
     const uint8_t *unit, struct err *e);
+
+/* Name of a volume's shard file in DRIVE/vol, into out. */
+#define VOLUME_NAME_BYTES 24
+void volume_name(uint64_t id, char out[VOLUME_NAME_BYTES]);
 
 /* --- the store's side -------------------------------------------------------------------------- */
 
