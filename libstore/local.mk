@@ -11,6 +11,7 @@ noinst_LIBRARIES += libstore/libstore.a
 libstore_libstore_a_SOURCES = \
 	libstore/catalog.h \
 	libstore/disk.h \
+	libstore/disk_posix.c \
 	libstore/drive.h \
 	libstore/gentable.c libstore/gentable.h \
 	libstore/index.h \
@@ -22,7 +23,9 @@ libstore_libstore_a_SOURCES = \
 	libstore/listing.c \
 	libstore/listing.h \
 	libstore/log.h \
+	libstore/record.c \
 	libstore/record.h \
+	libstore/segment_format.h \
 	libstore/volume.c libstore/volume.h \
 	libstore/volume_files.c \
 	libstore/volume_format.h

@@ -46,4 +46,12 @@ int record_parse(struct slice bytes, uint64_t segment, uint64_t offset, struct r
  */
 int record_body(struct slice bytes, const Hf__Place *place, struct slice *data, struct err *e);
 
+/* Bytes that a record takes in a batch, padding to 8 included. */
+uint64_t record_encoded_bytes(struct slice meta, struct slice data);
+/* Writes record r (lsn, type, meta, data) for r->place.segment and .offset into out, which has
+ * record_encoded_bytes; fills in the rest of r->place. */
+void record_encode(struct record *r, uint8_t *out);
+/* Header and meta only, as they stand in a footer: data stays empty, place.data_bytes tells its size. */
+int record_parse_head(struct slice bytes, uint64_t segment, uint64_t offset, struct record *out, struct err *e);
+
 #endif
