@@ -1,3 +1,19 @@
-# libs3
+# libs3 - floor 3: the documents, names, headers and error codes of S3. Pure functions.
 #
 # SPDX-License-Identifier: Apache-2.0
+
+LIBS3_LIBS = libs3/libs3.a libauth/libauth.a libhttp/libhttp.a libbase/libbase.a schema/libschema.a \
+	$(EXPAT_LIBS) $(PROTOBUFC_LIBS) $(LIBBASE_LIBS)
+
+noinst_LIBRARIES += libs3/libs3.a
+libs3_libs3_a_SOURCES = \
+	libs3/checksum_kind.c libs3/checksum_kind.h \
+	libs3/code.c libs3/code.h libs3/codes.def \
+	libs3/conditions.c libs3/conditions.h \
+	libs3/continuation.c libs3/continuation.h \
+	libs3/copy_source.c libs3/copy_source.h \
+	libs3/documents.c libs3/documents.h \
+	libs3/listing_documents.c libs3/listing_documents.h \
+	libs3/names.c libs3/names.h \
+	libs3/range.c libs3/range.h \
+	libs3/request_documents.c libs3/request_documents.h
