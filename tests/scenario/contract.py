@@ -1,0 +1,57 @@
+#!/usr/bin/python3
+# The service contract: a stopped process is shown unknown or degraded within 5 s; a killed one has a higher
+# generation; one disabled by the environment says so and why; reading status changes no I/O counter.
+#
+# SPDX-License-Identifier: Apache-2.0
+import json
+import os
+import signal
+
+from house import House, check, run, say, wait_for
+
+PARTS = {"desired", "current", "status", "shutdown", "side_effects", "reconcile"}
+
+
+def contracts(house):
+    document = json.loads(house.ctl("services").stdout)
+    rows = document["services"] if isinstance(document, dict) else document
+    return {row["service"]: row.get("contract") for row in rows}
+
+
+def disk_writes(pid):
+    with open(f"/proc/{pid}/io") as file:
+        fields = dict(line.split(": ") for line in file.read().splitlines())
+    return int(fields["write_bytes"]), int(fields["read_bytes"])
+
+
+def scenario():
+    with House() as house:
+        for name, contract in contracts(house).items():
+            check(contract and PARTS <= set(contract), f"{name}: parts missing from", contract)
+            check(contract["desired"]["state"] == "enabled", f"{name}:", contract["desired"])
+        pid = house.pid("s3.0")
+        os.kill(pid, signal.SIGSTOP)
+        wait_for("the stopped service to be shown", lambda: house.services("s3.0")[0]["state"] in
+                 ("unknown", "degraded"), 5)
+        os.kill(pid, signal.SIGCONT)
+        wait_for("it to run again", lambda: house.services("s3.0")[0]["state"] == "running", 10)
+        before = house.services("admin")[0]["generation"]
+        os.kill(house.pid("admin"), signal.SIGKILL)
+        wait_for("a higher generation", lambda: house.services("admin")[0]["generation"] > before and
+                 house.services("admin")[0]["state"] == "running", 15)
+        pids = house.pids()
+        counters = [disk_writes(p) for p in pids]
+        for _ in range(200):
+            house.ctl("status", "--json")
+        check([disk_writes(p) for p in pids] == counters, "reading status moved a disk counter",
+              counters, [disk_writes(p) for p in pids])
+        check(house.stop() == 0, "exit status")
+        house.env["HOLDFAST_ADMIN_ENABLED"] = "false"
+        house.start()
+        row = contracts(house).get("admin.0") or contracts(house).get("admin")
+        check(row["desired"] == {"state": "disabled", "source": "env"} and
+              row["current"]["state"] == "disabled", "disabled admin says", row)
+        say("contract holds")
+
+
+run(scenario)

@@ -1,0 +1,96 @@
+#!/usr/bin/python3
+# Two of four drives (2+2, each an ext4 loop image) go away under use: lazily unmounted, and in a second run
+# failing with EIO (the filesystem is shut down). Status names both within 10 s, nothing stored is lost, and
+# writing goes on. Needs root and loop devices.
+#
+# SPDX-License-Identifier: Apache-2.0
+import fcntl
+import os
+import shutil
+import struct
+import subprocess
+import tempfile
+import time
+
+from house import House, Load, body_of, check, run, say, skip, wait_for
+
+EXT4_IOC_SHUTDOWN = 0x8004587D
+SIZES = (0, 1000, 40000, 65536, 65537, 200000, 3000000, 20000000)
+
+
+def make_drives():
+    base = tempfile.mkdtemp(prefix="holdfast-drives-")
+    paths = []
+    for n in range(1, 5):
+        image, path = os.path.join(base, f"{n}.img"), os.path.join(base, f"drive{n}")
+        os.mkdir(path)
+        with open(image, "wb") as file:
+            file.truncate(2 << 30)
+        for command in (["mkfs.ext4", "-q", "-F", image], ["mount", "-o", "loop", image, path]):
+            done = subprocess.run(command, capture_output=True)
+            if done.returncode != 0:
+                remove_drives(base, paths)
+                skip(f"cannot {command[0]} here: {done.stderr.decode().strip()}")
+        shutil.rmtree(os.path.join(path, "lost+found"), ignore_errors=True)
+        paths.append(path)
+    return base, paths
+
+
+def remove_drives(base, paths):
+    for path in paths:
+        subprocess.run(["umount", "-l", path], capture_output=True)
+    shutil.rmtree(base, ignore_errors=True)
+
+
+def unmount(path):
+    subprocess.run(["umount", "-l", path], check=True)
+
+
+def shut_down(path):
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.ioctl(handle, EXT4_IOC_SHUTDOWN, struct.pack("I", 2))
+    finally:
+        os.close(handle)
+
+
+def lose(remove, what):
+    base, paths = make_drives()
+    try:
+        with House(drive_paths=paths) as house:
+            s3 = house.s3()
+            s3.make_bucket("keep")
+            s3.make_bucket("load")
+            for size in SIZES:
+                s3.put("keep", f"{size}", body_of("keep", size, size))
+            load = Load(house, clients=4).start()
+            time.sleep(2)
+            for path in (paths[1], paths[3]):
+                remove(path)
+            start = time.monotonic()
+            wait_for("status to name both drives", lambda: all(
+                p in house.ctl("status").stdout + house.ctl("services").stdout and "degraded" in house.ctl("status").stdout
+                for p in (paths[1], paths[3])), 10)
+            named = time.monotonic() - start
+            time.sleep(2)
+            load.stop()
+            count = load.verify()
+            for size in SIZES:
+                check(s3.get("keep", f"{size}") == body_of("keep", size, size), f"keep/{size} reads back different")
+            check(not load.errors, "requests failed:", *load.errors[:3])
+            say(f"{what}: both named after {named:.1f} s; {load.acknowledged} operations, {count} objects intact")
+            house.restart()
+            count = load.verify()
+            for size in SIZES:
+                check(house.s3().get("keep", f"{size}") == body_of("keep", size, size), f"keep/{size} after a restart")
+            say(f"{what}: {count} objects intact after a restart without them")
+    finally:
+        remove_drives(base, paths)
+
+
+def scenario():
+    lose(unmount, "lazily unmounted")
+    lose(shut_down, "failing with EIO")
+
+
+run(scenario)

@@ -1,0 +1,121 @@
+#!/usr/bin/python3
+# Drives that are not what they should be: one missing, too many missing, one of another deployment, two
+# swapped, a second store on the same drives. Each is told clearly; nothing is lost.
+#
+# SPDX-License-Identifier: Apache-2.0
+import os
+import shutil
+
+from house import House, check, run, say, wait_for
+
+BODIES = {"small": b"s" * 3000, "large": b"l" * 2000000}
+
+
+def fill(house):
+    s3 = house.s3()
+    s3.make_bucket("drives")
+    for key, body in BODIES.items():
+        s3.put("drives", key, body)
+
+
+def intact(house):
+    s3 = house.s3()
+    for key, body in BODIES.items():
+        check(s3.get("drives", key) == body, f"{key} reads back different")
+
+
+def hide(house, number):
+    os.rename(house.drive(number), house.drive(number) + ".away")
+
+
+def bring_back(house, number):
+    shutil.rmtree(house.drive(number), ignore_errors=True)
+    os.rename(house.drive(number) + ".away", house.drive(number))
+
+
+def refused(house, *words):
+    """The store does not come up, and its log says why with all of `words`."""
+    house.start(wait=False)
+    try:
+        wait_for(f"the log to name {words}", lambda: all(w in house.log("store") for w in words), 20)
+    finally:
+        house.stop()
+
+
+def missing(house):
+    hide(house, 2)
+    house.start()
+    intact(house)
+    house.s3().put("drives", "while-missing", b"w" * 500000)
+    check("drive2" in house.ctl("status").stdout or "drive2" in house.ctl("services").stdout,
+          "status does not name the missing drive")
+    check(house.s3().get("drives", "while-missing") == b"w" * 500000, "a degraded write reads back different")
+    house.stop()
+    bring_back(house, 2)
+    house.start()
+    intact(house)
+    check(house.s3().get("drives", "while-missing") == b"w" * 500000, "... after the drive came back")
+    house.stop()
+    say("one drive missing: read, written, named; back again")
+
+
+def too_many_missing(house):
+    for number in (1, 2, 3):
+        hide(house, number)
+    refused(house, "drive")
+    for number in (1, 2, 3):
+        bring_back(house, number)
+    house.start()
+    intact(house)
+    house.stop()
+    say("three of four missing: refused; nothing lost after their return")
+
+
+def foreign(house):
+    with House() as other:
+        fill(other)
+        other.stop()
+        hide(house, 3)
+        shutil.copytree(other.drive(3), house.drive(3))
+        refused(house, "drive3", "deployment")
+        bring_back(house, 3)
+    house.start()
+    intact(house)
+    house.stop()
+    say("a drive of another deployment: refused, named")
+
+
+def swapped(house):
+    os.rename(house.drive(1), house.drive(1) + ".x")
+    os.rename(house.drive(2), house.drive(1))
+    os.rename(house.drive(1) + ".x", house.drive(2))
+    refused(house, "slot")
+    os.rename(house.drive(1), house.drive(1) + ".x")
+    os.rename(house.drive(2), house.drive(1))
+    os.rename(house.drive(1) + ".x", house.drive(2))
+    house.start()
+    intact(house)
+    say("two drives swapped: refused, slot named")
+
+
+def scenario():
+    with House() as house:
+        fill(house)
+        check(house.stop() == 0, "exit status")
+        missing(house)
+        too_many_missing(house)
+        foreign(house)
+        swapped(house)
+        other = House(drive_paths=[house.drive(n) for n in (1, 2, 3, 4)])
+        try:
+            other.start(wait=False)
+            wait_for("the second store to be refused", lambda: "another process" in other.log("store") or
+                     "locked" in other.log("store") or "held" in other.log("store"), 20)
+            intact(house)
+            say("a second store on the same drives: refused, the first unharmed")
+        finally:
+            other.clean()
+        check(house.stop() == 0, "exit status")
+
+
+run(scenario)
