@@ -1,3 +1,11 @@
-# libauth
+# libauth - floor 2: Signature V4, pure functions. A program that links it links $(OPENSSL_LIBS).
 #
 # SPDX-License-Identifier: Apache-2.0
+
+noinst_LIBRARIES += libauth/libauth.a
+libauth_libauth_a_SOURCES = \
+	libauth/aws_chunked.c libauth/aws_chunked.h \
+	libauth/sigv4.c libauth/sigv4.h \
+	libauth/sigv4_canonical.c libauth/sigv4_canonical.h \
+	libauth/sigv4_parse.c libauth/sigv4_parse.h \
+	libauth/sigv4_sign.c
