@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #include "libbase/metrics.h"
+#include "libipc/socket_path.h"
 
 #define READ_BYTES		(128u * 1024)	/* room offered to one recv */
 #define KEEP_BYTES		(1024u * 1024)	/* an empty buffer larger than this is given back */
@@ -222,18 +223,6 @@ channel_close(struct channel **cp)
 /* --- Client. --- */
 
 int
-channel_address(const char *path, struct sockaddr_un *out, struct err *e)
-{
-	memset(out, 0, sizeof(*out));
-	out->sun_family = AF_UNIX;
-	if (path[0] == '\0' || strlen(path) >= sizeof(out->sun_path))
-		return (err_set(e, ERR_INVALID, "socket path '%s' is not 1 to %zu bytes long", path,
-		    sizeof(out->sun_path) - 1));
-	strcpy(out->sun_path, path);
-	return (0);
-}
-
-int
 channel_connect(struct event_base *base, const char *path, const struct channel_ops *ops,
     void *context, struct channel **out, struct err *e)
 {
@@ -241,7 +230,7 @@ channel_connect(struct event_base *base, const char *path, const struct channel_
 	struct channel *c;
 
 	*out = NULL;
-	if (channel_address(path, &address, e) < 0)
+	if (socket_path_address(path, &address, e) < 0)
 		return (ERR_INVALID);
 	c = channel_new(base, ops, context);
 	c->path = strdup(path);
@@ -263,7 +252,7 @@ channel_on_connect(evutil_socket_t unused, short what, void *arg)
 	(void)unused;
 	(void)what;
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (fd < 0 || channel_address(c->path, &address, NULL) < 0 ||
+	if (fd < 0 || socket_path_address(c->path, &address, NULL) < 0 ||
 	    connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
 		if (fd >= 0)
 			close(fd);

@@ -8,8 +8,6 @@
 
 #include "libipc/channel.h"
 
-#include <sys/un.h>
-
 struct channel {
 	unsigned			 refs;		/* 1 for being alive, 1 for each callback */
 	bool				 dead;
@@ -37,6 +35,5 @@ void channel_attach(struct channel *c, int fd);
 /* Ends a server's channel, with on_close if that was not said yet. */
 void channel_cut(struct channel *c, const struct err *why);
 void channel_server_forget(struct channel_server *s, struct channel *c);
-int channel_address(const char *path, struct sockaddr_un *out, struct err *e);
 
 #endif

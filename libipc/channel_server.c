@@ -17,6 +17,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "libipc/socket_path.h"
+
 #define ACCEPT_PER_TURN		16
 #define ACCEPT_REST_MS		100
 #define LISTEN_BACKLOG		512
@@ -35,37 +37,6 @@ struct channel_server {
 	bool				 accepting, dead;
 };
 
-/* Somebody listens at path: connecting works, or would if the backlog had room. */
-static bool
-somebody_listens(const struct sockaddr_un *address)
-{
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	bool yes;
-
-	if (fd < 0)
-		return (false);
-	yes = connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 || errno == EAGAIN;
-	close(fd);
-	return (yes);
-}
-
-static int
-server_clear_path(const struct sockaddr_un *address, struct err *e)
-{
-	const char *path = address->sun_path;
-	struct stat st;
-
-	if (lstat(path, &st) < 0)
-		return (0);	/* bind will tell */
-	if (!S_ISSOCK(st.st_mode))
-		return (err_set(e, ERR_EXISTS, "cannot listen on %s: it exists and is not a socket", path));
-	if (somebody_listens(address))
-		return (err_set(e, ERR_LOCKED, "cannot listen on %s: another process listens there", path));
-	if (unlink(path) < 0 && errno != ENOENT)
-		return (err_errno(e, errno, "cannot remove the dead socket %s", path));
-	return (0);
-}
-
 static int
 server_listen(struct channel_server *s, struct err *e)
 {
@@ -73,9 +44,9 @@ server_listen(struct channel_server *s, struct err *e)
 	struct stat st;
 	int rc;
 
-	rc = channel_address(s->path, &address, e);
+	rc = socket_path_address(s->path, &address, e);
 	if (rc == 0)
-		rc = server_clear_path(&address, e);
+		rc = socket_path_clear(s->path, e);
 	if (rc < 0)
 		return (rc);
 	s->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);

@@ -9,7 +9,12 @@ LIBIPC_LIBS = $(NNG_LIBS) $(PROTOBUFC_LIBS) $(EVENT_LIBS)
 
 noinst_LIBRARIES += libipc/libipc.a
 libipc_libipc_a_SOURCES = \
-	libipc/channel.c libipc/channel.h libipc/channel_internal.h libipc/channel_server.c
+	libipc/bus.c libipc/bus.h \
+	libipc/channel.c libipc/channel.h libipc/channel_internal.h libipc/channel_server.c \
+	libipc/event.c \
+	libipc/message.c libipc/message.h \
+	libipc/processors.c libipc/processors.h \
+	libipc/socket_path.c libipc/socket_path.h
 
 check_PROGRAMS += tests/unit/test_channel
 tests_unit_test_channel_SOURCES = tests/unit/test_channel.c

@@ -20,6 +20,19 @@ enum message_type {
 #undef MESSAGE
 };
 
+#define MESSAGE_VERSION		1
+#define MESSAGE_NAME_BYTES_MAX	256	/* request_id, asked_by */
+
+struct message_row {
+	enum message_type		 type;
+	const char			*name;		/* "STATUS" */
+	const ProtobufCMessageDescriptor *request, *reply;
+	size_t				 bytes_max;	/* of the packed request */
+};
+
+/* NULL for a number that no row has. */
+const struct message_row *message_row(uint32_t type);
+
 /* A request being answered. Everything in it is borrowed until message_reply. */
 struct message {
 	struct bus_request		*request;
@@ -41,7 +54,8 @@ int message_serve(struct bus *b, const char *address, const struct message_handl
     unsigned table_count, void *context, struct message_server **out, struct err *e);
 void message_server_close(struct message_server **s);
 
-/* Exactly one of these for each message; both take *m. body may be NULL for an empty reply. */
+/* Exactly one of these for each message; both take *m. body may be NULL for an empty reply. A reply over
+ * BUS_MESSAGE_BYTES_MAX becomes a refusal with ERR_TOO_LARGE. */
 void message_reply(struct message **m, const ProtobufCMessage *body);
 void message_refuse(struct message **m, const struct err *e);
 
@@ -60,10 +74,12 @@ int message_call_wait(const char *address, enum message_type type, const Protobu
 int message_parse(struct slice bytes, const struct message_row **row, Hf__ControlRequest **envelope,
     ProtobufCMessage **body, struct err *e);
 
-/* Events. A published event is a hint to go and look. Gaps in sequence are counted. */
+/* Events. A published event is a hint to go and look. Gaps in sequence are counted
+ * (ipc_events_missed_total): the first event after subscribing sets the base, and so does one with a
+ * lower sequence, which is a publisher that started again. */
 struct event_publisher;
 int event_publisher_open(struct bus *b, const char *address, struct event_publisher **out, struct err *e);
-/* Fills sequence and real_ms. */
+/* Fills sequence and real_ms. Never waits; what a subscriber has no room for is lost. */
 void event_publish(struct event_publisher *p, Hf__Event *event);
 void event_publisher_close(struct event_publisher **p);
 struct event_subscriber;
