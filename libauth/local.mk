@@ -9,3 +9,11 @@ libauth_libauth_a_SOURCES = \
 	libauth/sigv4_canonical.c libauth/sigv4_canonical.h \
 	libauth/sigv4_parse.c libauth/sigv4_parse.h \
 	libauth/sigv4_sign.c
+
+LIBAUTH_TEST_LIBS = libauth/libauth.a libbase/libbase.a $(CRITERION_LIBS) $(LIBBASE_LIBS)
+
+check_PROGRAMS += tests/unit/test_sigv4 tests/unit/test_aws_chunked
+tests_unit_test_sigv4_SOURCES = tests/unit/test_sigv4.c
+tests_unit_test_sigv4_LDADD = $(LIBAUTH_TEST_LIBS)
+tests_unit_test_aws_chunked_SOURCES = tests/unit/test_aws_chunked.c
+tests_unit_test_aws_chunked_LDADD = $(LIBAUTH_TEST_LIBS)
