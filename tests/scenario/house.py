@@ -244,7 +244,7 @@ class House:
 
     def services(self, name):
         """Rows of one service ("s3" gives all instances)."""
-        return [r for r in self.status() if r["service"] == name or r["service"].split(".")[0] == name]
+        return [r for r in self.status() if name in (r["name"], r["service"])]
 
     def pid(self, name):
         rows = self.services(name)
