@@ -18,8 +18,9 @@
 
 /* A new number for a segment or volume; durable no later than the commit that uses it. */
 uint64_t catalog_next_id(struct drive_set *s);
-/* Commits a change: rows in it replace rows with the same id. epoch and next_id are filled in here.
- * ERR_NO_QUORUM: fewer than max(k, m+1) drives took it; the set is read-only now. */
+/* Commits a change: rows in it replace rows with the same id, DROPPED ones go. epoch, next_id, since_epoch and
+ * the first_lsn of an OPEN segment that has none, LSN(epoch, 1), are filled in here. ERR_NO_QUORUM: fewer than
+ * drive_set_write_quorum drives took it; the set is read-only now, and it is not known what a restart finds. */
 int catalog_commit(struct drive_set *s, Hf__CatalogChange *change, struct err *e);
 /* Convenience over catalog_commit. */
 int catalog_segment_put(struct drive_set *s, const Hf__CatalogSegment *row, const char *reason, struct err *e);

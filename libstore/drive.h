@@ -63,16 +63,23 @@ uint64_t drive_set_epoch(const struct drive_set *s);
 bool drive_set_read_only(const struct drive_set *s);
 uint64_t drive_set_segment_bytes(const struct drive_set *s);
 uint64_t drive_set_volume_bytes(const struct drive_set *s);
+uint32_t drive_set_sector_bytes(const struct drive_set *s);
+/* Online drives below which nothing may be written: k + min_write_redundancy. */
+unsigned drive_set_write_quorum(const struct drive_set *s);
 /* A copy of a drive's row; safe from any thread. */
 void drive_get(const struct drive_set *s, unsigned slot, struct drive *out);
 uint32_t drive_online_mask(const struct drive_set *s);
+/* ONLINE and RETURNING: readable, though a RETURNING drive may lack what was written while it was away. */
+uint32_t drive_present_mask(const struct drive_set *s);
 /* Path of "sub/name" on a drive into out[4096]. */
 void drive_path(const struct drive_set *s, unsigned slot, const char *sub, const char *name, char out[4096]);
 /*
  * A drive failed: an epoch on the survivors, then its state is OFFLINE. Idempotent. ERR_NO_QUORUM if the
- * survivors are too few to go on writing (the set is read-only then), 0 otherwise.
+ * survivors are fewer than drive_set_write_quorum (the set is read-only then), 0 otherwise.
  */
 int drive_fail(struct drive_set *s, unsigned slot, const char *why, struct err *e);
+/* A RETURNING drive is up to date: an epoch, then it is ONLINE. */
+int drive_set_online(struct drive_set *s, unsigned slot, struct err *e);
 /* Looks at every online drive without reading data: path still the locked file? Fails those that are not. */
 void drive_set_probe(struct drive_set *s);
 /* statvfs of all online drives. A drive is full when free < reserve (larger of 2 % and four segments). */

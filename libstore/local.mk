@@ -9,10 +9,19 @@ LIBSTORE_LIBS = $(ROCKSDB_LIBS) $(PROTOBUFC_LIBS) $(XXHASH_LIBS) $(ISAL_LIBS) $(
 
 noinst_LIBRARIES += libstore/libstore.a
 libstore_libstore_a_SOURCES = \
+	libstore/catalog.c \
 	libstore/catalog.h \
+	libstore/catalog_file.c \
+	libstore/catalog_format.h \
+	libstore/catalog_rows.c \
 	libstore/disk.h \
 	libstore/disk_posix.c \
+	libstore/drive.c \
 	libstore/drive.h \
+	libstore/drive_file.c \
+	libstore/drive_internal.h \
+	libstore/drive_open.c \
+	libstore/drive_quarantine.c \
 	libstore/gentable.c libstore/gentable.h \
 	libstore/index.h \
 	libstore/index_keys.c \

@@ -1,0 +1,301 @@
+/*
+ * catalog - commits epochs to all live drives and answers from the copy in memory.
+ *
+ * Which drives go on after one failed: at least k, plus store.min_write_redundancy. Because
+ * k >= n - max(k, m+1) + 1, any set of drives that may start by itself contains one of them and so sees
+ * the last epoch (holdfast-format(5), "Which epoch wins").
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "libstore/catalog.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "libstore/catalog_format.h"
+#include "libstore/drive_internal.h"
+
+#define EPOCH_MAX ((UINT64_C(1) << 24) - 1)	/* an LSN has 24 bits for it */
+
+/* Writes and syncs a packed change on the drives of a mask; returns those where it failed. */
+static uint32_t
+change_write(struct drive_set *s, uint64_t epoch, struct slice body, uint32_t mask, char why[][160])
+{
+	struct err e = ERR_INIT;
+	uint32_t failed = 0;
+	unsigned i;
+	int step, rc;
+
+	for (step = 0; step < 2; step++)
+		for (i = 0; i < s->count; i++) {
+			if (!((mask & ~failed) >> i & 1))
+				continue;
+			rc = step == 0 ? catalog_file_append(s, i, epoch, body, &e) : catalog_file_sync(s, i, &e);
+			if (rc < 0) {
+				failed |= 1u << i;
+				snprintf(why[i], 160, "%.150s", e.text);
+			}
+		}
+	return (failed);
+}
+
+/* A catalog with a long tail of changes is replaced by a snapshot of the same epoch. */
+static uint32_t
+catalogs_shorten(struct drive_set *s, uint32_t mask, char why[][160])
+{
+	struct err e = ERR_INIT;
+	uint32_t failed = 0;
+	unsigned i;
+
+	for (i = 0; i < s->count; i++)
+		if (mask >> i & 1 && s->catalog_end[i] - s->catalog_snapshot_end[i] > CATALOG_CHANGES_BYTES_MAX &&
+		    s->catalog_end[i] > 2 * s->catalog_snapshot_end[i] && catalog_file_replace(s, i, &e) < 0) {
+			failed |= 1u << i;
+			snprintf(why[i], 160, "%.150s", e.text);
+		}
+	return (failed);
+}
+
+static void
+change_number(struct drive_set *s, Hf__CatalogChange *change)
+{
+	size_t i;
+
+	pthread_mutex_lock(&s->lock);
+	change->epoch = s->rows.epoch + 1;
+	change->next_id = s->rows.next_id;
+	pthread_mutex_unlock(&s->lock);
+	for (i = 0; i < change->n_segments; i++)
+		if (change->segments[i]->state == HF__CATALOG_SEGMENT__STATE__OPEN &&
+		    change->segments[i]->first_lsn == 0)
+			change->segments[i]->first_lsn = change->epoch << 40 | 1;
+	for (i = 0; i < change->n_drives; i++)
+		change->drives[i]->since_epoch = change->epoch;
+}
+
+static struct slice
+change_pack(const Hf__CatalogChange *change, struct buf *out)
+{
+	buf_reset(out);
+	hf__catalog_change__pack(change, buf_extend(out, hf__catalog_change__get_packed_size(change)));
+	return (buf_slice(out));
+}
+
+/* Offline rows for a mask of drives, appended to a change's own. Returns the new array; rows in storage. */
+static void
+change_add_offline(Hf__CatalogChange *change, uint32_t mask, Hf__CatalogDrive storage[DRIVES_MAX],
+    Hf__CatalogDrive *pointers[2 * DRIVES_MAX])
+{
+	size_t n = 0;
+	unsigned i;
+
+	for (n = 0; n < change->n_drives; n++)
+		pointers[n] = change->drives[n];
+	for (i = 0; i < DRIVES_MAX; i++)
+		if (mask >> i & 1) {
+			hf__catalog_drive__init(&storage[i]);
+			storage[i].slot = i;
+			storage[i].state = HF__CATALOG_DRIVE__STATE__OFFLINE;
+			pointers[n++] = &storage[i];
+		}
+	change->drives = pointers;
+	change->n_drives = n;
+}
+
+static void
+change_apply(struct drive_set *s, const Hf__CatalogChange *change)
+{
+	size_t i;
+
+	pthread_mutex_lock(&s->lock);
+	catalog_rows_apply(&s->rows, change);
+	for (i = 0; i < change->n_drives; i++)
+		s->drives[change->drives[i]->slot].state = change->drives[i]->state;	/* D2 */
+	pthread_mutex_unlock(&s->lock);
+}
+
+static int
+quorum_lost(struct drive_set *s, uint32_t survivors, struct err *e)
+{
+	pthread_mutex_lock(&s->lock);
+	s->read_only = true;
+	pthread_mutex_unlock(&s->lock);
+	return (err_set(e, ERR_NO_QUORUM, "%d of %u drives are left; writing needs %u: the set is read-only",
+	    __builtin_popcount(survivors), s->count, s->k + s->min_write_redundancy));
+}
+
+int
+catalog_commit_locked(struct drive_set *s, Hf__CatalogChange *change, uint32_t failing, const char *why,
+    struct err *e)
+{
+	Hf__CatalogChange next = HF__CATALOG_CHANGE__INIT;
+	Hf__CatalogDrive storage[DRIVES_MAX], *pointers[2 * DRIVES_MAX];
+	char reasons[DRIVES_MAX][160];
+	struct buf packed = BUF_INIT;
+	uint32_t live, failed = failing;
+	unsigned i;
+	int rc = 0;
+
+	for (i = 0; i < DRIVES_MAX; i++)
+		snprintf(reasons[i], sizeof(reasons[i]), "%.150s", why == NULL ? "" : why);
+	live = drive_live_mask(s) & ~failing;
+	do {
+		if (failing != 0)
+			change_add_offline(change, failing, storage, pointers);
+		change_number(s, change);
+		if (change->epoch > EPOCH_MAX) {
+			rc = err_set(e, ERR_TOO_LARGE, "the catalog has no epochs left");
+			break;
+		}
+		failing = change_write(s, change->epoch, change_pack(change, &packed), live, reasons);
+		failed |= failing;
+		live &= ~failing;
+		if ((unsigned)__builtin_popcount(live) >= s->k)
+			change_apply(s, change);
+		failing |= catalogs_shorten(s, live, reasons);
+		failed |= failing;
+		live &= ~failing;
+		next.reason = (char *)"drive failed while the catalog was written";
+		next.n_drives = 0;
+		change = &next;
+	} while (failing != 0 && live != 0);
+	for (i = 0; i < s->count; i++)
+		if (failed >> i & 1)
+			drive_note(s, i, HF__CATALOG_DRIVE__STATE__OFFLINE, reasons[i]);
+	buf_release(&packed);
+	if (rc == 0 && (unsigned)__builtin_popcount(live) < s->k + s->min_write_redundancy)
+		rc = quorum_lost(s, live, e);
+	return (rc);
+}
+
+int
+catalog_commit(struct drive_set *s, Hf__CatalogChange *change, struct err *e)
+{
+	int rc;
+
+	pthread_mutex_lock(&s->commit_lock);
+	if (drive_set_read_only(s))
+		rc = err_set(e, ERR_READ_ONLY, "the catalog cannot change: the set is read-only");
+	else
+		rc = catalog_commit_locked(s, change, 0, NULL, e);
+	pthread_mutex_unlock(&s->commit_lock);
+	return (rc);
+}
+
+uint64_t
+catalog_next_id(struct drive_set *s)
+{
+	uint64_t id;
+
+	pthread_mutex_lock(&s->lock);
+	id = s->rows.next_id++;
+	pthread_mutex_unlock(&s->lock);
+	return (id);
+}
+
+int
+catalog_segment_put(struct drive_set *s, const Hf__CatalogSegment *row, const char *reason, struct err *e)
+{
+	Hf__CatalogChange change = HF__CATALOG_CHANGE__INIT;
+	Hf__CatalogSegment copy = *row, *rows[1] = { &copy };
+
+	change.segments = rows;
+	change.n_segments = 1;
+	change.reason = (char *)reason;
+	return (catalog_commit(s, &change, e));
+}
+
+int
+catalog_volume_put(struct drive_set *s, const Hf__CatalogVolume *row, const char *reason, struct err *e)
+{
+	Hf__CatalogChange change = HF__CATALOG_CHANGE__INIT;
+	Hf__CatalogVolume copy = *row, *rows[1] = { &copy };
+
+	change.volumes = rows;
+	change.n_volumes = 1;
+	change.reason = (char *)reason;
+	return (catalog_commit(s, &change, e));
+}
+
+static void *
+row_copy(const ProtobufCMessage *m)
+{
+	struct buf packed = BUF_INIT;
+	size_t bytes = protobuf_c_message_get_packed_size(m);
+	void *copy;
+
+	protobuf_c_message_pack(m, buf_extend(&packed, bytes));
+	copy = protobuf_c_message_unpack(m->descriptor, NULL, bytes, packed.data);
+	assert(copy != NULL);
+	buf_release(&packed);
+	return (copy);
+}
+
+Hf__CatalogSegment *
+catalog_segment(struct drive_set *s, uint64_t id)
+{
+	Hf__CatalogSegment *row, *copy = NULL;
+
+	pthread_mutex_lock(&s->lock);
+	row = catalog_rows_segment(&s->rows, id);
+	if (row != NULL)
+		copy = row_copy(&row->base);
+	pthread_mutex_unlock(&s->lock);
+	return (copy);
+}
+
+Hf__CatalogVolume *
+catalog_volume(struct drive_set *s, uint64_t id)
+{
+	Hf__CatalogVolume *row, *copy = NULL;
+
+	pthread_mutex_lock(&s->lock);
+	row = catalog_rows_volume(&s->rows, id);
+	if (row != NULL)
+		copy = row_copy(&row->base);
+	pthread_mutex_unlock(&s->lock);
+	return (copy);
+}
+
+size_t
+catalog_segment_ids(struct drive_set *s, uint64_t **out)
+{
+	size_t i, n;
+
+	pthread_mutex_lock(&s->lock);
+	n = s->rows.segment_count;
+	*out = malloc((n + 1) * sizeof(**out));
+	assert(*out != NULL);
+	for (i = 0; i < n; i++)
+		(*out)[i] = s->rows.segments[i]->id;
+	pthread_mutex_unlock(&s->lock);
+	return (n);
+}
+
+size_t
+catalog_volume_ids(struct drive_set *s, uint64_t **out)
+{
+	size_t i, n;
+
+	pthread_mutex_lock(&s->lock);
+	n = s->rows.volume_count;
+	*out = malloc((n + 1) * sizeof(**out));
+	assert(*out != NULL);
+	for (i = 0; i < n; i++)
+		(*out)[i] = s->rows.volumes[i]->id;
+	pthread_mutex_unlock(&s->lock);
+	return (n);
+}
+
+uint64_t
+catalog_horizon(struct drive_set *s)
+{
+	uint64_t lsn;
+
+	pthread_mutex_lock(&s->lock);
+	lsn = s->rows.horizon;
+	pthread_mutex_unlock(&s->lock);
+	return (lsn);
+}

@@ -1,0 +1,28 @@
+/*
+ * catalog_format - bytes of the two small files that every drive carries: `drive` and `catalog`. Written
+ * down in holdfast-format(5); numbers are little-endian, checksums crc32c.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef HF_STORE_CATALOG_FORMAT_H
+#define HF_STORE_CATALOG_FORMAT_H
+
+/* The drive file: one page with a DriveFile in it. */
+#define DRIVE_MAGIC		"HFDRIVE\n"
+#define DRIVE_VERSION		1u
+#define DRIVE_FILE_BYTES	4096u
+#define DRIVE_BODY_AT		24u
+enum { DRIVE_AT_VERSION = 8, DRIVE_AT_BYTES = 12, DRIVE_AT_CRC = 16 };
+
+/* The catalog: frames, each on a page of its own, of one CatalogChange. The first is a snapshot. */
+#define CATALOG_MAGIC		0x31434648u	/* "HFC1" */
+#define CATALOG_VERSION		1u
+#define CATALOG_ALIGN		4096u
+#define CATALOG_HEADER_BYTES	32u
+#define CATALOG_BODY_BYTES_MAX	(64u * 1024 * 1024)
+enum { CATALOG_AT_BYTES = 4, CATALOG_AT_EPOCH = 8, CATALOG_AT_VERSION = 16, CATALOG_AT_CRC = 28 };
+
+/* Past this many bytes of changes behind its snapshot a catalog file is written anew. */
+#define CATALOG_CHANGES_BYTES_MAX	(1024u * 1024)
+
+#endif

@@ -1,0 +1,79 @@
+/*
+ * drive_internal - struct drive_set, for drive*.c and catalog*.c.
+ *
+ * I1  commit_lock serialises everything that writes catalogs and is held over that I/O; lock guards what
+ *     is in memory and is held for moments only. Order: commit_lock, then lock.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef HF_STORE_DRIVE_INTERNAL_H
+#define HF_STORE_DRIVE_INTERNAL_H
+
+#include <pthread.h>
+
+#include "libbase/buf.h"
+#include "libstore/catalog.h"
+
+/* What a catalog says, in memory. Rows are sorted by id; dropped ones are gone. */
+struct catalog_rows {
+	uint64_t		  epoch, next_id, horizon;
+	Hf__CatalogDrive	  drives[DRIVES_MAX];	/* uuid.data points into uuids */
+	uint8_t			  uuids[DRIVES_MAX][16];
+	Hf__CatalogSegment	**segments;
+	size_t			  segment_count, segment_capacity;
+	Hf__CatalogVolume	**volumes;
+	size_t			  volume_count, volume_capacity;
+};
+
+struct drive_set {
+	struct disk		*disk;
+	unsigned		 count, k, m;
+	uint8_t			 deployment[16];
+	uint64_t		 segment_bytes, volume_bytes;
+	uint32_t		 sector_bytes, min_write_redundancy;
+	pthread_mutex_t		 commit_lock, lock;
+	struct drive		 drives[DRIVES_MAX];
+	uint64_t		 taken[DRIVES_MAX];	/* since the last refresh */
+	int			 catalog_handle[DRIVES_MAX];
+	uint64_t		 catalog_end[DRIVES_MAX], catalog_snapshot_end[DRIVES_MAX];
+	struct catalog_rows	 rows;
+	bool			 read_only;
+};
+
+/* catalog_rows.c */
+void catalog_rows_init(struct catalog_rows *r);
+void catalog_rows_release(struct catalog_rows *r);
+void catalog_rows_apply(struct catalog_rows *r, const Hf__CatalogChange *change);
+/* The whole as a packed snapshot. */
+void catalog_rows_pack(const struct catalog_rows *r, const uint8_t deployment[16], unsigned k, unsigned m,
+    struct buf *out);
+Hf__CatalogSegment *catalog_rows_segment(const struct catalog_rows *r, uint64_t id);
+Hf__CatalogVolume *catalog_rows_volume(const struct catalog_rows *r, uint64_t id);
+
+/* catalog_file.c */
+/* Reads a drive's catalog into rows (initialised). 0; ERR_NOT_FOUND: no such file; ERR_CORRUPT: void;
+ * ERR_VERSION; ERR_IO. A torn last change is left out. */
+int catalog_file_load(struct disk *d, const char *path, const uint8_t deployment[16], struct catalog_rows *rows,
+    struct err *e);
+/* Replaces the drive's catalog by a snapshot of s->rows, durably, and keeps it open. */
+int catalog_file_replace(struct drive_set *s, unsigned slot, struct err *e);
+/* Appends one packed change to the drive's catalog; datasync is the second step. */
+int catalog_file_append(struct drive_set *s, unsigned slot, uint64_t epoch, struct slice body, struct err *e);
+int catalog_file_sync(struct drive_set *s, unsigned slot, struct err *e);
+
+/* catalog.c; commit_lock is held. Drives in `failing` are left out and are OFFLINE with this epoch. */
+int catalog_commit_locked(struct drive_set *s, Hf__CatalogChange *change, uint32_t failing, const char *why,
+    struct err *e);
+uint32_t drive_live_mask(const struct drive_set *s);	/* ONLINE and RETURNING; lock is held or single-threaded */
+void drive_note(struct drive_set *s, unsigned slot, Hf__CatalogDrive__State state, const char *why);
+
+/* drive_file.c */
+/* Reads and checks the drive file behind a handle; free with hf__drive_file__free_unpacked. */
+int drive_file_read(struct disk *d, int handle, const char *path, Hf__DriveFile **out, struct err *e);
+/* Makes DRIVE/drive durable and locked; *handle is the lock. ERR_LOCKED if another process is at it. */
+int drive_file_create(struct disk *d, const char *path, const Hf__DriveFile *file, int *handle, struct err *e);
+
+/* drive_quarantine.c: moves what the catalog does not name; lost errors only cost space. */
+int drive_quarantine(struct drive_set *s, unsigned slot, struct err *e);
+
+#endif

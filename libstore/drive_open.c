@@ -1,0 +1,507 @@
+/*
+ * drive_open - opens a set: look at every path, format what is new, agree on the catalog, set it in force.
+ *
+ *   look ──> format (only when no catalog exists anywhere) ──> load catalogs ──> highest epoch wins
+ *        ──> bring it to all present ──> two epochs of our own ──> quarantine what it does not name
+ *
+ * Why two epochs: nothing may depend on the first. See "Which epoch wins" in holdfast-format(5).
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "libstore/drive.h"
+
+#include <assert.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "libbase/clock.h"
+#include "libstore/catalog_format.h"
+#include "libstore/drive_internal.h"
+
+#define PATH_BYTES_MAX		3800	/* leaves room for names below it */
+#define SEGMENT_BYTES_FLOOR	(UINT64_C(4) << 20)
+#define VOLUME_BYTES_FLOOR	(UINT64_C(16) << 20)
+#define SEGMENT_BYTES_LEAST	65536u
+
+enum looks { LOOKS_ABSENT, LOOKS_EMPTY, LOOKS_FOREIGN, LOOKS_BAD, LOOKS_FORMATTED };
+
+struct look {
+	enum looks	 as;
+	Hf__DriveFile	*file;
+	bool		 has_catalog;
+};
+
+static const char *const drive_directories[] = { "log", "vol", "quarantine" };
+
+static void
+look_name(void *context, const char *name)
+{
+	struct look *l = context;
+
+	if (strcmp(name, "lost+found") != 0 && strcmp(name, "drive.new") != 0)
+		l->as = LOOKS_FOREIGN;
+}
+
+/* A path without a drive file: is it there, is it empty? */
+static void
+look_directory(struct drive_set *s, unsigned slot, struct look *l)
+{
+	struct err why = ERR_INIT;
+	struct drive *dr = &s->drives[slot];
+	int rc;
+
+	l->as = LOOKS_EMPTY;
+	rc = s->disk->ops->list(s->disk, dr->path, look_name, l, &why);
+	if (rc < 0) {
+		l->as = LOOKS_ABSENT;
+		snprintf(dr->note, sizeof(dr->note), "%.150s", why.text);
+	} else
+		snprintf(dr->note, sizeof(dr->note), "%s", l->as == LOOKS_EMPTY ?
+		    "empty directory: not mounted, or a new drive" : "holds files but no drive file");
+}
+
+/* Opens, locks and reads the drive file. Only what must stop the start is an error. */
+static int
+look(struct drive_set *s, unsigned slot, struct look *l, struct err *e)
+{
+	struct disk *d = s->disk;
+	struct drive *dr = &s->drives[slot];
+	struct err why = ERR_INIT;
+	char path[4096];
+	int handle, rc;
+
+	drive_path(s, slot, "", "drive", path);
+	handle = d->ops->open(d, path, O_RDWR, &why);
+	if (handle == ERR_NOT_FOUND) {
+		look_directory(s, slot, l);
+		return (0);
+	}
+	rc = handle < 0 ? handle : d->ops->lock(d, handle, &why);
+	if (rc == 0 || handle < 0)
+		rc = handle < 0 ? handle : drive_file_read(d, handle, path, &l->file, &why);
+	if (rc == 0) {
+		l->as = LOOKS_FORMATTED;
+		dr->lock_handle = handle;
+		memcpy(dr->uuid, l->file->uuid.data, 16);
+		drive_path(s, slot, "", "catalog", path);
+		handle = d->ops->open(d, path, O_RDONLY, NULL);
+		l->has_catalog = handle != ERR_NOT_FOUND;
+		if (handle >= 0)
+			d->ops->close(d, handle);
+		return (0);
+	}
+	if (handle >= 0)
+		d->ops->close(d, handle);
+	if (rc == ERR_LOCKED || rc == ERR_VERSION)
+		return (err_set(e, rc, "%s", why.text));
+	l->as = LOOKS_BAD;
+	snprintf(dr->note, sizeof(dr->note), "%.150s", why.text);
+	return (0);
+}
+
+/* --- geometry and identity ---------------------------------------------------------------------- */
+
+static int
+erasure_parse(const struct drive_set_options *o, unsigned *k, unsigned *m, struct err *e)
+{
+	unsigned n = o->count;
+	char rest;
+
+	*m = n >= 12 ? 4 : n >= 8 ? 3 : n >= 4 ? 2 : n >= 2 ? 1 : 0;
+	*k = n - *m;
+	if (o->erasure == NULL || o->erasure[0] == '\0')
+		return (0);
+	if (sscanf(o->erasure, "%2u+%2u%c", k, m, &rest) != 2 || *k < 1)
+		return (err_set(e, ERR_CONFIG, "store.erasure is \"%s\"; expected k+m, such as 4+2", o->erasure));
+	if (*k + *m != n)
+		return (err_set(e, ERR_CONFIG, "store.erasure %s needs %u drives, but %u are configured", o->erasure,
+		    *k + *m, n));
+	return (0);
+}
+
+static int
+identity_check(struct drive_set *s, const struct look *looks, struct err *e)
+{
+	const Hf__DriveFile *first = NULL, *f;
+	unsigned i, j, first_slot = 0;
+
+	for (i = 0; i < s->count; i++) {
+		f = looks[i].file;
+		if (f == NULL)
+			continue;
+		for (j = 0; j < i; j++)
+			if (looks[j].file != NULL && memcmp(looks[j].file->uuid.data, f->uuid.data, 16) == 0)
+				return (err_set(e, ERR_INVALID, "%s and %s are the same drive", s->drives[j].path,
+				    s->drives[i].path));
+		if (first == NULL) {
+			first = f;
+			first_slot = i;
+		}
+		if (memcmp(first->deployment.data, f->deployment.data, 16) != 0)
+			return (err_set(e, ERR_INVALID, "%s belongs to another deployment than %s",
+			    s->drives[i].path, s->drives[first_slot].path));
+		if (f->slot != i)
+			return (err_set(e, ERR_INVALID, "%s is drive %u of its set, but is configured as drive %u",
+			    s->drives[i].path, f->slot, i));
+		if (f->k != s->k || f->m != s->m)
+			return (err_set(e, ERR_CONFIG, "%s was formatted as %u+%u, but the configuration says %u+%u",
+			    s->drives[i].path, f->k, f->m, s->k, s->m));
+	}
+	if (first != NULL)
+		memcpy(s->deployment, first->deployment.data, 16);
+	return (0);
+}
+
+/* --- formatting --------------------------------------------------------------------------------- */
+
+static int
+format_drive(struct drive_set *s, unsigned slot, struct err *e)
+{
+	Hf__DriveFile f = HF__DRIVE_FILE__INIT;
+	struct drive *dr = &s->drives[slot];
+
+	random_bytes(dr->uuid, sizeof(dr->uuid));
+	f.version = DRIVE_VERSION;
+	f.deployment.data = s->deployment;
+	f.deployment.len = 16;
+	f.slot = slot;
+	f.uuid.data = dr->uuid;
+	f.uuid.len = 16;
+	f.k = s->k;
+	f.m = s->m;
+	f.created_ms = clock_real_ms();
+	return (drive_file_create(s->disk, dr->path, &f, &dr->lock_handle, e));
+}
+
+/* Refuses a first format unless every path is an empty directory or one that an interrupted try marked. */
+static int
+format_check(const struct drive_set *s, const struct look *looks, unsigned formatted, struct err *e)
+{
+	unsigned i;
+
+	for (i = 0; i < s->count; i++) {
+		if (looks[i].as == LOOKS_EMPTY || looks[i].as == LOOKS_FORMATTED)
+			continue;
+		return (err_set(e, formatted > 0 ? ERR_NO_QUORUM : ERR_INVALID, "cannot %s: %s: %s",
+		    formatted > 0 ? "finish the first format, which needs every drive" : "format a new set",
+		    s->drives[i].path, s->drives[i].note));
+	}
+	return (0);
+}
+
+/* All drive files first, then catalogs: an interrupted format is recognised by there being no catalog. */
+static int
+format(struct drive_set *s, struct look *looks, unsigned formatted, struct err *e)
+{
+	unsigned i;
+	int rc;
+
+	rc = format_check(s, looks, formatted, e);
+	if (rc == 0 && formatted == 0)
+		random_bytes(s->deployment, sizeof(s->deployment));
+	for (i = 0; rc == 0 && i < s->count; i++)
+		if (looks[i].as == LOOKS_EMPTY)
+			rc = format_drive(s, i, e);
+	s->rows.epoch = 1;
+	for (i = 0; rc == 0 && i < s->count; i++) {
+		looks[i].as = LOOKS_FORMATTED;
+		s->drives[i].note[0] = '\0';
+		memcpy(s->rows.uuids[i], s->drives[i].uuid, 16);
+		s->rows.drives[i].uuid.data = s->rows.uuids[i];
+		s->rows.drives[i].uuid.len = 16;
+		s->rows.drives[i].since_epoch = 1;
+	}
+	for (i = 0; rc == 0 && i < s->count; i++)
+		rc = catalog_file_replace(s, i, e);
+	return (rc);
+}
+
+/* --- the catalog in force ------------------------------------------------------------------------- */
+
+/* Loads every copy; the highest epoch stays in s->rows. Returns the mask of drives whose copy was read. */
+static int
+catalogs_load(struct drive_set *s, const struct look *looks, uint32_t *read, struct err *e)
+{
+	struct catalog_rows rows;
+	struct err why = ERR_INIT;
+	char path[4096];
+	unsigned i;
+	int rc;
+
+	*read = 0;
+	for (i = 0; i < s->count; i++) {
+		if (looks[i].as != LOOKS_FORMATTED)
+			continue;
+		drive_path(s, i, "", "catalog", path);
+		catalog_rows_init(&rows);
+		rc = catalog_file_load(s->disk, path, s->deployment, &rows, &why);
+		if (rc == 0 || rc == ERR_NOT_FOUND)
+			*read |= 1u << i;
+		else
+			snprintf(s->drives[i].note, sizeof(s->drives[i].note), "%.150s", why.text);
+		if (rc == 0 && rows.epoch > s->rows.epoch) {
+			catalog_rows_release(&s->rows);
+			s->rows = rows;
+			catalog_rows_init(&rows);
+		}
+		catalog_rows_release(&rows);
+		if (rc == ERR_VERSION || rc == ERR_INVALID)
+			return (err_set(e, rc, "%s", why.text));
+	}
+	for (i = 0; i < DRIVES_MAX; i++)	/* the struct moved: point at its own bytes */
+		s->rows.drives[i].uuid.data = s->rows.drives[i].uuid.len > 0 ? s->rows.uuids[i] : NULL;
+	if (s->rows.epoch == 0 && *read != 0)
+		return (err_set(e, ERR_CORRUPT, "no drive has a whole catalog (%s)", why.text));
+	return (0);
+}
+
+static int
+uuids_check(const struct drive_set *s, const struct look *looks, struct err *e)
+{
+	unsigned i;
+
+	for (i = 0; i < s->count; i++)
+		if (looks[i].as == LOOKS_FORMATTED && s->rows.drives[i].uuid.len == 16 &&
+		    memcmp(s->rows.uuids[i], s->drives[i].uuid, 16) != 0)
+			return (err_set(e, ERR_INVALID, "%s is not the drive that the catalog has for slot %u",
+			    s->drives[i].path, i));
+	return (0);
+}
+
+static unsigned
+start_quorum(const struct drive_set *s)
+{
+	return (s->k > s->m + 1 ? s->k : s->m + 1);
+}
+
+static const char *
+first_note(const struct drive_set *s)
+{
+	unsigned i;
+
+	for (i = 0; i < s->count; i++)
+		if (s->drives[i].note[0] != '\0')
+			return (s->drives[i].note);
+	return ("all are there");
+}
+
+/* The states in memory: what is not there is OFFLINE; what was OFFLINE and is there is RETURNING. */
+static void
+states_set(struct drive_set *s, const struct look *looks)
+{
+	struct drive *dr;
+	unsigned i;
+
+	for (i = 0; i < s->count; i++) {
+		dr = &s->drives[i];
+		dr->state = s->rows.drives[i].state;
+		if (looks[i].as != LOOKS_FORMATTED)
+			dr->state = HF__CATALOG_DRIVE__STATE__OFFLINE;
+		else if (dr->state != HF__CATALOG_DRIVE__STATE__ONLINE) {
+			dr->state = HF__CATALOG_DRIVE__STATE__RETURNING;
+			snprintf(dr->note, sizeof(dr->note), "was away since epoch %" PRIu64,
+			    s->rows.drives[i].since_epoch);
+		}
+	}
+}
+
+/* One epoch that says which drives are there. */
+static int
+states_commit(struct drive_set *s, const char *reason, struct err *e)
+{
+	Hf__CatalogChange change = HF__CATALOG_CHANGE__INIT;
+	Hf__CatalogDrive rows[DRIVES_MAX], *pointers[DRIVES_MAX];
+	unsigned i, n = 0;
+	int rc;
+
+	for (i = 0; i < s->count; i++) {
+		if (s->rows.drives[i].state == s->drives[i].state)
+			continue;
+		hf__catalog_drive__init(&rows[n]);
+		rows[n].slot = i;
+		rows[n].state = s->drives[i].state;
+		pointers[n] = &rows[n];
+		n++;
+	}
+	change.drives = pointers;
+	change.n_drives = n;
+	change.reason = (char *)reason;
+	pthread_mutex_lock(&s->commit_lock);
+	rc = catalog_commit_locked(s, &change, 0, NULL, e);
+	pthread_mutex_unlock(&s->commit_lock);
+	return (rc);
+}
+
+static int
+directories_make(struct drive_set *s, unsigned slot, struct err *e)
+{
+	char path[4096];
+	size_t i;
+	int rc = 0;
+
+	for (i = 0; rc == 0 && i < sizeof(drive_directories) / sizeof(*drive_directories); i++) {
+		drive_path(s, slot, drive_directories[i], "", path);
+		rc = s->disk->ops->mkdir(s->disk, path, e);
+	}
+	drive_path(s, slot, "", "", path);
+	if (rc == 0)
+		rc = s->disk->ops->sync_dir(s->disk, path, e);
+	return (rc);
+}
+
+/* Brings the winner to every present drive. A drive that fails here counts as missing. */
+static void
+catalogs_bring(struct drive_set *s, struct look *looks)
+{
+	struct err why = ERR_INIT;
+	unsigned i;
+	int rc;
+
+	for (i = 0; i < s->count; i++) {
+		if (looks[i].as != LOOKS_FORMATTED)
+			continue;
+		rc = directories_make(s, i, &why);
+		if (rc == 0)
+			rc = catalog_file_replace(s, i, &why);
+		if (rc < 0) {
+			looks[i].as = LOOKS_BAD;
+			snprintf(s->drives[i].note, sizeof(s->drives[i].note), "%.150s", why.text);
+		}
+	}
+}
+
+static unsigned
+looks_count(const struct drive_set *s, const struct look *looks, uint32_t mask)
+{
+	unsigned i, n = 0;
+
+	for (i = 0; i < s->count; i++)
+		if (looks[i].as == LOOKS_FORMATTED && mask >> i & 1)
+			n++;
+	return (n);
+}
+
+static int
+set_start(struct drive_set *s, struct look *looks, uint32_t read, struct err *e)
+{
+	struct err why = ERR_INIT;
+	uint32_t online;
+	unsigned i;
+	int rc;
+
+	s->read_only = looks_count(s, looks, read) < start_quorum(s);
+	if (!s->read_only) {
+		catalogs_bring(s, looks);
+		s->read_only = looks_count(s, looks, read) < start_quorum(s);
+	}
+	states_set(s, looks);
+	if (looks_count(s, looks, UINT32_MAX) < s->k)
+		return (err_set(e, ERR_NO_QUORUM, "%u of %u drives are there and %u are needed even for reading (%s)",
+		    looks_count(s, looks, UINT32_MAX), s->count, s->k, first_note(s)));
+	if (s->read_only)
+		return (0);
+	rc = states_commit(s, "open", e);
+	if (rc == 0)
+		rc = states_commit(s, "open, confirmed", e);
+	if (rc == ERR_NO_QUORUM && (unsigned)__builtin_popcount(drive_present_mask(s)) >= s->k)
+		return (0);	/* read-only, and says so */
+	online = rc == 0 ? drive_present_mask(s) : 0;
+	for (i = 0; i < s->count; i++)
+		if (online >> i & 1 && drive_quarantine(s, i, &why) < 0)
+			drive_fail(s, i, why.text, NULL);
+	return (rc);
+}
+
+static void
+sizes_set(struct drive_set *s, const struct drive_set_options *o)
+{
+	uint64_t smallest = UINT64_MAX, most;
+	unsigned i;
+
+	s->sector_bytes = 512;
+	for (i = 0; i < s->count; i++) {
+		if (s->drives[i].lock_handle < 0 || s->drives[i].space.total_bytes == 0)
+			continue;
+		if (s->drives[i].space.total_bytes < smallest)
+			smallest = s->drives[i].space.total_bytes;
+		if (s->drives[i].space.sector_bytes > s->sector_bytes)
+			s->sector_bytes = s->drives[i].space.sector_bytes;
+	}
+	most = smallest / 32 < SEGMENT_BYTES_FLOOR ? SEGMENT_BYTES_FLOOR : smallest / 32;
+	s->segment_bytes = (o->segment_bytes < most ? o->segment_bytes : most) & ~UINT64_C(4095);
+	if (s->segment_bytes < SEGMENT_BYTES_LEAST)
+		s->segment_bytes = SEGMENT_BYTES_LEAST;
+	most = smallest / 16 < VOLUME_BYTES_FLOOR ? VOLUME_BYTES_FLOOR : smallest / 16;
+	s->volume_bytes = (o->volume_bytes < most ? o->volume_bytes : most) & ~UINT64_C(65535);
+}
+
+static int
+set_open(struct drive_set *s, const struct drive_set_options *o, struct look *looks, struct err *e)
+{
+	unsigned i, formatted = 0, catalogs = 0;
+	uint32_t read = UINT32_MAX;
+	int rc;
+
+	rc = erasure_parse(o, &s->k, &s->m, e);
+	for (i = 0; rc == 0 && i < s->count; i++) {
+		rc = look(s, i, &looks[i], e);
+		formatted += looks[i].as == LOOKS_FORMATTED;
+		catalogs += looks[i].has_catalog;
+	}
+	if (rc == 0)
+		rc = identity_check(s, looks, e);
+	if (rc == 0 && catalogs == 0)
+		rc = format(s, looks, formatted, e);
+	else if (rc == 0)
+		rc = catalogs_load(s, looks, &read, e);
+	if (rc == 0)
+		rc = uuids_check(s, looks, e);
+	if (rc == 0)
+		rc = set_start(s, looks, read, e);
+	if (rc == 0) {
+		drive_set_refresh_space(s);
+		sizes_set(s, o);
+	}
+	return (rc);
+}
+
+int
+drive_set_open(struct disk *disk, const struct drive_set_options *o, struct drive_set **out, struct err *e)
+{
+	struct look looks[DRIVES_MAX] = { 0 };
+	struct drive_set *s;
+	unsigned i;
+	int rc;
+
+	if (o->count < 1 || o->count > DRIVES_MAX)
+		return (err_set(e, ERR_CONFIG, "a set has 1 to %u drives, not %u", DRIVES_MAX, o->count));
+	for (i = 0; i < o->count; i++)
+		if (strlen(o->paths[i]) > PATH_BYTES_MAX)
+			return (err_set(e, ERR_CONFIG, "the path of drive %u is too long", i));
+	s = calloc(1, sizeof(*s));
+	assert(s != NULL);
+	s->disk = disk;
+	s->count = o->count;
+	s->min_write_redundancy = o->min_write_redundancy;
+	pthread_mutex_init(&s->commit_lock, NULL);
+	pthread_mutex_init(&s->lock, NULL);
+	catalog_rows_init(&s->rows);
+	for (i = 0; i < s->count; i++) {
+		s->drives[i].slot = i;
+		s->drives[i].path = strdup(o->paths[i]);
+		assert(s->drives[i].path != NULL);
+		s->drives[i].lock_handle = s->catalog_handle[i] = -1;
+	}
+	rc = set_open(s, o, looks, e);
+	for (i = 0; i < s->count; i++)
+		if (looks[i].file != NULL)
+			hf__drive_file__free_unpacked(looks[i].file, NULL);
+	if (rc < 0) {
+		drive_set_close(&s);
+		return (rc);
+	}
+	*out = s;
+	return (0);
+}

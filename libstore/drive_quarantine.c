@@ -1,0 +1,111 @@
+/*
+ * drive_quarantine - moves files that the catalog does not name out of log/ and vol/: a drive that was away
+ * cannot bring deleted objects back. Files ending in .new never held a record and are removed.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "libstore/drive_internal.h"
+
+struct names {
+	char	**name;
+	size_t	  count, capacity;
+};
+
+static void
+names_add(void *context, const char *name)
+{
+	struct names *n = context;
+
+	if (n->count == n->capacity) {
+		n->capacity = n->capacity == 0 ? 64 : n->capacity * 2;
+		n->name = realloc(n->name, n->capacity * sizeof(*n->name));
+		assert(n->name != NULL);
+	}
+	n->name[n->count] = strdup(name);
+	assert(n->name[n->count] != NULL);
+	n->count++;
+}
+
+static bool
+slot_among(const uint32_t *slots, size_t count, unsigned slot)
+{
+	size_t i;
+
+	for (i = 0; i < count; i++)
+		if (slots[i] == slot)
+			return (true);
+	return (false);
+}
+
+static bool
+named(struct drive_set *s, unsigned slot, const char *sub, const char *name)
+{
+	const Hf__CatalogSegment *segment;
+	const Hf__CatalogVolume *volume;
+	char ending[8];
+	uint64_t id;
+	int used = 0;
+
+	if (strlen(name) != 20 || sscanf(name, "%16" SCNx64 "%4s%n", &id, ending, &used) != 2 || used != 20)
+		return (false);
+	if (strcmp(sub, "log") == 0) {
+		segment = catalog_rows_segment(&s->rows, id);
+		return (strcmp(ending, ".seg") == 0 && segment != NULL &&
+		    slot_among(segment->slots, segment->n_slots, slot));
+	}
+	volume = catalog_rows_volume(&s->rows, id);
+	return (strcmp(ending, ".vol") == 0 && volume != NULL && slot_among(volume->slots, volume->n_slots, slot));
+}
+
+static int
+move_away(struct drive_set *s, unsigned slot, const char *sub, const char *name, struct err *e)
+{
+	char from[4096], to[4096], kept[320];
+	size_t bytes = strlen(name);
+
+	drive_path(s, slot, sub, name, from);
+	if (bytes > 4 && strcmp(name + bytes - 4, ".new") == 0)
+		return (s->disk->ops->unlink(s->disk, from, e));
+	snprintf(kept, sizeof(kept), "%" PRIu64 "-%s-%s", s->rows.epoch, sub, name);
+	drive_path(s, slot, "quarantine", kept, to);
+	return (s->disk->ops->rename(s->disk, from, to, e));
+}
+
+static int
+directory_clean(struct drive_set *s, unsigned slot, const char *sub, struct err *e)
+{
+	struct names n = { 0 };
+	char path[4096];
+	size_t i, moved = 0;
+	int rc;
+
+	drive_path(s, slot, sub, "", path);
+	rc = s->disk->ops->list(s->disk, path, names_add, &n, e);
+	for (i = 0; i < n.count; i++) {
+		if (rc == 0 && !named(s, slot, sub, n.name[i])) {
+			rc = move_away(s, slot, sub, n.name[i], e);
+			moved++;
+		}
+		free(n.name[i]);
+	}
+	free(n.name);
+	if (rc == 0 && moved > 0)
+		rc = s->disk->ops->sync_dir(s->disk, path, e);
+	return (rc);
+}
+
+int
+drive_quarantine(struct drive_set *s, unsigned slot, struct err *e)
+{
+	int rc;
+
+	rc = directory_clean(s, slot, "log", e);
+	if (rc == 0)
+		rc = directory_clean(s, slot, "vol", e);
+	return (rc);
+}
