@@ -7,13 +7,13 @@
  *     what the loop's thread started.
  * B3  A request has exactly one reply; a call has exactly one on_reply, never from inside bus_call.
  * B4  Nothing here waits for a peer: a dialer that waits would hang on a stopped process, so all dial in
- *     the background, and whether anybody listens is asked with a connection of our own.
+ *     the background, and whether anybody listens is asked of the kernel (socket_path.h).
  * B5  A dialer does not go on dialing for nobody: a peer that is not connected and has no calls is
  *     closed.
  *
  * Measured rules: resending off (a request is sent at most once), explicit timeouts, reconnect after 5
  * to 20 ms, a receive limit, deep publish and subscribe buffers (16 by default: it loses half), few
- * threads (processors.h), all signals blocked in nng's threads.
+ * threads (libc_for_nng.h), all signals blocked in nng's threads.
  *
  * What the bytes mean is message.c's business.
  *
@@ -40,7 +40,7 @@
 #include <unistd.h>
 
 #include "libbase/clock.h"
-#include "libipc/processors.h"
+#include "libipc/libc_for_nng.h"
 #include "libipc/socket_path.h"
 
 #define RECONNECT_MS_MIN	5
@@ -177,10 +177,10 @@ nng_start(void)
 
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	processors_pretend_one(true);
+	libc_pretend_one_processor(true);
 	if (nng_req0_open(&s) == 0)
 		nng_close(s);
-	processors_pretend_one(false);
+	libc_pretend_one_processor(false);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 

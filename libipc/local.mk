@@ -13,9 +13,13 @@ libipc_libipc_a_SOURCES = \
 	libipc/channel.c libipc/channel.h libipc/channel_internal.h libipc/channel_server.c \
 	libipc/event.c \
 	libipc/message.c libipc/message.h \
-	libipc/processors.c libipc/processors.h \
+	libipc/libc_for_nng.c libipc/libc_for_nng.h \
 	libipc/socket_path.c libipc/socket_path.h
 
 check_PROGRAMS += tests/unit/test_channel
 tests_unit_test_channel_SOURCES = tests/unit/test_channel.c
 tests_unit_test_channel_LDADD = libipc/libipc.a libbase/libbase.a $(CRITERION_LIBS) $(EVENT_LIBS)
+
+check_PROGRAMS += tests/unit/test_bus
+tests_unit_test_bus_SOURCES = tests/unit/test_bus.c
+tests_unit_test_bus_LDADD = libipc/libipc.a libbase/libbase.a $(CRITERION_LIBS) $(LIBIPC_LIBS)

@@ -1,6 +1,7 @@
 /*
- * socket_path - see socket_path.h. A connection to a Unix socket is made or refused at once, also
- * when the process behind it is stopped; so asking costs one system call and cannot hang.
+ * socket_path - see socket_path.h. Asked for a datagram connection, the kernel says EPROTOTYPE for a living
+ * stream socket and ECONNREFUSED for a dead one. The process behind it is not involved: it may be
+ * stopped, and gets no connection that it would have to accept and drop.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -33,10 +34,10 @@ socket_path_listens(const char *path)
 
 	if (socket_path_address(path, &address, NULL) < 0)
 		return (false);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return (false);
-	yes = connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0 || errno == EAGAIN;
+	yes = connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0 || errno == EPROTOTYPE;
 	close(fd);
 	return (yes);
 }

@@ -13,7 +13,7 @@
 
 /* 0, or ERR_INVALID for an empty or too long path. */
 int socket_path_address(const char *path, struct sockaddr_un *out, struct err *e);
-/* Whether a connection would be taken, now or when the backlog has room. Never waits. */
+/* Whether a living process holds the socket of that name. Never waits, and that process sees nothing. */
 bool socket_path_listens(const char *path);
 /* Makes room for bind: removes a dead socket. ERR_LOCKED if somebody listens there, ERR_EXISTS if
  * something else than a socket has that name. */
