@@ -14,3 +14,18 @@ libhttp_libhttp_a_SOURCES = \
 	libhttp/uri.c libhttp/uri.h \
 	libhttp/xml.c libhttp/xml.h \
 	libhttp/xml_read.c
+
+LIBHTTP_LIBS = $(HTTP_PARSER_LIBS) $(EXPAT_LIBS) $(EVENT_LIBS)
+LIBHTTP_TEST_LIBS = libhttp/libhttp.a libbase/libbase.a $(CRITERION_LIBS) $(LIBHTTP_LIBS) \
+	$(LIBBASE_LIBS)
+
+check_PROGRAMS += \
+	tests/unit/test_http_chunked tests/unit/test_http_head tests/unit/test_uri tests/unit/test_xml
+tests_unit_test_http_chunked_SOURCES = tests/unit/test_http_chunked.c
+tests_unit_test_http_chunked_LDADD = $(LIBHTTP_TEST_LIBS)
+tests_unit_test_http_head_SOURCES = tests/unit/test_http_head.c
+tests_unit_test_http_head_LDADD = $(LIBHTTP_TEST_LIBS)
+tests_unit_test_uri_SOURCES = tests/unit/test_uri.c
+tests_unit_test_uri_LDADD = $(LIBHTTP_TEST_LIBS)
+tests_unit_test_xml_SOURCES = tests/unit/test_xml.c
+tests_unit_test_xml_LDADD = $(LIBHTTP_TEST_LIBS)
