@@ -540,7 +540,7 @@ struct peer {
 	struct peer	*next;
 	char		*address;
 	nng_socket	 socket;
-	atomic_bool	 connected;	/* written by nng's threads */
+	atomic_int	 pipes;		/* connections; changed by nng's threads, which keep no order */
 	unsigned	 calls;
 	uint64_t	 idle_since_ms;
 };
@@ -565,9 +565,12 @@ peer_on_pipe(nng_pipe pipe, nng_pipe_ev what, void *arg)
 	struct peer *p = arg;
 
 	(void)pipe;
-	atomic_store(&p->connected, what == NNG_PIPE_EV_ADD_POST);
-	if (what == NNG_PIPE_EV_REM_POST)
+	if (what == NNG_PIPE_EV_ADD_PRE) {
+		atomic_fetch_add(&p->pipes, 1);
+	} else {
+		atomic_fetch_sub(&p->pipes, 1);
 		bus_post(p->bus, &p->note);
+	}
 }
 
 static void
@@ -591,7 +594,7 @@ peer_on_note(struct note *n)
 	struct peer *p = (struct peer *)((char *)n - offsetof(struct peer, note));
 	struct call *c;
 
-	if (atomic_load(&p->connected))
+	if (atomic_load(&p->pipes) > 0)
 		return;
 	if (p->calls == 0) {
 		peer_close(p->bus, p);		/* B5 */
@@ -621,7 +624,7 @@ peer_get(struct bus *b, const char *address)
 {
 	struct peer *p = peer_find(b, address);
 
-	if (p != NULL && atomic_load(&p->connected))
+	if (p != NULL && atomic_load(&p->pipes) > 0)
 		return (p);
 	if (!socket_path_listens(address))
 		return (NULL);
@@ -642,7 +645,7 @@ peer_get(struct bus *b, const char *address)
 	p->next = b->peers;
 	b->peers = p;
 	nng_socket_set_ms(p->socket, NNG_OPT_REQ_RESENDTIME, NNG_DURATION_INFINITE);
-	nng_pipe_notify(p->socket, NNG_PIPE_EV_ADD_POST, peer_on_pipe, p);
+	nng_pipe_notify(p->socket, NNG_PIPE_EV_ADD_PRE, peer_on_pipe, p);
 	nng_pipe_notify(p->socket, NNG_PIPE_EV_REM_POST, peer_on_pipe, p);
 	if (socket_dial(p->socket, address, NULL) < 0) {
 		peer_close(b, p);
