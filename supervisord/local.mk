@@ -32,9 +32,8 @@ supervisord_libsupervisor_a_SOURCES = \
 	supervisord/supervisor.c supervisord/supervisor.h \
 	supervisord/supervisor_open.c supervisord/supervisor_internal.h
 
-supervisord_libs = supervisord/libsupervisor.a libipc/libipc.a libbase/libbase.a \
-	schema/libschema.a $(NNG_LIBS) $(EVENT_LIBS) $(PROTOBUFC_LIBS) $(CJSON_LIBS) \
-	$(OPENSSL_LIBS) $(ISAL_LIBS) $(INIH_LIBS) $(XXHASH_LIBS)
+supervisord_libs = supervisord/libsupervisor.a libipc/libipc.a schema/libschema.a \
+	libbase/libbase.a $(LIBIPC_LIBS) $(LIBBASE_LIBS) $(CJSON_LIBS)
 
 sbin_PROGRAMS += supervisord/holdfastd
 supervisord_holdfastd_SOURCES = supervisord/main.c

@@ -99,7 +99,6 @@ config_make(const char *directory, const char *path, unsigned drives, struct err
 	return (rc);
 }
 
-/* How many drives a directory was made with: drive1 up to the first that is missing. */
 static unsigned
 drives_count(const struct config *c)
 {
@@ -123,7 +122,8 @@ config_compare(const char *directory, const char *path, unsigned drives, struct 
 	rc = config_load(&c, path, e);
 	if (rc < 0)
 		return (rc);
-	if (drives != 0 && drives != drives_count(&c))
+	if (drives != 0 && c.source[CONFIG_KEY_store_drives] == CONFIG_FILE &&
+	    drives != drives_count(&c))
 		rc = err_set(e, ERR_CONFIG, "%s was made with %u drives: --drives %u cannot change "
 		    "that", path, drives_count(&c), drives);
 	else if (c.source[CONFIG_KEY_supervisor_state_dir] == CONFIG_FILE &&

@@ -133,24 +133,53 @@ add_process(cJSON *o, const struct child *c)
 		add_number(o, "kill_in_ms", c->kill_at_ms - now);
 }
 
+static void
+add_desired(cJSON *o, const struct child *c)
+{
+	cJSON *desired = cJSON_AddObjectToObject(o, "desired");
+	bool by_config = c->state == CHILD_DISABLED || c->wanted;
+
+	cJSON_AddStringToObject(desired, "state", c->state == CHILD_DISABLED ? "disabled" :
+	    c->wanted ? "enabled" : "stopped");
+	cJSON_AddStringToObject(desired, "source", by_config ?
+	    config_source_name(c->enabled_source) : "operator");
+}
+
+/* The contract of a service that cannot speak for itself: its process is not there, or is silent. */
+static cJSON *
+contract_instead(const struct child *c)
+{
+	cJSON *o = cJSON_CreateObject(), *part;
+
+	add_desired(o, c);
+	part = cJSON_AddObjectToObject(o, "current");
+	cJSON_AddStringToObject(part, "state", report_state(c));
+	add_number(part, "generation", c->generation);
+	if (c->pid != 0)
+		add_number(part, "pid", (uint64_t)c->pid);
+	add_time(part, "since", c->since_real_ms);
+	part = cJSON_AddObjectToObject(o, "status");
+	cJSON_AddStringToObject(part, "last_error", c->note);
+	part = cJSON_AddObjectToObject(o, "shutdown");
+	add_number(part, "deadline_ms", c->row->stop_ms);
+	cJSON_AddArrayToObject(o, "side_effects");
+	cJSON_AddArrayToObject(cJSON_AddObjectToObject(o, "reconcile"), "plan");
+	return (o);
+}
+
 cJSON *
 report_child(const struct child *c, bool observed)
 {
 	uint64_t now = clock_mono_ms();
-	cJSON *o = cJSON_CreateObject(), *desired;
+	cJSON *o = cJSON_CreateObject();
 
 	assert(o != NULL);
-	cJSON_AddStringToObject(o, "name", c->name);
-	cJSON_AddStringToObject(o, "service", c->row->name);
+	cJSON_AddStringToObject(o, "service", c->name);
+	cJSON_AddStringToObject(o, "group", c->row->name);
 	cJSON_AddNumberToObject(o, "instance", c->instance);
 	cJSON_AddStringToObject(o, "state", report_state(c));
 	add_time(o, "since", c->since_real_ms);
-	desired = cJSON_AddObjectToObject(o, "desired");
-	cJSON_AddStringToObject(desired, "state", c->state == CHILD_DISABLED ? "disabled" :
-	    c->wanted ? "enabled" : "stopped");
-	cJSON_AddStringToObject(desired, "source",
-	    c->state == CHILD_DISABLED || c->wanted ? config_source_name(c->enabled_source) :
-	    "operator");
+	add_desired(o, c);
 	add_process(o, c);
 	if (c->state == CHILD_BACKOFF || c->state == CHILD_FAILED)
 		add_number(o, "next_start_in_ms", c->next_start_ms > now ? c->next_start_ms - now : 0);
@@ -162,10 +191,8 @@ report_child(const struct child *c, bool observed)
 	if (!observed)
 		return (o);
 	add_usage(o, c);
-	if (c->contract != NULL)
-		cJSON_AddItemToObject(o, "contract", cJSON_Parse(c->contract));
-	else
-		cJSON_AddNullToObject(o, "contract");
+	cJSON_AddItemToObject(o, "contract", c->contract != NULL ? cJSON_Parse(c->contract) :
+	    contract_instead(c));
 	return (o);
 }
 

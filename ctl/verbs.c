@@ -1,0 +1,46 @@
+/*
+ * verbs - the table of what holdfastctl can be told to do.
+ *
+ * To add one: a row here, its function in a file of its name, a paragraph in holdfastctl(1).
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "ctl/verb.h"
+
+const struct verb verbs[] = {
+	{ "status", "[SERVICE] [--json]", 0, 1, verb_status,
+	    "Shows every process: state, pid, generation, uptime, restarts, last exit, CPU, memory.\n"
+	    "Status 4 if one that should run does not. When holdfastd is gone or does not answer,\n"
+	    "what it wrote down last is shown, with status 3." },
+	{ "services", "[SERVICE]", 0, 1, verb_services,
+	    "Prints the whole contract of every service as JSON: desired, current, status,\n"
+	    "shutdown, side effects, reconcile plan. Reading it changes nothing." },
+	{ "start", "SERVICE [--no-wait] [--wait SECONDS]", 1, 1, verb_action,
+	    "Starts a service that was stopped, or one that waits for its next try, at once.\n"
+	    "Waits until it is ready. SERVICE is a name (s3), an instance (s3.1) or all." },
+	{ "stop", "SERVICE [--no-wait] [--wait SECONDS]", 1, 1, verb_action,
+	    "Stops a service in order: cancellation, TERM, KILL at its deadline. It stays stopped\n"
+	    "until it is started again." },
+	{ "restart", "SERVICE [--no-wait] [--wait SECONDS]", 1, 1, verb_action,
+	    "Restarts one instance after the other, each ready before the next one stops." },
+	{ "pause", "SERVICE", 1, 1, verb_action,
+	    "Lets a service finish what it does and take up nothing new. Kept over restarts." },
+	{ "resume", "SERVICE", 1, 1, verb_action, "Ends a pause." },
+	{ "reload", "SERVICE", 1, 1, verb_action,
+	    "Reads the config file again. SERVICE may be holdfastd, which also tells all services." },
+	{ "cancel", "SERVICE", 1, 1, verb_action, "Ends the work that a service is doing now." },
+	{ "run-now", "SERVICE", 1, 1, verb_action, "Begins a cycle of a periodic service at once." },
+	{ "logs", "[-f] [-n LINES] SERVICE", 1, 1, verb_logs,
+	    "Shows the end of a service's log; -f goes on as it grows, over rotations. SERVICE may\n"
+	    "be holdfastd or all." },
+	{ "events", "[--json]", 0, 0, verb_events,
+	    "Shows what happens, as it happens: starts, readiness, exits, cancellations." },
+	{ "config", "[KEY] [--json]", 0, 1, verb_config,
+	    "Shows every config value and where it came from; of the running holdfastd, or, without\n"
+	    "one, as the config file and this environment give it." },
+	{ "log-level", "SERVICE LEVEL", 2, 2, verb_log_level,
+	    "Changes what a running service logs: error, warn, info or debug." },
+	{ "shutdown", "[--no-wait] [--wait SECONDS]", 0, 0, verb_shutdown,
+	    "Stops all services in order, and holdfastd. Waits until it is gone." },
+};
+const unsigned verb_count = sizeof(verbs) / sizeof(verbs[0]);
