@@ -79,3 +79,9 @@ tests_unit_test_metrics_LDADD = libbase/libbase.a $(CRITERION_LIBS)
 
 tests_unit_test_pool_SOURCES = tests/unit/test_pool.c
 tests_unit_test_pool_LDADD = libbase/libbase.a $(CRITERION_LIBS) $(EVENT_LIBS)
+
+check_PROGRAMS += tests/fuzz/fuzz_config tests/fuzz/fuzz_text
+tests_fuzz_fuzz_config_SOURCES = tests/fuzz/fuzz_config.c
+tests_fuzz_fuzz_config_LDADD = $(FUZZ_MAIN) libbase/libbase.a $(INIH_LIBS)
+tests_fuzz_fuzz_text_SOURCES = tests/fuzz/fuzz_text.c
+tests_fuzz_fuzz_text_LDADD = $(FUZZ_MAIN) libbase/libbase.a

@@ -328,8 +328,10 @@ Test(config, the_sample_is_a_valid_file)
 	cr_assert_eq(c.source[CONFIG_KEY_s3_port], CONFIG_FILE);
 	cr_assert_eq(c.s3_port, 9000);
 	cr_assert(config_enabled(&c, "s3", NULL));
+	config_release(&c);
 	cr_assert_eq(load(buf_string(&sample)), 0, "%s", e.text);
 	cr_assert_eq(c.source[CONFIG_KEY_s3_port], CONFIG_DEFAULT);
+	config_release(&c);
 	buf_release(&sample);
 	buf_release(&text);
 }
