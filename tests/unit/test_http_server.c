@@ -1,0 +1,567 @@
+/*
+ * test_http_server - connections of the real server: requests, bodies, responses, deadlines, ends.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "libbase/clock.h"
+#include "tests/unit/http_client.h"
+
+#define H " HTTP/1.1\r\nHost: h\r\n"
+#define GET(path) "GET " path H "\r\n"
+#define CLOSE "GET /hello" H "Connection: close\r\n\r\n"
+
+static void
+setup(void)
+{
+	client_setup();
+	server_start();
+}
+
+/* The request to /keep, once it is there. */
+static struct http_request *
+wait_kept(void)
+{
+	int i;
+
+	for (i = 0; i < 1000 && kept == NULL; i++)
+		run_ms(1);
+	cr_assert_not_null(kept);
+	return (kept);
+}
+
+TestSuite(http_server, .init = setup, .fini = client_teardown, .timeout = 30);
+
+/* --- requests and connections -------------------------------------------------------------------- */
+
+Test(http_server, one_request)
+{
+	int fd = client_open_tcp();
+	const char *text;
+
+	client_send(fd, CLOSE);
+	text = client_receive_all(fd, 'e');
+	cr_assert_eq(strncmp(text, "HTTP/1.1 200 OK\r\nDate: ", 23), 0, "%s", text);
+	cr_assert_not_null(strstr(text, " GMT\r\nServer: Holdfast\r\nContent-Length: 5\r\n"
+	    "Connection: close\r\nContent-Type: text/plain; charset=utf-8\r\n\r\nhello"));
+	cr_assert_eq(ended.count[HTTP_END_SENT], 1);
+	cr_assert_eq(ended.status, 200);
+	cr_assert_eq(ended.sent_bytes, 5);
+	close(fd);
+	run_ms(20);
+	cr_assert_eq(http_server_connections(server), 0);
+	cr_assert_eq(http_server_counters(server)->requests, 1);
+}
+
+Test(http_server, keep_alive_and_pipelining)
+{
+	int fd = client_open();
+	struct buf many = BUF_INIT;
+	const char *text;
+	int i;
+
+	client_send(fd, GET("/hello"));
+	client_expect(fd, "hello");
+	client_send(fd, GET("/hello"));
+	client_expect(fd, "hello");
+	/* More than one turn's worth, bodies between, one piece cut in a head. */
+	for (i = 0; i < 50; i++)
+		buf_append_string(&many, "\r\n" GET("/hello") "PUT /echo" H "Content-Length: 3\r\n\r\nabc"
+		    "PUT /echo" H "Transfer-Encoding: chunked\r\n\r\n3\r\nxyz\r\n0\r\n\r\n");
+	buf_append_string(&many, "GET /no");
+	client_send(fd, buf_string(&many));
+	client_send(fd, "ne" H "Connection: close\r\n\r\n");
+	text = client_receive_all(fd, 'e');
+	cr_assert_eq(count_of(text, "hello"), 50);
+	cr_assert_eq(count_of(text, "\r\n\r\nabc"), 50);
+	cr_assert_eq(count_of(text, "\r\n\r\nxyz"), 50);
+	cr_assert_eq(count_of(text, "HTTP/1.1 204 No Content\r\n"), 1);
+	cr_assert_eq(ended.count[HTTP_END_SENT], 153);
+	buf_release(&many);
+}
+
+Test(http_server, byte_by_byte)
+{
+	static const char text[] = "\r\nPUT /echo" H "Transfer-Encoding: chunked\r\n\r\n"
+	    "4;x\r\nwiki\r\n5\r\npedia\r\n0\r\nA: b\r\n\r\n" GET("/hello");
+	int fd = client_open();
+	size_t i;
+
+	for (i = 0; i < sizeof(text) - 1; i++)
+		client_send_bytes(fd, text + i, 1);
+	client_expect(fd, "hello");
+	cr_assert_eq(ended.count[HTTP_END_SENT], 2);
+}
+
+Test(http_server, http_1_0)
+{
+	int fd = client_open();
+	const char *text;
+
+	client_send(fd, "GET /hello HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+	text = client_expect(fd, "hello");
+	cr_assert_not_null(strstr(text, "Connection: keep-alive\r\n"));
+	client_send(fd, "GET /chunks HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+	text = client_receive_all(fd, 'e');
+	cr_assert_null(strstr(text, "Transfer-Encoding"));
+	cr_assert_not_null(strstr(text, "\r\n\r\nchunkchunkchunk"));
+}
+
+Test(http_server, client_address)
+{
+	int fd = client_open_tcp();
+
+	client_send(fd, GET("/keep"));
+	cr_assert_str_eq(wait_kept()->client, "127.0.0.1");
+	cr_assert_neq(kept->client_port, 0);
+	cr_assert(kept->client_loopback);
+	cr_assert_eq(http_server_requests(server), 1);
+	http_reply_text(kept, 200, "done");
+	cr_assert_not_null(kept, "the request may not end inside the call");
+	client_expect(fd, "done");
+	run_ms(5);
+	cr_assert_null(kept);
+	cr_assert_eq(http_server_requests(server), 0);
+}
+
+/* --- request bodies --------------------------------------------------------------------------------- */
+
+static void
+fill(struct buf *b, size_t bytes)
+{
+	size_t i;
+	uint8_t *p = buf_extend(b, bytes);
+
+	for (i = 0; i < bytes; i++)
+		p[i] = (uint8_t)('a' + i * 7 % 26 + i / 1000 % 3);
+}
+
+Test(http_server, large_bodies)
+{
+	int fd = client_open_tcp();
+	struct buf body = BUF_INIT, request = BUF_INIT;
+	const char *text;
+	size_t at, n;
+	char state;
+
+	fill(&body, 300000);
+	buf_append_string(&request, "PUT /echo" H "Content-Length: 300000\r\n\r\n");
+	buf_append(&request, body.data, body.bytes);
+	buf_append_string(&request, "PUT /echo" H "Transfer-Encoding: chunked\r\n\r\n");
+	for (at = 0, n = 1; at < body.bytes; at += n, n = n * 3 % 20011) {
+		n = at + n > body.bytes ? body.bytes - at : n;
+		buf_printf(&request, "%zX\r\n", n);
+		buf_append(&request, body.data + at, n);
+		buf_append_string(&request, "\r\n");
+	}
+	buf_append_string(&request, "0\r\n\r\nPUT /none" H "\r\n");
+	client_send_bytes(fd, request.data, request.bytes);
+	text = client_receive(fd, 600000 + 2 * 90, &state);
+	text = strstr(text, "\r\n\r\n") + 4;
+	cr_assert_eq(memcmp(text, body.data, body.bytes), 0);
+	text = strstr(text + body.bytes, "\r\n\r\n") + 4;
+	cr_assert_eq(memcmp(text, body.data, body.bytes), 0);
+	run_ms(10);
+	cr_assert_eq(ended.count[HTTP_END_SENT], 3);
+	buf_release(&body);
+	buf_release(&request);
+}
+
+Test(http_server, expect_continue)
+{
+	int fd = client_open();
+	const char *text;
+
+	client_send(fd, "PUT /keep" H "Content-Length: 5\r\nExpect: 100-continue\r\n\r\n");
+	run_ms(10);
+	cr_assert_eq(recv(fd, (char[1]){ 0 }, 1, 0), -1, "100 only when the body is read");
+	http_reply_text(wait_kept(), 200, "x");
+	text = client_receive_all(fd, 'e');
+	cr_assert_null(strstr(text, "100 Continue"));
+	cr_assert_not_null(strstr(text, "Connection: close"));
+
+	fd = client_open();
+	client_send(fd, "PUT /echo" H "Content-Length: 5\r\nExpect: 100-continue\r\n\r\n");
+	text = client_expect(fd, "\r\n\r\n");
+	cr_assert_str_eq(text, "HTTP/1.1 100 Continue\r\n\r\n");
+	client_send(fd, "12345" CLOSE);
+	text = client_receive_all(fd, 'e');
+	cr_assert_not_null(strstr(text, "\r\n\r\n12345HTTP/1.1 200 OK"));
+
+	fd = client_open();
+	client_send(fd, "PUT /echo" H "Content-Length: 5\r\nExpect: 100-continue\r\n\r\n12345");
+	text = client_expect(fd, "12345");
+	cr_assert_null(strstr(text, "100 Continue"), "the body was there already");
+}
+
+Test(http_server, early_reply)
+{
+	int fd = client_open_tcp();
+	struct buf body = BUF_INIT;
+	const char *text;
+
+	/* A little body left: read, dropped, and the connection lives. */
+	fill(&body, 100000);
+	client_send(fd, "PUT /early" H "Content-Length: 100000\r\n\r\n");
+	client_send_bytes(fd, body.data, body.bytes);
+	client_send(fd, GET("/hello"));
+	text = client_expect(fd, "hello");
+	cr_assert_not_null(strstr(text, "403 Forbidden"));
+	cr_assert_null(strstr(text, "Connection: close"));
+	/* Much left, or nobody knows: the connection is closed, and the reply still arrives. */
+	client_send(fd, "PUT /early" H "Content-Length: 100000000\r\n\r\n");
+	client_send_bytes(fd, body.data, body.bytes);
+	text = client_receive_all(fd, 'e');
+	cr_assert_not_null(strstr(text, "Connection: close"));
+	fd = client_open();
+	client_send(fd, "PUT /early" H "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n");
+	text = client_receive_all(fd, 'e');
+	cr_assert_not_null(strstr(text, "403 Forbidden"));
+	buf_release(&body);
+}
+
+Test(http_server, bad_chunks)
+{
+	int fd = client_open();
+	const char *text;
+
+	client_send(fd, "PUT /echo" H "Transfer-Encoding: chunked\r\n\r\n3\r\nabcd\r\n" GET("/hello"));
+	text = client_receive_all(fd, 'e');
+	cr_assert_eq(last_read, ERR_PROTOCOL);
+	cr_assert_not_null(strstr(text, "HTTP/1.1 400 "));
+	cr_assert_eq(count_of(text, "HTTP/1.1"), 1);
+}
+
+Test(http_server, client_gone_in_body)
+{
+	int fd = client_open();
+
+	client_send(fd, "PUT /echo" H "Content-Length: 5\r\n\r\n123");
+	shutdown(fd, SHUT_WR);
+	run_ms(10);
+	cr_assert_eq(ended.count[HTTP_END_PEER], 1);
+	fd = client_open_tcp();
+	client_send(fd, "PUT /echo" H "Transfer-Encoding: chunked\r\n\r\n5\r\n123");
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &(struct linger){ 1, 0 }, sizeof(struct linger));
+	shutdown(fd, SHUT_RDWR);
+	run_ms(10);
+	cr_assert_eq(ended.count[HTTP_END_PEER], 2);
+	cr_assert_eq(http_server_connections(server), 0);
+}
+
+/* --- responses ---------------------------------------------------------------------------------------- */
+
+Test(http_server, streams)
+{
+	int fd = client_open_tcp();
+	const char *text;
+
+	client_send(fd, GET("/stream"));
+	run_ms(50);
+	client_send(fd, "HEAD /stream" H "\r\n" "HEAD /hello" H "\r\n" "HEAD /chunks" H
+	    "Connection: close\r\n\r\n");
+	text = client_receive_all(fd, 'e');
+	cr_assert_eq(count_of(text, "Content-Length: 327680\r\n"), 2);
+	cr_assert_eq(strspn(strstr(text, "\r\n\r\n") + 4, "s"), 327680);
+	cr_assert_eq(count_of(text, "HTTP/1.1 200 OK"), 4);
+	cr_assert_eq(count_of(text, "hello"), 0);
+	cr_assert_eq(count_of(text, "chunk\r\n"), 0);
+	cr_assert_eq(count_of(text, "HTTP/1.1 200 OK"), ended.count[HTTP_END_SENT]);
+}
+
+Test(http_server, chunked_response)
+{
+	int fd = client_open();
+	const char *text;
+
+	client_send(fd, GET("/chunks"));
+	text = client_expect(fd, "0\r\n\r\n");
+	cr_assert_not_null(strstr(text, "Transfer-Encoding: chunked\r\n"));
+	cr_assert_not_null(strstr(text, "\r\n\r\n5\r\nchunk\r\n5\r\nchunk\r\n5\r\nchunk\r\n0\r\n\r\n"));
+	cr_assert_eq(ended.sent_bytes, 15);
+}
+
+Test(http_server, cut)
+{
+	int fd = client_open_tcp();
+	char state;
+
+	client_send(fd, GET("/cut"));
+	client_receive(fd, SIZE_MAX, &state);
+	cr_assert_eq(state, 'r', "a reset, not an end");
+	cr_assert_eq(ended.count[HTTP_END_ABORTED], 1);
+	cr_assert_eq(http_server_counters(server)->aborted, 1);
+}
+
+Test(http_server, small_body_larger_than_the_socket)
+{
+	int fd = client_open_tcp();
+	char *body = malloc(16000000);
+	const char *text;
+
+	memset(body, 'b', 16000000);
+	client_send(fd, "GET /keep" H "Connection: close\r\n\r\n");
+	http_response_send(wait_kept(), 200, body, 16000000);
+	free(body);
+	text = client_receive_all(fd, 'e');
+	cr_assert_eq(strlen(strstr(text, "\r\n\r\n") + 4), 16000000);
+	cr_assert_eq(ended.count[HTTP_END_SENT], 1);
+}
+
+Test(http_server, peer_reset_while_waiting)
+{
+	int fd = client_open_tcp();
+
+	client_send(fd, GET("/keep"));
+	wait_kept();
+	client_send(fd, "x");
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &(struct linger){ 1, 0 }, sizeof(struct linger));
+	close(fd);
+	run_ms(10);
+	if (kept != NULL)
+		http_reply_text(kept, 200, "late");
+	run_ms(10);
+	cr_assert_null(kept);
+	cr_assert_eq(http_server_connections(server), 0);
+}
+
+/* --- refusals and bounds ------------------------------------------------------------------------------- */
+
+Test(http_server, refused_heads)
+{
+	static const char *const heads[] = { "GET / HTTP/1.1\r\n\r\n", "\x16\x03\x01", "GET /\n\n",
+	    "PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+	    "\rGET / HTTP/1.1\r\n" };
+	const char *text;
+	size_t i;
+	int fd;
+
+	for (i = 0; i < sizeof(heads) / sizeof(heads[0]); i++) {
+		fd = client_open();
+		client_send(fd, heads[i]);
+		text = client_receive_all(fd, 'e');
+		cr_assert_eq(strncmp(text, "HTTP/1.1 400 Bad Request\r\n", 26), 0, "%zu: %s", i, text);
+		cr_assert_not_null(strstr(text, "Connection: close\r\n"));
+		cr_assert_eq(rejects, i + 1);
+	}
+	cr_assert_eq(http_server_counters(server)->rejects, i);
+}
+
+Test(http_server, large_heads)
+{
+	struct buf head = BUF_INIT;
+	const char *text;
+	int fd = client_open();
+
+	buf_append_string(&head, "GET /hello" H "X-Large: ");
+	memset(buf_extend(&head, 60000), 'x', 60000);
+	buf_append_string(&head, "\r\n\r\n");
+	client_send_bytes(fd, head.data, head.bytes);
+	client_expect(fd, "hello");
+	client_send(fd, GET("/hello"));
+	client_expect(fd, "hello");
+	head.bytes -= 4;
+	memset(buf_extend(&head, 10000), 'x', 10000);
+	client_send_bytes(fd, head.data, head.bytes);
+	text = client_receive_all(fd, 'e');
+	cr_assert_eq(strncmp(text, "HTTP/1.1 431 ", 13), 0, "%s", text);
+	buf_release(&head);
+}
+
+Test(http_server, a_reply_survives_what_follows_it)
+{
+	int fd = client_open_tcp();
+	struct buf junk = BUF_INIT;
+	const char *text;
+
+	buf_append_string(&junk, "GET / HTTP/3.0\r\nHost: h\r\n\r\n");
+	fill(&junk, 500000);
+	client_send_bytes(fd, junk.data, junk.bytes);
+	text = client_receive_all(fd, 'e');
+	cr_assert_eq(strncmp(text, "HTTP/1.1 505 ", 13), 0, "%s", text);
+	buf_release(&junk);
+}
+
+/* --- deadlines ----------------------------------------------------------------------------------------- */
+
+static void
+setup_short(void)
+{
+	client_setup();
+	limits.header_timeout_ms = 100;
+	limits.body_timeout_ms = 150;
+	limits.idle_timeout_ms = 200;
+	limits.connections_max = 2;
+	limits.header_bytes_max = 4096;
+	server_start();
+}
+
+TestSuite(http_deadlines, .init = setup_short, .fini = client_teardown, .timeout = 30);
+
+Test(http_deadlines, slow_head)
+{
+	uint64_t start = clock_mono_ms();
+	int fd = client_open(), i;
+	const char *text;
+
+	for (i = 0; i < 20 && rejects == 0; i++) {	/* each byte is progress, and does not help */
+		client_send(fd, i == 0 ? "GET /" : "x");
+		run_ms(20);
+	}
+	text = client_receive_all(fd, 'e');
+	cr_assert_eq(strncmp(text, "HTTP/1.1 408 ", 13), 0, "%s", text);
+	cr_assert_geq(clock_mono_ms() - start, 100);
+	cr_assert_eq(http_server_counters(server)->timeouts, 1);
+}
+
+Test(http_deadlines, silent_connection)
+{
+	int fd = client_open();
+
+	cr_assert_str_eq(client_receive_all(fd, 'e'), "");
+	cr_assert_eq(rejects, 0);
+}
+
+Test(http_deadlines, idle_connection)
+{
+	int fd = client_open();
+	uint64_t start;
+
+	client_send(fd, GET("/hello"));
+	client_expect(fd, "hello");
+	start = clock_mono_ms();
+	cr_assert_str_eq(client_receive_all(fd, 'e'), "");
+	cr_assert_geq(clock_mono_ms() - start, 150);
+	/* A second head has the shorter deadline again. */
+	fd = client_open();
+	client_send(fd, GET("/hello") "GET");
+	cr_assert_not_null(strstr(client_receive_all(fd, 'e'), "HTTP/1.1 408 "));
+}
+
+Test(http_deadlines, slow_body)
+{
+	int fd = client_open(), i;
+
+	client_send(fd, "PUT /echo" H "Content-Length: 100\r\n\r\n");
+	for (i = 0; i < 6; i++) {		/* longer than the timeout, with progress */
+		client_send(fd, "x");
+		run_ms(50);
+	}
+	cr_assert_eq(ended.status, 0);
+	cr_assert_not_null(strstr(client_receive_all(fd, 'e'), "TIMEOUT"));
+	cr_assert_eq(last_read, ERR_TIMEOUT);
+}
+
+Test(http_deadlines, slow_reader)
+{
+	int fd = client_open_tcp(), bytes = 4096;
+	struct iovec iov = { calloc(1, 16 << 20), 16 << 20 };
+	char state;
+
+	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes));
+	client_send(fd, GET("/keep"));
+	http_response_begin(wait_kept(), 200, 16 << 20);
+	http_response_write(kept, &iov, 1, (http_write_fn *)abort, NULL);
+	run_ms(400);
+	cr_assert_eq(ended.count[HTTP_END_TIMEOUT], 1);
+	cr_assert_lt(ended.sent_bytes, 16 << 20);
+	client_receive(fd, SIZE_MAX, &state);
+	cr_assert_eq(state, 'r');
+	free(iov.iov_base);
+}
+
+Test(http_deadlines, connections_are_bounded)
+{
+	int port = server_listen_tcp(), fds[4], i;
+
+	for (i = 0; i < 4; i++) {
+		fds[i] = client_connect(port);
+		client_send(fds[i], GET("/hello"));
+	}
+	run_ms(10);
+	cr_assert_eq(http_server_connections(server), 2);
+	cr_assert_eq(ended.count[HTTP_END_SENT], 2);
+	client_expect(fds[0], "hello");
+	shutdown(fds[0], SHUT_RDWR);
+	client_expect(fds[2], "hello");
+	cr_assert_eq(http_server_connections(server), 2);
+	client_expect(fds[3], "hello");		/* when an idle one timed out */
+}
+
+Test(http_deadlines, pause_and_resume)
+{
+	int port = server_listen_tcp(), fd;
+
+	http_server_pause(server);
+	fd = client_connect(port);
+	client_send(fd, GET("/hello"));
+	run_ms(20);
+	cr_assert_eq(http_server_connections(server), 0);
+	http_server_resume(server);
+	client_expect(fd, "hello");
+}
+
+/* --- the end ------------------------------------------------------------------------------------------- */
+
+static void
+on_drained(void *argument)
+{
+	*(int *)argument += 1;
+	http_server_free(server);
+	server = NULL;
+}
+
+Test(http_server, drain)
+{
+	int port = server_listen_tcp(), drained = 0;
+	int idle = client_connect(port), busy = client_connect(port), late = client_connect(port);
+	const char *text;
+
+	client_send(idle, GET("/hello"));
+	client_expect(idle, "hello");
+	client_send(late, GET("/hello"));
+	client_expect(late, "hello");
+	client_send(busy, GET("/keep"));
+	wait_kept();
+	http_server_drain(server, on_drained, &drained);
+	/* A request that was on its way is still answered. */
+	client_send(late, GET("/hello"));
+	text = client_receive_all(late, 'e');
+	cr_assert_not_null(strstr(text, "Connection: close\r\n"));
+	close(late);
+	cr_assert_str_eq(client_receive_all(idle, 'e'), "");
+	cr_assert_eq(drained, 0);
+	http_reply_text(kept, 200, "last");
+	text = client_receive_all(busy, 'e');
+	cr_assert_not_null(strstr(text, "Connection: close\r\n"));
+	close(busy);
+	run_ms(50);
+	cr_assert_eq(drained, 1);
+}
+
+Test(http_server, drain_of_nothing)
+{
+	int drained = 0;
+
+	http_server_drain(server, on_drained, &drained);
+	run_ms(5);
+	cr_assert_eq(drained, 1);
+}
+
+Test(http_server, free_ends_requests)
+{
+	int fd = client_open(), other = client_open();
+
+	client_send(fd, GET("/keep"));
+	client_send(other, "GET");
+	wait_kept();
+	http_server_free(server);
+	server = NULL;
+	cr_assert_eq(ended.count[HTTP_END_SHUTDOWN], 1);
+	cr_assert_null(kept);
+}
