@@ -34,10 +34,47 @@ libstore_libstore_a_SOURCES = \
 	libstore/log.h \
 	libstore/record.c \
 	libstore/record.h \
+	libstore/segment.c \
+	libstore/segment.h \
+	libstore/segment_footer.c \
 	libstore/segment_format.h \
 	libstore/volume.c libstore/volume.h \
 	libstore/volume_files.c \
 	libstore/volume_format.h
+
+# The sequencer: what records do, who may add them, who is told.
+libstore_libstore_a_SOURCES += \
+	libstore/apply.c \
+	libstore/apply.h \
+	libstore/apply_internal.h \
+	libstore/apply_object.c \
+	libstore/apply_session.c \
+	libstore/apply_upload.c \
+	libstore/apply_volume.c \
+	libstore/op.c \
+	libstore/op.h \
+	libstore/reclaim.c \
+	libstore/reclaim.h \
+	libstore/rows.c \
+	libstore/rows.h \
+	libstore/session.c \
+	libstore/session.h \
+	libstore/state.c \
+	libstore/state.h \
+	libstore/state_internal.h \
+	libstore/state_bucket.c \
+	libstore/state_dump.c \
+	libstore/state_extent.c \
+	libstore/state_object.c \
+	libstore/state_read.c \
+	libstore/state_recover.c \
+	libstore/state_run.c \
+	libstore/state_session.c \
+	libstore/state_upload.c \
+	libstore/upload_admit.h \
+	libstore/upload_complete.c \
+	libstore/upload_sum.c \
+	libstore/upload_sum.h
 
 check_PROGRAMS += tests/unit/test_index
 tests_unit_test_index_SOURCES = tests/unit/test_index.c

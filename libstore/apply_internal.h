@@ -1,0 +1,49 @@
+/*
+ * apply_internal - what the apply*.c files share.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef HF_STORE_APPLY_INTERNAL_H
+#define HF_STORE_APPLY_INTERNAL_H
+
+#include "libstore/apply.h"
+#include "libstore/index_keys.h"
+#include "libstore/rows.h"
+#include "schema/store.pb-c.h"
+
+typedef int apply_fn(struct apply *a, ProtobufCMessage *m, struct err *e);
+
+apply_fn apply_bucket_put, apply_bucket_delete, apply_object_put, apply_object_delete, apply_config_put;
+apply_fn apply_upload_put, apply_part_put, apply_upload_complete, apply_upload_abort;
+apply_fn apply_session_open, apply_session_end;
+apply_fn apply_run_grant, apply_reclaimed, apply_volume_sealed;
+
+static inline struct slice
+bin_slice(ProtobufCBinaryData b)
+{
+	return (SLICE(b.data, b.len));
+}
+
+/* Reads the row at a->key. */
+int apply_get(struct apply *a, const ProtobufCMessageDescriptor *type, void *out, struct err *e);
+/* Writes the row at a->key. */
+void apply_put(struct apply *a, const void *message);
+void apply_delete(struct apply *a);
+/* Packs the answer to whoever asked, with code 0 and the record's LSN. */
+void apply_reply(struct apply *a, Hf__StoreReply *reply);
+int counter_add(struct apply *a, const char *name, int64_t n, struct err *e);
+/* The record's place, from malloc; NULL if it has no inline body. */
+Hf__Place *apply_place(const struct apply *a);
+
+/* Volumes: extents become live, or go to the table of freed extents. */
+int apply_extents_commit(struct apply *a, size_t n, Hf__Extent **extents, struct err *e);
+int apply_extents_free(struct apply *a, size_t n, Hf__Extent **extents, struct err *e);
+/* Removes all parts of an upload whose numbers are not in keep[] (ascending), and frees their extents. */
+int apply_parts_free(struct apply *a, struct slice upload_id, const uint32_t *keep, size_t keep_count,
+    struct err *e);
+/* Removes the current version of an object and frees its body. ERR_NOT_FOUND: there was none. */
+int apply_object_drop(struct apply *a, uint64_t bucket_id, struct slice key, struct err *e);
+/* Session answers: stores this one, forgets those below the floor. */
+int apply_answer(struct apply *a, const Hf__Origin *origin, struct err *e);
+
+#endif

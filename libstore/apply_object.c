@@ -1,0 +1,122 @@
+/*
+ * apply_object - records of buckets, objects and config.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include <assert.h>
+
+#include "libstore/apply_internal.h"
+
+int
+apply_bucket_put(struct apply *a, ProtobufCMessage *m, struct err *e)
+{
+	Hf__RecordBucketPut *r = (Hf__RecordBucketPut *)m;
+	Hf__StoreReply reply = HF__STORE_REPLY__INIT;
+
+	if (r->bucket == NULL)
+		return (0);
+	if (r->bucket->id == 0)
+		r->bucket->id = a->record->lsn;
+	key_bucket(&a->key, slice_from_string(r->bucket->name));
+	apply_put(a, r->bucket);
+	reply.bucket = r->bucket;
+	apply_reply(a, &reply);
+	return (counter_add(a, COUNTER_BUCKETS, 1, e));
+}
+
+int
+apply_bucket_delete(struct apply *a, ProtobufCMessage *m, struct err *e)
+{
+	Hf__RecordBucketDelete *r = (Hf__RecordBucketDelete *)m;
+	Hf__StoreReply reply = HF__STORE_REPLY__INIT;
+
+	key_bucket(&a->key, slice_from_string(r->name));
+	apply_delete(a);
+	apply_reply(a, &reply);
+	return (counter_add(a, COUNTER_BUCKETS, -1, e));
+}
+
+int
+apply_object_drop(struct apply *a, uint64_t bucket_id, struct slice key, struct err *e)
+{
+	Hf__ObjectEntry *old;
+	int rc;
+
+	key_object(&a->key, bucket_id, key);
+	rc = apply_get(a, &hf__object_entry__descriptor, &old, e);
+	if (rc < 0)
+		return (rc);
+	apply_delete(a);
+	rc = apply_extents_free(a, old->n_extents, old->extents, e);
+	if (rc == 0 && old->upload_id.len > 0)
+		rc = apply_parts_free(a, bin_slice(old->upload_id), NULL, 0, e);
+	if (rc == 0)
+		rc = counter_add(a, COUNTER_OBJECTS, -1, e);
+	hf__object_entry__free_unpacked(old, NULL);
+	return (rc);
+}
+
+int
+apply_object_put(struct apply *a, ProtobufCMessage *m, struct err *e)
+{
+	Hf__RecordObjectPut *r = (Hf__RecordObjectPut *)m;
+	Hf__StoreReply reply = HF__STORE_REPLY__INIT;
+	struct slice key = bin_slice(r->key);
+	int rc;
+
+	if (r->entry == NULL)
+		return (0);
+	rc = apply_object_drop(a, r->bucket_id, key, e);
+	if (rc < 0 && rc != ERR_NOT_FOUND)
+		return (rc);
+	if (r->entry->origin_lsn == 0)
+		r->entry->origin_lsn = a->record->lsn;
+	if (r->entry->place == NULL)
+		r->entry->place = apply_place(a);
+	rc = apply_extents_commit(a, r->entry->n_extents, r->entry->extents, e);
+	if (rc < 0)
+		return (rc);
+	key_object(&a->key, r->bucket_id, key);
+	apply_put(a, r->entry);
+	reply.entry = r->entry;
+	apply_reply(a, &reply);
+	return (counter_add(a, COUNTER_OBJECTS, 1, e));
+}
+
+int
+apply_object_delete(struct apply *a, ProtobufCMessage *m, struct err *e)
+{
+	Hf__RecordObjectDelete *r = (Hf__RecordObjectDelete *)m;
+	Hf__StoreReply reply = HF__STORE_REPLY__INIT;
+	int32_t codes[1000] = { 0 };
+	int rc;
+
+	for (size_t i = 0; i < r->n_keys; i++) {
+		rc = apply_object_drop(a, r->bucket_id, bin_slice(r->keys[i]), e);
+		if (rc < 0 && rc != ERR_NOT_FOUND)
+			return (rc);
+	}
+	reply.n_codes = r->n_keys < 1000 ? r->n_keys : 1000;
+	reply.codes = codes;
+	apply_reply(a, &reply);
+	return (0);
+}
+
+int
+apply_config_put(struct apply *a, ProtobufCMessage *m, struct err *e)
+{
+	Hf__RecordConfigPut *r = (Hf__RecordConfigPut *)m;
+	Hf__StoreReply reply = HF__STORE_REPLY__INIT;
+	Hf__Origin *origin = r->origin;
+
+	(void)e;
+	key_config(&a->key, r->section, r->name);
+	r->origin = NULL;
+	if (r->unset)
+		apply_delete(a);
+	else
+		apply_put(a, r);
+	r->origin = origin;
+	apply_reply(a, &reply);
+	return (0);
+}
