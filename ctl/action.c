@@ -36,7 +36,7 @@ result_print(const cJSON *o, const struct ctl *ctl)
 
 		if (why[0] == '\0')
 			why = json_text(instance, "note");
-		printf("%-12s %s: %s%s%s\n", json_text(instance, "service"),
+		printf("%-12s %s: %s%s%s\n", json_text(instance, "name"),
 		    json_text(instance, "result"), json_text(instance, "state"),
 		    why[0] != '\0' ? ", " : "", why);
 	}
@@ -112,7 +112,7 @@ verb_log_level(const struct ctl *ctl, const struct verb *v, char **arguments, un
 		if (!status_row_matches(row, arguments[0]) || json_number(row, "pid") <= 0)
 			continue;
 		found++;
-		if (level_set(ctl, json_text(row, "service"), arguments[1]) != CTL_OK)
+		if (level_set(ctl, json_text(row, "name"), arguments[1]) != CTL_OK)
 			status = CTL_FAILED;
 	}
 	cJSON_Delete(state);

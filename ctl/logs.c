@@ -74,7 +74,7 @@ views_find(const struct ctl *ctl, const char *name)
 	}
 	cJSON_ArrayForEach(row, cJSON_GetObjectItemCaseSensitive(state, "services"))
 		if (status_row_matches(row, name))
-			view_add(json_text(row, "service"), json_text(row, "log"));
+			view_add(json_text(row, "name"), json_text(row, "log"));
 	cJSON_Delete(state);
 }
 

@@ -11,7 +11,7 @@
 #include "ctl/peer.h"
 #include "ctl/status_table.h"
 
-#define STATUS_MS 3000
+#define STATUS_MS 3000		/* how long a holdfastd that does not answer is waited for */
 #define SERVICES_MS 65000	/* longer than any supervisor.probe_interval */
 
 static void
@@ -69,27 +69,6 @@ table_print(const cJSON *services)
 	buf_release(&text);
 }
 
-/* Asks; *out is { "holdfastd": ..., "services": [...] }. */
-static int
-status_ask(const struct ctl *ctl, cJSON **out, struct err *e)
-{
-	cJSON *holdfastd = NULL, *services = NULL;
-	int rc;
-
-	rc = peer_json(ctl, MESSAGE_STATUS, STATUS_MS, &holdfastd, e);
-	if (rc == 0)
-		rc = peer_json(ctl, MESSAGE_SERVICES, SERVICES_MS, &services, e);
-	if (rc < 0) {
-		cJSON_Delete(holdfastd);
-		return (rc);
-	}
-	*out = cJSON_CreateObject();
-	cJSON_AddBoolToObject(*out, "observed", true);
-	cJSON_AddItemToObject(*out, "holdfastd", holdfastd);
-	cJSON_AddItemToObject(*out, "services", services);
-	return (0);
-}
-
 /* Nobody answers: what was written down last, marked as such. */
 static int
 status_remembered(const struct ctl *ctl, const struct err *e)
@@ -120,7 +99,11 @@ verb_status(const struct ctl *ctl, const struct verb *v, char **arguments, unsig
 	const cJSON *row;
 
 	(void)v;
-	if (status_ask(ctl, &o, &e) < 0)
+	if (peer_json(ctl, MESSAGE_STATUS, STATUS_MS, &o, &e) < 0)
+		return (status_remembered(ctl, &e));
+	cJSON_Delete(o);
+	o = NULL;
+	if (peer_json(ctl, MESSAGE_SERVICES, SERVICES_MS, &o, &e) < 0)
 		return (status_remembered(ctl, &e));
 	services = cJSON_GetObjectItemCaseSensitive(o, "services");
 	if (!rows_filter(services, name)) {
@@ -146,18 +129,19 @@ verb_services(const struct ctl *ctl, const struct verb *v, char **arguments, uns
 {
 	const char *name = count > 0 ? arguments[0] : NULL;
 	struct err e = ERR_INIT;
-	cJSON *services = NULL;
+	cJSON *o = NULL, *services;
 	int status = CTL_OK;
 
 	(void)v;
-	if (peer_json(ctl, MESSAGE_SERVICES, SERVICES_MS, &services, &e) < 0)
+	if (peer_json(ctl, MESSAGE_SERVICES, SERVICES_MS, &o, &e) < 0)
 		return (peer_fail(ctl, &e));
+	services = cJSON_GetObjectItemCaseSensitive(o, "services");
 	if (rows_filter(services, name)) {
 		json_print(services);
 	} else {
 		fprintf(stderr, "holdfastctl: there is no service \"%s\"\n", name != NULL ? name : "");
 		status = CTL_FAILED;
 	}
-	cJSON_Delete(services);
+	cJSON_Delete(o);
 	return (status);
 }

@@ -26,8 +26,8 @@ bool
 status_row_matches(const cJSON *row, const char *name)
 {
 	return (name == NULL || strcmp(name, "all") == 0 ||
-	    strcmp(name, json_text(row, "service")) == 0 ||
-	    strcmp(name, json_text(row, "group")) == 0);
+	    strcmp(name, json_text(row, "name")) == 0 ||
+	    strcmp(name, json_text(row, "service")) == 0);
 }
 
 bool
@@ -100,7 +100,7 @@ row_fill(struct cells *r, const cJSON *row)
 
 	if (memory <= 0)
 		memory = json_number(row, "rss_bytes");
-	text_append(&r->cell[0], json_text(row, "service"));
+	text_append(&r->cell[0], json_text(row, "name"));
 	text_append(&r->cell[1], json_text(row, "state"));
 	buf_printf(&r->cell[2], lives ? "%.0f" : "-", json_number(row, "pid"));
 	buf_printf(&r->cell[3], "%.0f", json_number(row, "generation"));

@@ -11,7 +11,7 @@
 
 #include "libbase/buf.h"
 
-/* Whether a row is meant by a name: its service ("s3.1"), its group ("s3"), "all", or NULL. */
+/* Whether a row is meant by a name: its name ("s3.1"), its service ("s3"), "all", or NULL. */
 bool status_row_matches(const cJSON *row, const char *name);
 /* Whether a row is as it should be: running, or disabled. */
 bool status_row_healthy(const cJSON *row);

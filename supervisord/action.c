@@ -91,7 +91,7 @@ static cJSON *
 target_report(const struct action *a, const struct target *t)
 {
 	cJSON *full = report_child(t->child, false), *o = cJSON_CreateObject();
-	static const char *const fields[] = { "service", "state", "pid", "generation", "note" };
+	static const char *const fields[] = { "name", "state", "pid", "generation", "note" };
 
 	for (unsigned i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
 		cJSON *item = cJSON_DetachItemFromObjectCaseSensitive(full, fields[i]);

@@ -38,3 +38,9 @@ supervisord_libs = supervisord/libsupervisor.a libipc/libipc.a schema/libschema.
 sbin_PROGRAMS += supervisord/holdfastd
 supervisord_holdfastd_SOURCES = supervisord/main.c
 supervisord_holdfastd_LDADD = $(supervisord_libs)
+
+# A service for tests, which does what its test says; tests/supervisor_live drives holdfastd with it.
+noinst_PROGRAMS += tests/unit/fake_service
+tests_unit_fake_service_SOURCES = tests/unit/fake_service.c
+tests_unit_fake_service_LDADD = libipc/libipc.a schema/libschema.a libbase/libbase.a \
+	$(LIBIPC_LIBS) $(LIBBASE_LIBS)

@@ -43,19 +43,22 @@ probe_new(struct supervisor *s)
 	return (p);
 }
 
-/* The array; without contracts where they would make it too large to send. */
+/* Everything; without contracts where they would make it too large to send. */
 static char *
 services_print(const struct supervisor *s)
 {
 	char *text = NULL;
 
 	for (int observed = 1; observed >= 0; observed--) {
-		cJSON *array = cJSON_CreateArray();
+		cJSON *o = cJSON_CreateObject(), *array;
 
+		cJSON_AddBoolToObject(o, "observed", true);
+		cJSON_AddItemToObject(o, "holdfastd", report_supervisor(s));
+		array = cJSON_AddArrayToObject(o, "services");
 		for (unsigned i = 0; i < s->child_count; i++)
 			cJSON_AddItemToArray(array, report_child(&s->children[i], observed));
-		text = cJSON_PrintUnformatted(array);
-		cJSON_Delete(array);
+		text = cJSON_PrintUnformatted(o);
+		cJSON_Delete(o);
 		assert(text != NULL);
 		if (observed == 0 || strlen(text) <= REPLY_BYTES_MAX)
 			break;

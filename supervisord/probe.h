@@ -12,8 +12,8 @@
 struct message;
 struct supervisor;
 
-/* Answers m with the array of all instances when all have answered or supervisor.probe_interval has
- * passed. Refuses with ERR_BUSY when too many wait. */
+/* Answers m with { "observed": true, "holdfastd": its contract, "services": [all instances] } when all
+ * have answered or supervisor.probe_interval has passed. Refuses with ERR_BUSY when too many wait. */
 void probe_request(struct supervisor *s, struct message *m);
 void probe_close(struct supervisor *s);
 

@@ -174,8 +174,8 @@ report_child(const struct child *c, bool observed)
 	cJSON *o = cJSON_CreateObject();
 
 	assert(o != NULL);
-	cJSON_AddStringToObject(o, "service", c->name);
-	cJSON_AddStringToObject(o, "group", c->row->name);
+	cJSON_AddStringToObject(o, "name", c->name);
+	cJSON_AddStringToObject(o, "service", c->row->name);
 	cJSON_AddNumberToObject(o, "instance", c->instance);
 	cJSON_AddStringToObject(o, "state", report_state(c));
 	add_time(o, "since", c->since_real_ms);

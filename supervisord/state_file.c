@@ -144,7 +144,7 @@ static int
 predecessor_end(const cJSON *entry, uint64_t deadline, struct err *e)
 {
 	struct pollfd p = { .fd = process_open(entry), .events = POLLIN };
-	const char *name = string_of(entry, "service");
+	const char *name = string_of(entry, "name");
 	int pid = (int)number_of(entry, "pid"), rc = 0;
 	uint64_t now = clock_mono_ms();
 
@@ -192,7 +192,7 @@ state_file_generations(struct supervisor *s)
 
 	cJSON_ArrayForEach(entry, cJSON_GetObjectItemCaseSensitive(o, "services"))
 		for (unsigned i = 0; i < s->child_count; i++)
-			if (strcmp(s->children[i].name, string_of(entry, "service")) == 0)
+			if (strcmp(s->children[i].name, string_of(entry, "name")) == 0)
 				s->children[i].generation = number_of(entry, "generation");
 	cJSON_Delete(o);
 }
