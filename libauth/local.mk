@@ -17,3 +17,11 @@ tests_unit_test_sigv4_SOURCES = tests/unit/test_sigv4.c
 tests_unit_test_sigv4_LDADD = $(LIBAUTH_TEST_LIBS)
 tests_unit_test_aws_chunked_SOURCES = tests/unit/test_aws_chunked.c
 tests_unit_test_aws_chunked_LDADD = $(LIBAUTH_TEST_LIBS)
+
+LIBAUTH_FUZZ_LIBS = $(FUZZ_MAIN) libauth/libauth.a libbase/libbase.a $(LIBBASE_LIBS)
+
+check_PROGRAMS += tests/fuzz/fuzz_sigv4 tests/fuzz/fuzz_aws_chunked
+tests_fuzz_fuzz_sigv4_SOURCES = tests/fuzz/fuzz_sigv4.c
+tests_fuzz_fuzz_sigv4_LDADD = $(LIBAUTH_FUZZ_LIBS)
+tests_fuzz_fuzz_aws_chunked_SOURCES = tests/fuzz/fuzz_aws_chunked.c
+tests_fuzz_fuzz_aws_chunked_LDADD = $(LIBAUTH_FUZZ_LIBS)

@@ -33,3 +33,19 @@ tests_unit_test_uri_SOURCES = tests/unit/test_uri.c
 tests_unit_test_uri_LDADD = $(LIBHTTP_TEST_LIBS)
 tests_unit_test_xml_SOURCES = tests/unit/test_xml.c
 tests_unit_test_xml_LDADD = $(LIBHTTP_TEST_LIBS)
+
+LIBHTTP_FUZZ_LIBS = $(FUZZ_MAIN) libhttp/libhttp.a libbase/libbase.a $(LIBHTTP_LIBS) $(LIBBASE_LIBS)
+
+check_PROGRAMS += \
+	tests/fuzz/fuzz_http_chunked tests/fuzz/fuzz_http_head tests/fuzz/fuzz_http_server \
+	tests/fuzz/fuzz_uri tests/fuzz/fuzz_xml
+tests_fuzz_fuzz_http_chunked_SOURCES = tests/fuzz/fuzz_http_chunked.c
+tests_fuzz_fuzz_http_chunked_LDADD = $(LIBHTTP_FUZZ_LIBS)
+tests_fuzz_fuzz_http_head_SOURCES = tests/fuzz/fuzz_http_head.c
+tests_fuzz_fuzz_http_head_LDADD = $(LIBHTTP_FUZZ_LIBS)
+tests_fuzz_fuzz_http_server_SOURCES = tests/fuzz/fuzz_http_server.c
+tests_fuzz_fuzz_http_server_LDADD = $(LIBHTTP_FUZZ_LIBS)
+tests_fuzz_fuzz_uri_SOURCES = tests/fuzz/fuzz_uri.c
+tests_fuzz_fuzz_uri_LDADD = $(LIBHTTP_FUZZ_LIBS)
+tests_fuzz_fuzz_xml_SOURCES = tests/fuzz/fuzz_xml.c
+tests_fuzz_fuzz_xml_LDADD = $(LIBHTTP_FUZZ_LIBS)
