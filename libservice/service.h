@@ -41,7 +41,6 @@ struct service_ops {
 	const char	*name;
 	/* What this service may do to the world; shown in the contract. Fixed text, one per flag. */
 	const char	*const *side_effects;		/* ends with NULL */
-	/* The contract's `shutdown.explicit_stop_handle` and cancellation source. */
 	bool		 has_pause;			/* pause and resume do something */
 	unsigned	 pool_threads;			/* 0: no pool */
 
@@ -51,17 +50,24 @@ struct service_ops {
 	/* New config is in service_config(); what needs a restart was left as it was. May be NULL. */
 	void	(*reload)(struct service *s);
 	void	(*pause)(struct service *s, bool paused);		/* may be NULL */
-	/* End current work early (cancellation or the cancel action). Acknowledged state is safe. NULL ok. */
+	/* Starts the periodic work at once (the run-now action); does nothing if it runs. NULL: refused. */
+	void	(*run_now)(struct service *s);
+	/* End current work early (cancellation or the cancel action). Acknowledged state is safe.
+	 * deadline_ms is clock_mono_ms(). NULL: the action is refused, the event only logged. */
 	void	(*cancel)(struct service *s, const char *reason, uint64_t deadline_ms);
-	/* TERM: finish what is in flight, take nothing new, then call service_drained(). NULL: at once. */
+	/* TERM: finish what is in flight, take nothing new, then call service_drained(). NULL: at once.
+	 * Having it is the contract's `shutdown.explicit_stop_handle`. */
 	void	(*drain)(struct service *s);
-	void	(*close)(struct service *s);				/* may be NULL */
+	/* After the loop; the pool has finished and is closed, the bus is still there. May be NULL. Not
+	 * called when open failed: open undoes what it did. */
+	void	(*close)(struct service *s);
 	/* Adds to the contract's `status` object: queue lengths, worker counts, last cycle, last error.
 	 * Must not block, write or contact anything. May be NULL. */
 	void	(*status)(struct service *s, cJSON *status);
 	/* Adds to the contract's `reconcile.plan` (strings). May be NULL. */
 	void	(*reconcile)(struct service *s, cJSON *plan);
-	const struct message_handler *messages;		/* further control messages; may be NULL */
+	/* Further control messages; the handlers' context is the struct service. May be NULL. */
+	const struct message_handler *messages;
 };
 
 /* Does not return to do anything else: returns the exit status for main. */
