@@ -1,3 +1,5 @@
-# man
+# man - the manual pages
 #
 # SPDX-License-Identifier: Apache-2.0
+
+dist_man_MANS += man/holdfast-admin.8
