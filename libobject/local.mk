@@ -1,3 +1,31 @@
-# libobject
+# libobject - floor 3: the one client interface to buckets, objects and bodies.
+#
+# A program that uses libobject links, after libobject/libobject.a: libipc/libipc.a libstore/libstore.a
+# schema/libschema.a libbase/libbase.a $(LIBOBJECT_LIBS). In a test $(CRITERION_LIBS) comes before
+# $(LIBOBJECT_LIBS).
 #
 # SPDX-License-Identifier: Apache-2.0
+
+LIBOBJECT_LIBS = $(LIBSTORE_LIBS) $(LIBIPC_LIBS)
+
+noinst_LIBRARIES += libobject/libobject.a
+libobject_libobject_a_SOURCES = \
+	libobject/body_reader.c \
+	libobject/body_source.c libobject/body_source.h \
+	libobject/body_writer.c libobject/body_writer_internal.h \
+	libobject/body_write_job.c \
+	libobject/body_row.c \
+	libobject/call.c \
+	libobject/damage.c \
+	libobject/entry_cache.c libobject/entry_cache.h \
+	libobject/file_cache.c libobject/file_cache.h \
+	libobject/lookup.c \
+	libobject/map.c \
+	libobject/memory.c \
+	libobject/object.h \
+	libobject/objects.c libobject/objects_internal.h \
+	libobject/read_job.c libobject/read_job.h \
+	libobject/run.c \
+	libobject/session.c \
+	libobject/soon.c \
+	libobject/work.c

@@ -23,6 +23,7 @@
 
 struct objects;
 struct object_call;
+struct disk;
 
 struct objects_options {
 	struct event_base	*base;
@@ -32,10 +33,12 @@ struct objects_options {
 	const char		*name;		/* "s3.0": for the store's logs and sessions */
 	uint64_t		 cache_bytes;
 	uint64_t		 body_memory_max;
+	struct disk		*disk;		/* libstore/disk.h; NULL: the real one */
 };
 
 int objects_open(const struct objects_options *options, struct objects **out, struct err *e);
-/* Outstanding calls end with ERR_CANCELLED first; bodies must have been freed. */
+/* Outstanding calls end with ERR_CANCELLED first; bodies must have been freed. Not from inside a callback.
+ * Work that is still in the pool ends there: close before pool_close, which waits for it. */
 void objects_close(struct objects **o);
 bool objects_connected(const struct objects *o);	/* a session with the store is open now */
 unsigned objects_waiting(const struct objects *o);	/* calls without an answer */
@@ -74,13 +77,15 @@ struct body_writer;
 
 /*
  * bytes_expected chooses between inline and volumes early; it is no limit. Digests in kinds[] are computed
- * over the body, off the loop for large bodies. Never NULL.
+ * over the body, off the loop for large bodies. deadline_ms, less the time now, is how long each question to
+ * the store may wait, not how long the body may take. Never NULL.
  */
 struct body_writer *body_writer_new(struct objects *o, const char *request_id, uint64_t bytes_expected,
     const enum digest_kind kinds[], unsigned kind_count, uint64_t deadline_ms);
 /*
- * Memory to receive body bytes into: *bytes of it (at least 4 KiB, as much as 256 KiB), or NULL when all
- * buffers are under way: then fn is called once there is some. Nothing else may be asked meanwhile.
+ * Memory to receive body bytes into: *bytes of it (1 byte to 256 KiB: up to the end of a unit, so that no
+ * byte is copied), or NULL when all buffers are under way: then fn is called once there is some, never from
+ * inside body_writer_space. After an error there is still memory, whose content is dropped.
  */
 typedef void body_room_fn(void *context);
 void *body_writer_space(struct body_writer *w, size_t *bytes, body_room_fn *fn, void *context);
@@ -88,15 +93,15 @@ void *body_writer_space(struct body_writer *w, size_t *bytes, body_room_fn *fn, 
 void body_writer_filled(struct body_writer *w, size_t bytes);
 /*
  * Ends the body: everything is on the drives and synced, or held for the record (inline), when fn comes:
- * code 0, ERR_FULL, ERR_UNAVAILABLE, ERR_NO_QUORUM, ERR_IO.
+ * code 0, ERR_FULL, ERR_UNAVAILABLE, ERR_NO_QUORUM, ERR_IO, ERR_READ_ONLY. Never from inside this call.
  */
 typedef void body_done_fn(void *context, int code, const struct err *e);
 void body_writer_finish(struct body_writer *w, body_done_fn *fn, void *context);
 uint64_t body_writer_bytes(const struct body_writer *w);
 /* After finish with 0: a digest that was asked for. */
 void body_writer_digest(struct body_writer *w, enum digest_kind kind, uint8_t out[DIGEST_BYTES_MAX]);
-/* Puts the body into a request: extents of the entry or part, or *data (then borrowed from w). w must live
- * until the call's callback. */
+/* Puts the body into a request: its length and extents into the entry or part (which must be there), or the
+ * data (borrowed from w). w must live until object_call returns; free it after the call's callback. */
 void body_writer_fill_put(struct body_writer *w, Hf__ObjectPut *put);
 void body_writer_fill_part(struct body_writer *w, Hf__PartPut *put);
 /* The commit succeeded or its outcome is unknown: nothing is thrown away. Otherwise free discards. */

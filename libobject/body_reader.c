@@ -1,0 +1,566 @@
+/*
+ * body_reader - gives the bytes of a body in order, with some pieces read ahead in the pool.
+ *
+ *     span (body_source) -> map of its drives -> memory -> job in the pool -> delivered unit by unit
+ *
+ * R1  Pieces are delivered in order, each verified (read_job D2).
+ * R2  What cannot be read is asked for again once: the store says whether the version is still there and
+ *     where. Another version or none: ERR_STALE. The same address: it is damage, and the error is final.
+ * R3  Memory for the piece that the caller waits for is waited for; readahead only takes what is free.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "libbase/clock.h"
+#include "libbase/metrics.h"
+#include "libobject/read_job.h"
+
+#define JOBS_MAX	3	/* delivered, and read ahead */
+#define PART_PAGE	64u
+#define PART_PAGE_SKIP	1000u
+#define PART_PROBE_FROM	1000u	/* parts before the wanted one that make a question worth it */
+
+struct body_reader {
+	struct objects		*objects;
+	char			 request_id[40];
+	char			*bucket;
+	uint8_t			*key;
+	size_t			 key_bytes;
+	uint64_t		 wait_ms;
+	struct body_source	 source;
+	uint64_t		 planned, delivered, end;	/* offsets in the body */
+	struct span_queue	 spans;
+
+	struct read_job		*waiting_job;	/* has its map, not its memory */
+	size_t			 granted;
+	TAILQ_HEAD(, read_job)	 jobs;
+	unsigned		 job_count;
+	struct map_question	*map_question;
+	struct memory_waiter	 memory_waiter;
+	struct object_call	*call;		/* parts, or the object again */
+	struct soon		 soon;
+	uint32_t		 told;
+
+	bool			 parts_begun, parts_probed;
+	uint32_t		 part_ordinal, part_after;	/* the next part to list */
+	uint64_t		 part_begin;
+
+	bool			 refreshed;	/* the store was asked again */
+	bool			 gone;		/* and has another version, or none */
+	struct err		 error;
+	body_data_fn		*fn;
+	void			*context;
+};
+
+static void reader_advance(void *context);
+
+static uint64_t
+reader_deadline(const struct body_reader *r)
+{
+	return (clock_mono_ms() + r->wait_ms);
+}
+
+static void
+reader_fail(struct body_reader *r, int code, const struct err *e)
+{
+	r->error = *e;
+	r->error.code = code;
+}
+
+struct body_reader *
+body_reader_new(struct objects *o, const char *request_id, const char *bucket, struct slice key,
+    const Hf__ObjectEntry *entry, uint64_t offset, uint64_t bytes, uint64_t deadline_ms)
+{
+	struct body_reader *r = calloc(1, sizeof(*r));
+	uint64_t now = clock_mono_ms();
+
+	assert(offset <= entry->bytes && bytes <= entry->bytes - offset);
+	if (r == NULL)
+		abort();
+	r->objects = o;
+	snprintf(r->request_id, sizeof(r->request_id), "%s", request_id != NULL ? request_id : "");
+	r->bucket = strdup(bucket);
+	r->key = malloc(key.bytes + 1);
+	if (r->bucket == NULL || r->key == NULL)
+		abort();
+	if (key.bytes > 0)
+		memcpy(r->key, key.data, key.bytes);
+	r->key_bytes = key.bytes;
+	r->wait_ms = deadline_ms > now ? deadline_ms - now : 0;
+	body_source_init(&r->source, entry);
+	r->planned = r->delivered = offset;
+	r->end = offset + bytes;
+	TAILQ_INIT(&r->jobs);
+	return (r);
+}
+
+/* --- Jobs. --- */
+
+static void
+job_free(struct read_job *j)
+{
+	if (j->memory_bytes > 0)
+		memory_give(j->objects, j->memory_bytes);
+	free(j->memory);
+	free(j);
+}
+
+static void
+on_job(void *context)
+{
+	struct read_job *j = context;
+	struct body_reader *r = j->reader;
+
+	j->running = false;
+	j->finished = true;
+	if (j->rebuilt > 0)
+		metric_add(METRIC_s3_reconstructed_units_total, j->rebuilt);
+	if (r == NULL) {	/* freed meanwhile */
+		job_free(j);
+		return;
+	}
+	damages_report(r->objects, r->request_id, &j->damages, &r->told);
+	reader_advance(r);
+}
+
+/* A running job goes on without its reader. */
+static void
+job_drop(struct body_reader *r, struct read_job *j)
+{
+	TAILQ_REMOVE(&r->jobs, j, entry);
+	r->job_count--;
+	j->reader = NULL;
+	if (!j->running)
+		job_free(j);
+}
+
+/* Everything that is under way, back to the first byte that was not delivered. */
+static void
+reader_rewind(struct body_reader *r)
+{
+	while (!TAILQ_EMPTY(&r->jobs))
+		job_drop(r, TAILQ_FIRST(&r->jobs));
+	memory_cancel(r->objects, &r->memory_waiter);
+	map_cancel(&r->map_question);
+	object_call_cancel(&r->call);
+	if (r->waiting_job != NULL)
+		job_free(r->waiting_job);
+	r->waiting_job = NULL;
+	if (r->granted > 0)
+		memory_give(r->objects, r->granted);
+	r->granted = 0;
+	r->spans.first = r->spans.count = 0;
+	r->planned = r->delivered;
+	r->parts_begun = false;
+}
+
+static void
+on_memory(void *context)
+{
+	struct body_reader *r = context;
+
+	r->granted = r->memory_waiter.bytes;
+	reader_advance(r);
+}
+
+/* R3. True: the job has its memory and runs, or is done already. */
+static bool
+job_start(struct body_reader *r, struct read_job *j, size_t bytes)
+{
+	if (r->granted >= bytes && r->granted > 0) {
+		memory_give(r->objects, r->granted - bytes);
+		r->granted = 0;
+	} else if (!memory_take(r->objects, bytes)) {
+		if (r->job_count == 0 && !r->memory_waiter.waiting)
+			memory_wait(r->objects, &r->memory_waiter, bytes, false, on_memory, r);
+		return (false);
+	}
+	j->memory_bytes = bytes;
+	j->memory = aligned_alloc(VOLUME_ALIGN_BYTES, (bytes + VOLUME_ALIGN_BYTES - 1) /
+	    VOLUME_ALIGN_BYTES * VOLUME_ALIGN_BYTES);
+	if (j->memory == NULL)
+		abort();
+	read_job_place(j);
+	TAILQ_INSERT_TAIL(&r->jobs, j, entry);
+	r->job_count++;
+	j->offline = r->objects->offline;
+	if (j->inlined && read_job_try(j)) {
+		j->finished = true;
+		return (true);
+	}
+	j->running = true;
+	work_submit(r->objects, &j->work, read_job_run, on_job, j);
+	return (true);
+}
+
+/* --- Maps. --- */
+
+static void
+on_map(void *context, int code, const struct map *map, const struct err *e)
+{
+	struct body_reader *r = context;
+
+	(void)map;	/* it is in the table now */
+	r->map_question = NULL;
+	if (code != 0)
+		reader_fail(r, code == ERR_NOT_FOUND ? ERR_STALE : code, e);
+	reader_advance(r);
+}
+
+/* False: the map is being asked for. */
+static bool
+span_map(struct body_reader *r, const struct span *span, struct map *out)
+{
+	enum file_kind kind = span->inlined ? FILE_SEGMENT : FILE_VOLUME;
+	uint64_t id = span->inlined ? span->place.segment : span->extent.volume;
+	struct err why = ERR_INIT;
+
+	if (!map_find(r->objects, kind, id, out)) {
+		r->map_question = map_ask(r->objects, r->request_id, kind, id, reader_deadline(r), on_map, r);
+		return (false);
+	}
+	if (kind == FILE_VOLUME && (out->k != r->objects->k || out->m != r->objects->m)) {
+		err_set(&why, ERR_UNSUPPORTED, "volume %llu is %u+%u, the set is %u+%u",
+		    (unsigned long long)id, out->k, out->m, r->objects->k, r->objects->m);
+		reader_fail(r, why.code, &why);
+		return (false);
+	}
+	return (true);
+}
+
+/* --- Parts of a multipart body. --- */
+
+static void on_parts(void *context, int code, const Hf__StoreReply *reply, const struct err *e);
+
+static void
+parts_ask(struct body_reader *r, uint32_t after, uint32_t max)
+{
+	Hf__StoreRequest request = HF__STORE_REQUEST__INIT;
+	Hf__PartList list = HF__PART_LIST__INIT;
+
+	list.upload_id = (ProtobufCBinaryData){ sizeof(r->source.upload_id), r->source.upload_id };
+	list.after = after;
+	list.max = max;
+	list.completed = true;
+	request.op_case = HF__STORE_REQUEST__OP_PART_LIST;
+	request.part_list = &list;
+	r->call = object_call(r->objects, r->request_id, &request, reader_deadline(r), on_parts, r);
+}
+
+/*
+ * Numbers may have gaps, so the number of the part at an ordinal is known only when no part before it is
+ * missing: then the last part's number is the count. Worth a question when many would be listed in vain.
+ */
+static void
+parts_next(struct body_reader *r)
+{
+	uint64_t begin;
+	uint32_t ordinal;
+	struct err why = ERR_INIT;
+
+	if (!r->parts_begun) {
+		if (body_source_part(&r->source, r->planned, &ordinal, &begin, &why) < 0) {
+			reader_fail(r, ERR_CORRUPT, &why);
+			return;
+		}
+		if (ordinal >= PART_PROBE_FROM && !r->parts_probed) {
+			parts_ask(r, r->source.part_count - 1, 2);
+			return;
+		}
+		r->parts_begun = true;
+		r->part_ordinal = r->part_after = 0;
+		r->part_begin = 0;
+	}
+	parts_ask(r, r->part_after, r->part_begin < r->planned ? PART_PAGE_SKIP : PART_PAGE);
+}
+
+static void
+parts_probe_answer(struct body_reader *r, const Hf__StoreReply *reply)
+{
+	struct err ignored = ERR_INIT;
+
+	r->parts_probed = true;
+	if (reply->n_parts != 1 || reply->parts[0]->number != r->source.part_count ||
+	    body_source_part(&r->source, r->planned, &r->part_ordinal, &r->part_begin, &ignored) < 0)
+		return;
+	r->part_after = r->part_ordinal;
+	r->parts_begun = true;
+}
+
+static int
+part_add(struct body_reader *r, const Hf__Part *p, struct err *e)
+{
+	uint64_t from = r->planned - r->part_begin, to = r->end - r->part_begin;
+	Hf__Extent *extents;
+	size_t i;
+	int rc;
+
+	extents = calloc(p->n_extents + 1, sizeof(*extents));
+	if (extents == NULL)
+		abort();
+	for (i = 0; i < p->n_extents; i++)
+		extents[i] = *p->extents[i];
+	to = to < p->bytes ? to : p->bytes;
+	rc = span_queue_add(&r->spans, p->place, extents, p->n_extents, p->bytes, from, to - from, e);
+	free(extents);
+	if (rc == 0)
+		r->planned += to - from;
+	return (rc);
+}
+
+static int
+parts_add(struct body_reader *r, const Hf__StoreReply *reply, struct err *e)
+{
+	size_t i;
+	int rc;
+
+	if (reply->n_parts == 0)
+		return (err_set(e, ERR_STALE, "the parts of the object end after %u", r->part_ordinal));
+	for (i = 0; i < reply->n_parts && r->planned < r->end; i++) {
+		const Hf__Part *p = reply->parts[i];
+
+		if (r->part_begin + p->bytes > r->planned && (rc = part_add(r, p, e)) < 0)
+			return (rc);
+		r->part_begin += p->bytes;
+		r->part_after = p->number;
+		r->part_ordinal++;
+	}
+	return (0);
+}
+
+static void
+on_parts(void *context, int code, const Hf__StoreReply *reply, const struct err *e)
+{
+	struct body_reader *r = context;
+	struct err why = ERR_INIT;
+
+	r->call = NULL;
+	if (code != 0)
+		reader_fail(r, code == ERR_NOT_FOUND || code == ERR_UPLOAD_NOT_FOUND ? ERR_STALE : code, e);
+	else if (!r->parts_begun)
+		parts_probe_answer(r, reply);
+	else if ((code = parts_add(r, reply, &why)) < 0)
+		reader_fail(r, code, &why);
+	reader_advance(r);
+}
+
+/* --- Planning. --- */
+
+/* The next span, or NULL: nothing more, or it is being asked for, or an error. */
+static struct span *
+reader_span(struct body_reader *r)
+{
+	struct span *span = span_queue_first(&r->spans);
+	struct body_source *s = &r->source;
+	struct err why = ERR_INIT;
+
+	if (span != NULL || r->planned == r->end || r->error.code != 0)
+		return (span);
+	if (s->multipart) {
+		parts_next(r);
+		return (NULL);
+	}
+	if (span_queue_add(&r->spans, s->has_place ? &s->place : NULL, s->extents, s->extent_count, s->bytes,
+	    r->planned, r->end - r->planned, &why) < 0) {
+		reader_fail(r, ERR_CORRUPT, &why);
+		return (NULL);
+	}
+	r->planned = r->end;
+	return (span_queue_first(&r->spans));
+}
+
+static size_t
+job_bytes(const struct read_job *j)
+{
+	size_t bytes = 0;
+	unsigned i;
+
+	if (j->inlined)
+		return (j->place.record_bytes);
+	for (i = 0; i < j->unit_count; i++)
+		bytes += j->rows[j->units[i].row].unit_bytes;
+	return (bytes);
+}
+
+static bool
+job_plan(struct body_reader *r)
+{
+	struct span *span;
+	struct map map;
+
+	if (r->map_question != NULL || r->call != NULL)
+		return (false);
+	span = reader_span(r);
+	if (span == NULL || !span_map(r, span, &map))
+		return (false);
+	r->waiting_job = calloc(1, sizeof(*r->waiting_job));
+	if (r->waiting_job == NULL)
+		abort();
+	r->waiting_job->reader = r;
+	r->waiting_job->objects = r->objects;
+	r->waiting_job->map = map;
+	(void)read_job_plan(r->waiting_job, span);
+	return (true);
+}
+
+static void
+reader_pump(struct body_reader *r)
+{
+	while (r->job_count < JOBS_MAX && r->error.code == 0) {
+		struct read_job *j;
+
+		if (r->waiting_job == NULL && !job_plan(r))
+			return;
+		j = r->waiting_job;
+		if (!job_start(r, j, job_bytes(j)))
+			return;
+		r->waiting_job = NULL;
+	}
+}
+
+/* --- Asking again. --- */
+
+/* R2 */
+static void
+on_object(void *context, int code, const Hf__StoreReply *reply, const struct err *e)
+{
+	struct body_reader *r = context;
+	struct err why = ERR_INIT;
+
+	r->call = NULL;
+	if (code == ERR_NOT_FOUND || code == ERR_BUCKET_NOT_FOUND || (code == 0 &&
+	    (reply->entry == NULL || reply->entry->origin_lsn != r->source.origin_lsn ||
+	    reply->entry->bytes != r->source.bytes))) {
+		r->gone = true;
+		err_set(&why, ERR_STALE, "the object was replaced or deleted while it was read");
+		reader_fail(r, ERR_STALE, &why);
+	} else if (code != 0) {
+		reader_fail(r, code, e);
+	} else {
+		body_source_release(&r->source);
+		body_source_init(&r->source, reply->entry);
+	}
+	reader_advance(r);
+}
+
+static void
+reader_refresh(struct body_reader *r)
+{
+	Hf__StoreRequest request = HF__STORE_REQUEST__INIT;
+	Hf__ObjectGet get = HF__OBJECT_GET__INIT;
+
+	r->refreshed = true;
+	r->error = (struct err)ERR_INIT;
+	reader_rewind(r);
+	get.bucket = r->bucket;
+	get.key = (ProtobufCBinaryData){ r->key_bytes, r->key };
+	get.version_id = (ProtobufCBinaryData){ r->source.version_id_bytes, r->source.version_id };
+	request.op_case = HF__STORE_REQUEST__OP_OBJECT_GET;
+	request.object_get = &get;
+	r->call = object_call(r->objects, r->request_id, &request, reader_deadline(r), on_object, r);
+}
+
+static bool
+worth_refresh(const struct body_reader *r, int code)
+{
+	return (!r->refreshed && (code == ERR_STALE || code == ERR_CORRUPT || code == ERR_IO ||
+	    code == ERR_NO_QUORUM));
+}
+
+/* --- Delivering. --- */
+
+static void
+deliver(struct body_reader *r, int code, struct slice data, const struct err *e)
+{
+	body_data_fn *fn = r->fn;
+
+	r->fn = NULL;
+	r->delivered += data.bytes;
+	fn(r->context, code, data, e);	/* may free r */
+}
+
+/* The address is what the store says it is: what is wrong there is damage. */
+static void
+deliver_error(struct body_reader *r)
+{
+	struct err why = r->error;
+
+	if (why.code == ERR_STALE && r->refreshed && !r->gone)
+		why.code = ERR_CORRUPT;
+	deliver(r, why.code, SLICE_NONE, &why);
+}
+
+/* Jobs that were delivered whole are freed; the error of the first one is the reader's. */
+static bool
+reader_piece(struct body_reader *r, struct slice *out)
+{
+	struct read_job *j;
+
+	while ((j = TAILQ_FIRST(&r->jobs)) != NULL && j->finished) {
+		if (j->why.code != 0) {
+			map_forget(r->objects, j->inlined ? FILE_SEGMENT : FILE_VOLUME, j->map.id);
+			reader_fail(r, j->why.code, &j->why);
+			return (false);
+		}
+		if (read_job_next(j, out))
+			return (true);
+		job_drop(r, j);
+	}
+	return (false);
+}
+
+static void
+reader_advance(void *context)
+{
+	struct body_reader *r = context;
+	struct err none = ERR_INIT;
+	struct slice piece;
+	bool there;
+
+	if (r->fn == NULL) {
+		reader_pump(r);
+		return;
+	}
+	there = reader_piece(r, &piece);
+	reader_pump(r);		/* also an inline body from the page cache: it may be there now */
+	if (!there)
+		there = reader_piece(r, &piece);
+	if (there) {
+		deliver(r, 0, piece, &none);
+		return;
+	}
+	if (r->error.code != 0 && worth_refresh(r, r->error.code))
+		reader_refresh(r);
+	else if (r->error.code != 0 && (TAILQ_EMPTY(&r->jobs) || TAILQ_FIRST(&r->jobs)->finished))
+		deliver_error(r);
+	else if (r->delivered == r->end)
+		deliver(r, 0, SLICE_NONE, &none);
+}
+
+void
+body_reader_next(struct body_reader *r, body_data_fn *fn, void *context)
+{
+	assert(r->fn == NULL);
+	r->fn = fn;
+	r->context = context;
+	reader_advance(r);
+}
+
+void
+body_reader_free(struct body_reader **rp)
+{
+	struct body_reader *r = *rp;
+
+	if (r == NULL)
+		return;
+	*rp = NULL;
+	reader_rewind(r);
+	span_queue_release(&r->spans);
+	body_source_release(&r->source);
+	free(r->bucket);
+	free(r->key);
+	free(r);
+}

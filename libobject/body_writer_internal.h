@@ -1,0 +1,115 @@
+/*
+ * body_writer_internal - a body on its way to the drives: rows in memory, extents, the jobs between them.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef HF_OBJECT_BODY_WRITER_INTERNAL_H
+#define HF_OBJECT_BODY_WRITER_INTERNAL_H
+
+#include "libobject/objects_internal.h"
+#include "libstore/volume.h"
+
+#define ROWS_MAX	4	/* one is filled while the others are hashed and written */
+
+/* A piece of a run that holds part of this body. */
+struct extent_out {
+	Hf__Extent	 x;		/* bytes: of the rows that were given to a job */
+	struct run	 run;
+	uint64_t	 capacity;	/* body bytes that fit */
+	uint64_t	 begun;		/* body bytes that rows were laid out for */
+	bool		 settled;	/* the unused end was given back */
+	struct file	*files[16];	/* of shards; opened by the first job, held until the sync */
+};
+
+enum row_state { ROW_FREE, ROW_FILLING, ROW_FULL, ROW_IN_JOB };
+
+struct row {
+	TAILQ_ENTRY(row)	 entry;		/* in full, when ROW_FULL */
+	enum row_state		 state;
+	uint8_t			*memory;	/* k+m units, `stride` apart */
+	size_t			 memory_bytes;
+	uint32_t		 stride;
+	struct extent_out	*extent;
+	struct volume_row	 place;		/* body_bytes: how much fits */
+	uint32_t		 filled;
+};
+
+/* body_row.c: pure. */
+void row_begin(struct row *r, unsigned k, struct extent_out *x);
+uint8_t *row_space(const struct row *r, size_t *bytes);
+void row_end(struct row *r, unsigned k);	/* fewer bytes came: lays out as the extent's last row */
+void row_units(const struct row *r, unsigned count, uint8_t *units[]);
+
+struct write_job {
+	struct work		 work;
+	struct body_writer	*writer;
+	struct row		*rows[ROWS_MAX];
+	unsigned		 count;
+	uint32_t		 offline;
+	unsigned		 k, m;
+	struct damages		 damages;
+	struct err		 why;		/* code 0: enough shards have it */
+};
+struct sync_job {
+	struct work		 work;
+	struct body_writer	*writer;
+	struct file		*file;
+	unsigned		 slot;
+	struct err		 why;
+};
+/* body_write_job.c: on a pool thread. */
+void write_job_run(void *context);
+void sync_job_run(void *context);
+void hash_job_run(void *context);
+
+enum writer_mode { WRITER_WAITING, WRITER_INLINE, WRITER_SPILLING, WRITER_VOLUME };
+enum writer_end { END_NONE, END_ASKED, END_HASHING, END_SYNCING, END_DONE };
+
+TAILQ_HEAD(row_list, row);
+
+struct body_writer {
+	struct objects		*objects;
+	char			 request_id[40];
+	uint64_t		 expected, wait_ms;
+	enum writer_mode	 mode;
+	enum writer_end		 end;
+	uint64_t		 bytes;		/* of body so far */
+	struct err		 error;
+	uint8_t			*scratch;	/* after an error, what still comes goes here */
+
+	enum digest_kind	 kinds[BODY_DIGESTS_MAX];
+	struct digest		 digests[BODY_DIGESTS_MAX];	/* the job's, while one runs */
+	uint8_t			 results[BODY_DIGESTS_MAX][DIGEST_BYTES_MAX];
+	unsigned		 kind_count;
+
+	uint8_t			*data;		/* inline */
+	size_t			 data_capacity, data_at;	/* data_at: spilled so far */
+
+	unsigned		 k, m;
+	struct row		 rows[ROWS_MAX];
+	unsigned		 row_count;
+	struct row		*filling;
+	struct row_list		 full;
+	struct extent_out	**extents;
+	Hf__Extent		**extent_rows;	/* for the request */
+	size_t			 extent_count;
+	uint64_t		 chunk_rows;	/* of the next extent, when the length is not known */
+	struct write_job	 job;
+	bool			 job_running;
+	struct sync_job		*syncs;
+	unsigned		 sync_count, syncs_running;
+	uint32_t		 told;		/* drives whose damage was reported */
+
+	struct object_call	*layout_call;
+	struct run_waiter	 run_waiter;
+	struct memory_waiter	 memory_waiter;
+	size_t			 granted;	/* memory that came by waiting, not used yet */
+	struct soon		 soon;
+	body_room_fn		*room;
+	void			*room_context;
+	body_done_fn		*done;
+	void			*done_context;
+	bool			 committed, freed;
+};
+
+#endif

@@ -1,0 +1,316 @@
+/*
+ * file_cache - see file_cache.h. A hash table and a list of files that nobody holds, oldest first, under
+ * one lock; opening and syncing happen without it.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "libobject/file_cache.h"
+
+#include <assert.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+
+#include "libstore/volume.h"
+
+#define FILES_MAX	256
+#define FILE_BUCKETS	256
+#define SLOTS		16
+
+struct file {
+	struct file_cache	*cache;
+	struct file		*hash_next;
+	TAILQ_ENTRY(file)	 idle_entry;
+	enum file_kind		 kind;
+	uint64_t		 id;
+	unsigned		 slot;
+	bool			 writable;
+	bool			 dead;		/* not in the table any more */
+	unsigned		 refs;
+	int			 handle;
+
+	pthread_mutex_t		 sync_lock;
+	pthread_cond_t		 sync_done;
+	uint64_t		 sync_begun, sync_ended;	/* counts */
+	bool			 sync_failed;			/* C2 */
+	struct err		 sync_why;
+};
+
+struct file_cache {
+	struct disk		*disk;
+	pthread_mutex_t		 lock;
+	struct file		*buckets[FILE_BUCKETS];
+	TAILQ_HEAD(, file)	 idle;
+	unsigned		 idle_count;
+	char			*paths[SLOTS];
+	uint32_t		 states[SLOTS];
+};
+
+struct file_cache *
+file_cache_new(struct disk *disk)
+{
+	struct file_cache *c = calloc(1, sizeof(*c));
+
+	if (c == NULL)
+		abort();
+	c->disk = disk;
+	pthread_mutex_init(&c->lock, NULL);
+	TAILQ_INIT(&c->idle);
+	return (c);
+}
+
+static struct file **
+bucket(struct file_cache *c, enum file_kind kind, uint64_t id, unsigned slot)
+{
+	return (&c->buckets[(id * 31 + slot * 2 + (unsigned)kind) % FILE_BUCKETS]);
+}
+
+static void
+file_free(struct file *f)
+{
+	f->cache->disk->ops->close(f->cache->disk, f->handle);
+	pthread_mutex_destroy(&f->sync_lock);
+	pthread_cond_destroy(&f->sync_done);
+	free(f);
+}
+
+/* With the lock held: takes f out of the table; frees it if nobody holds it. */
+static void
+file_kill(struct file_cache *c, struct file *f)
+{
+	struct file **at = bucket(c, f->kind, f->id, f->slot);
+
+	while (*at != f)
+		at = &(*at)->hash_next;
+	*at = f->hash_next;
+	f->dead = true;
+	if (f->refs > 0)
+		return;
+	TAILQ_REMOVE(&c->idle, f, idle_entry);
+	c->idle_count--;
+	file_free(f);
+}
+
+static void
+slot_kill(struct file_cache *c, unsigned slot)
+{
+	struct file *f, *next;
+	unsigned i;
+
+	for (i = 0; i < FILE_BUCKETS; i++)
+		for (f = c->buckets[i]; f != NULL; f = next) {
+			next = f->hash_next;
+			if (f->slot == slot)
+				file_kill(c, f);
+		}
+}
+
+void
+file_cache_free(struct file_cache **cp)
+{
+	struct file_cache *c = *cp;
+	unsigned i;
+
+	if (c == NULL)
+		return;
+	*cp = NULL;
+	for (i = 0; i < SLOTS; i++) {
+		slot_kill(c, i);
+		free(c->paths[i]);
+	}
+	assert(c->idle_count == 0);
+	pthread_mutex_destroy(&c->lock);
+	free(c);
+}
+
+void
+file_cache_layout(struct file_cache *c, const Hf__Layout *layout)
+{
+	size_t i;
+
+	pthread_mutex_lock(&c->lock);
+	for (i = 0; i < layout->n_drives; i++) {
+		const Hf__DriveLayout *d = layout->drives[i];
+
+		if (d->slot >= SLOTS || (c->paths[d->slot] != NULL &&
+		    c->states[d->slot] == d->state && strcmp(c->paths[d->slot], d->path) == 0))
+			continue;
+		slot_kill(c, d->slot);	/* C3 */
+		free(c->paths[d->slot]);
+		c->paths[d->slot] = strdup(d->path);
+		c->states[d->slot] = d->state;
+		if (c->paths[d->slot] == NULL)
+			abort();
+	}
+	pthread_mutex_unlock(&c->lock);
+}
+
+/* With the lock held. A reader may use a file that is open for writing. */
+static struct file *
+file_find(struct file_cache *c, enum file_kind kind, uint64_t id, unsigned slot, bool writable)
+{
+	struct file *f;
+
+	for (f = *bucket(c, kind, id, slot); f != NULL; f = f->hash_next)
+		if (f->kind == kind && f->id == id && f->slot == slot && (f->writable || !writable))
+			break;
+	if (f == NULL)
+		return (NULL);
+	if (f->refs++ == 0) {
+		TAILQ_REMOVE(&c->idle, f, idle_entry);
+		c->idle_count--;
+	}
+	return (f);
+}
+
+static void
+file_insert(struct file_cache *c, struct file *f)
+{
+	struct file **at = bucket(c, f->kind, f->id, f->slot);
+
+	f->hash_next = *at;
+	*at = f;
+}
+
+static int
+file_path(struct file_cache *c, enum file_kind kind, uint64_t id, unsigned slot, char out[4096],
+    struct err *e)
+{
+	char name[VOLUME_NAME_BYTES];
+	int n;
+
+	if (slot >= SLOTS || c->paths[slot] == NULL)
+		return (err_set(e, ERR_UNAVAILABLE, "the path of drive %u is not known", slot));
+	if (kind == FILE_VOLUME)
+		volume_name(id, name);
+	else
+		snprintf(name, sizeof(name), "%016" PRIx64 ".seg", id);
+	n = snprintf(out, 4096, "%s/%s/%s", c->paths[slot], kind == FILE_VOLUME ? "vol" : "log", name);
+	return (n < 4096 ? 0 : err_set(e, ERR_TOO_LARGE, "the path of drive %u is too long", slot));
+}
+
+static struct file *
+file_new(struct file_cache *c, enum file_kind kind, uint64_t id, unsigned slot, bool writable, int handle)
+{
+	struct file *f = calloc(1, sizeof(*f));
+
+	if (f == NULL)
+		abort();
+	*f = (struct file){ .cache = c, .kind = kind, .id = id, .slot = slot, .writable = writable,
+	    .refs = 1, .handle = handle };
+	pthread_mutex_init(&f->sync_lock, NULL);
+	pthread_cond_init(&f->sync_done, NULL);
+	return (f);
+}
+
+int
+file_get(struct file_cache *c, enum file_kind kind, uint64_t id, unsigned slot, bool writable,
+    struct file **out, struct err *e)
+{
+	struct file *f, *other;
+	char path[4096];
+	int rc, handle;
+
+	pthread_mutex_lock(&c->lock);
+	*out = file_find(c, kind, id, slot, writable);
+	rc = *out != NULL ? 0 : file_path(c, kind, id, slot, path, e);
+	pthread_mutex_unlock(&c->lock);
+	if (*out != NULL || rc < 0)
+		return (rc);
+	handle = c->disk->ops->open(c->disk, path, writable ? O_RDWR : O_RDONLY, e);
+	if (handle < 0)
+		return (handle);
+	f = file_new(c, kind, id, slot, writable, handle);
+	pthread_mutex_lock(&c->lock);
+	other = file_find(c, kind, id, slot, writable);
+	if (other == NULL)
+		file_insert(c, f);
+	pthread_mutex_unlock(&c->lock);
+	if (other != NULL)	/* C2: two writers of a file must share it */
+		file_free(f);
+	*out = other != NULL ? other : f;
+	return (0);
+}
+
+struct file *
+file_peek(struct file_cache *c, enum file_kind kind, uint64_t id, unsigned slot)
+{
+	struct file *f;
+
+	pthread_mutex_lock(&c->lock);
+	f = file_find(c, kind, id, slot, false);
+	pthread_mutex_unlock(&c->lock);
+	return (f);
+}
+
+int
+file_handle(const struct file *f)
+{
+	return (f->handle);
+}
+
+/* With sync_lock held; it is dropped meanwhile. */
+static void
+sync_run(struct file *f)
+{
+	struct disk *d = f->cache->disk;
+	struct err why = ERR_INIT;
+	int rc;
+
+	f->sync_begun++;
+	pthread_mutex_unlock(&f->sync_lock);
+	rc = d->ops->datasync(d, f->handle, &why);
+	pthread_mutex_lock(&f->sync_lock);
+	f->sync_ended++;
+	if (rc < 0) {
+		f->sync_failed = true;
+		f->sync_why = why;
+	}
+	pthread_cond_broadcast(&f->sync_done);
+}
+
+int
+file_sync(struct file *f, struct err *e)
+{
+	uint64_t mine;
+	int rc = 0;
+
+	pthread_mutex_lock(&f->sync_lock);
+	mine = f->sync_begun + 1;	/* one that begins from now on has all that is ours */
+	while (f->sync_ended < mine && !f->sync_failed) {
+		if (f->sync_begun == f->sync_ended)
+			sync_run(f);
+		else
+			pthread_cond_wait(&f->sync_done, &f->sync_lock);
+	}
+	if (f->sync_failed)
+		rc = err_set(e, f->sync_why.code, "%s", f->sync_why.text);
+	pthread_mutex_unlock(&f->sync_lock);
+	return (rc);
+}
+
+void
+file_put(struct file **fp)
+{
+	struct file *f = *fp;
+	struct file_cache *c;
+
+	if (f == NULL)
+		return;
+	*fp = NULL;
+	c = f->cache;
+	pthread_mutex_lock(&c->lock);
+	assert(f->refs > 0);
+	if (--f->refs == 0 && f->dead) {
+		file_free(f);
+	} else if (f->refs == 0) {
+		TAILQ_INSERT_TAIL(&c->idle, f, idle_entry);
+		if (++c->idle_count > FILES_MAX)
+			file_kill(c, TAILQ_FIRST(&c->idle));	/* C1 */
+	}
+	pthread_mutex_unlock(&c->lock);
+}

@@ -1,0 +1,86 @@
+/*
+ * memory - one bound for the bytes of all bodies in flight in this process.
+ *
+ * M1  used <= max, except for one piece: it is let through when nothing is used, so that a bound below one
+ *     row slows everybody down and stops nobody; or for M3.
+ * M2  Waiters are served in order, holders first; nobody takes memory past them.
+ * M3  A body with one buffer goes on with it. Who must have more and holds some already (an inline body
+ *     that outgrows its buffer) is a holder: it may pass the bound, one at a time, so that holders never
+ *     wait for each other.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "libobject/objects_internal.h"
+
+#include <assert.h>
+
+static bool
+memory_fits(const struct memory *m, size_t bytes, bool holder)
+{
+	return (m->used == 0 || m->used + bytes <= m->max || (holder && m->used <= m->max));	/* M1 */
+}
+
+bool
+memory_take(struct objects *o, size_t bytes)
+{
+	struct memory *m = &o->memory;
+
+	if (!TAILQ_EMPTY(&m->waiters) || !memory_fits(m, bytes, false))	/* M2 */
+		return (false);
+	m->used += bytes;
+	return (true);
+}
+
+static void
+memory_serve(void *context)
+{
+	struct objects *o = context;
+	struct memory *m = &o->memory;
+	struct memory_waiter *w;
+
+	while ((w = TAILQ_FIRST(&m->waiters)) != NULL && memory_fits(m, w->bytes, w->holder)) {
+		TAILQ_REMOVE(&m->waiters, w, entry);
+		w->waiting = false;
+		m->used += w->bytes;
+		w->fn(w->context);
+	}
+}
+
+static void
+memory_serve_soon(struct objects *o)
+{
+	if (!TAILQ_EMPTY(&o->memory.waiters))
+		soon_run(o, &o->memory.wake, memory_serve, o);
+}
+
+void
+memory_wait(struct objects *o, struct memory_waiter *w, size_t bytes, bool holder, soon_fn *fn,
+    void *context)
+{
+	assert(!w->waiting);
+	*w = (struct memory_waiter){ .bytes = bytes, .holder = holder, .fn = fn, .context = context,
+	    .waiting = true };
+	if (holder)
+		TAILQ_INSERT_HEAD(&o->memory.waiters, w, entry);
+	else
+		TAILQ_INSERT_TAIL(&o->memory.waiters, w, entry);
+	memory_serve_soon(o);
+}
+
+void
+memory_cancel(struct objects *o, struct memory_waiter *w)
+{
+	if (!w->waiting)
+		return;
+	TAILQ_REMOVE(&o->memory.waiters, w, entry);
+	w->waiting = false;
+	memory_serve_soon(o);
+}
+
+void
+memory_give(struct objects *o, size_t bytes)
+{
+	assert(o->memory.used >= bytes);
+	o->memory.used -= bytes;
+	memory_serve_soon(o);
+}

@@ -1,0 +1,55 @@
+/*
+ * read_job - one piece of a body read on a pool thread: a record, or units of a few rows of an extent.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef HF_OBJECT_READ_JOB_H
+#define HF_OBJECT_READ_JOB_H
+
+#include "libobject/body_source.h"
+#include "libstore/volume.h"
+
+#define JOB_UNITS_MAX	16
+
+struct read_unit {
+	unsigned	 row, shard;	/* row: index in rows[] */
+	uint8_t		*memory;
+	struct slice	 wanted;	/* of the payload; what is given to the caller */
+	bool		 good;
+};
+
+struct body_reader;
+struct read_job {
+	TAILQ_ENTRY(read_job)	 entry;
+	struct work		 work;
+	struct body_reader	*reader;
+	struct objects		*objects;
+	struct map		 map;
+	uint32_t		 offline;
+	bool			 inlined, mapped, running, finished;
+	Hf__Place		 place;
+	Hf__Extent		 extent;
+	uint64_t		 skip, bytes;	/* of the span; all of it is delivered */
+	uint8_t			*memory;
+	size_t			 memory_bytes;	/* counted in objects->memory */
+	struct volume_row	 rows[JOB_UNITS_MAX];
+	struct read_unit	 units[JOB_UNITS_MAX];
+	unsigned		 row_count, unit_count;
+	unsigned		 next;		/* unit to deliver */
+	struct slice		 data;		/* inline: what is wanted */
+	unsigned		 rebuilt;
+	struct damages		 damages;
+	struct err		 why;
+};
+
+/* Takes what fits one job from the span; returns how many bytes of memory it needs. Map must be set. */
+size_t read_job_plan(struct read_job *j, struct span *span);
+/* Lays out j->memory, when it is there. */
+void read_job_place(struct read_job *j);
+void read_job_run(void *context);
+/* Inline, on the loop: true if the bytes were in the page cache and are right. */
+bool read_job_try(struct read_job *j);
+/* The next piece to deliver; false: all were. */
+bool read_job_next(struct read_job *j, struct slice *out);
+
+#endif
