@@ -14,3 +14,14 @@ libservice_libservice_a_SOURCES = \
 	libservice/rights.c \
 	libservice/service.c libservice/service.h libservice/service_internal.h \
 	libservice/service_control.c
+
+# A real service for test_service, which starts it.
+noinst_PROGRAMS += tests/unit/service_probe
+tests_unit_service_probe_SOURCES = tests/unit/service_probe.c
+tests_unit_service_probe_LDADD = libservice/libservice.a $(LIBSERVICE_LIBS)
+
+check_PROGRAMS += tests/unit/test_service
+tests_unit_test_service_SOURCES = tests/unit/test_service.c
+tests_unit_test_service_LDADD = libipc/libipc.a schema/libschema.a libbase/libbase.a $(CRITERION_LIBS) \
+	$(LIBIPC_LIBS) $(CJSON_LIBS) $(LIBBASE_LIBS)
+EXTRA_tests_unit_test_service_DEPENDENCIES = tests/unit/service_probe
