@@ -58,7 +58,7 @@ copy_text(char *out, size_t out_bytes, struct slice s)
 static bool
 take_last_piece(struct slice *s, char *out, size_t out_bytes)
 {
-	const char *text = s->data, *slash = memrchr(text, '/', s->bytes);
+	const char *text = s->data, *slash = s->bytes > 0 ? memrchr(text, '/', s->bytes) : NULL;
 	size_t at;
 
 	if (slash == NULL)
@@ -128,7 +128,7 @@ next_part(const char **p, struct slice *name, struct slice *value)
 	end = *p + strcspn(*p, ",");
 	equals = memchr(*p, '=', (size_t)(end - *p));
 	*name = SLICE(*p, equals != NULL ? (size_t)(equals - *p) : (size_t)(end - *p));
-	*value = equals != NULL ? SLICE(equals + 1, (size_t)(end - equals - 1)) : SLICE_NONE;
+	*value = equals != NULL ? SLICE(equals + 1, (size_t)(end - equals - 1)) : SLICE(end, 0);
 	while (value->bytes > 0 && strchr(" \t", ((const char *)value->data)[value->bytes - 1]) != NULL)
 		value->bytes--;
 	*p = end + (*end == ',');

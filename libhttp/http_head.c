@@ -71,7 +71,7 @@ static int
 check_request_line(const char *line, size_t bytes, struct err *e)
 {
 	const char *first = memchr(line, ' ', bytes), *last = memrchr(line, ' ', bytes);
-	const char *version = last + 1, *p;
+	const char *version, *p;
 
 	if (first == NULL || first == last || last == first + 1 ||
 	    memchr(first + 1, ' ', (size_t)(last - first - 1)) != NULL)
@@ -84,6 +84,7 @@ check_request_line(const char *line, size_t bytes, struct err *e)
 	for (p = line; p < first; p++)
 		if (!is_token((uint8_t)*p))
 			return (REFUSE(e, 400, "the method is not a token"));
+	version = last + 1;
 	if (line + bytes - version != 8 || memcmp(version, "HTTP/", 5) != 0)
 		return (REFUSE(e, 400, "the request line does not end in an HTTP version"));
 	if (memcmp(version, "HTTP/1.1", 8) != 0 && memcmp(version, "HTTP/1.0", 8) != 0)
