@@ -38,19 +38,89 @@ slice_equal(struct slice a, struct slice b)
 int slice_compare(struct slice a, struct slice b);
 bool slice_starts_with(struct slice s, struct slice prefix);
 
-static inline void put_u16(void *p, uint16_t v) { uint8_t *b = p; b[0] = (uint8_t)v; b[1] = (uint8_t)(v >> 8); }
-static inline void put_u32(void *p, uint32_t v) { put_u16(p, (uint16_t)v); put_u16((uint8_t *)p + 2, (uint16_t)(v >> 16)); }
-static inline void put_u64(void *p, uint64_t v) { put_u32(p, (uint32_t)v); put_u32((uint8_t *)p + 4, (uint32_t)(v >> 32)); }
-static inline uint16_t get_u16(const void *p) { const uint8_t *b = p; return ((uint16_t)(b[0] | b[1] << 8)); }
-static inline uint32_t get_u32(const void *p) { return ((uint32_t)get_u16(p) | (uint32_t)get_u16((const uint8_t *)p + 2) << 16); }
-static inline uint64_t get_u64(const void *p) { return ((uint64_t)get_u32(p) | (uint64_t)get_u32((const uint8_t *)p + 4) << 32); }
+/* Little-endian, as on disk and in frames. */
+static inline void
+put_u16(void *p, uint16_t v)
+{
+	uint8_t *b = p;
+	b[0] = (uint8_t)v;
+	b[1] = (uint8_t)(v >> 8);
+}
+
+static inline void
+put_u32(void *p, uint32_t v)
+{
+	put_u16(p, (uint16_t)v);
+	put_u16((uint8_t *)p + 2, (uint16_t)(v >> 16));
+}
+
+static inline void
+put_u64(void *p, uint64_t v)
+{
+	put_u32(p, (uint32_t)v);
+	put_u32((uint8_t *)p + 4, (uint32_t)(v >> 32));
+}
+
+static inline uint16_t
+get_u16(const void *p)
+{
+	const uint8_t *b = p;
+	return ((uint16_t)(b[0] | b[1] << 8));
+}
+
+static inline uint32_t
+get_u32(const void *p)
+{
+	return ((uint32_t)get_u16(p) | (uint32_t)get_u16((const uint8_t *)p + 2) << 16);
+}
+
+static inline uint64_t
+get_u64(const void *p)
+{
+	return ((uint64_t)get_u32(p) | (uint64_t)get_u32((const uint8_t *)p + 4) << 32);
+}
+
 /* Big-endian, for keys that must sort as numbers. */
-static inline void put_be16(void *p, uint16_t v) { uint8_t *b = p; b[0] = (uint8_t)(v >> 8); b[1] = (uint8_t)v; }
-static inline void put_be32(void *p, uint32_t v) { put_be16(p, (uint16_t)(v >> 16)); put_be16((uint8_t *)p + 2, (uint16_t)v); }
-static inline void put_be64(void *p, uint64_t v) { put_be32(p, (uint32_t)(v >> 32)); put_be32((uint8_t *)p + 4, (uint32_t)v); }
-static inline uint16_t get_be16(const void *p) { const uint8_t *b = p; return ((uint16_t)(b[0] << 8 | b[1])); }
-static inline uint32_t get_be32(const void *p) { return ((uint32_t)get_be16(p) << 16 | get_be16((const uint8_t *)p + 2)); }
-static inline uint64_t get_be64(const void *p) { return ((uint64_t)get_be32(p) << 32 | get_be32((const uint8_t *)p + 4)); }
+static inline void
+put_be16(void *p, uint16_t v)
+{
+	uint8_t *b = p;
+	b[0] = (uint8_t)(v >> 8);
+	b[1] = (uint8_t)v;
+}
+
+static inline void
+put_be32(void *p, uint32_t v)
+{
+	put_be16(p, (uint16_t)(v >> 16));
+	put_be16((uint8_t *)p + 2, (uint16_t)v);
+}
+
+static inline void
+put_be64(void *p, uint64_t v)
+{
+	put_be32(p, (uint32_t)(v >> 32));
+	put_be32((uint8_t *)p + 4, (uint32_t)v);
+}
+
+static inline uint16_t
+get_be16(const void *p)
+{
+	const uint8_t *b = p;
+	return ((uint16_t)(b[0] << 8 | b[1]));
+}
+
+static inline uint32_t
+get_be32(const void *p)
+{
+	return ((uint32_t)get_be16(p) << 16 | get_be16((const uint8_t *)p + 2));
+}
+
+static inline uint64_t
+get_be64(const void *p)
+{
+	return ((uint64_t)get_be32(p) << 32 | get_be32((const uint8_t *)p + 4));
+}
 
 /* Lower-case hex of `bytes` bytes into out[2 * bytes + 1], terminated. */
 void hex_encode(const void *data, size_t bytes, char *out);
