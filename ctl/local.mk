@@ -21,3 +21,8 @@ ctl_holdfastctl_SOURCES = \
 	ctl/status.c \
 	ctl/verbs.c
 ctl_holdfastctl_LDADD = $(ctl_libs)
+
+check_PROGRAMS += tests/unit/test_status_table
+tests_unit_test_status_table_SOURCES = tests/unit/test_status_table.c
+tests_unit_test_status_table_LDADD = ctl/libctl.a libipc/libipc.a schema/libschema.a \
+	libbase/libbase.a $(CRITERION_LIBS) $(LIBIPC_LIBS) $(LIBBASE_LIBS) $(CJSON_LIBS)

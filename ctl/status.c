@@ -69,6 +69,25 @@ table_print(const cJSON *services)
 	buf_release(&text);
 }
 
+/* What was last written of a process is no observation: its state is unknown now. */
+static void
+rows_doubt(cJSON *services)
+{
+	cJSON *row;
+
+	cJSON_ArrayForEach(row, services) {
+		char state[32], note[64];
+
+		snprintf(state, sizeof(state), "%s", json_text(row, "state"));
+		if (json_number(row, "pid") <= 0)
+			continue;
+		snprintf(note, sizeof(note), "was %s", state);
+		cJSON_AddStringToObject(row, "last_state", state);
+		cJSON_ReplaceItemInObjectCaseSensitive(row, "state", cJSON_CreateString("unknown"));
+		cJSON_ReplaceItemInObjectCaseSensitive(row, "note", cJSON_CreateString(note));
+	}
+}
+
 /* Nobody answers: what was written down last, marked as such. */
 static int
 status_remembered(const struct ctl *ctl, const struct err *e)
@@ -78,6 +97,7 @@ status_remembered(const struct ctl *ctl, const struct err *e)
 
 	if (state == NULL)
 		return (status);
+	rows_doubt(cJSON_GetObjectItemCaseSensitive(state, "services"));
 	if (ctl->json) {
 		cJSON_AddBoolToObject(state, "observed", false);
 		json_print(state);

@@ -44,3 +44,11 @@ noinst_PROGRAMS += tests/unit/fake_service
 tests_unit_fake_service_SOURCES = tests/unit/fake_service.c
 tests_unit_fake_service_LDADD = libipc/libipc.a schema/libschema.a libbase/libbase.a \
 	$(LIBIPC_LIBS) $(LIBBASE_LIBS)
+dist_check_SCRIPTS += tests/supervisor_live
+
+check_PROGRAMS += tests/unit/test_supervisor tests/unit/test_supervisor_state
+tests_unit_test_supervisor_SOURCES = tests/unit/test_supervisor.c
+tests_unit_test_supervisor_LDADD = supervisord/libsupervisor.a libipc/libipc.a schema/libschema.a \
+	libbase/libbase.a $(CRITERION_LIBS) $(LIBIPC_LIBS) $(LIBBASE_LIBS) $(CJSON_LIBS)
+tests_unit_test_supervisor_state_SOURCES = tests/unit/test_supervisor_state.c
+tests_unit_test_supervisor_state_LDADD = $(tests_unit_test_supervisor_LDADD)

@@ -102,8 +102,11 @@ loss_report(struct logfile *f)
 	n = snprintf(line, sizeof(line), "%s%s warn holdfastd[%d] %llu log lines lost here: %s\n",
 	    f->mid_line ? "\n" : "", when, (int)getpid(), (unsigned long long)f->lost_lines,
 	    strerror(f->lost_errno));
-	if (write(f->fd, line, (size_t)n) != n)
+	errno = ENOSPC;		/* a short write */
+	if (write(f->fd, line, (size_t)n) != n) {
+		f->lost_errno = errno;
 		return (false);
+	}
 	f->bytes += (uint64_t)n;
 	f->mid_line = false;
 	f->lost_lines = 0;
