@@ -64,6 +64,7 @@ state_open(const struct state_options *options, struct state **out, struct err *
 	st->o = *options;
 	st->pending_last = &st->pending;
 	op_list_init(&st->parked);
+	op_list_init(&st->ready);
 	st->commit_layer = index_layer_new();
 	apply_init(&st->commit, st->o.index, st->commit_layer);
 	apply_init(&st->admit, st->o.index, NULL);
@@ -112,6 +113,7 @@ state_close(struct state **stp)
 		free(b);
 	}
 	ops_free(st, st->parked.first);
+	ops_free(st, st->ready.first);
 	for (struct session *s = st->sessions.first; s != NULL; s = s->next)
 		ops_free(st, s->run_head);
 	session_table_release(&st->sessions);
@@ -200,6 +202,27 @@ op_wait(struct state *st, struct op *op)
 	while (newest->next != NULL)
 		newest = newest->next;
 	op_list_add(&newest->ops, op);
+}
+
+void
+state_answer_later(struct state *st, struct op *op)
+{
+	if (st->pending != NULL)
+		op_wait(st, op);
+	else
+		op_list_add(&st->ready, op);
+}
+
+static void
+ready_answer(struct state *st)
+{
+	struct op *op = st->ready.first;
+
+	op_list_init(&st->ready);
+	for (struct op *next; op != NULL; op = next) {
+		next = op->next;
+		op_finish(st, op);
+	}
 }
 
 static void
@@ -542,6 +565,7 @@ state_turn(struct state *st, uint64_t now_ms)
 	st->now_ms = now_ms;
 	if (st->failed)
 		return;
+	ready_answer(st);
 	if (st->committed) {
 		st->committed = false;
 		unpark(st);

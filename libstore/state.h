@@ -75,8 +75,8 @@ int state_recover(struct drive_set *drives, struct log *log, const char *index_d
 /* A request of an open session; takes *request. It is answered by on_reply, maybe before return. */
 void state_request(struct state *st, struct session *s, uint64_t sequence, Hf__StoreRequest **request);
 /*
- * The session's first request of each connection. Returns the session, known already or new (then the
- * answer comes when it is durable), or NULL with e. The caller has checked that the process exists.
+ * The session's first request of each connection. Returns the session, known already or new; the answer
+ * comes later, when that is durable. Or NULL with e. The caller has checked that the process exists.
  */
 struct session *state_session_open(struct state *st, uint64_t sequence, const Hf__SessionOpen *open,
     struct err *e);

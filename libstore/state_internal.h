@@ -57,6 +57,7 @@ struct state {
 	struct op		*hash[OP_BUCKETS];
 	unsigned		 op_count, park_count;
 	struct op_list		 parked;
+	struct op_list		 ready;			/* answered at the next turn */
 	struct batch		*pending, **pending_last;	/* oldest first */
 	unsigned		 pending_count;
 	uint64_t		 provisional;		/* counts fake LSNs */
@@ -101,6 +102,8 @@ int state_append_own(struct state *st, uint16_t type, const ProtobufCMessage *m,
     void *context, struct err *e);
 /* Goes on with an op after ADMIT_WORK: rc as from admission. */
 void state_resume(struct state *st, struct op *op, int rc, const struct err *e);
+/* Answers when what is pending is durable, and not before this returns. */
+void state_answer_later(struct state *st, struct op *op);
 void state_fatal(struct state *st, const struct err *e);
 /* Runs work on the pool (or at once); done runs on the loop. ERR_BUSY: not taken. */
 int state_job(struct state *st, pool_work_fn *work, pool_done_fn *done, void *context);

@@ -48,7 +48,7 @@ open_new(struct state *st, uint64_t sequence, const Hf__SessionOpen *q, struct e
 		return (s);
 	}
 	if (rc == ERR_READ_ONLY || rc == ERR_FULL) {	/* reads are still served: a session in memory */
-		state_resume(st, op, ADMIT_ANSWER, NULL);
+		state_answer_later(st, op);
 		return (s);
 	}
 	op_free(st, op);
@@ -80,7 +80,7 @@ state_session_open(struct state *st, uint64_t sequence, const Hf__SessionOpen *o
 	}
 	st->stats.repeats++;
 	if (op_find(st, s, sequence) == NULL)
-		state_resume(st, op_new(st, s, sequence, NULL), ADMIT_ANSWER, NULL);
+		state_answer_later(st, op_new(st, s, sequence, NULL));
 	return (s);
 }
 

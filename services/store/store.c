@@ -1,0 +1,243 @@
+/*
+ * store - the loop's side of holdfast-store: turns, timers, stopping, and the state's callbacks.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "services/store/store.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "libbase/clock.h"
+#include "libbase/metrics.h"
+
+static void
+turn_at(struct store *t, uint64_t now_ms, uint64_t at_ms)
+{
+	uint64_t wait = at_ms > now_ms ? at_ms - now_ms : 0;
+	struct timeval delay = { (time_t)(wait / 1000), (suseconds_t)(wait % 1000 * 1000) };
+
+	if (at_ms == t->turn_ms)
+		return;
+	t->turn_ms = at_ms;
+	if (at_ms == UINT64_MAX)
+		event_del(t->turn);
+	else
+		event_add(t->turn, &delay);
+}
+
+static void
+metrics_turn(struct store *t)
+{
+	struct log_stats log;
+
+	log_stats(t->log, &log);
+	metric_set(METRIC_store_batches_total, log.batches);
+	metric_set(METRIC_store_log_bytes_total, log.bytes);
+	metric_set(METRIC_store_degraded_writes_total, log.degraded);
+}
+
+void
+store_turn(struct store *t)
+{
+	uint64_t now = clock_mono_ms();
+
+	if (t->state == NULL || t->phase == STORE_STARTING)
+		return;
+	state_turn(t->state, now);
+	if (t->phase == STORE_DRAINING) {
+		if (state_idle(t->state) && !t->probing)
+			service_drained(t->service);
+		return;
+	}
+	drives_turn(t);
+	turn_at(t, now, state_next_ms(t->state));
+}
+
+void
+store_turn_soon(struct store *t)
+{
+	t->turn_ms = 0;
+	event_active(t->turn, EV_TIMEOUT, 0);
+}
+
+static void
+on_turn_due(evutil_socket_t fd, short what, void *arg)
+{
+	struct store *t = arg;
+
+	(void)fd;
+	(void)what;
+	t->turn_ms = UINT64_MAX;
+	store_turn(t);
+}
+
+static void
+on_log_wake(evutil_socket_t fd, short what, void *arg)
+{
+	struct store *t = arg;
+
+	(void)fd;
+	(void)what;
+	state_collect(t->state, clock_mono_ms());
+	metrics_turn(t);
+	service_progress(t->service);
+	store_turn(t);
+}
+
+/* --- what the state says ----------------------------------------------------------------------- */
+
+static void
+on_wake(void *context)
+{
+	store_turn_soon(context);
+}
+
+static void
+on_fatal(void *context, const struct err *e)
+{
+	struct store *t = context;
+
+	service_fail(t->service, e);
+}
+
+static void
+on_note(void *context, const char *request_id, const char *text)
+{
+	(void)context;
+	log_write(LOG_WARN, request_id != NULL && request_id[0] != '\0' ? request_id : NULL, "%s", text);
+}
+
+static int
+state_start(struct store *t, struct err *e)
+{
+	const struct config *c = service_config(t->service);
+	struct state_options o = {
+		.drives = t->drives, .log = t->log, .index = t->index, .table = t->table,
+		.pool = service_pool(t->service),
+		.inline_bytes_max = c->store_inline_bytes,
+		.reclaim_grace_ms = c->store_reclaim_grace,
+		.index_flush_bytes = c->store_index_flush_bytes,
+		.operations_max = (unsigned)c->store_queue_operations_max,
+		.on_reply = client_reply, .on_session_end = client_session_end,
+		.on_damage = drives_damage, .on_wake = on_wake, .on_fatal = on_fatal,
+		.on_note = on_note, .context = t,
+	};
+
+	return (state_open(&o, &t->state, e));
+}
+
+/* Recovery is done: serve. The drives' locks say that no other store touches the table any more. */
+static int
+store_serve(struct store *t, struct err *e)
+{
+	int rc;
+
+	if (t->table != NULL)
+		gentable_raise_epoch(t->table);
+	t->wake = event_new(service_base(t->service), log_wake_fd(t->log), EV_READ | EV_PERSIST,
+	    on_log_wake, t);
+	assert(t->wake != NULL);
+	rc = state_start(t, e);
+	if (rc == 0)
+		rc = drives_watch(t, e);
+	if (rc == 0)
+		rc = clients_open(t, e);
+	if (rc < 0)
+		return (rc);
+	event_add(t->wake, NULL);
+	t->phase = STORE_SERVING;
+	store_turn(t);
+	service_ready(t->service);
+	return (0);
+}
+
+void
+store_started(struct store *t)
+{
+	struct err e = t->start_err;
+	int rc = t->start_rc;
+
+	if (t->cancelled || rc == ERR_CANCELLED) {
+		t->phase = STORE_DRAINING;
+		service_drained(t->service);
+		return;
+	}
+	if (rc == 0) {
+		if (t->recovery.rebuilt)
+			log_warn("the index was built anew from the log: %s", t->recovery.why);
+		log_info("recovered in %llu ms, %llu records replayed, epoch %llu",
+		    (unsigned long long)t->recovery_ms, (unsigned long long)t->recovery.records,
+		    (unsigned long long)drive_set_epoch(t->drives));
+		rc = store_serve(t, &e);
+	}
+	if (rc < 0)
+		service_fail(t->service, &e);
+}
+
+/* --- service_ops ------------------------------------------------------------------------------- */
+
+int
+store_open(struct service *s, struct err *e)
+{
+	struct store *t = calloc(1, sizeof(*t));
+
+	assert(t != NULL);
+	t->service = s;
+	t->turn_ms = UINT64_MAX;
+	t->mounts_fd = t->mounts_epoll = -1;
+	t->progress.step = "opening drives";
+	t->turn = event_new(service_base(s), -1, 0, on_turn_due, t);
+	assert(t->turn != NULL);
+	service_set_context(s, t);
+	if (service_table_fd(s) >= 0 && gentable_open(service_table_fd(s), true, &t->table, e) < 0)
+		return (e->code);
+	return (store_start(t, e));
+}
+
+void
+store_cancel(struct service *s, const char *reason, uint64_t deadline_ms)
+{
+	struct store *t = service_context(s);
+
+	(void)reason;
+	(void)deadline_ms;
+	if (t->phase == STORE_STARTING)
+		t->cancelled = true;
+}
+
+/* What is admitted is finished and answered; new requests are dropped, and come again to the next store. */
+void
+store_drain(struct service *s)
+{
+	struct store *t = service_context(s);
+
+	if (t->phase == STORE_STARTING) {
+		t->cancelled = true;	/* store_started goes on */
+		return;
+	}
+	t->phase = STORE_DRAINING;
+	state_drain(t->state);
+	store_turn_soon(t);
+}
+
+void
+store_close(struct service *s)
+{
+	struct store *t = service_context(s);
+
+	if (t == NULL)
+		return;
+	drives_unwatch(t);
+	clients_close(t);
+	if (t->wake != NULL)
+		event_free(t->wake);
+	event_free(t->turn);
+	state_close(&t->state);
+	log_close(&t->log);
+	index_close(&t->index);
+	drive_set_close(&t->drives);
+	gentable_close(&t->table);
+	free(t);
+	service_set_context(s, NULL);
+}

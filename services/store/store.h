@@ -1,0 +1,89 @@
+/*
+ * store - what the files of holdfast-store share.
+ *
+ *   starting ── recovery on the pool ──► serving ── TERM ──► draining ──► closed
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef HF_STORE_SERVICE_H
+#define HF_STORE_SERVICE_H
+
+#include "libipc/channel.h"
+#include "libservice/service.h"
+#include "libstore/state.h"
+
+enum store_phase { STORE_STARTING, STORE_SERVING, STORE_DRAINING };
+
+/* Written by the recovery on its pool thread, read by status. */
+struct store_progress {
+	const char	*step;			/* static text */
+	uint64_t	 bytes_done, bytes_total;
+};
+
+struct store_drives_seen {
+	uint32_t	online;
+	bool		read_only, full, known;
+};
+
+struct store {
+	struct service		*service;
+	enum store_phase	 phase;
+	struct drive_set	*drives;
+	struct log		*log;
+	struct index		*index;
+	struct gentable		*table;
+	struct state		*state;
+	struct channel_server	*server;
+	struct event		*wake;		/* the log has something */
+	struct event		*turn;		/* the next turn, soon or at a time */
+	uint64_t		 turn_ms;	/* when; UINT64_MAX: not set */
+	/* Recovery. */
+	volatile bool		 cancelled;
+	struct store_progress	 progress;
+	struct state_recovery	 recovery;
+	uint64_t		 recovery_ms;
+	int			 start_rc;
+	struct err		 start_err;
+	/* Drives. */
+	int			 mounts_fd, mounts_epoll;
+	struct event		*mounts;
+	bool			 probing, probe_again;
+	uint32_t		 suspects;	/* slots that a client had an error on */
+	uint64_t		 probed_ms;
+	struct store_drives_seen seen;
+	char			 degraded[480];
+};
+
+/* main.c's table. */
+int store_open(struct service *s, struct err *e);
+void store_cancel(struct service *s, const char *reason, uint64_t deadline_ms);
+void store_drain(struct service *s);
+void store_close(struct service *s);
+void store_status(struct service *s, cJSON *status);
+void store_reconcile(struct service *s, cJSON *plan);
+
+/* store.c */
+void store_turn(struct store *t);		/* state_turn, and when the next is due */
+void store_turn_soon(struct store *t);		/* from anywhere on the loop's thread */
+
+/* store_start.c: everything that may take long, on the pool. */
+int store_start(struct store *t, struct err *e);
+/* store.c: the recovery has ended, well or not (start_rc). */
+void store_started(struct store *t);
+
+/* store_clients.c: sessions and their connections. */
+int clients_open(struct store *t, struct err *e);
+void clients_close(struct store *t);
+void clients_notify(struct store *t, const Hf__StoreNotice *notice);
+void client_reply(void *context, struct session *s, uint64_t sequence, struct slice reply);
+void client_session_end(void *context, struct session *s);
+
+/* store_drives.c: the mount table, probes, and telling everybody what became of the drives. */
+int drives_watch(struct store *t, struct err *e);
+void drives_unwatch(struct store *t);
+void drives_damage(void *context, struct session *s, const Hf__DamageReport *report);
+void drives_probe(struct store *t);
+/* Every turn: probes when there is traffic and the last was long ago; tells of changes. */
+void drives_turn(struct store *t);
+
+#endif

@@ -1,0 +1,252 @@
+/*
+ * store_drives - what happens to drives while the store runs: the mount table, probes, and telling everybody.
+ *
+ * The kernel says when the mount table changes (EPOLLPRI on /proc/self/mountinfo; libevent has no such
+ * event, so an epoll of our own stands between). Otherwise drives are looked at when a client reports an
+ * error on one and, while there is traffic, every few seconds. An idle store looks at nothing.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "libbase/clock.h"
+#include "libbase/metrics.h"
+#include "libbase/pool.h"
+#include "services/store/store.h"
+
+#define PROBE_MS	5000
+
+struct probe_job {
+	struct store	*store;
+	uint32_t	 suspects;
+};
+
+/* --- probes ------------------------------------------------------------------------------------ */
+
+/* Reads the drive file past the page cache: does the device still answer? */
+static void
+suspect_check(struct drive_set *s, unsigned slot)
+{
+	struct disk *d = drive_set_disk(s);
+	void *sector = NULL;
+	char path[4096];
+	struct err e = ERR_INIT;
+	int handle;
+	ssize_t n = -1;
+
+	drive_path(s, slot, "", "drive", path);
+	assert(posix_memalign(&sector, 4096, 4096) == 0);
+	handle = d->ops->open(d, path, O_RDONLY | O_DIRECT, &e);
+	if (handle < 0)		/* a file system without O_DIRECT */
+		handle = d->ops->open(d, path, O_RDONLY, &e);
+	if (handle >= 0) {
+		n = d->ops->pread(d, handle, sector, 4096, 0, &e);
+		d->ops->close(d, handle);
+	}
+	free(sector);
+	if (n <= 0)
+		drive_fail(s, slot, n < 0 ? e.text : "its drive file is empty", NULL);
+}
+
+static void
+probe_work(void *context)
+{
+	struct probe_job *j = context;
+	struct drive_set *s = j->store->drives;
+
+	drive_set_probe(s);
+	for (unsigned slot = 0; slot < drive_count(s); slot++)
+		if ((j->suspects & drive_online_mask(s)) >> slot & 1)
+			suspect_check(s, slot);
+	drive_set_refresh_space(s);
+}
+
+static void
+probe_done(void *context)
+{
+	struct probe_job *j = context;
+	struct store *t = j->store;
+
+	free(j);
+	t->probing = false;
+	t->probed_ms = clock_mono_ms();
+	if (t->probe_again && t->phase == STORE_SERVING)
+		drives_probe(t);
+	store_turn_soon(t);
+}
+
+void
+drives_probe(struct store *t)
+{
+	struct probe_job *j;
+
+	if (t->probing) {
+		t->probe_again = true;
+		return;
+	}
+	j = calloc(1, sizeof(*j));
+	assert(j != NULL);
+	j->store = t;
+	j->suspects = t->suspects;
+	if (pool_submit(service_pool(t->service), probe_work, probe_done, j) < 0) {
+		free(j);	/* the pool is full; the next turn with traffic tries again */
+		return;
+	}
+	t->suspects = 0;
+	t->probing = true;
+	t->probe_again = false;
+}
+
+void
+drives_damage(void *context, struct session *s, const Hf__DamageReport *r)
+{
+	struct store *t = context;
+
+	metric_add(METRIC_store_damage_reports_total, 1);
+	log_warn("session %s reports %s on drive %u, volume %016llx, segment %016llx, offset %llu: %s", s->name,
+	    err_name(r->code), r->slot, (unsigned long long)r->volume, (unsigned long long)r->segment,
+	    (unsigned long long)r->offset, r->text);
+	if (r->slot < drive_count(t->drives) && r->code == ERR_IO)
+		t->suspects |= 1u << r->slot;
+	drives_probe(t);
+}
+
+/* --- telling ----------------------------------------------------------------------------------- */
+
+static void
+degraded_text(struct store *t, char *out, size_t out_bytes)
+{
+	struct buf text = BUF_INIT;
+
+	for (unsigned slot = 0; slot < drive_count(t->drives); slot++) {
+		struct drive d;
+
+		drive_get(t->drives, slot, &d);
+		if (t->seen.online >> slot & 1)
+			continue;
+		buf_printf(&text, "%sdrive %u (%s) is not online: %s", text.bytes > 0 ? "; " : "", slot,
+		    d.path, d.note[0] != '\0' ? d.note : "missing");
+	}
+	if (t->seen.read_only)
+		buf_printf(&text, "%sthe set is read-only", text.bytes > 0 ? "; " : "");
+	if (t->seen.full)
+		buf_printf(&text, "%sa drive is full up to its reserve", text.bytes > 0 ? "; " : "");
+	snprintf(out, out_bytes, "%s", buf_string(&text));
+	buf_release(&text);
+}
+
+static void
+drives_tell(struct store *t)
+{
+	Hf__StoreNotice notice = HF__STORE_NOTICE__INIT;
+	char text[sizeof(t->degraded)];
+	Hf__Layout *layout;
+
+	degraded_text(t, text, sizeof(text));
+	if (strcmp(text, t->degraded) != 0) {
+		memcpy(t->degraded, text, sizeof(text));
+		if (text[0] != '\0')
+			log_warn("degraded: %s", text);
+		else
+			log_info("all drives are online");
+		service_set_degraded(t->service, text[0] != '\0' ? t->degraded : NULL);
+	}
+	state_layout(t->state, &layout);
+	notice.layout = layout;
+	clients_notify(t, &notice);
+	hf__layout__free_unpacked(layout, NULL);
+}
+
+static void
+drives_metrics(struct store *t)
+{
+	uint64_t space = 0, free_bytes = 0;
+
+	for (unsigned slot = 0; slot < drive_count(t->drives); slot++) {
+		struct drive d;
+
+		drive_get(t->drives, slot, &d);
+		if (t->seen.online >> slot & 1) {
+			space += d.space.total_bytes;
+			free_bytes += d.space.free_bytes;
+		}
+	}
+	metric_set(METRIC_store_drives_online, (uint64_t)__builtin_popcount(t->seen.online));
+	metric_set(METRIC_store_drives_total, drive_count(t->drives));
+	metric_set(METRIC_store_space_bytes, space);
+	metric_set(METRIC_store_free_bytes, free_bytes);
+}
+
+void
+drives_turn(struct store *t)
+{
+	struct store_drives_seen now = {
+		.online = drive_online_mask(t->drives), .read_only = drive_set_read_only(t->drives),
+		.full = state_full(t->state), .known = true,
+	};
+
+	if (memcmp(&now.online, &t->seen.online, sizeof(now.online)) != 0 || !t->seen.known ||
+	    now.read_only != t->seen.read_only || now.full != t->seen.full) {
+		t->seen = now;
+		drives_tell(t);
+		drives_metrics(t);
+	}
+	if (!t->probing && clock_mono_ms() - t->probed_ms >= PROBE_MS)
+		drives_probe(t);
+}
+
+/* --- the mount table --------------------------------------------------------------------------- */
+
+static void
+on_mounts(evutil_socket_t fd, short what, void *arg)
+{
+	struct store *t = arg;
+	struct epoll_event event;
+
+	(void)what;
+	while (epoll_wait((int)fd, &event, 1, 0) > 0) {
+		char bytes[4096];
+
+		/* The change is noted as seen when the file is read again. */
+		if (lseek(t->mounts_fd, 0, SEEK_SET) < 0 || read(t->mounts_fd, bytes, sizeof(bytes)) <= 0)
+			break;
+	}
+	drives_probe(t);
+}
+
+int
+drives_watch(struct store *t, struct err *e)
+{
+	struct epoll_event event = { .events = EPOLLPRI | EPOLLET };
+	char bytes[4096];
+
+	t->mounts_fd = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
+	t->mounts_epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (t->mounts_fd < 0 || t->mounts_epoll < 0 ||
+	    epoll_ctl(t->mounts_epoll, EPOLL_CTL_ADD, t->mounts_fd, &event) < 0 ||
+	    read(t->mounts_fd, bytes, sizeof(bytes)) < 0)
+		return (err_errno(e, errno, "cannot watch /proc/self/mountinfo"));
+	t->mounts = event_new(service_base(t->service), t->mounts_epoll, EV_READ | EV_PERSIST, on_mounts, t);
+	assert(t->mounts != NULL);
+	event_add(t->mounts, NULL);
+	t->probed_ms = clock_mono_ms();
+	return (0);
+}
+
+void
+drives_unwatch(struct store *t)
+{
+	if (t->mounts != NULL)
+		event_free(t->mounts);
+	if (t->mounts_epoll >= 0)
+		close(t->mounts_epoll);
+	if (t->mounts_fd >= 0)
+		close(t->mounts_fd);
+	t->mounts = NULL;
+	t->mounts_fd = t->mounts_epoll = -1;
+}

@@ -1,0 +1,137 @@
+/*
+ * store_start - the recovery: drives, log, index. On a pool thread, so that status and TERM work meanwhile.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include <assert.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "libbase/clock.h"
+#include "libbase/file.h"
+#include "libbase/pool.h"
+#include "services/store/store.h"
+
+#define LOCK_WAIT_MS	3000	/* a predecessor that was killed may still be exiting */
+#define LOCK_STEP_MS	20
+#define PROGRESS_LOG_MS	5000
+
+static void
+step(struct store *t, const char *text)
+{
+	__atomic_store_n(&t->progress.step, text, __ATOMIC_RELEASE);
+}
+
+/* store.drives, cut at blanks; paths[] points into copy. */
+static unsigned
+drive_paths(char *copy, const char *paths[DRIVES_MAX + 1])
+{
+	unsigned n = 0;
+	char *rest = NULL;
+
+	for (char *p = strtok_r(copy, " \t", &rest); p != NULL; p = strtok_r(NULL, " \t", &rest)) {
+		paths[n] = p;
+		if (n++ == DRIVES_MAX)
+			break;
+	}
+	return (n);
+}
+
+static int
+drives_open(struct store *t, struct err *e)
+{
+	const struct config *c = service_config(t->service);
+	const char *paths[DRIVES_MAX + 1];
+	char *copy = strdup(c->store_drives);
+	struct drive_set_options o = {
+		.paths = paths, .erasure = c->store_erasure, .segment_bytes = c->store_segment_bytes,
+		.volume_bytes = c->store_volume_bytes,
+		.min_write_redundancy = (uint32_t)c->store_min_write_redundancy,
+	};
+	uint64_t deadline = clock_mono_ms() + LOCK_WAIT_MS;
+	struct timespec pause = { 0, LOCK_STEP_MS * 1000000L };
+	int rc;
+
+	assert(copy != NULL);
+	o.count = drive_paths(copy, paths);
+	if (o.count == 0 || o.count > DRIVES_MAX) {
+		rc = err_set(e, ERR_CONFIG, "store.drives names %s%u drives; it needs 1 to %d",
+		    o.count > DRIVES_MAX ? "more than " : "", o.count > DRIVES_MAX ? DRIVES_MAX : o.count,
+		    DRIVES_MAX);
+		goto out;
+	}
+	rc = drive_set_open(disk_posix(), &o, &t->drives, e);
+	while (rc == ERR_LOCKED && clock_mono_ms() < deadline && !t->cancelled) {
+		nanosleep(&pause, NULL);
+		rc = drive_set_open(disk_posix(), &o, &t->drives, e);
+	}
+out:
+	free(copy);
+	return (rc);
+}
+
+static void
+on_progress(void *context, uint64_t done, uint64_t total)
+{
+	struct store *t = context;
+	static uint64_t logged_ms;	/* one recovery in a process's life */
+	uint64_t now = clock_mono_ms();
+
+	__atomic_store_n(&t->progress.bytes_done, done, __ATOMIC_RELAXED);
+	__atomic_store_n(&t->progress.bytes_total, total, __ATOMIC_RELAXED);
+	if (logged_ms == 0)
+		logged_ms = now;
+	if (now - logged_ms < PROGRESS_LOG_MS)
+		return;
+	logged_ms = now;
+	log_info("replaying the log: %llu of %llu bytes", (unsigned long long)done,
+	    (unsigned long long)total);
+}
+
+static int
+recover(struct store *t, struct err *e)
+{
+	const struct config *c = service_config(t->service);
+	char directory[4096];
+	int rc;
+
+	rc = drives_open(t, e);
+	if (rc < 0)
+		return (rc);
+	step(t, "recovering the log");
+	rc = log_open(t->drives, &t->log, e);
+	if (rc < 0)
+		return (rc);
+	step(t, "bringing the index up to the log");
+	config_index_dir(c, directory);
+	rc = directory_make(directory, 0700, e);
+	if (rc < 0)
+		return (rc);
+	return (state_recover(t->drives, t->log, directory, c->store_index_cache_bytes, on_progress, t,
+	    &t->cancelled, &t->recovery, &t->index, e));
+}
+
+static void
+start_work(void *context)
+{
+	struct store *t = context;
+	uint64_t began = clock_mono_ms();
+
+	t->start_rc = recover(t, &t->start_err);
+	t->recovery_ms = clock_mono_ms() - began;
+	step(t, "serving");
+}
+
+static void
+start_done(void *context)
+{
+	store_started(context);
+}
+
+int
+store_start(struct store *t, struct err *e)
+{
+	if (pool_submit(service_pool(t->service), start_work, start_done, t) < 0)
+		return (err_set(e, ERR_INTERNAL, "the pool takes no work"));
+	return (0);
+}

@@ -1,0 +1,138 @@
+/*
+ * store_status - the store's part of the contract. Reads what is in memory; asks no drive.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "libbase/metrics.h"
+#include "services/store/store.h"
+
+static const char *const drive_states[] = { "online", "offline", "returning", "lost" };
+
+static void
+add_u64(cJSON *o, const char *name, uint64_t value)
+{
+	cJSON_AddNumberToObject(o, name, (double)value);
+}
+
+static void
+add_drive(cJSON *list, struct drive_set *s, unsigned slot)
+{
+	cJSON *o = cJSON_CreateObject();
+	struct drive d;
+
+	drive_get(s, slot, &d);
+	add_u64(o, "slot", slot);
+	cJSON_AddStringToObject(o, "path", d.path);
+	cJSON_AddStringToObject(o, "state", (unsigned)d.state < 4 ? drive_states[d.state] : "unknown");
+	cJSON_AddStringToObject(o, "note", d.note);
+	add_u64(o, "space_bytes", d.space.total_bytes);
+	add_u64(o, "free_bytes", d.space.free_bytes);
+	cJSON_AddItemToArray(list, o);
+}
+
+static void
+add_set(cJSON *status, struct store *t)
+{
+	struct drive_set *s = t->drives;
+	char erasure[16];
+	cJSON *list;
+
+	snprintf(erasure, sizeof(erasure), "%u+%u", drive_set_k(s), drive_set_m(s));
+	cJSON_AddStringToObject(status, "erasure", erasure);
+	add_u64(status, "epoch", drive_set_epoch(s));
+	cJSON_AddBoolToObject(status, "read_only", drive_set_read_only(s));
+	cJSON_AddBoolToObject(status, "full", state_full(t->state));
+	list = cJSON_AddArrayToObject(status, "drives");
+	for (unsigned slot = 0; slot < drive_count(s); slot++)
+		add_drive(list, s, slot);
+}
+
+static void
+add_log(cJSON *status, struct store *t)
+{
+	cJSON *o = cJSON_AddObjectToObject(status, "log");
+	struct log_stats l;
+
+	log_stats(t->log, &l);
+	add_u64(o, "batches", l.batches);
+	add_u64(o, "records", l.records);
+	add_u64(o, "bytes", l.bytes);
+	add_u64(o, "waiting_records", l.waiting_records);
+	add_u64(o, "waiting_bytes", l.waiting_bytes);
+	add_u64(o, "degraded_writes", l.degraded);
+	add_u64(o, "segments", l.segments);
+	metric_set(METRIC_store_batches_total, l.batches);
+	metric_set(METRIC_store_log_bytes_total, l.bytes);
+}
+
+static void
+add_state(cJSON *status, struct store *t)
+{
+	struct state_stats st;
+	cJSON *queue = cJSON_AddObjectToObject(status, "queue");
+	cJSON *reclaim = cJSON_AddObjectToObject(status, "reclaim");
+
+	state_stats(t->state, &st);
+	add_u64(status, "objects", st.objects);
+	add_u64(status, "buckets", st.buckets);
+	add_u64(status, "uploads", st.uploads);
+	add_u64(status, "sessions", st.sessions);
+	add_u64(status, "applied_lsn", st.applied_lsn);
+	add_u64(status, "answered", st.answered);
+	add_u64(status, "repeats", st.repeats);
+	add_u64(status, "refused", st.refused);
+	add_u64(queue, "operations", st.operations);
+	add_u64(queue, "parked", st.parked);
+	add_u64(queue, "pending_batches", st.pending_batches);
+	add_u64(reclaim, "waiting", st.reclaim_waiting);
+	add_u64(reclaim, "punched_bytes", st.reclaimed_bytes);
+	add_u64(reclaim, "failures", st.reclaim_failures);
+	metric_set(METRIC_store_objects, st.objects);
+	metric_set(METRIC_store_buckets, st.buckets);
+	metric_set(METRIC_store_sessions, st.sessions);
+	metric_set(METRIC_store_queue_operations, st.operations);
+	metric_set(METRIC_store_repeats_total, st.repeats);
+	metric_set(METRIC_store_freed_bytes_total, st.reclaimed_bytes);
+}
+
+void
+store_status(struct service *s, cJSON *status)
+{
+	struct store *t = service_context(s);
+	cJSON *o;
+
+	if (t == NULL)
+		return;
+	o = cJSON_AddObjectToObject(status, "recovery");
+	cJSON_AddStringToObject(o, "step", __atomic_load_n(&t->progress.step, __ATOMIC_ACQUIRE));
+	add_u64(o, "bytes_done", __atomic_load_n(&t->progress.bytes_done, __ATOMIC_RELAXED));
+	add_u64(o, "bytes_total", __atomic_load_n(&t->progress.bytes_total, __ATOMIC_RELAXED));
+	if (t->phase == STORE_STARTING || t->state == NULL)
+		return;
+	add_u64(o, "ms", t->recovery_ms);
+	add_u64(o, "records", t->recovery.records);
+	cJSON_AddBoolToObject(o, "index_rebuilt", t->recovery.rebuilt);
+	add_set(status, t);
+	add_state(status, t);
+	add_log(status, t);
+}
+
+void
+store_reconcile(struct service *s, cJSON *plan)
+{
+	struct store *t = service_context(s);
+	char text[512];
+
+	if (t == NULL || t->state == NULL)
+		return;
+	for (unsigned slot = 0; slot < drive_count(t->drives); slot++) {
+		struct drive d;
+
+		drive_get(t->drives, slot, &d);
+		if (d.state == HF__CATALOG_DRIVE__STATE__ONLINE)
+			continue;
+		snprintf(text, sizeof(text), "bring drive %u (%.200s) back and restart the store: %s", slot,
+		    d.path, d.note);
+		cJSON_AddItemToArray(plan, cJSON_CreateString(text));
+	}
+}
