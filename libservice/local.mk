@@ -12,6 +12,7 @@ libservice_libservice_a_SOURCES = \
 	libservice/contract.c \
 	libservice/launch.c \
 	libservice/rights.c \
+	libservice/root_key.c libservice/root_key.h \
 	libservice/service.c libservice/service.h libservice/service_internal.h \
 	libservice/service_control.c
 
