@@ -1,0 +1,66 @@
+/*
+ * access_log - writes the line and counts.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "services/s3/access_log.h"
+
+#include "libbase/clock.h"
+#include "libbase/metrics.h"
+
+static const char *
+end_name(enum http_end why)
+{
+	switch (why) {
+	case HTTP_END_SENT:
+		return ("sent");
+	case HTTP_END_PEER:
+		return ("client-gone");
+	case HTTP_END_TIMEOUT:
+		return ("timeout");
+	case HTTP_END_ABORTED:
+		return ("cut");
+	case HTTP_END_SHUTDOWN:
+		return ("shutdown");
+	}
+	return ("?");
+}
+
+static void
+count(const struct http_request *http)
+{
+	metric_add(METRIC_s3_requests_total, 1);
+	metric_add(METRIC_s3_received_bytes_total, http->received_bytes);
+	metric_add(METRIC_s3_sent_bytes_total, http->sent_bytes);
+	if (http->status >= 500)
+		metric_add(METRIC_s3_errors_5xx_total, 1);
+	else if (http->status >= 400)
+		metric_add(METRIC_s3_errors_4xx_total, 1);
+}
+
+void
+access_log_write(const struct s3_request *r, enum http_end why)
+{
+	const struct http_request *http = r->http;
+
+	count(http);
+	log_write(LOG_INFO, r->id,
+	    "access op=%s method=%s target=%.1500s status=%d code=%s in=%llu out=%llu ms=%llu key=%s "
+	    "client=%s:%u end=%s",
+	    r->operation == NULL ? "-" : r->operation->name, http->method, http->target, http->status,
+	    r->code == S3_NONE ? "-" : s3_code_row(r->code)->name,
+	    (unsigned long long)http->received_bytes, (unsigned long long)http->sent_bytes,
+	    (unsigned long long)(clock_mono_ms() - http->started_ms),
+	    r->authenticated ? r->auth.access_key : "-", http->client, http->client_port,
+	    end_name(why));
+}
+
+void
+access_log_reject(const char *client, int status, const char *why, void *context)
+{
+	(void)context;
+	metric_add(METRIC_s3_requests_total, 1);
+	metric_add(METRIC_s3_errors_4xx_total, status < 500);
+	metric_add(METRIC_s3_errors_5xx_total, status >= 500);
+	log_info("access op=- status=%d client=%s refused: %s", status, client, why);
+}

@@ -1,0 +1,125 @@
+/*
+ * reply - sends answers.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "services/s3/reply.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "libs3/documents.h"
+#include "services/s3/s3_error.h"
+
+void
+reply_common_headers(struct s3_request *r)
+{
+	http_response_header(r->http, "x-amz-request-id", r->id);
+	http_response_header(r->http, "x-amz-id-2", r->server->host_id);
+}
+
+void
+reply_empty(struct s3_request *r, int status)
+{
+	reply_common_headers(r);
+	http_response_send(r->http, status, NULL, 0);
+}
+
+void
+reply_document(struct s3_request *r)
+{
+	reply_common_headers(r);
+	http_reply_xml(r->http, 200, buf_slice(&r->out));
+}
+
+/* An error is the only answer: what the operation had prepared is dropped. */
+static void
+error_begin(struct s3_request *r)
+{
+	assert(r->http->status == 0);
+	http_response_reset(r->http);
+}
+
+static void
+error_send(struct s3_request *r, enum s3_code code, const char *detail_name, const char *detail,
+    const char *message)
+{
+	const struct s3_code_row *row = s3_code_row(code);
+	unsigned retry_after = s3_error_retry_after(code);
+
+	r->code = code;
+	reply_common_headers(r);
+	if (retry_after > 0)
+		http_response_headerf(r->http, "Retry-After", "%u", retry_after);
+	if (code == S3_NotModified) {
+		http_response_send(r->http, row->status, NULL, 0);
+		return;
+	}
+	buf_reset(&r->out);
+	error_document_write(&r->out, &(struct error_document){ .code = code, .message = message,
+	    .resource = r->http->path, .bucket = r->bucket, .key = r->key,
+	    .detail_name = detail_name, .detail = detail,
+	    .request_id = r->id, .host_id = r->server->host_id });
+	http_reply_xml(r->http, row->status, buf_slice(&r->out));
+}
+
+void
+reply_error(struct s3_request *r, enum s3_code code, const char *format, ...)
+{
+	char message[512];
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(message, sizeof(message), format, ap);
+	va_end(ap);
+	error_begin(r);
+	error_send(r, code, NULL, NULL, message);
+}
+
+void
+reply_error_detail(struct s3_request *r, enum s3_code code, const char *name, const char *detail,
+    const char *message)
+{
+	error_send(r, code, name, detail, message);
+}
+
+void
+reply_range_error(struct s3_request *r, uint64_t object_bytes)
+{
+	char size[24];
+
+	snprintf(size, sizeof(size), "%llu", (unsigned long long)object_bytes);
+	error_begin(r);
+	http_response_headerf(r->http, "Content-Range", "bytes */%s", size);
+	error_send(r, S3_InvalidRange, "ActualObjectSize", size, "The requested range is not satisfiable");
+}
+
+void
+reply_store_error(struct s3_request *r, int code, const struct err *e)
+{
+	enum s3_code s3 = s3_error_of(code);
+	const struct s3_code_row *row = s3_code_row(s3);
+	const char *sentence = e != NULL && *e->text != '\0' ? e->text : err_phrase(code);
+
+	if (row->status >= 500)
+		log_write(LOG_WARN, r->id, "%s failed: %s: %s",
+		    r->operation == NULL ? "request" : r->operation->name, err_name(code), sentence);
+	error_begin(r);
+	/* What the client did is told in S3's words; what happened to us in the store's. */
+	error_send(r, s3, NULL, NULL, s3_error_tells(code) ? sentence : row->message);
+}
+
+void
+reply_auth_error(struct s3_request *r, enum sigv4_result result, const struct err *e)
+{
+	enum s3_code code = s3_code_find(sigv4_code(result));
+
+	error_begin(r);
+	if (result == SIGV4_ANONYMOUS)
+		error_send(r, S3_AccessDenied, NULL, NULL,
+		    "The request carries no signature, and there is no anonymous access.");
+	else
+		error_send(r, code == S3_NONE ? S3_AccessDenied : code, NULL, NULL,
+		    *e->text != '\0' ? e->text : "Access Denied");
+}
