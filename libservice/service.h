@@ -9,7 +9,8 @@
  *   HOLDFAST_INSTANCE    number of the instance, "0" for the first
  *   HOLDFAST_GENERATION  rises with every start of this instance
  *   HOLDFAST_FDS         "notify=3,parent=4,table=5,socket=6,socket=7": descriptors by name
- * notify: the service writes lines READY=1, STOPPING=1, STATUS=text (as sd_notify(3)); parent: end of
+ * notify: the service writes lines READY=1, STOPPING=1, STATUS=text (as sd_notify(3)) and, when it has
+ * seen a cancellation, CANCEL=sequence, so that its TERM does not wait for that; parent: end of
  * file means that holdfastd is gone: the service exits at once (PR_SET_PDEATHSIG is the second belt);
  * table: the generation table; socket: listening sockets. Control socket: RUN_DIR/NAME.INSTANCE.control;
  * events: RUN_DIR/events; holdfastd's own control: RUN_DIR/holdfastd.control; the store channel:

@@ -232,6 +232,7 @@ void
 service_on_event(void *context, const Hf__Event *event, uint64_t missed)
 {
 	struct service *s = context;
+	char line[32];
 
 	(void)missed;	/* counted by libipc, shown in the contract */
 	if (strcmp(event->kind, "cancel") != 0 || !is_for_us(s, event->service) ||
@@ -240,6 +241,8 @@ service_on_event(void *context, const Hf__Event *event, uint64_t missed)
 	s->cancellations++;
 	log_info("cancellation received: reason \"%.200s\", deadline %llu ms, sequence %llu", event->reason,
 	    (unsigned long long)event->deadline_ms, (unsigned long long)event->sequence);
+	snprintf(line, sizeof(line), "CANCEL=%llu\n", (unsigned long long)event->sequence);
+	launch_notify(&s->launch, line);	/* holdfastd need not wait before its TERM */
 	if (s->ops->cancel != NULL)
 		s->ops->cancel(s, event->reason, clock_mono_ms() + event->deadline_ms);
 }
