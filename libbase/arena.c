@@ -1,8 +1,8 @@
 /*
  * arena - memory of one request, freed in one go, with a bound.
  *
- * A chunk holds many pieces; the first chunk is kept over a reset. Under ASan every piece is a chunk
- * of its own, so that the sanitizer sees its edges.
+ * A chunk holds many pieces; the first chunk is kept over a reset. Under ASan every piece is a
+ * chunk of its own, so that the sanitizer sees its edges.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -104,7 +104,8 @@ arena_alloc(struct arena *a, size_t bytes)
 	if (bytes > a->bytes_max - a->bytes)
 		return (NULL);
 	padding = c == NULL ? 0 : -c->used & (ALIGNMENT - 1);
-	if (c == NULL || c->capacity - c->used < padding || c->capacity - c->used - padding < bytes) {
+	if (c == NULL || c->capacity - c->used < padding ||
+	    c->capacity - c->used - padding < bytes) {
 		c = chunk_new(a, bytes);
 		padding = 0;
 	}

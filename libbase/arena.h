@@ -21,8 +21,10 @@ struct arena {
 void arena_init(struct arena *a, size_t bytes_max);
 void arena_reset(struct arena *a);		/* frees pieces, keeps one chunk */
 void arena_release(struct arena *a);
-void *arena_alloc(struct arena *a, size_t bytes);		/* zeroed, 16-aligned; NULL at the bound */
-char *arena_string(struct arena *a, struct slice s);		/* terminated copy; NULL at the bound */
+/* zeroed, 16-aligned; NULL at the bound */
+void *arena_alloc(struct arena *a, size_t bytes);
+/* terminated copy; NULL at the bound */
+char *arena_string(struct arena *a, struct slice s);
 struct slice arena_slice(struct arena *a, struct slice s);	/* copy; data NULL at the bound */
 char *arena_printf(struct arena *a, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

@@ -110,7 +110,8 @@ base64_digit(char c)
 	return (c == '/' ? 63 : -1);
 }
 
-/* One group of four with `digits` (2 to 4) of them before the padding, into out; -1 if malformed. */
+/* One group of four with `digits` (2 to 4) of them before the padding, into out; -1 if
+ * malformed. */
 static int
 base64_group(const char *text, unsigned digits, uint8_t out[3])
 {
@@ -175,7 +176,8 @@ u64_parse(const char *text, size_t text_bytes, uint64_t max, uint64_t *out)
 	return (0);
 }
 
-/* Bytes of the well-formed sequence at p, 0 if there is none (RFC 3629: no surrogates, shortest form). */
+/* Bytes of the well-formed sequence at p, 0 if there is none (RFC 3629: no surrogates, shortest
+ * form). */
 static size_t
 utf8_sequence(const uint8_t *p, size_t bytes)
 {

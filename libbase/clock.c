@@ -180,7 +180,8 @@ scan_imf(const char **p, struct tm *t)
 	    scan_text(p, " GMT"));
 }
 
-/* "06-Nov-94 08:49:37 GMT", after "Sunday, "; years before 70 are of this century (RFC 9110, 5.6.7). */
+/* "06-Nov-94 08:49:37 GMT", after "Sunday, "; years before 70 are of this century (RFC 9110,
+ * 5.6.7). */
 static bool
 scan_rfc850(const char **p, struct tm *t)
 {
@@ -217,7 +218,8 @@ scan_zone(const char **p, int *minutes)
 	if (sign == 0)
 		return (false);
 	(*p)++;
-	if (!scan_number(p, 2, &h) || (scan_text(p, ":"), !scan_number(p, 2, &m)) || h > 23 || m > 59)
+	if (!scan_number(p, 2, &h) || (scan_text(p, ":"), !scan_number(p, 2, &m)) || h > 23 ||
+	    m > 59)
 		return (false);
 	*minutes = sign * (h * 60 + m);
 	return (true);

@@ -195,7 +195,8 @@ config_set(struct config *c, const char *section, const char *name, const char *
 	if (source == CONFIG_ADMIN &&
 	    (strcmp(section, "supervisor") == 0 || strcmp(section, "store") == 0))
 		return (err_set(e, ERR_CONFIG,
-		    "%s.%s: can only be set in the configuration file or the environment", section, name));
+		    "%s.%s: can only be set in the configuration file or the environment", section,
+		    name));
 	rc = config_value_parse(&rows[key], text, &v, e);
 	if (rc < 0)
 		return (rc);
@@ -231,7 +232,8 @@ config_set_enabled(struct config *c, int service, const char *text, enum config_
 	assert(service >= 0 && service < SERVICE_COUNT);
 	if (config_bool_parse(text, &enabled) < 0)
 		return (err_set(e, ERR_CONFIG,
-		    "service-%s.enabled: expected true, false, yes, no, on, off, 1 or 0, found \"%.100s\"",
+		    "service-%s.enabled: expected true, false, yes, no, on, off, 1 or 0, found "
+		    "\"%.100s\"",
 		    services[service], text));
 	if (source < c->enabled_source[service])	/* C2 */
 		return (0);

@@ -57,8 +57,9 @@ void config_init(struct config *c);
 void config_release(struct config *c);
 /*
  * Defaults, then the file at path (NULL: none), then the environment. An unknown section or key, a
- * wrong type or a value out of bounds is ERR_CONFIG with "file:line: section.key: what was expected,
- * what was found"; *c is released then. A file may disable a service by [service-name] enabled = no.
+ * wrong type or a value out of bounds is ERR_CONFIG with "file:line: section.key: what was
+ * expected, what was found"; *c is released then. A file may disable a service by [service-name]
+ * enabled = no.
  */
 int config_load(struct config *c, const char *path, struct err *e);
 /*

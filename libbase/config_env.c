@@ -1,6 +1,6 @@
 /*
- * config_env - the environment's part of the configuration: HOLDFAST_<SECTION>_<KEY>, the aliases of
- * the rows, and HOLDFAST_<SERVICE>_ENABLED.
+ * config_env - the environment's part of the configuration: HOLDFAST_<SECTION>_<KEY>, the aliases
+ * of the rows, and HOLDFAST_<SERVICE>_ENABLED.
  *
  * A name that starts like one of ours and is none is an error: a misspelt setting must not be
  * silently without effect. Other HOLDFAST_ names are left to whoever uses them.
@@ -52,7 +52,8 @@ next_word(const char **list, char out[NAME_BYTES])
 	return (n > 0);
 }
 
-/* The value for a key, by its own name or else the first alias that is set; the name goes to out. */
+/* The value for a key, by its own name or else the first alias that is set; the name goes to
+ * out. */
 static const char *
 key_lookup(const struct config_row *row, char out[NAME_BYTES])
 {
@@ -104,7 +105,8 @@ variable_ours(const char *name)
 	int i;
 
 	for (i = 0; i < CONFIG_KEY_COUNT; i++) {
-		snprintf(start, sizeof(start), PREFIX "%s_", config_row((enum config_key)i)->section);
+		snprintf(start, sizeof(start), PREFIX "%s_",
+		    config_row((enum config_key)i)->section);
 		upper_case(start);
 		if (strncmp(name, start, strlen(start)) == 0)
 			return (true);

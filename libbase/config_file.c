@@ -43,12 +43,13 @@ read_line(char *out, int out_bytes, void *context)
 	end = memchr(r->rest.data, '\n', r->rest.bytes);
 	n = end == NULL ? r->rest.bytes : (size_t)(end - (const char *)r->rest.data) + 1;
 	if (n >= (size_t)out_bytes) {
-		r->rc = err_set(r->err, ERR_CONFIG, "%s:%u: the line is longer than %d bytes", r->path,
-		    r->line, out_bytes - 1);
+		r->rc = err_set(r->err, ERR_CONFIG, "%s:%u: the line is longer than %d bytes",
+		    r->path, r->line, out_bytes - 1);
 		return (NULL);
 	}
 	if (memchr(r->rest.data, '\0', n) != NULL) {
-		r->rc = err_set(r->err, ERR_CONFIG, "%s:%u: the line contains a NUL byte", r->path, r->line);
+		r->rc = err_set(r->err, ERR_CONFIG, "%s:%u: the line contains a NUL byte", r->path,
+		    r->line);
 		return (NULL);
 	}
 	memcpy(out, r->rest.data, n);
@@ -136,7 +137,8 @@ config_load_file(struct config *c, const char *path, struct err *e)
 	if (rc == 0 && line != 0)
 		rc = line < 0 ? err_set(e, ERR_NOMEM, "configuration: no memory to read %s", path)
 			      : err_set(e, ERR_CONFIG,
-				    "%s:%d: expected [section], key = value or a # comment", path, line);
+				    "%s:%d: expected [section], key = value or a # comment", path,
+				    line);
 out:
 	buf_release(&text);
 	return (rc);

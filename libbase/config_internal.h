@@ -1,5 +1,6 @@
 /*
- * config_internal - what the files config*.c share: the text forms of values, and the loading steps.
+ * config_internal - what the files config*.c share: the text forms of values, and the loading
+ * steps.
  *
  * SPDX-License-Identifier: Apache-2.0
  */

@@ -94,7 +94,8 @@ config_print_man(struct buf *out)
 		const struct config_row *row = config_row((enum config_key)i);
 
 		if (section_starts(i))
-			buf_printf(out, "%s.Ss Section [%s]\n.Bl -tag -width Ds\n", i == 0 ? "" : ".El\n",
+			buf_printf(out, "%s.Ss Section [%s]\n.Bl -tag -width Ds\n",
+			    i == 0 ? "" : ".El\n",
 			    row->section);
 		man_item(row, out);
 	}

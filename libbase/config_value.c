@@ -25,7 +25,8 @@ static const struct unit byte_units[] = {
 	{ "B", 1 }, { "", 1 }, { NULL, 0 },
 };
 static const struct unit time_units[] = {
-	{ "d", 86400000 }, { "h", 3600000 }, { "m", 60000 }, { "s", 1000 }, { "ms", 1 }, { NULL, 0 },
+	{ "d", 86400000 }, { "h", 3600000 }, { "m", 60000 }, { "s", 1000 }, { "ms", 1 },
+	{ NULL, 0 },
 };
 static const struct unit plain_units[] = { { "", 1 }, { NULL, 0 } };
 
@@ -66,8 +67,8 @@ shown(const struct config_row *row, const char *text)
 static int
 wrong(const struct config_row *row, const char *text, struct err *e)
 {
-	return (err_set(e, ERR_CONFIG, "%s.%s: expected %s, found \"%.100s\"", row->section, row->name,
-	    expectation(row), shown(row, text)));
+	return (err_set(e, ERR_CONFIG, "%s.%s: expected %s, found \"%.100s\"", row->section,
+	    row->name, expectation(row), shown(row, text)));
 }
 
 static int
@@ -113,8 +114,10 @@ erasure_shaped(const char *text)
 	const char *plus = strchr(text, '+');
 	uint64_t k, m;
 
-	return (*text == '\0' || (plus != NULL && u64_parse(text, (size_t)(plus - text), 16, &k) == 0 &&
-	    u64_parse(plus + 1, strlen(plus + 1), 8, &m) == 0 && k > 0));
+	if (*text == '\0')
+		return (true);
+	return (plus != NULL && u64_parse(text, (size_t)(plus - text), 16, &k) == 0 &&
+	    u64_parse(plus + 1, strlen(plus + 1), 8, &m) == 0 && k > 0);
 }
 
 static int
@@ -125,8 +128,8 @@ text_parse(const struct config_row *row, const char *text, struct err *e)
 
 	if (bytes < row->min || bytes > row->max)
 		return (err_set(e, ERR_CONFIG,
-		    "%s.%s: expected %" PRIu64 " to %" PRIu64 " bytes of text, found %zu", row->section,
-		    row->name, row->min, row->max, bytes));
+		    "%s.%s: expected %" PRIu64 " to %" PRIu64 " bytes of text, found %zu",
+		    row->section, row->name, row->min, row->max, bytes));
 	for (i = 0; i < bytes; i++)
 		if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
 			return (err_set(e, ERR_CONFIG, "%s.%s: control characters are not allowed",
@@ -147,8 +150,8 @@ bounds_check(const struct config_row *row, const char *text, uint64_t v, struct 
 	if (v < row->min || v > row->max) {
 		config_number_format(row->type, row->min, &min);
 		config_number_format(row->type, row->max, &max);
-		rc = err_set(e, ERR_CONFIG, "%s.%s: expected %s to %s, found \"%.100s\"", row->section,
-		    row->name, buf_string(&min), buf_string(&max), text);
+		rc = err_set(e, ERR_CONFIG, "%s.%s: expected %s to %s, found \"%.100s\"",
+		    row->section, row->name, buf_string(&min), buf_string(&max), text);
 	}
 	buf_release(&min);
 	buf_release(&max);
@@ -184,7 +187,8 @@ config_number_format(enum config_type type, uint64_t v, struct buf *out)
 	while (v % u->factor != 0)
 		u++;
 	/* Plain bytes have no suffix. */
-	buf_printf(out, "%" PRIu64 "%s", v / u->factor, strcmp(u->suffix, "B") == 0 ? "" : u->suffix);
+	buf_printf(out, "%" PRIu64 "%s", v / u->factor,
+	    strcmp(u->suffix, "B") == 0 ? "" : u->suffix);
 }
 
 void

@@ -135,7 +135,7 @@ hmac_sha256(const void *key, size_t key_bytes, const void *data, size_t bytes, u
 
 	assert(key_bytes <= INT32_MAX);
 	/* HMAC takes a NULL key for "the one before". */
-	must(HMAC(algorithm(DIGEST_SHA256), key == NULL ? nothing : key, (int)key_bytes, data, bytes,
-	    out, &n) != NULL);
+	must(HMAC(algorithm(DIGEST_SHA256), key == NULL ? nothing : key, (int)key_bytes, data,
+	    bytes, out, &n) != NULL);
 	assert(n == 32);
 }

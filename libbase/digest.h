@@ -28,7 +28,9 @@ void digest_init(struct digest *d, enum digest_kind kind);
 void digest_update(struct digest *d, const void *data, size_t bytes);
 void digest_final(struct digest *d, uint8_t out[DIGEST_BYTES_MAX]);	/* also releases */
 void digest_release(struct digest *d);
-void digest_once(enum digest_kind kind, const void *data, size_t bytes, uint8_t out[DIGEST_BYTES_MAX]);
-void hmac_sha256(const void *key, size_t key_bytes, const void *data, size_t bytes, uint8_t out[32]);
+void digest_once(enum digest_kind kind, const void *data, size_t bytes,
+    uint8_t out[DIGEST_BYTES_MAX]);
+void hmac_sha256(const void *key, size_t key_bytes, const void *data, size_t bytes,
+    uint8_t out[32]);
 
 #endif

@@ -32,7 +32,8 @@ int err_set(struct err *e, int code, const char *format, ...)
 int err_errno(struct err *e, int errno_value, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* Puts "prefix: " before the sentence that is there; returns e's code (or ERR_INTERNAL for NULL). */
+/* Puts "prefix: " before the sentence that is there; returns e's code (or ERR_INTERNAL for
+ * NULL). */
 int err_prefix(struct err *e, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Name of a code without the ERR_ ("NOT_FOUND"), "UNKNOWN" for others; static storage. */

@@ -1,7 +1,8 @@
 /*
  * file - whole reads and writes, atomic replacement, directories.
  *
- * F1  After file_replace returned 0 the new content survives a power cut; until then, or on failure,
+ * F1  After file_replace returned 0 the new content survives a power cut; until then, or on
+ *     failure,
  *     the old content is whole.
  *
  * SPDX-License-Identifier: Apache-2.0
@@ -39,7 +40,8 @@ file_read(const char *path, size_t bytes_max, struct buf *out, struct err *e)
 		out->bytes += (size_t)n;
 		total += (size_t)n;
 		if (total > bytes_max) {
-			rc = err_set(e, ERR_TOO_LARGE, "%s is larger than %zu bytes", path, bytes_max);
+			rc = err_set(e, ERR_TOO_LARGE, "%s is larger than %zu bytes", path,
+			    bytes_max);
 			break;
 		}
 	}
@@ -150,7 +152,8 @@ path_join(char *out, size_t out_bytes, const char *directory, const char *name, 
 	const char *slash = n > 0 && directory[n - 1] == '/' ? "" : "/";
 
 	if (snprintf(out, out_bytes, "%s%s%s", directory, slash, name) >= (int)out_bytes)
-		return (err_set(e, ERR_TOO_LARGE, "path is too long: %.80s/%.80s", directory, name));
+		return (err_set(e, ERR_TOO_LARGE, "path is too long: %.80s/%.80s", directory,
+		    name));
 	return (0);
 }
 

@@ -31,7 +31,8 @@ struct erasure {
 uint32_t
 crc32c(uint32_t crc, const void *data, size_t bytes)
 {
-	unsigned char *p = (unsigned char *)(uintptr_t)data;	/* only read; the prototype lacks const */
+	/* only read; the prototype lacks const */
+	unsigned char *p = (unsigned char *)(uintptr_t)data;
 
 	crc = ~crc;
 	while (bytes > 0) {

@@ -62,7 +62,8 @@ log_level_name(enum log_level level)
 	return ((unsigned)level <= LOG_DEBUG ? level_names[level] : "unknown");
 }
 
-/* Copies text to line from `at`, control bytes as \xNN; returns the new end, leaving room for '\n'. */
+/* Copies text to line from `at`, control bytes as \xNN; returns the new end, leaving room for
+ * '\n'. */
 static size_t
 line_append(char line[LINE_BYTES], size_t at, const char *text)
 {

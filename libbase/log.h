@@ -26,6 +26,10 @@ void log_write(enum log_level level, const char *request_id, const char *format,
 #define log_error(...)	 log_write(LOG_ERROR, NULL, __VA_ARGS__)
 #define log_warn(...)	 log_write(LOG_WARN, NULL, __VA_ARGS__)
 #define log_info(...)	 log_write(LOG_INFO, NULL, __VA_ARGS__)
-#define log_debug(...)	 do { if (log_level() >= LOG_DEBUG) log_write(LOG_DEBUG, NULL, __VA_ARGS__); } while (0)
+#define log_debug(...)								\
+	do {									\
+		if (log_level() >= LOG_DEBUG)					\
+			log_write(LOG_DEBUG, NULL, __VA_ARGS__);		\
+	} while (0)
 
 #endif

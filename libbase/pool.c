@@ -147,7 +147,8 @@ pool_start_threads(struct pool *p, unsigned threads, struct err *e)
 	}
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (rc != 0)
-		return (err_errno(e, rc, "cannot start thread %u of %u", p->thread_count + 1, threads));
+		return (err_errno(e, rc, "cannot start thread %u of %u", p->thread_count + 1,
+		    threads));
 	return (0);
 }
 

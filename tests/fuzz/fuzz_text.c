@@ -1,6 +1,6 @@
 /*
- * fuzz_text - the small text parsers of libbase: hex, base64, numbers, UTF-8, times. What one of them
- * accepts must come out of its formatter unchanged.
+ * fuzz_text - the small text parsers of libbase: hex, base64, numbers, UTF-8, times. What one of
+ * them accepts must come out of its formatter unchanged.
  *
  * SPDX-License-Identifier: Apache-2.0
  */

@@ -1,6 +1,7 @@
 /*
- * replay - a main() for a fuzz target where there is no libFuzzer: every file of a corpus directory,
- * each followed by a fixed number of seeded mutations of it, and the empty input. Prints TAP.
+ * replay - a main() for a fuzz target where there is no libFuzzer: every file of a corpus
+ * directory, each followed by a fixed number of seeded mutations of it, and the empty input. Prints
+ * TAP.
  *
  * The same corpus gives the same inputs on every run, so a failure repeats. Finding new inputs is
  * libFuzzer's work (configure --enable-fuzz).
@@ -129,6 +130,7 @@ main(int argc, char **argv)
 		free(entries[i]);
 	}
 	free(entries);
-	printf("%s 1 - %s: %u corpus files, %u inputs\n", files > 0 ? "ok" : "not ok", name, files, inputs);
+	printf("%s 1 - %s: %u corpus files, %u inputs\n", files > 0 ? "ok" : "not ok", name, files,
+	    inputs);
 	return (files > 0 ? 0 : 1);
 }

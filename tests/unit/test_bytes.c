@@ -93,7 +93,8 @@ Test(bytes, base64_is_strict)
 	unsigned i;
 
 	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-		cr_assert_eq(base64_decode(bad[i], strlen(bad[i]), out, sizeof(out)), ERR_INVALID, "%s",
+		cr_assert_eq(base64_decode(bad[i], strlen(bad[i]), out, sizeof(out)), ERR_INVALID,
+		    "%s",
 		    bad[i]);
 	cr_assert_eq(base64_decode("Zm9v", 4, out, 2), ERR_INVALID);
 	cr_assert_eq(base64_decode("Zm8=", 4, out, 2), 2);
@@ -101,13 +102,15 @@ Test(bytes, base64_is_strict)
 
 Test(bytes, u64_is_strict)
 {
-	static const char *const bad[] = { "", "-1", "+1", " 1", "1 ", "0x1", "18446744073709551616",
+	static const char *const bad[] = { "", "-1", "+1", " 1", "1 ", "0x1",
+	    "18446744073709551616",
 		"99999999999999999999999", "1.0" };
 	uint64_t v = 7;
 	unsigned i;
 
 	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-		cr_assert_eq(u64_parse(bad[i], strlen(bad[i]), UINT64_MAX, &v), ERR_INVALID, "%s", bad[i]);
+		cr_assert_eq(u64_parse(bad[i], strlen(bad[i]), UINT64_MAX, &v), ERR_INVALID, "%s",
+		    bad[i]);
 	cr_assert_eq(v, 7);
 	cr_assert_eq(u64_parse("18446744073709551615", 20, UINT64_MAX, &v), 0);
 	cr_assert_eq(v, UINT64_MAX);

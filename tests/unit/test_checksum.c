@@ -41,7 +41,8 @@ Test(checksum, match_the_definition_at_every_length_and_split)
 		size_t cut = n / 3;
 
 		cr_assert_eq(crc32c(0, data, n), reference(0x82f63b78u, UINT32_MAX, data, n));
-		cr_assert_eq(crc32_reflected(0, data, n), reference(0xedb88320u, UINT32_MAX, data, n));
+		cr_assert_eq(crc32_reflected(0, data, n), reference(0xedb88320u, UINT32_MAX, data,
+		    n));
 		cr_assert_eq(crc64nvme(0, data, n),
 		    reference(0x9a6c9329ac4bc9b5u, UINT64_MAX, data, n));
 		cr_assert_eq(crc32c(crc32c(0, data, cut), data + cut, n - cut), crc32c(0, data, n));

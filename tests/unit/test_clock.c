@@ -29,8 +29,10 @@ Test(clock, formats)
 Test(clock, parses_every_http_form)
 {
 	static const char *const forms[] = { "Sun, 06 Nov 1994 08:49:37 GMT",
-		"Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994", "1994-11-06T08:49:37Z",
-		"1994-11-06T08:49:37.000Z", "1994-11-06T09:49:37+01:00", "1994-11-06T03:19:37-0530" };
+		"Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994",
+		    "1994-11-06T08:49:37Z",
+		"1994-11-06T08:49:37.000Z", "1994-11-06T09:49:37+01:00",
+		    "1994-11-06T03:19:37-0530" };
 	unsigned i;
 
 	for (i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {

@@ -281,7 +281,8 @@ Test(config, canonical_text)
 		const struct config_row *row = config_row((enum config_key)i);
 		char *text = strdup(formatted((enum config_key)i));
 
-		cr_assert_eq(config_set(&c, row->section, row->name, text, CONFIG_ENV, &e), 0, "%s", e.text);
+		cr_assert_eq(config_set(&c, row->section, row->name, text, CONFIG_ENV, &e), 0, "%s",
+		    e.text);
 		cr_assert_str_eq(formatted((enum config_key)i), text);
 		free(text);
 	}

@@ -1,6 +1,6 @@
 /*
- * test_erasure - every loss that k of n units must survive, for every small k and m, and the bytes of
- * one known stripe (they are part of the disk format).
+ * test_erasure - every loss that k of n units must survive, for every small k and m, and the bytes
+ * of one known stripe (they are part of the disk format).
  *
  * SPDX-License-Identifier: Apache-2.0
  */

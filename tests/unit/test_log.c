@@ -68,7 +68,8 @@ Test(log, input_cannot_forge_lines)
 {
 	log_init("x", LOG_INFO);
 	log_write(LOG_INFO, "a\nb", "one\r\ntwo\t\x7f\x1b[0m \xc3\xa9");
-	cr_assert_not_null(strstr(logged(), "req=a\\x0ab one\\x0d\\x0atwo\\x09\\x7f\\x1b[0m \xc3\xa9\n"));
+	cr_assert_not_null(strstr(logged(),
+	    "req=a\\x0ab one\\x0d\\x0atwo\\x09\\x7f\\x1b[0m \xc3\xa9\n"));
 	cr_assert_eq(strchr(line, '\n'), line + strlen(line) - 1);
 }
 
