@@ -23,3 +23,22 @@ tests_unit_test_channel_LDADD = libipc/libipc.a libbase/libbase.a $(CRITERION_LI
 check_PROGRAMS += tests/unit/test_bus
 tests_unit_test_bus_SOURCES = tests/unit/test_bus.c
 tests_unit_test_bus_LDADD = libipc/libipc.a libbase/libbase.a $(CRITERION_LIBS) $(LIBIPC_LIBS)
+
+check_PROGRAMS += tests/unit/test_message
+tests_unit_test_message_SOURCES = tests/unit/test_message.c
+tests_unit_test_message_LDADD = libipc/libipc.a schema/libschema.a libbase/libbase.a $(CRITERION_LIBS) \
+	$(LIBIPC_LIBS)
+
+check_PROGRAMS += tests/fuzz/fuzz_channel tests/fuzz/fuzz_message
+EXTRA_tests_fuzz_fuzz_channel_DEPENDENCIES = tests/fuzz/libreplay.a
+EXTRA_tests_fuzz_fuzz_message_DEPENDENCIES = tests/fuzz/libreplay.a
+tests_fuzz_fuzz_channel_SOURCES = tests/fuzz/fuzz_channel.c
+tests_fuzz_fuzz_channel_LDADD = $(FUZZ_MAIN) libipc/libipc.a libbase/libbase.a $(LIBIPC_LIBS)
+tests_fuzz_fuzz_message_SOURCES = tests/fuzz/fuzz_message.c
+tests_fuzz_fuzz_message_LDADD = $(FUZZ_MAIN) libipc/libipc.a schema/libschema.a libbase/libbase.a \
+	$(LIBIPC_LIBS)
+
+# Not a test: prints operations a second.
+noinst_PROGRAMS += tests/bench/bench_channel
+tests_bench_bench_channel_SOURCES = tests/bench/bench_channel.c
+tests_bench_bench_channel_LDADD = libipc/libipc.a libbase/libbase.a $(EVENT_LIBS)
