@@ -3,3 +3,4 @@
 # SPDX-License-Identifier: Apache-2.0
 
 dist_man_MANS += man/holdfast-admin.8
+dist_man_MANS += man/holdfastd.8 man/holdfastctl.1
