@@ -31,7 +31,12 @@ libstore_libstore_a_SOURCES = \
 	libstore/index_rocksdb.c \
 	libstore/listing.c \
 	libstore/listing.h \
+	libstore/log.c \
 	libstore/log.h \
+	libstore/log_commit.c \
+	libstore/log_internal.h \
+	libstore/log_keeper.c \
+	libstore/log_recover.c \
 	libstore/record.c \
 	libstore/record.h \
 	libstore/segment.c \
@@ -85,3 +90,27 @@ check_PROGRAMS += tests/unit/test_listing
 tests_unit_test_listing_SOURCES = tests/unit/test_listing.c
 tests_unit_test_listing_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
 	$(CRITERION_LIBS) $(LIBSTORE_LIBS)
+
+check_PROGRAMS += tests/unit/test_volume
+tests_unit_test_volume_SOURCES = tests/unit/test_volume.c
+tests_unit_test_volume_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
+	$(CRITERION_LIBS) $(LIBSTORE_LIBS)
+
+check_PROGRAMS += tests/unit/test_gentable
+tests_unit_test_gentable_SOURCES = tests/unit/test_gentable.c
+tests_unit_test_gentable_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
+	$(CRITERION_LIBS) $(LIBSTORE_LIBS)
+
+# A whole store in one process, without sockets.
+check_PROGRAMS += tests/unit/test_state
+tests_unit_test_state_SOURCES = tests/unit/test_state.c tests/unit/state_world.c tests/unit/state_world.h
+tests_unit_test_state_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
+	$(CRITERION_LIBS) $(LIBSTORE_LIBS) $(EVENT_LIBS)
+check_PROGRAMS += tests/unit/test_state_upload
+tests_unit_test_state_upload_SOURCES = tests/unit/test_state_upload.c tests/unit/state_world.c tests/unit/state_world.h
+tests_unit_test_state_upload_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
+	$(CRITERION_LIBS) $(LIBSTORE_LIBS) $(EVENT_LIBS)
+check_PROGRAMS += tests/unit/test_state_volume
+tests_unit_test_state_volume_SOURCES = tests/unit/test_state_volume.c tests/unit/state_world.c tests/unit/state_world.h
+tests_unit_test_state_volume_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
+	$(CRITERION_LIBS) $(LIBSTORE_LIBS) $(EVENT_LIBS)

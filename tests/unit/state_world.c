@@ -1,0 +1,361 @@
+/*
+ * state_world - a store in one process for tests of the sequencer.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "tests/unit/state_world.h"
+
+#include <criterion/criterion.h>
+#include <ftw.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "libbase/clock.h"
+#include "libstore/drive.h"
+#include "schema/table.h"
+
+#define DRIVES 4
+
+static int
+remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	(void)st;
+	(void)type;
+	(void)ftw;
+	return (remove(path));
+}
+
+static void
+remove_tree(const char *path)
+{
+	nftw(path, remove_one, 32, FTW_DEPTH | FTW_PHYS);
+}
+
+void
+world_make(struct world *w)
+{
+	memset(w, 0, sizeof(*w));
+	snprintf(w->directory, sizeof(w->directory), "/var/tmp/hf-state-XXXXXX");
+	cr_assert_not_null(mkdtemp(w->directory));
+	for (int i = 0; i < DRIVES; i++) {
+		char path[128];
+
+		snprintf(path, sizeof(path), "%s/d%d", w->directory, i);
+		cr_assert_eq(mkdir(path, 0700), 0);
+	}
+	w->now_ms = clock_mono_ms();
+}
+
+void
+world_remove(struct world *w)
+{
+	remove_tree(w->directory);
+	for (size_t i = 0; i < WORLD_REPLIES; i++)
+		if (w->replies[i] != NULL)
+			hf__store_reply__free_unpacked(w->replies[i], NULL);
+}
+
+void
+world_index_remove(struct world *w)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/index", w->directory);
+	remove_tree(path);
+}
+
+static void
+on_reply(void *context, struct session *s, uint64_t sequence, struct slice reply)
+{
+	struct world *w = context;
+
+	(void)s;
+	cr_assert_lt(sequence, WORLD_REPLIES);
+	if (w->replies[sequence] != NULL)
+		hf__store_reply__free_unpacked(w->replies[sequence], NULL);
+	w->replies[sequence] = hf__store_reply__unpack(NULL, reply.bytes, reply.data);
+	cr_assert_not_null(w->replies[sequence]);
+	w->answers[sequence]++;
+}
+
+static void
+on_session_end(void *context, struct session *s)
+{
+	struct world *w = context;
+
+	w->ended++;
+	if (w->session == s)
+		w->session = NULL;
+}
+
+static void
+on_fatal(void *context, const struct err *e)
+{
+	struct world *w = context;
+
+	w->fatal = true;
+	cr_log_info("fatal: %s", e->text);
+}
+
+static void
+drives_open(struct world *w)
+{
+	char paths[DRIVES][128];
+	const char *list[DRIVES];
+	struct drive_set_options o = { .paths = list, .count = DRIVES, .erasure = "",
+	    .segment_bytes = 4 << 20, .volume_bytes = 16 << 20 };
+	struct err e = ERR_INIT;
+
+	for (int i = 0; i < DRIVES; i++) {
+		snprintf(paths[i], sizeof(paths[i]), "%s/d%d", w->directory, i);
+		list[i] = paths[i];
+	}
+	cr_assert_eq(drive_set_open(disk_posix(), &o, &w->drives, &e), 0, "%s", e.text);
+}
+
+static void
+table_open(struct world *w)
+{
+	struct err e = ERR_INIT;
+	int fd = memfd_create("table", MFD_CLOEXEC);
+
+	cr_assert_geq(fd, 0);
+	cr_assert_eq(ftruncate(fd, GENTABLE_BYTES), 0);
+	cr_assert_eq(gentable_open(fd, true, &w->table, &e), 0, "%s", e.text);
+	gentable_raise_epoch(w->table);
+	close(fd);
+}
+
+void
+world_open(struct world *w)
+{
+	struct state_options o = { .inline_bytes_max = 65536, .reclaim_grace_ms = 1000,
+	    .index_flush_bytes = 1 << 30, .operations_max = 1000, .on_reply = on_reply,
+	    .on_session_end = on_session_end, .on_fatal = on_fatal, .context = w };
+	struct err e = ERR_INIT;
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/index", w->directory);
+	drives_open(w);
+	table_open(w);
+	cr_assert_eq(log_open(w->drives, &w->log, &e), 0, "%s", e.text);
+	cr_assert_eq(state_recover(w->drives, w->log, path, 8 << 20, NULL, NULL, NULL, &w->recovery,
+	    &w->index, &e), 0, "%s", e.text);
+	o.drives = w->drives;
+	o.log = w->log;
+	o.index = w->index;
+	o.table = w->table;
+	cr_assert_eq(state_open(&o, &w->state, &e), 0, "%s", e.text);
+	w->session = NULL;
+}
+
+void
+world_close(struct world *w)
+{
+	state_close(&w->state);
+	log_close(&w->log);
+	index_close(&w->index);
+	drive_set_close(&w->drives);
+	gentable_close(&w->table);
+}
+
+void
+world_settle(struct world *w)
+{
+	struct pollfd p = { .fd = log_wake_fd(w->log), .events = POLLIN };
+
+	for (int turns = 0; turns < 2000 && !w->fatal; turns++) {
+		state_turn(w->state, w->now_ms);
+		if (state_idle(w->state))
+			return;
+		cr_assert_eq(poll(&p, 1, 5000), 1, "the log did not commit");
+		state_collect(w->state, w->now_ms);
+	}
+	cr_assert(w->fatal, "operations never end");
+}
+
+struct session *
+world_session(struct world *w, uint8_t id)
+{
+	Hf__SessionOpen open = HF__SESSION_OPEN__INIT;
+	struct err e = ERR_INIT;
+	uint8_t bytes[16];
+
+	memset(bytes, id, sizeof(bytes));
+	open.session = (ProtobufCBinaryData){ sizeof(bytes), bytes };
+	open.boot_id = (char *)(uintptr_t)"boot";
+	open.pid = 1;
+	open.start_time = 1;
+	open.name = (char *)(uintptr_t)"test";
+	w->session = state_session_open(w->state, 0, &open, &e);
+	cr_assert_not_null(w->session, "%s", e.text);
+	world_settle(w);
+	cr_assert_eq(w->replies[0]->code, 0);
+	return (w->session);
+}
+
+void
+world_send(struct world *w, uint64_t sequence, const Hf__StoreRequest *q)
+{
+	size_t bytes = hf__store_request__get_packed_size(q);
+	uint8_t *packed = malloc(bytes);
+	Hf__StoreRequest *copy;
+
+	hf__store_request__pack(q, packed);
+	copy = hf__store_request__unpack(NULL, bytes, packed);
+	cr_assert_not_null(copy);
+	free(packed);
+	copy->floor = w->floor;
+	state_request(w->state, w->session, sequence, &copy);
+	cr_assert_null(copy);
+}
+
+int
+world_code(const struct world *w, uint64_t sequence)
+{
+	cr_assert_eq(w->answers[sequence], 1, "sequence %lu has %u answers", (unsigned long)sequence,
+	    w->answers[sequence]);
+	return (w->replies[sequence]->code);
+}
+
+const Hf__StoreReply *
+world_ask(struct world *w, uint64_t sequence, const Hf__StoreRequest *q)
+{
+	world_send(w, sequence, q);
+	world_settle(w);
+	cr_assert_eq(w->answers[sequence], 1);
+	return (w->replies[sequence]);
+}
+
+static ProtobufCBinaryData
+bin(const char *text)
+{
+	return ((ProtobufCBinaryData){ strlen(text), (uint8_t *)(uintptr_t)text });
+}
+
+void
+world_bucket_put(struct world *w, uint64_t sequence, const char *name)
+{
+	WORLD_OP(bucket_put, BucketPut, BUCKET_PUT);
+
+	op.name = (char *)(uintptr_t)name;
+	world_send(w, sequence, &q);
+}
+
+void
+world_bucket_delete(struct world *w, uint64_t sequence, const char *name)
+{
+	WORLD_OP(bucket_delete, BucketDelete, BUCKET_DELETE);
+
+	op.name = (char *)(uintptr_t)name;
+	world_send(w, sequence, &q);
+}
+
+void
+world_put(struct world *w, uint64_t sequence, const char *bucket, const char *key, const char *body,
+    const char *if_none_match)
+{
+	WORLD_OP(object_put, ObjectPut, OBJECT_PUT);
+	Hf__ObjectEntry entry = HF__OBJECT_ENTRY__INIT;
+	Hf__Condition condition = HF__CONDITION__INIT;
+
+	op.bucket = (char *)(uintptr_t)bucket;
+	op.key = bin(key);
+	op.entry = &entry;
+	op.data = bin(body);
+	entry.bytes = strlen(body);
+	entry.etag = (char *)(uintptr_t)"0123456789abcdef0123456789abcdef";
+	if (if_none_match != NULL) {
+		condition.if_none_match = (char *)(uintptr_t)if_none_match;
+		op.condition = &condition;
+	}
+	world_send(w, sequence, &q);
+}
+
+void
+world_put_extent(struct world *w, uint64_t sequence, const char *bucket, const char *key,
+    const Hf__Extent *x)
+{
+	WORLD_OP(object_put, ObjectPut, OBJECT_PUT);
+	Hf__ObjectEntry entry = HF__OBJECT_ENTRY__INIT;
+	Hf__Extent copy = *x, *extents = &copy;
+
+	op.bucket = (char *)(uintptr_t)bucket;
+	op.key = bin(key);
+	op.entry = &entry;
+	entry.bytes = x->bytes;
+	entry.n_extents = 1;
+	entry.extents = &extents;
+	world_send(w, sequence, &q);
+}
+
+void
+world_delete(struct world *w, uint64_t sequence, const char *bucket, const char *key)
+{
+	WORLD_OP(object_delete, ObjectDelete, OBJECT_DELETE);
+	ProtobufCBinaryData keys = bin(key);
+
+	op.bucket = (char *)(uintptr_t)bucket;
+	op.n_keys = 1;
+	op.keys = &keys;
+	world_send(w, sequence, &q);
+}
+
+const Hf__StoreReply *
+world_get(struct world *w, uint64_t sequence, const char *bucket, const char *key)
+{
+	WORLD_OP(object_get, ObjectGet, OBJECT_GET);
+
+	op.bucket = (char *)(uintptr_t)bucket;
+	op.key = bin(key);
+	return (world_ask(w, sequence, &q));
+}
+
+struct dump { struct buf text; const char *tables; };
+
+static void
+dump_line(void *context, const char *line)
+{
+	struct dump *d = context;
+	uint8_t table;
+
+	cr_assert_eq(hex_decode(line, 2, &table, 1), 0);
+	if (d->tables == NULL || strchr(d->tables, table) != NULL)
+		buf_append_string(&d->text, line);
+}
+
+char *
+world_dump(struct world *w, const char *tables)
+{
+	struct dump d = { .tables = tables };
+	struct err e = ERR_INIT;
+	char *text;
+
+	cr_assert_eq(state_dump(w->index, dump_line, &d, &e), 0, "%s", e.text);
+	text = strdup(buf_string(&d.text));
+	buf_release(&d.text);
+	return (text);
+}
+
+static uint64_t blocks_sum;
+
+static int
+blocks_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	(void)ftw;
+	if (type == FTW_F && strstr(path, ".vol") != NULL)
+		blocks_sum += (uint64_t)st->st_blocks * 512;
+	return (0);
+}
+
+uint64_t
+world_volume_blocks(struct world *w)
+{
+	blocks_sum = 0;
+	nftw(w->directory, blocks_one, 32, FTW_PHYS);
+	return (blocks_sum);
+}

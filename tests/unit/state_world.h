@@ -1,0 +1,66 @@
+/*
+ * state_world - a store in one process for tests of the sequencer: four drives in a temporary directory, log,
+ * index and state, without sockets.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef HF_TEST_STATE_WORLD_H
+#define HF_TEST_STATE_WORLD_H
+
+#include "libstore/state.h"
+
+#define WORLD_REPLIES	4096
+
+struct world {
+	char			 directory[64];
+	struct drive_set	*drives;
+	struct log		*log;
+	struct index		*index;
+	struct gentable		*table;
+	struct state		*state;
+	struct state_recovery	 recovery;
+	struct session		*session;
+	uint64_t		 now_ms;		/* the state's clock: moved by hand */
+	uint64_t		 floor;
+	unsigned		 ended;			/* sessions */
+	bool			 fatal;
+	Hf__StoreReply		*replies[WORLD_REPLIES];	/* by sequence */
+	unsigned		 answers[WORLD_REPLIES];
+};
+
+void world_make(struct world *w);		/* the directories, nothing open */
+void world_open(struct world *w);
+void world_close(struct world *w);		/* everything as at a clean stop */
+void world_remove(struct world *w);
+void world_index_remove(struct world *w);
+/* Opens a session whose id is made of one byte, and waits for it. */
+struct session *world_session(struct world *w, uint8_t id);
+
+/* Sends an operation of the current session without giving the log a turn. The request is copied. */
+void world_send(struct world *w, uint64_t sequence, const Hf__StoreRequest *q);
+void world_settle(struct world *w);		/* turns until nothing is in flight */
+/* Sends and settles: the reply, which stays the world's. */
+const Hf__StoreReply *world_ask(struct world *w, uint64_t sequence, const Hf__StoreRequest *q);
+int world_code(const struct world *w, uint64_t sequence);	/* asserts that there was one answer */
+
+/* Requests: each fills *q and *op and returns q. */
+#define WORLD_OP(name, Name, CASE) \
+	Hf__StoreRequest q = HF__STORE_REQUEST__INIT; \
+	Hf__##Name op = HF__##CASE##__INIT; \
+	q.op_case = HF__STORE_REQUEST__OP_##CASE; \
+	q.name = &op
+void world_bucket_put(struct world *w, uint64_t sequence, const char *name);
+void world_bucket_delete(struct world *w, uint64_t sequence, const char *name);
+/* condition: if_none_match, may be NULL. */
+void world_put(struct world *w, uint64_t sequence, const char *bucket, const char *key, const char *body,
+    const char *if_none_match);
+void world_put_extent(struct world *w, uint64_t sequence, const char *bucket, const char *key,
+    const Hf__Extent *x);
+void world_delete(struct world *w, uint64_t sequence, const char *bucket, const char *key);
+const Hf__StoreReply *world_get(struct world *w, uint64_t sequence, const char *bucket, const char *key);
+/* A dump of the index; free it. tables: only rows of these tables, NULL for all. */
+char *world_dump(struct world *w, const char *tables);
+/* Allocated bytes of all shard files. */
+uint64_t world_volume_blocks(struct world *w);
+
+#endif

@@ -1,0 +1,352 @@
+/*
+ * test_state - buckets, objects, conditions, exactly once, and replay.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tests/unit/state_world.h"
+
+static struct world w;
+
+static void
+setup(void)
+{
+	world_make(&w);
+	world_open(&w);
+	world_session(&w, 1);
+}
+
+static void
+teardown(void)
+{
+	world_close(&w);
+	world_remove(&w);
+}
+
+TestSuite(state, .init = setup, .fini = teardown, .timeout = 60);
+TestSuite(restart, .timeout = 60);
+
+Test(state, put_get_delete_and_counters)
+{
+	struct state_stats stats;
+	const Hf__StoreReply *r;
+
+	world_bucket_put(&w, 1, "b");
+	world_settle(&w);
+	cr_assert_eq(world_code(&w, 1), 0);
+	cr_assert_str_eq(w.replies[1]->bucket->name, "b");
+	cr_assert_neq(w.replies[1]->bucket->id, 0);
+	world_put(&w, 2, "b", "k", "hello", NULL);
+	world_settle(&w);
+	cr_assert_eq(world_code(&w, 2), 0);
+	r = world_get(&w, 3, "b", "k");
+	cr_assert_eq(r->code, 0);
+	cr_assert_eq(r->entry->bytes, 5);
+	cr_assert_eq(r->entry->origin_lsn, w.replies[2]->lsn);
+	cr_assert_not_null(r->entry->place);
+	cr_assert_eq(r->entry->place->lsn, r->entry->origin_lsn);
+	cr_assert_eq(r->entry->place->data_bytes, 5);
+	cr_assert_gt(r->entry->modified_ms, 0);
+	state_stats(w.state, &stats);
+	cr_assert_eq(stats.objects, 1);
+	cr_assert_eq(stats.buckets, 1);
+	world_delete(&w, 4, "b", "k");
+	world_settle(&w);
+	cr_assert_eq(world_code(&w, 4), 0);
+	cr_assert_eq(w.replies[4]->n_codes, 1);
+	cr_assert_eq(world_get(&w, 5, "b", "k")->code, ERR_NOT_FOUND);
+	cr_assert_not_null(w.replies[5]->bucket);
+	world_delete(&w, 6, "b", "k");		/* idempotent */
+	world_settle(&w);
+	cr_assert_eq(world_code(&w, 6), 0);
+	state_stats(w.state, &stats);
+	cr_assert_eq(stats.objects, 0);
+}
+
+Test(state, a_bucket_and_its_first_objects_in_one_turn)
+{
+	world_bucket_put(&w, 1, "b");
+	world_put(&w, 2, "b", "k", "x", NULL);		/* parked: the bucket's id is not known yet */
+	world_put(&w, 3, "c", "k", "x", NULL);
+	world_settle(&w);
+	cr_assert_eq(world_code(&w, 1), 0);
+	cr_assert_eq(world_code(&w, 2), 0);
+	cr_assert_eq(world_code(&w, 3), ERR_BUCKET_NOT_FOUND);
+	cr_assert_eq(world_get(&w, 4, "b", "k")->code, 0);
+}
+
+Test(state, conditions_see_what_is_pending)
+{
+	world_bucket_put(&w, 1, "b");
+	world_settle(&w);
+	world_put(&w, 2, "b", "k", "one", "*");
+	world_put(&w, 3, "b", "k", "two", "*");
+	cr_assert_eq(w.answers[2], 0);
+	cr_assert_eq(w.answers[3], 0, "a refusal waits for what it depended on");
+	world_settle(&w);
+	cr_assert_eq(world_code(&w, 2), 0);
+	cr_assert_eq(world_code(&w, 3), ERR_PRECONDITION);
+	cr_assert_eq(world_get(&w, 4, "b", "k")->entry->bytes, 3);
+	world_delete(&w, 5, "b", "k");
+	world_put(&w, 6, "b", "k", "three", "*");
+	world_settle(&w);
+	cr_assert_eq(world_code(&w, 6), 0, "the pending delete is seen too");
+}
+
+Test(state, a_bucket_is_empty_or_not_with_what_is_pending)
+{
+	world_bucket_put(&w, 1, "b");
+	world_settle(&w);
+	world_put(&w, 2, "b", "k", "x", NULL);
+	world_bucket_delete(&w, 3, "b");
+	world_settle(&w);
+	cr_assert_eq(world_code(&w, 3), ERR_BUCKET_NOT_EMPTY);
+	world_delete(&w, 4, "b", "k");
+	world_bucket_delete(&w, 5, "b");
+	world_put(&w, 6, "b", "k", "y", NULL);
+	world_settle(&w);
+	cr_assert_eq(world_code(&w, 5), 0);
+	cr_assert_eq(world_code(&w, 6), ERR_BUCKET_NOT_FOUND);
+	world_bucket_put(&w, 7, "b");
+	world_bucket_put(&w, 8, "b");
+	world_settle(&w);
+	cr_assert_eq(world_code(&w, 7), 0);
+	cr_assert_eq(world_code(&w, 8), ERR_BUCKET_EXISTS);
+	cr_assert_eq(w.replies[8]->bucket->id, w.replies[7]->bucket->id);
+	cr_assert_neq(w.replies[7]->bucket->id, w.replies[1]->bucket->id);
+}
+
+Test(state, a_repeat_is_answered_and_not_applied)
+{
+	struct state_stats stats;
+
+	world_bucket_put(&w, 1, "b");
+	world_settle(&w);
+	world_put(&w, 2, "b", "k", "x", "*");
+	world_put(&w, 2, "b", "k", "x", "*");		/* attaches to the pending one */
+	world_settle(&w);
+	cr_assert_eq(world_code(&w, 2), 0);
+	world_put(&w, 2, "b", "k", "x", "*");		/* after the answer */
+	cr_assert_eq(w.answers[2], 2);
+	cr_assert_eq(w.replies[2]->code, 0);
+	state_stats(w.state, &stats);
+	cr_assert_eq(stats.objects, 1);
+	cr_assert_eq(stats.repeats, 2);
+}
+
+Test(state, bad_input_is_refused)
+{
+	char big[1100];
+	WORLD_OP(object_put, ObjectPut, OBJECT_PUT);
+	Hf__ObjectEntry entry = HF__OBJECT_ENTRY__INIT;
+	Hf__StoreRequest none = HF__STORE_REQUEST__INIT;
+
+	memset(big, 'k', sizeof(big) - 1);
+	big[sizeof(big) - 1] = '\0';
+	world_bucket_put(&w, 1, "b");
+	world_settle(&w);
+	world_put(&w, 2, "b", big, "x", NULL);
+	world_put(&w, 3, "b", "", "x", NULL);
+	op.bucket = (char *)(uintptr_t)"b";
+	op.key = (ProtobufCBinaryData){ 3, (uint8_t *)(uintptr_t)"a\0b" };
+	op.entry = &entry;
+	world_send(&w, 4, &q);				/* NUL */
+	op.key.len = 1;
+	entry.bytes = 7;
+	world_send(&w, 5, &q);				/* 7 bytes said, none came */
+	op.entry = NULL;
+	world_send(&w, 6, &q);
+	world_send(&w, 7, &none);
+	world_bucket_put(&w, 8, "");
+	world_settle(&w);
+	for (uint64_t i = 2; i <= 6; i++)
+		cr_assert_eq(world_code(&w, i), ERR_INVALID);
+	cr_assert_eq(world_code(&w, 7), ERR_UNSUPPORTED);
+	cr_assert_eq(world_code(&w, 8), ERR_INVALID);
+}
+
+Test(state, answers_below_the_floor_are_forgotten)
+{
+	char *dump;
+	unsigned lines = 0;
+
+	world_bucket_put(&w, 1, "b");
+	world_settle(&w);
+	for (uint64_t i = 2; i < 400; i++) {
+		w.floor = i;
+		world_put(&w, i, "b", "k", "x", NULL);
+		if (i % 50 == 0)
+			world_settle(&w);
+	}
+	world_settle(&w);
+	dump = world_dump(&w, "A");
+	for (char *p = dump; *p != '\0'; p++)
+		lines += *p == '\n';
+	free(dump);
+	cr_assert_leq(lines, 40, "%u answers are left", lines);
+}
+
+Test(state, a_session_that_ends_leaves_no_answers)
+{
+	char *dump;
+
+	world_bucket_put(&w, 1, "b");
+	world_settle(&w);
+	state_session_end(w.state, w.session);
+	world_settle(&w);
+	world_settle(&w);
+	cr_assert_eq(w.ended, 1);
+	dump = world_dump(&w, "AS");
+	cr_assert_str_eq(dump, "");
+	free(dump);
+}
+
+Test(state, config_is_kept_and_listed)
+{
+	Hf__StoreRequest list = HF__STORE_REQUEST__INIT;
+	Hf__ConfigList nothing = HF__CONFIG_LIST__INIT;
+	WORLD_OP(config_put, ConfigPut, CONFIG_PUT);
+
+	op.section = (char *)(uintptr_t)"s3";
+	op.name = (char *)(uintptr_t)"region";
+	op.value = (char *)(uintptr_t)"eu";
+	cr_assert_eq(world_ask(&w, 1, &q)->code, 0);
+	list.op_case = HF__STORE_REQUEST__OP_CONFIG_LIST;
+	list.config_list = &nothing;
+	cr_assert_eq(world_ask(&w, 2, &list)->n_values, 1);
+	cr_assert_str_eq(w.replies[2]->values[0]->name, "s3.region");
+	cr_assert_str_eq(w.replies[2]->values[0]->value, "eu");
+	op.unset = true;
+	cr_assert_eq(world_ask(&w, 3, &q)->code, 0);
+	cr_assert_eq(world_ask(&w, 4, &list)->n_values, 0);
+}
+
+/* --- restarts ---------------------------------------------------------------------------------- */
+
+/* What a store does that is killed after it applied and before anybody heard of it. */
+static void
+in_a_store_that_dies(void (*act)(void))
+{
+	pid_t pid = fork();
+	int status;
+
+	cr_assert_geq(pid, 0);
+	if (pid == 0) {
+		world_open(&w);
+		world_session(&w, 1);
+		act();
+		_exit(0);	/* no flush, no close */
+	}
+	cr_assert_eq(waitpid(pid, &status, 0), pid);
+	cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "the first store failed: %x", status);
+}
+
+static void
+act_conditional_put(void)
+{
+	world_bucket_put(&w, 1, "b");
+	world_settle(&w);
+	world_put(&w, 2, "b", "k", "x", "*");
+	world_settle(&w);
+	if (w.answers[2] != 1 || w.replies[2]->code != 0)
+		_exit(1);
+}
+
+Test(restart, a_conditional_put_is_not_told_of_its_own_first_try)
+{
+	struct state_stats stats;
+
+	world_make(&w);
+	in_a_store_that_dies(act_conditional_put);
+	world_open(&w);
+	cr_assert_gt(w.recovery.records, 0);
+	world_session(&w, 1);			/* the same process comes again */
+	world_put(&w, 2, "b", "k", "x", "*");
+	world_put(&w, 3, "b", "k", "x", "*");
+	world_settle(&w);
+	cr_assert_eq(world_code(&w, 2), 0);
+	cr_assert_eq(w.replies[2]->entry->bytes, 1);
+	cr_assert_eq(world_code(&w, 3), ERR_PRECONDITION);
+	state_stats(w.state, &stats);
+	cr_assert_eq(stats.objects, 1);
+	world_close(&w);
+	world_remove(&w);
+}
+
+static void
+act_history(void)
+{
+	char key[32];
+	uint64_t n = 1;
+
+	world_bucket_put(&w, n++, "a");
+	world_bucket_put(&w, n++, "b");
+	world_settle(&w);
+	for (int i = 0; i < 300; i++) {
+		snprintf(key, sizeof(key), "key-%d", i * 7 % 100);
+		w.floor = n > 20 ? n - 20 : 0;
+		if (i % 5 == 4)
+			world_delete(&w, n++, "a", key);
+		else
+			world_put(&w, n++, i % 2 ? "a" : "b", key, key, i % 3 ? NULL : "*");
+		if (i % 9 == 0)
+			world_settle(&w);
+	}
+	world_bucket_delete(&w, n++, "b");
+	world_settle(&w);
+}
+
+Test(restart, a_rebuilt_index_is_equal_byte_by_byte)
+{
+	char *live, *replayed, *rebuilt;
+
+	world_make(&w);
+	world_open(&w);
+	world_session(&w, 1);
+	act_history();
+	live = world_dump(&w, NULL);
+	world_close(&w);
+	world_open(&w);				/* nothing to replay */
+	cr_assert_eq(w.recovery.records, 0);
+	replayed = world_dump(&w, NULL);
+	world_close(&w);
+	world_index_remove(&w);
+	world_open(&w);				/* everything to replay */
+	cr_assert_gt(w.recovery.records, 200);
+	rebuilt = world_dump(&w, NULL);
+	cr_assert_str_eq(replayed, live);
+	cr_assert_str_eq(rebuilt, live);
+	world_close(&w);
+	world_remove(&w);
+	free(live);
+	free(replayed);
+	free(rebuilt);
+}
+
+Test(restart, a_damaged_index_is_rebuilt)
+{
+	char command[160];
+	char *live, *rebuilt;
+
+	world_make(&w);
+	world_open(&w);
+	world_session(&w, 1);
+	act_history();
+	live = world_dump(&w, NULL);
+	world_close(&w);
+	snprintf(command, sizeof(command), "for f in %s/index/*; do echo damage > $f; done", w.directory);
+	cr_assert_eq(system(command), 0);
+	world_open(&w);
+	cr_assert(w.recovery.rebuilt);
+	cr_assert_neq(w.recovery.why[0], '\0');
+	rebuilt = world_dump(&w, NULL);
+	cr_assert_str_eq(rebuilt, live);
+	world_close(&w);
+	world_remove(&w);
+	free(live);
+	free(rebuilt);
+}

@@ -1,0 +1,287 @@
+/*
+ * test_state_volume - runs, extents, reclaim and the end of sessions.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include <criterion/criterion.h>
+#include <stdlib.h>
+
+#include "libstore/volume.h"
+#include "tests/unit/state_world.h"
+
+#define MIB (1024u * 1024)
+
+static struct world w;
+
+static void
+setup(void)
+{
+	world_make(&w);
+	world_open(&w);
+	world_session(&w, 1);
+	world_bucket_put(&w, 1, "b");
+	world_settle(&w);
+}
+
+static void
+teardown(void)
+{
+	world_close(&w);
+	world_remove(&w);
+}
+
+TestSuite(volume, .init = setup, .fini = teardown, .timeout = 60);
+
+static const Hf__Run *
+reserve(uint64_t sequence, uint64_t bytes)
+{
+	WORLD_OP(run_reserve, RunReserve, RUN_RESERVE);
+
+	op.bytes = bytes;
+	cr_assert_eq(world_ask(&w, sequence, &q)->code, 0, "%s", w.replies[sequence]->error);
+	cr_assert_not_null(w.replies[sequence]->run->layout);
+	return (w.replies[sequence]->run);
+}
+
+static Hf__Extent
+extent(uint64_t volume, uint64_t offset, uint64_t bytes)
+{
+	Hf__Extent x = HF__EXTENT__INIT;
+
+	x.volume = volume;
+	x.offset = offset;
+	x.bytes = bytes;
+	x.write_id = 7;
+	return (x);
+}
+
+static int
+put(uint64_t sequence, const char *key, const Hf__Extent *x)
+{
+	world_put_extent(&w, sequence, "b", key, x);
+	world_settle(&w);
+	return (world_code(&w, sequence));
+}
+
+/* Lets the grace pass and reclaim do all that it has to. */
+static void
+reclaim(void)
+{
+	for (int i = 0; i < 20; i++) {
+		w.now_ms += 1001;
+		world_settle(&w);
+		state_turn(w.state, w.now_ms);
+		world_settle(&w);
+	}
+}
+
+Test(volume, runs_grow_and_never_overlap)
+{
+	uint64_t volume, offset, bytes;
+	const Hf__Run *r;
+
+	r = reserve(2, 100);
+	volume = r->volume;
+	offset = r->offset;
+	bytes = r->bytes;
+	cr_assert_eq(bytes, MIB);
+	r = reserve(3, 100);
+	cr_assert_eq(r->volume, volume);
+	cr_assert_eq(r->offset, offset + bytes);
+	cr_assert_eq(r->bytes, 2 * MIB);
+	offset = r->offset + r->bytes;
+	r = reserve(4, 5 * MIB + 1);
+	cr_assert_eq(r->offset, offset);
+	cr_assert_eq(r->bytes, 5 * MIB + 4096);
+	r = reserve(5, 60 * MIB);		/* more than is left: what is left */
+	cr_assert_leq(r->offset + r->bytes, 16 * MIB);
+	for (uint64_t i = 6; i < 8; i++)
+		r = reserve(i, 16 * MIB);
+	cr_assert_neq(r->volume, volume, "a full volume is followed by another");
+}
+
+Test(volume, two_reserves_in_one_turn_and_a_repeat)
+{
+	WORLD_OP(run_reserve, RunReserve, RUN_RESERVE);
+
+	op.bytes = 4096;
+	world_send(&w, 2, &q);
+	world_send(&w, 2, &q);
+	world_send(&w, 3, &q);
+	world_settle(&w);
+	cr_assert_eq(world_code(&w, 2), 0);
+	cr_assert_eq(world_code(&w, 3), 0);
+	cr_assert_neq(w.replies[2]->run->offset, w.replies[3]->run->offset);
+	world_send(&w, 2, &q);
+	cr_assert_eq(w.answers[2], 2);
+	cr_assert_eq(w.replies[2]->run->offset, 0);
+	cr_assert_not_null(w.replies[2]->run->layout);
+}
+
+Test(volume, extents_must_be_granted_and_free)
+{
+	const Hf__Run *r = reserve(2, MIB);
+	Hf__Extent x = extent(r->volume, r->offset, 300000), y;
+
+	cr_assert_eq(put(3, "k", &x), 0, "%s", w.replies[3]->error);
+	cr_assert_eq(put(4, "l", &x), ERR_INVALID, "it is taken");
+	y = x;
+	y.offset += 4096;
+	cr_assert_eq(put(5, "l", &y), ERR_INVALID, "it overlaps");
+	y.offset = r->offset + r->bytes;
+	cr_assert_eq(put(6, "l", &y), ERR_INVALID, "it was not granted");
+	y.offset = r->offset + 100;
+	cr_assert_eq(put(7, "l", &y), ERR_INVALID, "it is not aligned");
+	y.volume = 999;
+	cr_assert_eq(put(8, "l", &y), ERR_STALE);
+	y = x;
+	y.offset = x.offset + volume_extent_shard_bytes(drive_set_k(w.drives), x.bytes);
+	cr_assert_eq(put(9, "l", &y), 0, "what follows is free");
+	y.offset = x.offset;
+	world_session(&w, 2);
+	cr_assert_eq(put(10, "l", &y), ERR_STALE, "another session's volume");
+}
+
+Test(volume, a_delete_gives_the_space_back_after_the_grace)
+{
+	const Hf__Run *r = reserve(2, 2 * MIB);
+	Hf__Extent x = extent(r->volume, r->offset, MIB);
+	uint64_t before = world_volume_blocks(&w), shard;
+	struct state_stats stats;
+	char *dump;
+
+	shard = volume_extent_shard_bytes(drive_set_k(w.drives), MIB);
+	cr_assert_geq(before, 2 * MIB * 4);
+	cr_assert_eq(put(3, "k", &x), 0);
+	world_delete(&w, 4, "b", "k");
+	world_settle(&w);
+	cr_assert_eq(world_volume_blocks(&w), before, "readers may still need it");
+	cr_assert_neq(state_next_ms(w.state), UINT64_MAX);
+	reclaim();
+	cr_assert_eq(world_volume_blocks(&w), before - 4 * shard);
+	dump = world_dump(&w, "FX");
+	cr_assert_str_eq(dump, "");
+	free(dump);
+	state_stats(w.state, &stats);
+	cr_assert_eq(stats.reclaimed_bytes, shard);
+	cr_assert_eq(state_next_ms(w.state), UINT64_MAX, "nothing to do, no timer");
+}
+
+Test(volume, an_overwrite_frees_and_survives_a_restart)
+{
+	const Hf__Run *r = reserve(2, 2 * MIB);
+	Hf__Extent x = extent(r->volume, r->offset, MIB);
+	char *dump;
+
+	cr_assert_eq(put(3, "k", &x), 0);
+	world_put(&w, 4, "b", "k", "small", NULL);
+	world_settle(&w);
+	world_close(&w);
+	world_open(&w);
+	dump = world_dump(&w, "F");
+	cr_assert_str_neq(dump, "", "freed and not punched yet");
+	free(dump);
+	reclaim();
+	dump = world_dump(&w, "F");
+	cr_assert_str_eq(dump, "");
+	free(dump);
+}
+
+Test(volume, what_is_returned_or_discarded_is_punched)
+{
+	const Hf__Run *r = reserve(2, 2 * MIB);
+	uint64_t volume = r->volume, before = world_volume_blocks(&w), shard;
+	Hf__Extent x = extent(volume, r->offset, MIB), *list = &x;
+	WORLD_OP(run_return, RunReturn, RUN_RETURN);
+	Hf__StoreRequest discard = HF__STORE_REQUEST__INIT;
+	Hf__ExtentDiscard d = HF__EXTENT_DISCARD__INIT;
+
+	shard = volume_extent_shard_bytes(drive_set_k(w.drives), MIB);
+	op.volume = volume;
+	op.offset = r->offset + r->bytes - MIB / 2;
+	op.bytes = MIB / 2;
+	cr_assert_eq(world_ask(&w, 3, &q)->code, 0);
+	discard.op_case = HF__STORE_REQUEST__OP_EXTENT_DISCARD;
+	discard.extent_discard = &d;
+	d.n_extents = 1;
+	d.extents = &list;
+	cr_assert_eq(world_ask(&w, 4, &discard)->code, 0);
+	reclaim();
+	cr_assert_eq(world_volume_blocks(&w), before - 4 * (shard + MIB / 2));
+	x.offset += shard;
+	x.bytes = 100000;
+	cr_assert_eq(put(5, "k", &x), 0);
+	cr_assert_eq(world_ask(&w, 6, &discard)->code, ERR_INVALID, "live data is never discarded");
+}
+
+Test(volume, a_session_that_ends_seals_and_an_empty_volume_goes)
+{
+	const Hf__Run *r = reserve(2, 4 * MIB);
+	uint64_t volume = r->volume, shard;
+	Hf__Extent x = extent(volume, r->offset + MIB, MIB);
+	Hf__CatalogVolume *row;
+	char *dump;
+
+	shard = volume_extent_shard_bytes(drive_set_k(w.drives), MIB);
+	cr_assert_eq(put(3, "k", &x), 0);
+	state_session_end(w.state, w.session);
+	world_settle(&w);
+	reclaim();
+	cr_assert_eq(w.ended, 1);
+	cr_assert_eq(world_volume_blocks(&w), 4 * shard, "only what is live is left");
+	row = catalog_volume(w.drives, volume);
+	cr_assert_eq(row->state, HF__CATALOG_VOLUME__STATE__SEALED);
+	hf__catalog_volume__free_unpacked(row, NULL);
+	world_session(&w, 2);
+	x.offset = r->offset;
+	cr_assert_eq(put(4, "l", &x), ERR_STALE);
+	cr_assert_eq(world_get(&w, 5, "b", "k")->code, 0);
+	world_delete(&w, 6, "b", "k");
+	world_settle(&w);
+	reclaim();
+	cr_assert_eq(world_volume_blocks(&w), 0);
+	dump = world_dump(&w, "XYF");
+	cr_assert_str_eq(dump, "");
+	free(dump);
+}
+
+Test(volume, a_volume_without_a_grant_is_dropped_at_start)
+{
+	struct err e = ERR_INIT;
+	uint64_t id;
+	Hf__CatalogVolume *row;
+
+	cr_assert_eq(volume_create(w.drives, &id, &e), 0, "%s", e.text);
+	world_close(&w);
+	world_open(&w);
+	reclaim();
+	row = catalog_volume(w.drives, id);
+	cr_assert(row == NULL || row->state == HF__CATALOG_VOLUME__STATE__DROPPED);
+	if (row != NULL)
+		hf__catalog_volume__free_unpacked(row, NULL);
+}
+
+Test(volume, rebuild_gives_the_same_volumes)
+{
+	const Hf__Run *r = reserve(2, 4 * MIB);
+	Hf__Extent x = extent(r->volume, r->offset, MIB);
+	char *live, *rebuilt;
+
+	cr_assert_eq(put(3, "k", &x), 0);
+	x.offset += MIB;
+	cr_assert_eq(put(4, "k", &x), 0);	/* frees the first */
+	x.offset += MIB;
+	cr_assert_eq(put(5, "l", &x), 0);
+	reclaim();
+	state_session_end(w.state, w.session);
+	world_settle(&w);
+	reclaim();
+	live = world_dump(&w, NULL);
+	world_close(&w);
+	world_index_remove(&w);
+	world_open(&w);
+	rebuilt = world_dump(&w, NULL);
+	cr_assert_str_eq(rebuilt, live);
+	free(live);
+	free(rebuilt);
+}
