@@ -127,7 +127,7 @@ apply_place(const struct apply *a)
 	const struct record *r = a->record;
 	Hf__Place *p;
 
-	if (r->data.bytes == 0)
+	if (r->data.bytes == 0 && r->place.data_bytes == 0)	/* a footer's record has only its place */
 		return (NULL);
 	p = malloc(sizeof(*p));
 	assert(p != NULL);

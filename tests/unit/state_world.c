@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "libbase/clock.h"
+#include "libbase/file.h"
 #include "libstore/drive.h"
 #include "schema/table.h"
 
@@ -66,6 +67,23 @@ world_index_remove(struct world *w)
 
 	snprintf(path, sizeof(path), "%s/index", w->directory);
 	remove_tree(path);
+}
+
+static int
+damage_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	(void)st;
+	(void)ftw;
+	return (type == FTW_F ? file_replace(path, "damage", 6, 0600, NULL) : 0);
+}
+
+void
+world_index_damage(struct world *w)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/index", w->directory);
+	nftw(path, damage_one, 32, FTW_PHYS);
 }
 
 static void

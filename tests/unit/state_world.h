@@ -33,6 +33,7 @@ void world_open(struct world *w);
 void world_close(struct world *w);		/* everything as at a clean stop */
 void world_remove(struct world *w);
 void world_index_remove(struct world *w);
+void world_index_damage(struct world *w);	/* every file of it */
 /* Opens a session whose id is made of one byte, and waits for it. */
 struct session *world_session(struct world *w, uint8_t id);
 
