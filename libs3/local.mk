@@ -2,8 +2,8 @@
 #
 # SPDX-License-Identifier: Apache-2.0
 
-LIBS3_LIBS = libs3/libs3.a libauth/libauth.a libhttp/libhttp.a libbase/libbase.a schema/libschema.a \
-	$(EXPAT_LIBS) $(PROTOBUFC_LIBS) $(LIBBASE_LIBS)
+LIBS3_LIBS = libauth/libauth.a libhttp/libhttp.a libbase/libbase.a schema/libschema.a \
+	$(HTTP_PARSER_LIBS) $(EXPAT_LIBS) $(PROTOBUFC_LIBS) $(LIBBASE_LIBS)
 
 noinst_LIBRARIES += libs3/libs3.a
 libs3_libs3_a_SOURCES = \
@@ -17,3 +17,11 @@ libs3_libs3_a_SOURCES = \
 	libs3/names.c libs3/names.h \
 	libs3/range.c libs3/range.h \
 	libs3/request_documents.c libs3/request_documents.h
+
+check_PROGRAMS += tests/unit/test_s3_names tests/unit/test_s3_read tests/unit/test_s3_documents
+tests_unit_test_s3_names_SOURCES = tests/unit/test_s3_names.c
+tests_unit_test_s3_names_LDADD = libs3/libs3.a $(CRITERION_LIBS) $(LIBS3_LIBS)
+tests_unit_test_s3_read_SOURCES = tests/unit/test_s3_read.c
+tests_unit_test_s3_read_LDADD = libs3/libs3.a $(CRITERION_LIBS) $(LIBS3_LIBS)
+tests_unit_test_s3_documents_SOURCES = tests/unit/test_s3_documents.c
+tests_unit_test_s3_documents_LDADD = libs3/libs3.a $(CRITERION_LIBS) $(LIBS3_LIBS)

@@ -35,3 +35,7 @@ services_s3_holdfast_s3_LDADD = libservice/libservice.a libobject/libobject.a li
 	libauth/libauth.a libhttp/libhttp.a libstore/libstore.a libipc/libipc.a schema/libschema.a \
 	libbase/libbase.a $(LIBSERVICE_LIBS) $(LIBOBJECT_LIBS) $(HTTP_PARSER_LIBS) $(EXPAT_LIBS) \
 	$(CJSON_LIBS) $(LIBBASE_LIBS)
+
+check_PROGRAMS += tests/unit/test_s3_error
+tests_unit_test_s3_error_SOURCES = tests/unit/test_s3_error.c services/s3/s3_error.c services/s3/proxy_answer.c
+tests_unit_test_s3_error_LDADD = libs3/libs3.a libbase/libbase.a $(CRITERION_LIBS) $(LIBBASE_LIBS)

@@ -1,12 +1,13 @@
 /*
  * s3_error - the table from errors.def to codes.def.
  *
- * A row for each error, so that a new one is thought about here: the unit test fails without.
+ * A row for each error, so that a new one is thought about here: the build fails without.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "services/s3/s3_error.h"
 
+#include <assert.h>
 #include <stddef.h>
 
 #include "libbase/err.h"
@@ -53,6 +54,12 @@ static const struct error_row error_rows[] = {
 	{ ERR_UNSUPPORTED,	S3_NotImplemented,		true },
 	{ ERR_EOF,		S3_IncompleteBody,		false },
 };
+
+#define ERROR(name, number, text) + 1
+static_assert(sizeof(error_rows) / sizeof(error_rows[0]) == 0
+#include "schema/errors.def"
+    , "an error of errors.def has no row here");
+#undef ERROR
 
 static const struct error_row *
 error_row(int code)
