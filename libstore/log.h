@@ -34,7 +34,8 @@ typedef void log_progress_fn(void *context, uint64_t bytes_done, uint64_t bytes_
 int log_open(struct drive_set *s, struct log **out, struct err *e);
 void log_close(struct log **l);		/* waits for what is being written; what waits longer is dropped */
 
-/* Every record with lsn > after, in order, from the best mirror; stops at the first error of each. */
+/* Every record with lsn > after, in order, from the best mirror; stops at the first error of each. Records that
+ * come from a segment's footer have no data; their place tells where it is. */
 int log_replay(struct log *l, uint64_t after, log_replay_fn *each, log_progress_fn *progress,
     void *context, struct err *e);
 uint64_t log_last_lsn(const struct log *l);	/* of the last committed record; 0: none */
@@ -55,14 +56,16 @@ void log_submit(struct log *l);
 int log_wake_fd(const struct log *l);		/* eventfd, readable when log_collect has something */
 
 struct log_commit {
-	int		 code;		/* 0; or ERR_NO_QUORUM, ERR_READ_ONLY: not durable, nothing after it is */
+	int		 code;		/* 0; or ERR_NO_QUORUM, ERR_READ_ONLY, ERR_FULL: not known to be durable, and
+					 * nothing after it is; then the record has no content, and the log
+					 * takes nothing more until it is opened again */
 	uint64_t	 batch;
 	bool		 last_of_batch;
 	void		*cookie;
 	struct record	 record;	/* with its final LSN and place; borrowed until return */
 };
 typedef void log_commit_fn(void *context, const struct log_commit *c);
-/* Delivers what was committed, in order; then submits the next batch. Returns how many. */
+/* Delivers what was committed, in order; then submits the next batch. Returns how many. each may append. */
 unsigned log_collect(struct log *l, log_commit_fn *each, void *context);
 
 struct log_stats { uint64_t batches, records, bytes, waiting_records, waiting_bytes, degraded, segments; };

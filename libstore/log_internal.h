@@ -1,0 +1,125 @@
+/*
+ * log_internal - struct log, for log*.c.
+ *
+ *                 append            submit             collect
+ *   caller ──> forming batch ──> queue ──> flight ──> delivered          (one flight at a time)
+ *                                 ^          │ a mirror failed or is overdue
+ *                                 └──────────┘ back to the front; the keeper opens another segment
+ *
+ * W1  Everything here is guarded by lock, which is never held over I/O, except what a flight's workers read
+ *     of it (image, segment, offset: constant while it flies).
+ * W2  The keeper does all that is slow and rare: prepare the next segment, seal the last, replace a failed
+ *     one, bring returning drives up to date. The caller's thread only swaps pointers.
+ * W3  Without threads (tests), commit and keeper run inside the caller's calls; the code is the same.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef HF_STORE_LOG_INTERNAL_H
+#define HF_STORE_LOG_INTERNAL_H
+
+#include <pthread.h>
+
+#include "libstore/log.h"
+#include "libstore/segment.h"
+
+#define WAITING_BYTES_MAX	(64u * 1024 * 1024)
+#define BATCH_RECORDS_MAX	16384u
+#define MIRROR_WRITE_MS_MAX	10000u
+
+enum log_state {
+	LOG_RUNNING,
+	LOG_REPAIRING,		/* the keeper is replacing the current segment */
+	LOG_READ_ONLY,		/* opened so; nothing is appended */
+	LOG_FAILED,		/* fail_code is what waiting records get */
+};
+
+struct pending {
+	uint16_t	 type;
+	uint32_t	 meta_bytes, data_bytes;
+	void		*cookie;
+};
+
+struct batch {
+	uint64_t	 number;
+	struct buf	 raw;		/* meta and data of each, one behind the other */
+	struct pending	*records;
+	uint32_t	 count, capacity;
+	uint64_t	 encoded_bytes;	/* header and records */
+	bool		 closed;	/* it flew once: takes no more */
+	struct batch	*link;
+};
+
+struct flight {
+	int		 refs;		/* the log and each worker at it */
+	struct batch	*batch;		/* NULL once it went back to the queue */
+	struct segment	*segment;	/* a reference */
+	uint64_t	 offset, first_lsn, started_ms;
+	uint8_t		*image;
+	size_t		 image_bytes;
+	uint32_t	 waiting;	/* mirrors that did not answer yet */
+	uint32_t	 failed;	/* by mirror index */
+	char		 why[DRIVES_MAX][160];
+};
+
+struct worker {
+	struct log	*log;
+	pthread_t	 thread;
+	pthread_cond_t	 wake;
+	struct flight	*flight;	/* to do, or being done */
+	unsigned	 mirror;
+	bool		 busy, started;
+};
+
+struct log {
+	struct drive_set	*set;
+	bool			 threads, stopping;
+	pthread_mutex_t		 lock;
+	pthread_cond_t		 keeper_wake, idle;
+	pthread_t		 keeper;
+	struct worker		 workers[DRIVES_MAX];
+	int			 wake_fd;
+	enum log_state		 state;
+	int			 fail_code;
+	bool			 keeper_busy, keeper_watching;
+
+	struct segment		*current, *next, *sealing;
+	bool			 want_next, prepare_failed, returning;
+	struct prewrite		 prewrite;
+	uint32_t		 failing;	/* slots */
+	char			 failing_why[160];
+	struct batch		*head, *tail;	/* queue; the tail is forming */
+	uint64_t		 batch_next;
+	uint64_t		 batch_bytes_max;
+	struct flight		*flight;
+	uint64_t		 acked_lsn;
+	struct segment		*recovered;	/* read-only: segments that stay open, with what they hold */
+	struct log_stats	 stats;
+	uint64_t		 space_checked_ms;
+};
+
+/* log.c */
+int log_open_with(struct drive_set *s, bool threads, struct log **out, struct err *e);
+void log_wake(struct log *l);
+
+/* log_commit.c; lock is held */
+void log_flight_start(struct log *l);		/* if something waits and nothing flies */
+void log_flight_put(struct log *l, struct flight *f);
+void *log_worker_main(void *worker);
+void log_batch_free(struct batch *b);
+void log_segment_put(struct log *l, struct segment *g);
+
+/* log_keeper.c; lock is held, and given up over I/O */
+bool log_keeper_step(struct log *l);		/* does one thing; false: there was nothing to do */
+void *log_keeper_main(void *log);
+bool log_has_space(struct log *l, bool use_reserve);
+void log_flight_overdue(struct log *l, uint64_t now_ms);
+void log_segment_retire(struct log *l);		/* closes the current segment for good, at log_close */
+int log_segment_first(struct log *l, struct err *e);
+/* Footer, then the row; a segment without records is dropped. No lock. */
+int log_segment_seal(struct drive_set *s, struct segment *g, struct err *e);
+
+/* log_recover.c; no lock, before anything else runs */
+int log_recover(struct log *l, struct err *e);
+int log_mirrors_bring(struct drive_set *s, unsigned slot, struct err *e);
+
+#endif

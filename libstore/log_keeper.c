@@ -1,0 +1,514 @@
+/*
+ * log_keeper - what is slow and rare: make the next segment, seal the last, replace one whose mirror failed,
+ * bring returning drives up to date. One thread; each step gives the lock up over its I/O.
+ *
+ * K1  Records go to a segment only after the one before is full, or is sealed in the catalog.
+ * K2  A step that cannot be done because drives are missing puts the log to LOG_FAILED.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "libbase/clock.h"
+#include "libstore/log_internal.h"
+
+/* --- which drives --------------------------------------------------------------------------------- */
+
+struct candidate {
+	unsigned	slot;
+	uint64_t	free_bytes, filesystem;
+};
+
+static int
+candidate_order(const void *a, const void *b)
+{
+	const struct candidate *x = a, *y = b;
+
+	if (x->free_bytes != y->free_bytes)
+		return (x->free_bytes < y->free_bytes ? 1 : -1);
+	return (x->slot < y->slot ? -1 : 1);
+}
+
+static bool
+drive_takes(struct drive_set *s, unsigned slot, bool use_reserve, uint64_t bytes)
+{
+	struct drive d;
+
+	if (!use_reserve)
+		return (drive_has_space(s, slot, bytes));
+	drive_get(s, slot, &d);
+	return (d.space.free_bytes > bytes + 65536);
+}
+
+/* Online drives with room, most free space first; drives of a shared file system must hold all mirrors. */
+static unsigned
+candidates_find(struct drive_set *s, bool use_reserve, struct candidate c[DRIVES_MAX])
+{
+	uint32_t online = drive_online_mask(s);
+	unsigned i, j, shared, n = 0, want = drive_set_m(s) + 1;
+	struct drive d, other;
+
+	for (i = 0; i < drive_count(s); i++) {
+		if (!(online >> i & 1))
+			continue;
+		drive_get(s, i, &d);
+		for (j = 0, shared = 0; j < drive_count(s); j++) {
+			drive_get(s, j, &other);
+			shared += (online >> j & 1) && other.space.filesystem == d.space.filesystem;
+		}
+		if (drive_takes(s, i, use_reserve, drive_set_segment_bytes(s) * (shared < want ? shared : want)))
+			c[n++] = (struct candidate){ i, d.space.free_bytes, d.space.filesystem };
+	}
+	qsort(c, n, sizeof(*c), candidate_order);
+	return (n);
+}
+
+static bool
+filesystem_among(const struct candidate *c, const bool *taken, unsigned n, uint64_t filesystem)
+{
+	unsigned i;
+
+	for (i = 0; i < n; i++)
+		if (taken[i] && c[i].filesystem == filesystem)
+			return (true);
+	return (false);
+}
+
+/* m+1 drives, or all that are online if those are fewer; on different file systems where possible. */
+static int
+mirrors_choose(struct drive_set *s, bool use_reserve, uint32_t slots[DRIVES_MAX], struct err *e)
+{
+	struct candidate c[DRIVES_MAX];
+	bool taken[DRIVES_MAX] = { false };
+	unsigned online = (unsigned)__builtin_popcount(drive_online_mask(s));
+	unsigned i, n, count = 0, pass, want = drive_set_m(s) + 1;
+
+	if (online < drive_set_write_quorum(s))
+		return (err_set(e, ERR_NO_QUORUM, "%u drives are online; writing needs %u", online,
+		    drive_set_write_quorum(s)));
+	want = online < want ? online : want;
+	n = candidates_find(s, use_reserve, c);
+	if (n < want)
+		return (err_set(e, ERR_FULL, "%u of %u online drives have room for a segment of %llu bytes; %u are needed",
+		    n, online, (unsigned long long)drive_set_segment_bytes(s), want));
+	for (pass = 0; pass < 2; pass++)
+		for (i = 0; i < n && count < want; i++)
+			if (!taken[i] && (pass == 1 || !filesystem_among(c, taken, n, c[i].filesystem))) {
+				taken[i] = true;
+				slots[count++] = c[i].slot;
+			}
+	return ((int)count);
+}
+
+bool
+log_has_space(struct log *l, bool use_reserve)
+{
+	struct candidate c[DRIVES_MAX];
+	unsigned online = (unsigned)__builtin_popcount(drive_online_mask(l->set));
+	unsigned want = drive_set_m(l->set) + 1;
+	uint64_t now_ms;
+
+	want = online < want ? online : want;
+	if (candidates_find(l->set, use_reserve, c) >= want)
+		return (true);
+	now_ms = clock_mono_ms();
+	if (now_ms - l->space_checked_ms < 1000)
+		return (false);
+	l->space_checked_ms = now_ms;
+	drive_set_refresh_space(l->set);
+	return (candidates_find(l->set, use_reserve, c) >= want);
+}
+
+/* --- opening -------------------------------------------------------------------------------------- */
+
+static int
+segment_commit_open(struct drive_set *s, struct segment *g, struct err *e)
+{
+	Hf__CatalogSegment row = HF__CATALOG_SEGMENT__INIT, *back;
+	int rc;
+
+	row.id = g->id;
+	row.state = HF__CATALOG_SEGMENT__STATE__OPEN;
+	row.slots = g->slots;
+	row.n_slots = g->mirror_count;
+	row.bytes = g->bytes;
+	rc = catalog_segment_put(s, &row, "segment opened", e);
+	if (rc < 0)
+		return (rc);
+	back = catalog_segment(s, g->id);
+	assert(back != NULL);
+	g->first_lsn = back->first_lsn;
+	hf__catalog_segment__free_unpacked(back, NULL);
+	return (0);
+}
+
+/* Makes a segment on good drives and commits it as open. No lock. */
+static int
+segment_make(struct log *l, bool use_reserve, struct prewrite *prewrite, struct segment **out, struct err *e)
+{
+	struct drive_set *s = l->set;
+	struct segment *g = NULL;
+	struct err why = ERR_INIT;
+	uint32_t slots[DRIVES_MAX];
+	unsigned failed = 0, tries;
+	int count, rc = ERR_NO_QUORUM;
+
+	for (tries = 0; tries <= drive_count(s); tries++) {
+		count = mirrors_choose(s, use_reserve, slots, e);
+		if (count < 0)
+			return (count);
+		rc = segment_create(s, catalog_next_id(s), slots, (unsigned)count, drive_set_segment_bytes(s), prewrite,
+		    &g, &failed, &why);
+		if (rc == 0)
+			break;
+		err_set(e, rc, "%s", why.text);
+		if (rc == ERR_FULL) {
+			drive_set_refresh_space(s);	/* others, not us, took it */
+			continue;
+		}
+		rc = drive_fail(s, failed, why.text, e);
+		if (rc < 0)
+			return (rc);
+		rc = ERR_IO;
+	}
+	if (rc < 0)
+		return (rc);
+	rc = segment_commit_open(s, g, e);
+	if (rc < 0) {
+		segment_close(s, &g);	/* the files stay: it is not known what the catalogs say */
+		return (rc);
+	}
+	g->from_reserve = use_reserve;
+	*out = g;
+	return (0);
+}
+
+static void
+log_fail(struct log *l, int code)
+{
+	l->state = LOG_FAILED;
+	l->fail_code = code;
+	log_wake(l);
+}
+
+static bool
+head_waits(const struct log *l)
+{
+	return (l->head != NULL && (l->current == NULL ||
+	    align_up(l->head->encoded_bytes, l->current->sector_bytes) > l->current->bytes - l->current->end));
+}
+
+/* Makes the next segment; from the reserve only if records wait for it. */
+static void
+prepare(struct log *l)
+{
+	struct segment *g = NULL;
+	bool waits = head_waits(l), use_reserve;
+	struct err e = ERR_INIT;
+	int rc;
+
+	use_reserve = !log_has_space(l, false);
+	l->want_next = false;
+	if (use_reserve && !waits) {
+		l->prepare_failed = true;
+		return;
+	}
+	l->prewrite.hurry = waits;
+	pthread_mutex_unlock(&l->lock);
+	rc = segment_make(l, use_reserve, waits ? NULL : &l->prewrite, &g, &e);
+	pthread_mutex_lock(&l->lock);
+	if (rc == 0) {
+		l->next = g;
+		l->stats.degraded += g->mirror_count < drive_set_m(l->set) + 1;
+		log_wake(l);
+	} else if (head_waits(l) || rc != ERR_FULL)
+		log_fail(l, rc);
+	else
+		l->prepare_failed = true;
+}
+
+int
+log_segment_first(struct log *l, struct err *e)
+{
+	bool use_reserve = !log_has_space(l, false);
+	int rc;
+
+	rc = segment_make(l, use_reserve, NULL, &l->current, e);
+	if (rc == ERR_FULL)
+		return (0);		/* a full store still reads; appends are told */
+	if (rc == ERR_NO_QUORUM || rc == ERR_READ_ONLY) {
+		l->state = LOG_READ_ONLY;
+		return (0);
+	}
+	if (rc == 0)
+		l->stats.degraded += l->current->mirror_count < drive_set_m(l->set) + 1;
+	return (rc);
+}
+
+/* --- sealing -------------------------------------------------------------------------------------- */
+
+static int
+segment_drop(struct drive_set *s, const struct segment *g, struct err *e)
+{
+	Hf__CatalogSegment row = HF__CATALOG_SEGMENT__INIT;
+	int rc;
+
+	row.id = g->id;
+	row.state = HF__CATALOG_SEGMENT__STATE__DROPPED;
+	rc = catalog_segment_put(s, &row, "segment without records", e);
+	if (rc == 0)
+		segment_unlink(s, g);
+	return (rc);
+}
+
+/* Mirrors on drives that are there; the others lack records from now on. */
+static uint32_t
+segment_mirrors_live(struct drive_set *s, struct segment *g)
+{
+	uint32_t present = drive_present_mask(s), mask = 0;
+	unsigned i;
+
+	for (i = 0; i < g->mirror_count; i++)
+		if (present >> g->slots[i] & 1 && g->handles[i] >= 0 && !(g->missing >> i & 1))
+			mask |= 1u << i;
+		else
+			g->missing |= 1u << i;
+	return (mask);
+}
+
+static int
+segment_commit_sealed(struct drive_set *s, struct segment *g, struct err *e)
+{
+	Hf__CatalogSegment row = HF__CATALOG_SEGMENT__INIT;
+
+	segment_mirrors_live(s, g);
+	if (g->last_lsn == 0)
+		return (segment_drop(s, g, e));
+	row.id = g->id;
+	row.state = HF__CATALOG_SEGMENT__STATE__SEALED;
+	row.slots = g->slots;
+	row.n_slots = g->mirror_count;
+	row.bytes = g->end;
+	row.first_lsn = g->first_lsn;
+	row.last_lsn = g->last_lsn;
+	row.missing = g->missing;
+	return (catalog_segment_put(s, &row, "segment sealed", e));
+}
+
+int
+log_segment_seal(struct drive_set *s, struct segment *g, struct err *e)
+{
+	uint32_t failed;
+	unsigned i;
+
+	if (g->last_lsn != 0) {
+		failed = segment_footer_write(s, g, segment_mirrors_live(s, g), e);
+		for (i = 0; i < g->mirror_count; i++)
+			if (failed >> i & 1 && e->code != ERR_FULL)	/* without room there is just no footer */
+				drive_fail(s, g->slots[i], e->text, NULL);
+	}
+	return (segment_commit_sealed(s, g, e));
+}
+
+/* The newest is last in the list: seal the oldest. */
+static void
+seal_one(struct log *l)
+{
+	struct segment **p = &l->sealing, *g;
+	struct err e = ERR_INIT;
+
+	while ((*p)->link != NULL)
+		p = &(*p)->link;
+	g = *p;
+	*p = NULL;
+	pthread_mutex_unlock(&l->lock);
+	log_segment_seal(l->set, g, &e);	/* fails only with the set, and recovery seals it then */
+	pthread_mutex_lock(&l->lock);
+	log_segment_put(l, g);
+}
+
+/* --- replacing ------------------------------------------------------------------------------------ */
+
+static bool
+segment_usable(struct drive_set *s, const struct segment *g)
+{
+	uint32_t online = drive_online_mask(s);
+	unsigned i;
+
+	for (i = 0; i < g->mirror_count; i++)
+		if (!(online >> g->slots[i] & 1))
+			return (false);
+	return (true);
+}
+
+/* L5, in this order: the failed drives, the end of the current segment, another segment. No lock. */
+static int
+segment_replace(struct log *l, uint32_t failing, const char *why, struct segment *current, struct segment **next,
+    struct err *e)
+{
+	struct drive_set *s = l->set;
+	unsigned i;
+	int rc = 0;
+
+	for (i = 0; rc == 0 && i < drive_count(s); i++)
+		if (failing >> i & 1)
+			rc = drive_fail(s, i, why, e);
+	if (rc == 0 && current != NULL)
+		rc = segment_commit_sealed(s, current, e);
+	if (rc == 0 && *next != NULL && !segment_usable(s, *next)) {
+		rc = segment_drop(s, *next, e);
+		segment_close(s, next);
+	}
+	if (rc == 0 && *next == NULL)
+		rc = segment_make(l, false, NULL, next, e);
+	if (rc == ERR_FULL)
+		rc = segment_make(l, true, NULL, next, e);
+	return (rc);
+}
+
+static void
+repair(struct log *l)
+{
+	struct segment *current = l->current, *next = l->next;
+	uint32_t failing = l->failing;
+	struct err e = ERR_INIT;
+	char why[160];
+	bool fresh;
+	int rc;
+
+	snprintf(why, sizeof(why), "%s", l->failing_why);
+	l->current = l->next = NULL;
+	l->failing = 0;
+	fresh = next == NULL;
+	pthread_mutex_unlock(&l->lock);
+	rc = segment_replace(l, failing, why, current, &next, &e);
+	pthread_mutex_lock(&l->lock);
+	if (current != NULL && current->last_lsn != 0) {
+		current->link = l->sealing;	/* for its footer */
+		l->sealing = current;
+	} else if (current != NULL)
+		log_segment_put(l, current);
+	l->current = next;
+	if (rc < 0) {
+		log_fail(l, rc);
+		return;
+	}
+	l->stats.degraded += fresh && next->mirror_count < drive_set_m(l->set) + 1;
+	l->prepare_failed = false;
+	l->state = LOG_RUNNING;
+	log_wake(l);
+}
+
+/* --- returning drives ------------------------------------------------------------------------------ */
+
+static void
+returning_bring(struct log *l)
+{
+	uint32_t mask = drive_present_mask(l->set) & ~drive_online_mask(l->set);
+	struct err e = ERR_INIT;
+	unsigned i;
+	int rc;
+
+	l->returning = false;
+	if (l->state != LOG_RUNNING)
+		return;
+	pthread_mutex_unlock(&l->lock);
+	for (i = 0; i < drive_count(l->set); i++) {
+		if (!(mask >> i & 1))
+			continue;
+		rc = log_mirrors_bring(l->set, i, &e);
+		if (rc == 0)
+			rc = drive_set_online(l->set, i, &e);
+		if (rc < 0)
+			drive_fail(l->set, i, e.text, NULL);
+	}
+	pthread_mutex_lock(&l->lock);
+}
+
+/* --- the keeper ------------------------------------------------------------------------------------ */
+
+bool
+log_keeper_step(struct log *l)
+{
+	if (l->state == LOG_REPAIRING)
+		repair(l);
+	else if (l->state == LOG_RUNNING && l->want_next && l->next == NULL)
+		prepare(l);
+	else if (l->sealing != NULL && l->state != LOG_FAILED)
+		seal_one(l);
+	else if (l->returning)
+		returning_bring(l);
+	else {
+		l->want_next = false;
+		return (false);
+	}
+	return (true);
+}
+
+/* Sleeps until there is work; while a batch flies, looks at the clock once a second. */
+static void
+keeper_wait(struct log *l)
+{
+	struct timespec until;
+
+	pthread_cond_broadcast(&l->idle);
+	l->keeper_watching = l->flight != NULL;
+	if (!l->keeper_watching) {
+		pthread_cond_wait(&l->keeper_wake, &l->lock);
+		return;
+	}
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += 1;
+	pthread_cond_timedwait(&l->keeper_wake, &l->lock, &until);
+	log_flight_overdue(l, clock_mono_ms());
+}
+
+void *
+log_keeper_main(void *context)
+{
+	struct log *l = context;
+	bool worked;
+
+	pthread_mutex_lock(&l->lock);
+	while (!l->stopping) {
+		l->keeper_busy = true;
+		worked = log_keeper_step(l);
+		l->keeper_busy = false;
+		if (!worked && !l->stopping)
+			keeper_wait(l);
+	}
+	pthread_mutex_unlock(&l->lock);
+	return (NULL);
+}
+
+void
+log_segment_retire(struct log *l)
+{
+	struct segment *g;
+	struct err e = ERR_INIT;
+	bool write = l->state == LOG_RUNNING || l->state == LOG_REPAIRING;
+
+	pthread_mutex_unlock(&l->lock);
+	if (l->current != NULL) {
+		l->current->link = l->sealing;
+		l->sealing = l->current;
+		l->current = NULL;
+	}
+	if (l->next != NULL) {
+		if (write)
+			segment_drop(l->set, l->next, &e);
+		segment_close(l->set, &l->next);
+	}
+	while ((g = l->sealing) != NULL) {
+		l->sealing = g->link;
+		if (write)
+			log_segment_seal(l->set, g, &e);
+		pthread_mutex_lock(&l->lock);
+		log_segment_put(l, g);
+		pthread_mutex_unlock(&l->lock);
+	}
+	pthread_mutex_lock(&l->lock);
+}

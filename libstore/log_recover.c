@@ -1,0 +1,430 @@
+/*
+ * log_recover - what log_open does before anything is served: bring the mirrors of segments that were open
+ * to one history, tell the tail from rot, seal; and reading the whole log back in order.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include <assert.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "libstore/log_internal.h"
+
+struct rows {
+	Hf__CatalogSegment	**row;
+	size_t			  count;
+};
+
+static int
+row_order(const void *a, const void *b)
+{
+	const Hf__CatalogSegment *x = *(Hf__CatalogSegment *const *)a, *y = *(Hf__CatalogSegment *const *)b;
+
+	return (x->first_lsn < y->first_lsn ? -1 : x->first_lsn > y->first_lsn);
+}
+
+/* All rows, in the order of their LSNs. */
+static void
+rows_get(struct drive_set *s, struct rows *r)
+{
+	uint64_t *ids;
+	size_t i, n;
+
+	n = catalog_segment_ids(s, &ids);
+	r->row = calloc(n + 1, sizeof(*r->row));
+	assert(r->row != NULL);
+	r->count = 0;
+	for (i = 0; i < n; i++)
+		if ((r->row[r->count] = catalog_segment(s, ids[i])) != NULL)
+			r->count++;
+	free(ids);
+	qsort(r->row, r->count, sizeof(*r->row), row_order);
+}
+
+static void
+rows_release(struct rows *r)
+{
+	size_t i;
+
+	for (i = 0; i < r->count; i++)
+		hf__catalog_segment__free_unpacked(r->row[i], NULL);
+	free(r->row);
+}
+
+static int
+segment_gone(const Hf__CatalogSegment *row, struct err *e)
+{
+	char slots[128] = "";
+	size_t i, n = 0;
+
+	for (i = 0; i < row->n_slots && n < sizeof(slots) - 8; i++)
+		n += (size_t)snprintf(slots + n, sizeof(slots) - n, "%s%u", i == 0 ? "" : ", ", row->slots[i]);
+	return (err_set(e, ERR_NO_QUORUM, "no mirror of segment %016" PRIx64 " can be read; it is on drives %s", row->id,
+	    slots));
+}
+
+/* --- recovery of one open segment ------------------------------------------------------------------ */
+
+/* A mirror that does not take a repair is lost, and its drive with it. */
+static void
+mirror_lose(struct drive_set *s, struct segment *g, unsigned i, const struct err *why)
+{
+	drive_set_disk(s)->ops->close(drive_set_disk(s), g->handles[i]);
+	g->handles[i] = -1;
+	g->missing |= 1u << i;
+	drive_fail(s, g->slots[i], why->text, NULL);
+}
+
+static void
+mirrors_repair(struct drive_set *s, struct segment *g, uint32_t bad, uint64_t offset, struct buf *batch)
+{
+	uint64_t padded = align_up(batch->bytes, g->sector_bytes);
+	struct disk *d = drive_set_disk(s);
+	struct err why = ERR_INIT;
+	struct iovec iov;
+	unsigned i;
+
+	if (bad == 0)
+		return;
+	memset(buf_reserve(batch, padded - batch->bytes), 0, padded - batch->bytes);
+	iov = (struct iovec){ batch->data, padded };
+	for (i = 0; i < g->mirror_count; i++)
+		if (bad >> i & 1 && g->handles[i] >= 0 && d->ops->pwritev(d, g->handles[i], &iov, 1, offset, &why) < 0)
+			mirror_lose(s, g, i, &why);
+}
+
+static void
+mirrors_sync(struct drive_set *s, struct segment *g)
+{
+	struct disk *d = drive_set_disk(s);
+	struct err why = ERR_INIT;
+	unsigned i;
+
+	for (i = 0; i < g->mirror_count; i++)
+		if (g->handles[i] >= 0 && d->ops->datasync(d, g->handles[i], &why) < 0)
+			mirror_lose(s, g, i, &why);
+}
+
+/* Walks the longest history; mirrors that lack a part of it get it. Leaves g->end and g->last_lsn. */
+static void
+history_walk(struct drive_set *s, struct segment *g, bool repair)
+{
+	struct buf batch = BUF_INIT;
+	struct batch_head h;
+	uint64_t lsn = g->first_lsn;
+	uint32_t bad;
+
+	g->end = SEGMENT_HEADER_BYTES;
+	while (g->end < g->bytes && segment_batch_read(s, g, UINT32_MAX, g->end, lsn, repair, &batch, &h, &bad)) {
+		if (repair)
+			mirrors_repair(s, g, bad, g->end, &batch);
+		g->end = align_up(g->end + h.bytes, g->sector_bytes);
+		lsn += h.count;
+		g->last_lsn = lsn - 1;
+	}
+	buf_release(&batch);
+}
+
+static int
+recover_one(struct log *l, const Hf__CatalogSegment *row, uint64_t acked_later, struct err *e)
+{
+	struct drive_set *s = l->set;
+	bool writable = l->state == LOG_RUNNING;
+	unsigned readable;
+	struct segment *g = segment_open(s, row, writable, &readable);
+	uint64_t acked, end_lsn;
+	int rc = 0;
+
+	if (readable == 0) {
+		segment_close(s, &g);
+		return (segment_gone(row, e));
+	}
+	g->last_lsn = 0;
+	history_walk(s, g, writable);
+	end_lsn = g->last_lsn == 0 ? g->first_lsn : g->last_lsn + 1;
+	acked = segment_acked_behind(s, g, g->end, g->bytes);
+	acked = acked_later > acked ? acked_later : acked;
+	if (acked >= end_lsn) {
+		rc = err_set(e, ERR_CORRUPT, "segment %016" PRIx64 " is damaged on all its mirrors at offset %" PRIu64
+		    ": records up to LSN %016" PRIx64 " were acknowledged, and from %016" PRIx64 " on none can be read",
+		    g->id, g->end, acked, end_lsn);
+		segment_close(s, &g);
+		return (rc);
+	}
+	mirrors_sync(s, g);
+	if (g->last_lsn > l->acked_lsn)
+		l->acked_lsn = g->last_lsn;
+	if (!writable) {
+		g->link = l->recovered;
+		l->recovered = g;
+		return (0);
+	}
+	rc = log_segment_seal(s, g, e);
+	segment_close(s, &g);
+	return (rc);
+}
+
+/* What the first batch of a later segment says was acknowledged before it. */
+static uint64_t
+first_acked(struct drive_set *s, const Hf__CatalogSegment *row)
+{
+	struct buf batch = BUF_INIT;
+	struct batch_head h = { 0 };
+	unsigned readable;
+	struct segment *g = segment_open(s, row, false, &readable);
+	uint32_t bad;
+
+	if (!segment_batch_read(s, g, UINT32_MAX, SEGMENT_HEADER_BYTES, row->first_lsn, false, &batch, &h, &bad))
+		h.acked_lsn = 0;
+	buf_release(&batch);
+	segment_close(s, &g);
+	return (h.acked_lsn);
+}
+
+int
+log_recover(struct log *l, struct err *e)
+{
+	struct rows r;
+	size_t i;
+	int rc = 0;
+
+	rows_get(l->set, &r);
+	l->acked_lsn = catalog_horizon(l->set);
+	for (i = 0; i < r.count; i++)
+		if (r.row[i]->last_lsn > l->acked_lsn)
+			l->acked_lsn = r.row[i]->last_lsn;
+	for (i = 0; rc == 0 && i < r.count; i++)
+		if (r.row[i]->state == HF__CATALOG_SEGMENT__STATE__OPEN)
+			rc = recover_one(l, r.row[i], i + 1 < r.count ? first_acked(l->set, r.row[i + 1]) : 0, e);
+	rows_release(&r);
+	return (rc);
+}
+
+/* --- a drive that was away ------------------------------------------------------------------------- */
+
+static int
+mirror_copy(struct drive_set *s, const struct segment *g, unsigned i, struct err *e)
+{
+	struct disk *d = drive_set_disk(s);
+	uint8_t page[SEGMENT_HEADER_BYTES];
+	struct iovec iov = { page, sizeof(page) };
+	char path[4096], directory[4096];
+	struct buf batch = BUF_INIT;
+	struct batch_head h;
+	uint64_t at = SEGMENT_HEADER_BYTES, lsn = g->first_lsn;
+	uint32_t bad;
+	unsigned j;
+	int handle, rc = ERR_IO;
+
+	for (j = 0; rc < 0 && j < g->mirror_count; j++)
+		if (g->handles[j] >= 0 && d->ops->pread(d, g->handles[j], page, sizeof(page), 0, e) == sizeof(page))
+			rc = 0;
+	segment_path(s, g->slots[i], g->id, ".seg", path);
+	drive_path(s, g->slots[i], "log", "", directory);
+	handle = rc < 0 ? rc : d->ops->open(d, path, O_RDWR | O_CREAT, e);
+	if (handle < 0)
+		return (handle);
+	rc = d->ops->pwritev(d, handle, &iov, 1, 0, e);
+	while (rc == 0 && at < g->end) {
+		if (!segment_batch_read(s, g, UINT32_MAX, at, lsn, false, &batch, &h, &bad)) {
+			rc = err_set(e, ERR_CORRUPT, "segment %016" PRIx64 " is damaged at offset %" PRIu64, g->id, at);
+			break;
+		}
+		memset(buf_reserve(&batch, g->sector_bytes), 0, g->sector_bytes);
+		iov = (struct iovec){ batch.data, align_up(batch.bytes, g->sector_bytes) };
+		rc = d->ops->pwritev(d, handle, &iov, 1, at, e);
+		at = align_up(at + h.bytes, g->sector_bytes);
+		lsn += h.count;
+	}
+	if (rc == 0)
+		rc = d->ops->truncate(d, handle, align_up(g->end, 4096), e);
+	if (rc == 0)
+		rc = d->ops->datasync(d, handle, e);
+	d->ops->close(d, handle);
+	if (rc == 0)
+		rc = d->ops->sync_dir(d, directory, e);
+	buf_release(&batch);
+	return (rc);
+}
+
+static bool
+mirror_short(struct drive_set *s, const struct segment *g, unsigned i)
+{
+	uint64_t bytes = 0;
+
+	return (g->handles[i] < 0 || drive_set_disk(s)->ops->size(drive_set_disk(s), g->handles[i], &bytes, NULL) < 0 ||
+	    bytes < g->end);
+}
+
+static int
+mirror_bring(struct drive_set *s, Hf__CatalogSegment *row, unsigned i, struct err *e)
+{
+	unsigned readable;
+	struct segment *g = segment_open(s, row, false, &readable);
+	int rc = 0;
+
+	if (mirror_short(s, g, i)) {
+		if (g->handles[i] >= 0) {
+			drive_set_disk(s)->ops->close(drive_set_disk(s), g->handles[i]);
+			g->handles[i] = -1;
+		}
+		rc = mirror_copy(s, g, i, e);
+		if (rc == 0 && row->missing >> i & 1) {
+			row->missing &= ~(1u << i);
+			rc = catalog_segment_put(s, row, "mirror brought up to date", e);
+		}
+	}
+	segment_close(s, &g);
+	return (rc);
+}
+
+int
+log_mirrors_bring(struct drive_set *s, unsigned slot, struct err *e)
+{
+	struct rows r;
+	size_t i, j;
+	int rc = 0;
+
+	rows_get(s, &r);
+	for (i = 0; i < r.count; i++)
+		for (j = 0; rc == 0 && j < r.row[i]->n_slots; j++)
+			if (r.row[i]->slots[j] == slot && r.row[i]->state == HF__CATALOG_SEGMENT__STATE__SEALED)
+				rc = mirror_bring(s, r.row[i], (unsigned)j, e);
+	rows_release(&r);
+	return (rc);
+}
+
+/* --- replay ---------------------------------------------------------------------------------------- */
+
+static int
+batch_replay(const struct buf *batch, const struct batch_head *h, uint64_t after, log_replay_fn *each, void *context,
+    struct err *e)
+{
+	uint64_t at = BATCH_HEADER_BYTES;
+	struct record r;
+	uint32_t i;
+	int rc = 0;
+
+	for (i = 0; rc == 0 && i < h->count; i++) {
+		rc = record_parse(SLICE(batch->data + at, h->bytes - at), h->segment, h->offset + at, &r, e);
+		if (rc == 0 && r.lsn > after)
+			rc = each(context, &r, e);
+		at += align_up(r.place.record_bytes, 8);
+	}
+	return (rc);
+}
+
+/* Reads batches, each from the first mirror that has it whole. */
+static int
+segment_scan(struct drive_set *s, const struct segment *g, uint64_t after, log_replay_fn *each, void *context,
+    struct err *e)
+{
+	struct buf batch = BUF_INIT;
+	struct batch_head h;
+	uint64_t offset = SEGMENT_HEADER_BYTES, lsn = g->first_lsn;
+	uint32_t bad;
+	int rc = 0;
+
+	while (rc == 0 && offset < g->end) {
+		if (segment_batch_read(s, g, UINT32_MAX, offset, lsn, false, &batch, &h, &bad))
+			rc = batch_replay(&batch, &h, after, each, context, e);
+		else
+			rc = err_set(e, ERR_CORRUPT, "segment %016" PRIx64 " is damaged on all its mirrors at offset %" PRIu64
+			    " (LSN %016" PRIx64 ")", g->id, offset, lsn);
+		if (rc == 0) {
+			offset = align_up(offset + h.bytes, g->sector_bytes);
+			lsn += h.count;
+		}
+	}
+	buf_release(&batch);
+	return (rc);
+}
+
+static int
+segment_replay(struct drive_set *s, const struct segment *g, uint64_t after, log_replay_fn *each, void *context,
+    struct err *e)
+{
+	uint64_t last = 0;
+	unsigned i;
+	int rc;
+
+	for (i = 0; i < g->mirror_count; i++) {
+		if (g->handles[i] < 0)
+			continue;
+		rc = segment_footer_read(s, g, i, after, each, context, &last, e);
+		if (rc != FOOTER_NONE)
+			return (rc);
+		after = last > after ? last : after;
+	}
+	return (segment_scan(s, g, after, each, context, e));
+}
+
+/* How far an open segment counts: the log's own, or one that a read-only start left open. */
+static bool
+segment_end_known(struct log *l, const Hf__CatalogSegment *row, uint64_t *end, uint64_t *last_lsn)
+{
+	const struct segment *g;
+	bool known = false;
+
+	pthread_mutex_lock(&l->lock);
+	for (g = l->recovered; g != NULL && g->id != row->id; g = g->link)
+		;
+	if (g == NULL && l->current != NULL && l->current->id == row->id)
+		g = l->current;
+	if (g == NULL)
+		for (g = l->sealing; g != NULL && g->id != row->id; g = g->link)
+			;
+	if (g != NULL) {
+		known = true;
+		*end = g->end;
+		*last_lsn = g->last_lsn;
+	}
+	pthread_mutex_unlock(&l->lock);
+	return (known);
+}
+
+static int
+row_replay(struct log *l, Hf__CatalogSegment *row, uint64_t after, log_replay_fn *each, void *context, struct err *e)
+{
+	struct segment *g;
+	unsigned readable;
+	int rc;
+
+	if (row->state == HF__CATALOG_SEGMENT__STATE__CONVERTED)
+		return (err_set(e, ERR_VERSION, "segment %016" PRIx64 " is erasure coded, which this program cannot read",
+		    row->id));
+	if (row->state == HF__CATALOG_SEGMENT__STATE__OPEN &&
+	    !segment_end_known(l, row, &row->bytes, &row->last_lsn))
+		return (0);
+	if (row->last_lsn <= after)
+		return (0);
+	g = segment_open(l->set, row, false, &readable);
+	rc = readable == 0 ? segment_gone(row, e) : segment_replay(l->set, g, after, each, context, e);
+	segment_close(l->set, &g);
+	return (rc);
+}
+
+int
+log_replay(struct log *l, uint64_t after, log_replay_fn *each, log_progress_fn *progress, void *context, struct err *e)
+{
+	uint64_t done = 0, total = 0;
+	struct rows r;
+	size_t i;
+	int rc = 0;
+
+	rows_get(l->set, &r);
+	for (i = 0; i < r.count; i++)
+		if (r.row[i]->last_lsn > after)
+			total += r.row[i]->bytes;
+	for (i = 0; rc == 0 && i < r.count; i++) {
+		rc = row_replay(l, r.row[i], after, each, context, e);
+		if (r.row[i]->last_lsn > after)
+			done += r.row[i]->bytes;
+		if (rc == 0 && progress != NULL)
+			progress(context, done < total ? done : total, total);
+	}
+	rows_release(&r);
+	return (rc);
+}

@@ -1,0 +1,364 @@
+/*
+ * segment - files of a segment's mirrors, and its batches. See segment.h.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "libstore/segment.h"
+
+#include <assert.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "libbase/checksum.h"
+
+#define PREWRITE_CHUNK	(256u * 1024)
+#define FIRST_READ	16384u
+#define LOOK_AHEAD_MAX	(2 * (uint64_t)BATCH_BYTES_MAX)
+
+/* --- batches ------------------------------------------------------------------------------------ */
+
+static uint32_t
+head_crc(const uint8_t *p, uint64_t segment, uint64_t offset)
+{
+	return (crc32c(crc32c_seed(segment, offset), p, BATCH_AT_CRC));
+}
+
+void
+batch_head_encode(const struct batch_head *h, uint8_t out[BATCH_HEADER_BYTES])
+{
+	memset(out, 0, BATCH_HEADER_BYTES);
+	put_u32(out, BATCH_MAGIC);
+	put_u32(out + BATCH_AT_BYTES, h->bytes);
+	put_u64(out + BATCH_AT_SEGMENT, h->segment);
+	put_u64(out + BATCH_AT_OFFSET, h->offset);
+	put_u32(out + BATCH_AT_COUNT, h->count);
+	put_u64(out + BATCH_AT_FIRST_LSN, h->first_lsn);
+	put_u64(out + BATCH_AT_ACKED_LSN, h->acked_lsn);
+	put_u32(out + BATCH_AT_CRC, head_crc(out, h->segment, h->offset));
+}
+
+bool
+batch_head_parse(const uint8_t *p, uint64_t segment, uint64_t offset, struct batch_head *out)
+{
+	if (get_u32(p) != BATCH_MAGIC || get_u32(p + BATCH_AT_CRC) != head_crc(p, segment, offset))
+		return (false);
+	out->segment = get_u64(p + BATCH_AT_SEGMENT);
+	out->offset = get_u64(p + BATCH_AT_OFFSET);
+	out->first_lsn = get_u64(p + BATCH_AT_FIRST_LSN);
+	out->acked_lsn = get_u64(p + BATCH_AT_ACKED_LSN);
+	out->bytes = get_u32(p + BATCH_AT_BYTES);
+	out->count = get_u32(p + BATCH_AT_COUNT);
+	return (out->segment == segment && out->offset == offset && out->count > 0 &&
+	    out->bytes >= BATCH_HEADER_BYTES + RECORD_HEADER_BYTES && out->bytes <= BATCH_BYTES_MAX);
+}
+
+bool
+batch_whole(const uint8_t *p, const struct batch_head *h)
+{
+	struct record r;
+	uint64_t at = BATCH_HEADER_BYTES;
+	uint32_t i;
+
+	for (i = 0; i < h->count; i++) {
+		if (at >= h->bytes || record_parse(SLICE(p + at, h->bytes - at), h->segment, h->offset + at, &r,
+		    NULL) < 0 || r.lsn != h->first_lsn + i)
+			return (false);
+		at += align_up(r.place.record_bytes, 8);
+	}
+	return (at == h->bytes);
+}
+
+/* --- files -------------------------------------------------------------------------------------- */
+
+void
+segment_path(const struct drive_set *s, unsigned slot, uint64_t id, const char *ending, char out[4096])
+{
+	char name[32];
+
+	snprintf(name, sizeof(name), "%016" PRIx64 "%s", id, ending);
+	drive_path(s, slot, "log", name, out);
+}
+
+static void
+header_encode(const struct drive_set *s, const struct segment *g, uint8_t page[SEGMENT_HEADER_BYTES])
+{
+	memset(page, 0, SEGMENT_HEADER_BYTES);
+	memcpy(page, SEGMENT_MAGIC, 8);
+	put_u32(page + SEGMENT_AT_VERSION, SEGMENT_VERSION);
+	put_u32(page + SEGMENT_AT_SECTOR, g->sector_bytes);
+	memcpy(page + SEGMENT_AT_DEPLOYMENT, drive_set_deployment(s), 16);
+	put_u64(page + SEGMENT_AT_ID, g->id);
+	put_u64(page + SEGMENT_AT_BYTES, g->bytes);
+	put_u32(page + SEGMENT_AT_CRC, crc32c(crc32c_seed(g->id, 0), page, SEGMENT_AT_CRC));
+}
+
+static bool
+header_valid(const struct drive_set *s, const uint8_t *page, uint64_t id)
+{
+	return (memcmp(page, SEGMENT_MAGIC, 8) == 0 && get_u32(page + SEGMENT_AT_VERSION) <= SEGMENT_VERSION &&
+	    get_u64(page + SEGMENT_AT_ID) == id &&
+	    memcmp(page + SEGMENT_AT_DEPLOYMENT, drive_set_deployment(s), 16) == 0 &&
+	    get_u32(page + SEGMENT_AT_CRC) == crc32c(crc32c_seed(id, 0), page, SEGMENT_AT_CRC));
+}
+
+static int
+zeros_write(struct disk *d, int handle, uint64_t bytes, struct prewrite *how, struct err *e)
+{
+	uint8_t *zeros = calloc(1, PREWRITE_CHUNK);
+	struct iovec iov = { zeros, 0 };
+	uint64_t at;
+	int rc = 0;
+
+	assert(zeros != NULL);
+	for (at = SEGMENT_HEADER_BYTES; rc == 0 && at < bytes && !how->hurry; at += iov.iov_len) {
+		iov.iov_len = bytes - at < PREWRITE_CHUNK ? (size_t)(bytes - at) : PREWRITE_CHUNK;
+		rc = d->ops->pwritev(d, handle, &iov, 1, at, e);
+		if (rc == 0 && (at / PREWRITE_CHUNK) % 16 == 15)
+			rc = d->ops->datasync(d, handle, e);	/* keeps the queue of the drive short */
+		if (rc == 0 && how->pause_us > 0)
+			usleep(how->pause_us);
+	}
+	free(zeros);
+	return (rc);
+}
+
+static int
+mirror_create(struct drive_set *s, struct segment *g, unsigned i, struct prewrite *prewrite,
+    struct err *e)
+{
+	struct disk *d = drive_set_disk(s);
+	uint8_t page[SEGMENT_HEADER_BYTES];
+	struct iovec iov = { page, sizeof(page) };
+	char fresh[4096], path[4096], directory[4096];
+	int rc;
+
+	segment_path(s, g->slots[i], g->id, ".new", fresh);
+	segment_path(s, g->slots[i], g->id, ".seg", path);
+	drive_path(s, g->slots[i], "log", "", directory);
+	header_encode(s, g, page);
+	rc = d->ops->open(d, fresh, O_RDWR | O_CREAT, e);
+	if (rc < 0)
+		return (rc);
+	g->handles[i] = rc;
+	rc = d->ops->allocate(d, g->handles[i], 0, g->bytes, e);
+	if (rc == 0 && prewrite != NULL)
+		rc = zeros_write(d, g->handles[i], g->bytes, prewrite, e);
+	if (rc == 0)
+		rc = d->ops->pwritev(d, g->handles[i], &iov, 1, 0, e);
+	if (rc == 0)
+		rc = d->ops->datasync(d, g->handles[i], e);
+	if (rc == 0)
+		rc = d->ops->rename(d, fresh, path, e);
+	if (rc == 0)
+		rc = d->ops->sync_dir(d, directory, e);
+	if (rc < 0)
+		d->ops->unlink(d, fresh, NULL);
+	return (rc);
+}
+
+int
+segment_create(struct drive_set *s, uint64_t id, const uint32_t *slots, unsigned count, uint64_t bytes,
+    struct prewrite *prewrite, struct segment **out, unsigned *failed_slot, struct err *e)
+{
+	struct segment *g = calloc(1, sizeof(*g));
+	unsigned i;
+	int rc = 0;
+
+	assert(g != NULL && count > 0 && count <= DRIVES_MAX);
+	g->id = id;
+	g->bytes = bytes;
+	g->end = SEGMENT_HEADER_BYTES;
+	g->sector_bytes = drive_set_sector_bytes(s);
+	g->mirror_count = count;
+	g->refs = 1;
+	for (i = 0; i < count; i++) {
+		g->slots[i] = slots[i];
+		g->handles[i] = -1;
+	}
+	for (i = 0; rc == 0 && i < count; i++) {
+		rc = mirror_create(s, g, i, prewrite, e);
+		*failed_slot = slots[i];
+	}
+	if (rc < 0) {
+		segment_unlink(s, g);
+		segment_close(s, &g);
+		return (rc);
+	}
+	for (i = 0; i < count; i++)
+		drive_space_take(s, slots[i], bytes);
+	*out = g;
+	return (0);
+}
+
+static int
+mirror_open(struct drive_set *s, const struct segment *g, unsigned i, bool writable)
+{
+	struct disk *d = drive_set_disk(s);
+	uint8_t page[SEGMENT_HEADER_BYTES];
+	char path[4096];
+	int handle;
+
+	if (!(drive_present_mask(s) >> g->slots[i] & 1) || g->missing >> i & 1)
+		return (-1);
+	segment_path(s, g->slots[i], g->id, ".seg", path);
+	handle = d->ops->open(d, path, writable ? O_RDWR : O_RDONLY, NULL);
+	if (handle < 0)
+		return (-1);
+	if (d->ops->pread(d, handle, page, sizeof(page), 0, NULL) == (ssize_t)sizeof(page) &&
+	    header_valid(s, page, g->id))
+		return (handle);
+	d->ops->close(d, handle);
+	return (-1);
+}
+
+struct segment *
+segment_open(struct drive_set *s, const Hf__CatalogSegment *row, bool writable, unsigned *readable)
+{
+	struct segment *g = calloc(1, sizeof(*g));
+	unsigned i;
+
+	assert(g != NULL && row->n_slots <= DRIVES_MAX);
+	g->id = row->id;
+	g->first_lsn = row->first_lsn;
+	g->last_lsn = row->last_lsn;
+	g->bytes = row->bytes;
+	g->end = row->bytes;
+	g->missing = row->missing;
+	g->sector_bytes = drive_set_sector_bytes(s);
+	g->mirror_count = (unsigned)row->n_slots;
+	g->refs = 1;
+	*readable = 0;
+	for (i = 0; i < g->mirror_count; i++) {
+		g->slots[i] = row->slots[i] < drive_count(s) ? row->slots[i] : 0;
+		g->handles[i] = row->slots[i] < drive_count(s) ? mirror_open(s, g, i, writable) : -1;
+		*readable += g->handles[i] >= 0;
+	}
+	return (g);
+}
+
+void
+segment_close(struct drive_set *s, struct segment **segment)
+{
+	struct segment *g = *segment;
+	unsigned i;
+
+	*segment = NULL;
+	if (g == NULL)
+		return;
+	for (i = 0; i < g->mirror_count; i++)
+		if (g->handles[i] >= 0)
+			drive_set_disk(s)->ops->close(drive_set_disk(s), g->handles[i]);
+	free(g);
+}
+
+void
+segment_unlink(struct drive_set *s, const struct segment *g)
+{
+	struct disk *d = drive_set_disk(s);
+	char path[4096], directory[4096];
+	unsigned i;
+
+	for (i = 0; i < g->mirror_count; i++) {
+		segment_path(s, g->slots[i], g->id, ".seg", path);
+		drive_path(s, g->slots[i], "log", "", directory);
+		if (d->ops->unlink(d, path, NULL) == 0)
+			d->ops->sync_dir(d, directory, NULL);
+	}
+}
+
+/* --- reading ------------------------------------------------------------------------------------ */
+
+static bool
+mirror_batch_read(struct disk *d, int handle, const struct segment *g, uint64_t offset, uint64_t expected_lsn,
+    struct buf *out, struct batch_head *head)
+{
+	ssize_t n;
+
+	buf_reset(out);
+	/* Most batches are small: one read gets the header and, mostly, all of it. */
+	n = d->ops->pread(d, handle, buf_reserve(out, FIRST_READ), FIRST_READ, offset, NULL);
+	if (n < (ssize_t)BATCH_HEADER_BYTES || !batch_head_parse(out->data, g->id, offset, head))
+		return (false);
+	if (expected_lsn != 0 && head->first_lsn != expected_lsn)
+		return (false);
+	out->bytes = (size_t)n;
+	if (head->bytes > out->bytes) {
+		n = d->ops->pread(d, handle, buf_reserve(out, head->bytes - out->bytes), head->bytes - out->bytes,
+		    offset + out->bytes, NULL);
+		if (n < 0 || out->bytes + (size_t)n < head->bytes)
+			return (false);
+	}
+	out->bytes = head->bytes;
+	return (batch_whole(out->data, head));
+}
+
+bool
+segment_batch_read(struct drive_set *s, const struct segment *g, uint32_t mask, uint64_t offset,
+    uint64_t expected_lsn, bool every, struct buf *out, struct batch_head *head, uint32_t *bad)
+{
+	struct buf other = BUF_INIT;
+	struct batch_head h;
+	bool found = false, whole;
+	unsigned i;
+
+	*bad = 0;
+	for (i = 0; i < g->mirror_count; i++) {
+		if (g->handles[i] < 0 || !(mask >> i & 1))
+			continue;
+		if (found && !every)
+			break;
+		whole = mirror_batch_read(drive_set_disk(s), g->handles[i], g, offset, expected_lsn,
+		    found ? &other : out, &h);
+		if (!whole)
+			*bad |= 1u << i;
+		else if (!found) {
+			found = true;
+			*head = h;
+		}
+	}
+	buf_release(&other);
+	return (found);
+}
+
+static uint64_t
+window_acked(const struct segment *g, const uint8_t *p, size_t bytes, uint64_t offset)
+{
+	struct batch_head h;
+	uint64_t acked = 0;
+	size_t at;
+
+	for (at = 0; at + BATCH_HEADER_BYTES <= bytes; at += 512)
+		if (batch_head_parse(p + at, g->id, offset + at, &h) && h.acked_lsn > acked)
+			acked = h.acked_lsn;
+	return (acked);
+}
+
+uint64_t
+segment_acked_behind(struct drive_set *s, const struct segment *g, uint64_t from, uint64_t to)
+{
+	struct disk *d = drive_set_disk(s);
+	uint8_t *window = malloc(PREWRITE_CHUNK);
+	uint64_t acked = 0, seen, at;
+	ssize_t n;
+	unsigned i;
+
+	assert(window != NULL);
+	if (to - from > LOOK_AHEAD_MAX)
+		to = from + LOOK_AHEAD_MAX;
+	for (i = 0; i < g->mirror_count; i++) {
+		if (g->handles[i] < 0)
+			continue;
+		for (at = from; at < to; at += PREWRITE_CHUNK) {
+			n = d->ops->pread(d, g->handles[i], window, PREWRITE_CHUNK, at, NULL);
+			if (n <= 0)
+				break;
+			seen = window_acked(g, window, (size_t)n, at);
+			acked = seen > acked ? seen : acked;
+		}
+	}
+	free(window);
+	return (acked);
+}

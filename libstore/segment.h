@@ -1,0 +1,88 @@
+/*
+ * segment - one stretch of the log on its mirrors: make the files, build and check batches, read batches
+ * back from whichever mirror has them whole.
+ *
+ * S1  Bytes of a committed batch never change.
+ * S2  A batch is whole or absent: checksums are seeded with segment and offset, LSNs follow each other.
+ * S3  A mirror whose drive failed is not read for what came after.
+ *
+ * Which drives hold mirrors is log_keeper.c's choice; when a batch counts is log_commit.c's.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef HF_STORE_SEGMENT_H
+#define HF_STORE_SEGMENT_H
+
+#include "libbase/buf.h"
+#include "libstore/catalog.h"
+#include "libstore/record.h"
+#include "libstore/segment_format.h"
+
+/* A batch, padding not counted, is at most this. */
+#define BATCH_BYTES_MAX		(8u * 1024 * 1024)
+
+struct batch_head {
+	uint64_t	segment, offset, first_lsn, acked_lsn;
+	uint32_t	bytes, count;
+};
+
+void batch_head_encode(const struct batch_head *h, uint8_t out[BATCH_HEADER_BYTES]);
+/* True if p (64 bytes) is the header of a batch at this place. */
+bool batch_head_parse(const uint8_t *p, uint64_t segment, uint64_t offset, struct batch_head *out);
+/* True if all records of a batch (h->bytes at p) are whole and their LSNs follow each other. */
+bool batch_whole(const uint8_t *p, const struct batch_head *h);
+
+/* An open segment and its mirrors; handles[i] is -1 where the mirror is not there. */
+struct segment {
+	uint64_t	id, bytes, end;		/* file size; where the next batch goes */
+	uint64_t	first_lsn, last_lsn;	/* last 0: no record */
+	uint32_t	sector_bytes;
+	unsigned	mirror_count;
+	uint32_t	slots[DRIVES_MAX];
+	int		handles[DRIVES_MAX];
+	uint32_t	missing;		/* bit i: mirror i lacks records */
+	bool		from_reserve;
+	int		refs;			/* guarded by the log's lock */
+	struct segment	*link;
+};
+
+/* How zeros are written ahead: with pauses, until somebody waits for the segment. */
+struct prewrite {
+	_Atomic bool	hurry;
+	unsigned	pause_us;
+};
+
+void segment_path(const struct drive_set *s, unsigned slot, uint64_t id, const char *ending, char out[4096]);
+/*
+ * Makes the files of the mirrors: allocated, zeroed unless prewrite is NULL, header written, synced, under their name.
+ * On failure *failed_slot says whose drive it was; nothing stays behind on the others.
+ */
+int segment_create(struct drive_set *s, uint64_t id, const uint32_t *slots, unsigned count, uint64_t bytes,
+    struct prewrite *prewrite, struct segment **out, unsigned *failed_slot, struct err *e);
+/* Opens the mirrors that a row names: present drives without a missing bit. readable counts them. */
+struct segment *segment_open(struct drive_set *s, const Hf__CatalogSegment *row, bool writable, unsigned *readable);
+void segment_close(struct drive_set *s, struct segment **g);
+/* Removes the files, as far as their drives let us: what stays is not named by the catalog. */
+void segment_unlink(struct drive_set *s, const struct segment *g);
+
+/*
+ * Reads the batch at an offset (LSNs from expected_lsn on; 0: any) into out from the first mirror of mask
+ * that has it whole. Returns true and the mask of mirrors that were tried and have it not. every: tries all.
+ */
+bool segment_batch_read(struct drive_set *s, const struct segment *g, uint32_t mask, uint64_t offset,
+    uint64_t expected_lsn, bool every, struct buf *out, struct batch_head *head, uint32_t *bad);
+/* Highest acknowledged LSN that a batch header between two offsets of any mirror tells of; 0: none. */
+uint64_t segment_acked_behind(struct drive_set *s, const struct segment *g, uint64_t from, uint64_t to);
+
+/* segment_footer.c */
+/* Writes the footer behind the batches of all mirrors of mask and cuts the files there. Returns the mask of
+ * mirrors where that failed for good (their drives should be failed); a footer is never needed. */
+uint32_t segment_footer_write(struct drive_set *s, const struct segment *g, uint32_t mask, struct err *e);
+#define FOOTER_NONE 1
+typedef int segment_each_fn(void *context, const struct record *r, struct err *e);
+/* Every record head with lsn > after from a mirror's footer. 0; FOOTER_NONE: no usable one, and *last
+ * is the LSN up to which records were delivered; or what each returned. */
+int segment_footer_read(struct drive_set *s, const struct segment *g, unsigned mirror, uint64_t after,
+    segment_each_fn *each, void *context, uint64_t *last, struct err *e);
+
+#endif
