@@ -52,7 +52,7 @@ aws_chunked_release(struct aws_chunked *d)
 #define CHUNK_FAIL(d, e, r, ...) \
 	((d)->state = CHUNK_FAILED, (d)->failure = (r), SIGV4_FAIL(e, (r), __VA_ARGS__))
 
-/* --- signatures --------------------------------------------------------------------------------- */
+/* --- signatures ------------------------------------------------------------------------------- */
 
 /* Signs `what` over the chain; d->previous becomes the new signature. */
 static void
@@ -114,7 +114,7 @@ check_trailers(struct aws_chunked *d, struct err *e)
 	return (SIGV4_OK);
 }
 
-/* --- lines ------------------------------------------------------------------------------------------ */
+/* --- lines ------------------------------------------------------------------------------------ */
 
 /* The size in hex at the start of the line; the length of its digits, 0 if none or too large. */
 static size_t
@@ -142,12 +142,14 @@ on_chunk_line(struct aws_chunked *d, struct err *e)
 	const char *rest = d->line + n;
 
 	if (n == 0 || (*rest != '\0' && *rest != ';'))
-		return (CHUNK_FAIL(d, e, SIGV4_INVALID_REQUEST, "A chunk does not begin with its size."));
+		return (CHUNK_FAIL(d, e, SIGV4_INVALID_REQUEST,
+		    "A chunk does not begin with its size."));
 	if (is_signed(d)) {
 		rest += *rest == ';';
 		if (strncmp(rest, SIGNATURE_FIELD, sizeof(SIGNATURE_FIELD) - 1) != 0 ||
 		    strlen(rest += sizeof(SIGNATURE_FIELD) - 1) != 64)
-			return (CHUNK_FAIL(d, e, SIGV4_SIGNATURE_MISMATCH, "A chunk has no signature."));
+			return (CHUNK_FAIL(d, e, SIGV4_SIGNATURE_MISMATCH,
+			    "A chunk has no signature."));
 		memcpy(d->claimed, rest, 65);
 		digest_init(&d->digest, DIGEST_SHA256);
 	}
@@ -231,13 +233,14 @@ on_line_byte(struct aws_chunked *d, char byte, struct err *e)
 	return (on_chunk_line(d, e));
 }
 
-/* --- data -------------------------------------------------------------------------------------------- */
+/* --- data ------------------------------------------------------------------------------------- */
 
 static enum sigv4_result
 on_data_end_byte(struct aws_chunked *d, char byte, struct err *e)
 {
 	if (byte != (d->line_bytes == 0 ? '\r' : '\n'))
-		return (CHUNK_FAIL(d, e, SIGV4_INVALID_REQUEST, "A chunk is longer than its size."));
+		return (CHUNK_FAIL(d, e, SIGV4_INVALID_REQUEST,
+		    "A chunk is longer than its size."));
 	if (d->line_bytes++ == 0)
 		return (SIGV4_OK);
 	d->line_bytes = 0;
@@ -290,7 +293,8 @@ aws_chunked_feed(struct aws_chunked *d, void *data, size_t bytes, size_t *out_by
 			result = on_trailer_byte(d, (char)p[i++], e);
 			break;
 		case CHUNK_DONE:
-			result = CHUNK_FAIL(d, e, SIGV4_INVALID_REQUEST, "Bytes after the last chunk.");
+			result = CHUNK_FAIL(d, e, SIGV4_INVALID_REQUEST,
+			    "Bytes after the last chunk.");
 			break;
 		default:
 			result = SIGV4_FAIL(e, d->failure, "The body failed before.");	/* C3 */

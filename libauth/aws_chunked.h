@@ -27,7 +27,7 @@ struct aws_chunked {
 	char			date[17];
 	char			scope[128];
 	uint8_t			signing_key[32];
-	char			previous[65];		/* signature that the next one is chained to */
+	char			previous[65];		/* signature that the next is chained to */
 	char			claimed[65];		/* signature on the current chunk's line */
 	uint64_t		decoded_length;		/* announced */
 	uint64_t		decoded;		/* handed out */
@@ -44,7 +44,8 @@ struct aws_chunked {
 };
 
 /* decoded_length is x-amz-decoded-content-length, which S3 requires. */
-void aws_chunked_init(struct aws_chunked *d, const struct sigv4_auth *auth, uint64_t decoded_length);
+void aws_chunked_init(struct aws_chunked *d, const struct sigv4_auth *auth,
+    uint64_t decoded_length);
 void aws_chunked_release(struct aws_chunked *d);
 /*
  * Decodes in place: the body bytes in data[0..bytes) are moved to its front, *out_bytes of them
@@ -52,7 +53,7 @@ void aws_chunked_release(struct aws_chunked *d);
  */
 enum sigv4_result aws_chunked_feed(struct aws_chunked *d, void *data, size_t bytes,
     size_t *out_bytes, struct err *e);
-/* The body has ended: SIGV4_OK if it was whole, else SIGV4_INCOMPLETE_BODY or the earlier reason. */
+/* The body has ended: SIGV4_OK if it was whole, else SIGV4_INCOMPLETE_BODY or what came before. */
 enum sigv4_result aws_chunked_finish(struct aws_chunked *d, struct err *e);
 /* A trailer's value after finish, or NULL. */
 const char *aws_chunked_trailer(const struct aws_chunked *d, const char *name);

@@ -99,7 +99,7 @@ cached_key(struct sigv4_verifier *v, const char *secret, const struct sigv4_clai
 	return (entry->key);
 }
 
-/* --- steps of a check, in the order in which they may tell a client something ------------------ */
+/* --- steps of a check, in the order in which they may tell a client something ----------------- */
 
 static enum sigv4_result
 check_scope(const struct sigv4_verifier *v, const struct sigv4_claim *c, struct err *e)
@@ -107,11 +107,13 @@ check_scope(const struct sigv4_verifier *v, const struct sigv4_claim *c, struct 
 	enum sigv4_result malformed = c->presigned ? SIGV4_QUERY_MALFORMED : SIGV4_HEADER_MALFORMED;
 
 	if (strcmp(c->region, v->region) != 0)
-		return (SIGV4_FAIL(e, malformed, "The authorization is malformed; the region '%s' is "
-		    "wrong; expecting '%s'.", c->region, v->region));
+		return (SIGV4_FAIL(e, malformed,
+		    "The authorization is malformed; the region '%s' is wrong; expecting '%s'.",
+		    c->region, v->region));
 	if (strcmp(c->service, v->service) != 0)
-		return (SIGV4_FAIL(e, malformed, "The authorization is malformed; the service '%s' is "
-		    "wrong; expecting '%s'.", c->service, v->service));
+		return (SIGV4_FAIL(e, malformed,
+		    "The authorization is malformed; the service '%s' is wrong; expecting '%s'.",
+		    c->service, v->service));
 	return (SIGV4_OK);
 }
 
@@ -143,8 +145,8 @@ check_date(const struct sigv4_verifier *v, const struct sigv4_claim *c, uint64_t
 		return (SIGV4_FAIL(e, SIGV4_EXPIRED, "Request has expired."));
 	if (!c->presigned && (out->signed_ms > now_ms + v->skew_max_ms ||
 	    out->signed_ms + v->skew_max_ms < now_ms))
-		return (SIGV4_FAIL(e, SIGV4_TIME_SKEWED, "The difference between the request time and "
-		    "the server's time is too large."));
+		return (SIGV4_FAIL(e, SIGV4_TIME_SKEWED,
+		    "The difference between the request time and the server's time is too large."));
 	if (strncmp(out->date, c->day, 8) != 0)
 		return (SIGV4_FAIL(e, malformed, "The date in the credential is not the day of the "
 		    "request."));
@@ -162,8 +164,9 @@ check_signature(struct sigv4_verifier *v, const struct sigv4_request *r,
 	canonical_request(&v->canonical, r, c->signed_headers, c->payload);
 	canonical_sign(&v->canonical, out->date, c->scope, out->signing_key, signature);
 	if (!signature_equal(signature, c->signature))		/* A1 */
-		return (SIGV4_FAIL(e, SIGV4_SIGNATURE_MISMATCH, "The request signature we calculated "
-		    "does not match the signature you provided. Check your key and signing method."));
+		return (SIGV4_FAIL(e, SIGV4_SIGNATURE_MISMATCH,
+		    "The request signature we calculated does not match the signature you "
+		    "provided. Check your key and signing method."));
 	return (SIGV4_OK);
 }
 

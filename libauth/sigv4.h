@@ -36,7 +36,7 @@
 /* SIGV4_EXPIRED is 403 AccessDenied "Request has expired" for S3; kept apart for the log. */
 enum sigv4_result {
 	SIGV4_OK = 0,
-	SIGV4_ANONYMOUS,		/* carries no signature at all; what that means is the caller's */
+	SIGV4_ANONYMOUS,		/* no signature at all; what that means is the caller's */
 	SIGV4_EXPIRED,
 #define X(name, status, code) SIGV4_##name,
 	SIGV4_ERRORS(X)
@@ -88,7 +88,7 @@ void sigv4_verifier_init(struct sigv4_verifier *v, const char *region, uint64_t 
 void sigv4_verifier_release(struct sigv4_verifier *v);		/* wipes the keys */
 
 enum sigv4_payload {
-	SIGV4_PAYLOAD_UNSIGNED,			/* UNSIGNED-PAYLOAD, and presigned without the header */
+	SIGV4_PAYLOAD_UNSIGNED,		/* UNSIGNED-PAYLOAD, and presigned without the header */
 	SIGV4_PAYLOAD_SHA256,			/* payload_sha256 must be the body's */
 	SIGV4_PAYLOAD_STREAMING,		/* STREAMING-AWS4-HMAC-SHA256-PAYLOAD */
 	SIGV4_PAYLOAD_STREAMING_TRAILER,	/* ...-PAYLOAD-TRAILER */

@@ -114,7 +114,7 @@ parse_signature(struct sigv4_claim *c, struct slice text)
 	    strspn(c->signature, "0123456789abcdef") == 64);
 }
 
-/* --- the header -------------------------------------------------------------------------------- */
+/* --- the header ------------------------------------------------------------------------------- */
 
 /* The part "Name=value" at *p, up to a comma; moves *p past it. False if there is none. */
 static bool
@@ -129,7 +129,8 @@ next_part(const char **p, struct slice *name, struct slice *value)
 	equals = memchr(*p, '=', (size_t)(end - *p));
 	*name = SLICE(*p, equals != NULL ? (size_t)(equals - *p) : (size_t)(end - *p));
 	*value = equals != NULL ? SLICE(equals + 1, (size_t)(end - equals - 1)) : SLICE(end, 0);
-	while (value->bytes > 0 && strchr(" \t", ((const char *)value->data)[value->bytes - 1]) != NULL)
+	while (value->bytes > 0 &&
+	    strchr(" \t", ((const char *)value->data)[value->bytes - 1]) != NULL)
 		value->bytes--;
 	*p = end + (*end == ',');
 	return (true);
@@ -150,16 +151,19 @@ parse_parts(struct sigv4_claim *c, const char *p, struct err *e)
 			signature = parse_signature(c, value);
 		else
 			return (SIGV4_FAIL(e, SIGV4_HEADER_MALFORMED,
-			    "The authorization header has an unknown, repeated or malformed part."));
+			    "The authorization header has an unknown or repeated part."));
 	}
 	if (!credential)
-		return (SIGV4_FAIL(e, SIGV4_HEADER_MALFORMED, "The authorization header is malformed; "
+		return (SIGV4_FAIL(e, SIGV4_HEADER_MALFORMED,
+		    "The authorization header is malformed; "
 		    "Credential must be KEY/YYYYMMDD/REGION/s3/aws4_request."));
 	if (!headers)
-		return (SIGV4_FAIL(e, SIGV4_HEADER_MALFORMED, "The authorization header is malformed; "
+		return (SIGV4_FAIL(e, SIGV4_HEADER_MALFORMED,
+		    "The authorization header is malformed; "
 		    "SignedHeaders must be lower-case names between semicolons."));
 	if (!signature)
-		return (SIGV4_FAIL(e, SIGV4_HEADER_MALFORMED, "The authorization header is malformed; "
+		return (SIGV4_FAIL(e, SIGV4_HEADER_MALFORMED,
+		    "The authorization header is malformed; "
 		    "Signature must be 64 lower-case hex digits."));
 	return (SIGV4_OK);
 }
@@ -171,7 +175,8 @@ parse_header_form(const struct sigv4_request *r, const char *text, struct sigv4_
 	enum sigv4_result result;
 
 	if (field_count(r->headers, r->header_count, "authorization") > 1)
-		return (SIGV4_FAIL(e, SIGV4_INVALID_ARGUMENT, "More than one Authorization header."));
+		return (SIGV4_FAIL(e, SIGV4_INVALID_ARGUMENT,
+		    "More than one Authorization header."));
 	if (*text == '\0')
 		return (SIGV4_FAIL(e, SIGV4_ACCESS_DENIED, "The Authorization header is empty."));
 	if (strncmp(text, "AWS ", 4) == 0)
@@ -195,7 +200,7 @@ parse_header_form(const struct sigv4_request *r, const char *text, struct sigv4_
 	return (SIGV4_OK);
 }
 
-/* --- the query ---------------------------------------------------------------------------------- */
+/* --- the query -------------------------------------------------------------------------------- */
 
 static enum sigv4_result
 check_parameters(const struct sigv4_request *r, struct err *e)
@@ -206,9 +211,10 @@ check_parameters(const struct sigv4_request *r, struct err *e)
 
 	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (field_count(r->query, r->query_count, names[i]) != 1)
-			return (SIGV4_FAIL(e, SIGV4_QUERY_MALFORMED, "Query-string authentication "
-			    "requires X-Amz-Algorithm, X-Amz-Credential, X-Amz-Signature, X-Amz-Date, "
-			    "X-Amz-SignedHeaders and X-Amz-Expires, once each; see %s.", names[i]));
+			return (SIGV4_FAIL(e, SIGV4_QUERY_MALFORMED, "Query-string "
+			    "authentication requires X-Amz-Algorithm, X-Amz-Credential, "
+			    "X-Amz-Date, X-Amz-Expires, X-Amz-SignedHeaders and X-Amz-Signature, once each; "
+			    "see %s.", names[i]));
 	if (strcmp(parameter(r, "X-Amz-Algorithm"), SIGV4_ALGORITHM) != 0)
 		return (SIGV4_FAIL(e, SIGV4_QUERY_MALFORMED,
 		    "X-Amz-Algorithm only supports \"" SIGV4_ALGORITHM "\"."));
@@ -229,12 +235,14 @@ parse_query_form(const struct sigv4_request *r, struct sigv4_claim *c, struct er
 		return (SIGV4_FAIL(e, SIGV4_QUERY_MALFORMED, "Error parsing the X-Amz-Credential "
 		    "parameter; it must be KEY/YYYYMMDD/REGION/s3/aws4_request."));
 	if (!parse_signed_headers(c, slice_from_string(parameter(r, "X-Amz-SignedHeaders"))))
-		return (SIGV4_FAIL(e, SIGV4_QUERY_MALFORMED, "X-Amz-SignedHeaders must be lower-case "
+		return (SIGV4_FAIL(e, SIGV4_QUERY_MALFORMED,
+		    "X-Amz-SignedHeaders must be lower-case "
 		    "names between semicolons."));
 	if (!parse_signature(c, slice_from_string(parameter(r, "X-Amz-Signature"))))
 		return (SIGV4_FAIL(e, SIGV4_QUERY_MALFORMED,
 		    "X-Amz-Signature must be 64 lower-case hex digits."));
-	if (u64_parse(expires, strlen(expires), EXPIRES_S_MAX, &c->expires_s) < 0 || c->expires_s == 0)
+	if (u64_parse(expires, strlen(expires), EXPIRES_S_MAX, &c->expires_s) < 0 ||
+	    c->expires_s == 0)
 		return (SIGV4_FAIL(e, SIGV4_QUERY_MALFORMED,
 		    "X-Amz-Expires must be a number from 1 to 604800."));
 	c->payload = parameter(r, "X-Amz-Content-Sha256");
@@ -245,7 +253,7 @@ parse_query_form(const struct sigv4_request *r, struct sigv4_claim *c, struct er
 	return (SIGV4_OK);
 }
 
-/* --- both ------------------------------------------------------------------------------------------ */
+/* --- both ------------------------------------------------------------------------------------- */
 
 static enum sigv4_result
 parse_payload(struct sigv4_claim *c, struct err *e)
@@ -295,11 +303,13 @@ check_signed(const struct sigv4_request *r, const struct sigv4_claim *c, struct 
 	size_t i;
 
 	if (!is_listed(c->signed_headers, "host") || header(r, "host") == NULL)
-		return (SIGV4_FAIL(e, SIGV4_ACCESS_DENIED, "The host header must be present and signed."));
+		return (SIGV4_FAIL(e, SIGV4_ACCESS_DENIED,
+		    "The host header must be present and signed."));
 	for (i = 0; i < r->header_count; i++)
 		if (strncmp(r->headers[i].name, "x-amz-", 6) == 0 &&
 		    !is_listed(c->signed_headers, r->headers[i].name))
-			return (SIGV4_FAIL(e, SIGV4_ACCESS_DENIED, "There were headers present in the "
+			return (SIGV4_FAIL(e, SIGV4_ACCESS_DENIED,
+			    "There were headers present in the "
 			    "request which were not signed: %.64s.", r->headers[i].name));
 	return (SIGV4_OK);
 }
@@ -326,8 +336,10 @@ sigv4_claim_parse(const struct sigv4_request *r, struct sigv4_claim *c, struct e
 	    parse_query_form(r, c, e);
 	if (result != SIGV4_OK)
 		return (result);
-	if (header(r, "x-amz-security-token") != NULL || parameter(r, "X-Amz-Security-Token") != NULL)
-		return (SIGV4_FAIL(e, SIGV4_INVALID_TOKEN, "The provided token is not known here."));
+	if (header(r, "x-amz-security-token") != NULL ||
+	    parameter(r, "X-Amz-Security-Token") != NULL)
+		return (SIGV4_FAIL(e, SIGV4_INVALID_TOKEN,
+		    "The provided token is not known here."));
 	result = parse_payload(c, e);
 	if (result != SIGV4_OK)
 		return (result);

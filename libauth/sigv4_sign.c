@@ -86,7 +86,8 @@ sigv4_sign(const struct sigv4_credentials *c, const struct sigv4_request *r, uin
 	    SIGV4_PAYLOAD_STREAMING_TRAILER :
 	    strcmp(payload, "STREAMING-UNSIGNED-PAYLOAD-TRAILER") == 0 ?
 	    SIGV4_PAYLOAD_STREAMING_UNSIGNED_TRAILER :
-	    strcmp(payload, "UNSIGNED-PAYLOAD") == 0 ? SIGV4_PAYLOAD_UNSIGNED : SIGV4_PAYLOAD_SHA256;
+	    strcmp(payload, "UNSIGNED-PAYLOAD") == 0 ? SIGV4_PAYLOAD_UNSIGNED :
+	    SIGV4_PAYLOAD_SHA256;
 	if (auth.payload == SIGV4_PAYLOAD_SHA256)
 		hex_decode(payload, strlen(payload), auth.payload_sha256, 32);
 	if (out != NULL)
@@ -114,10 +115,12 @@ sigv4_presign(const struct sigv4_credentials *c, const struct sigv4_request *r, 
 		memcpy(fields, r->query, r->query_count * sizeof(*fields));
 	full.query = fields;
 	fields[full.query_count++] = (struct sigv4_field){ "X-Amz-Algorithm", SIGV4_ALGORITHM };
-	fields[full.query_count++] = (struct sigv4_field){ "X-Amz-Credential", buf_string(&credential) };
+	fields[full.query_count++] = (struct sigv4_field){ "X-Amz-Credential",
+	    buf_string(&credential) };
 	fields[full.query_count++] = (struct sigv4_field){ "X-Amz-Date", auth.date };
 	fields[full.query_count++] = (struct sigv4_field){ "X-Amz-Expires", expires };
-	fields[full.query_count++] = (struct sigv4_field){ "X-Amz-SignedHeaders", buf_string(&list) };
+	fields[full.query_count++] = (struct sigv4_field){ "X-Amz-SignedHeaders",
+	    buf_string(&list) };
 	sign_into(&full, buf_string(&list), "UNSIGNED-PAYLOAD", &auth);
 	for (i = 0; i < full.query_count; i++) {
 		canonical_encode(query, fields[i].name, false);

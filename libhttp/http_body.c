@@ -112,7 +112,8 @@ pass_framing(struct http_conn *c)
 	ssize_t n;
 
 	for (;;) {
-		n = http_chunked_parse(&c->chunked, c->in + c->in_start, c->in_end - c->in_start, NULL);
+		n = http_chunked_parse(&c->chunked, c->in + c->in_start, c->in_end - c->in_start,
+		    NULL);
 		if (n < 0)
 			return (BODY_BAD);
 		c->in_start += (size_t)n;
@@ -141,7 +142,8 @@ body_receive(struct http_conn *c, void *to, size_t max, size_t *bytes)
 	if (body_done(c))
 		return (BODY_END);
 	if (!c->framing.chunked) {
-		result = take_data(c, to, c->body_left < max ? (size_t)c->body_left : max, false, bytes);
+		result = take_data(c, to, c->body_left < max ? (size_t)c->body_left : max, false,
+		    bytes);
 		if (result == BODY_BYTES)
 			c->body_left -= *bytes;
 		return (result);

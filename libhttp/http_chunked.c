@@ -51,7 +51,8 @@ on_line_byte(struct http_chunked *c, uint8_t b, struct err *e)
 	int value = hex_value(b);
 
 	if (++c->line_bytes > HTTP_CHUNK_LINE_MAX)
-		return (err_set(e, ERR_PROTOCOL, "a chunk line longer than %d", HTTP_CHUNK_LINE_MAX));
+		return (err_set(e, ERR_PROTOCOL, "a chunk line longer than %d",
+		    HTTP_CHUNK_LINE_MAX));
 	if (c->after_cr) {
 		if (b != '\n')
 			return (err_set(e, ERR_PROTOCOL, "a bare CR in a chunk line"));
@@ -93,7 +94,8 @@ static int
 on_trailer_byte(struct http_chunked *c, uint8_t b, struct err *e)
 {
 	if (++c->trailer_bytes > HTTP_TRAILER_BYTES_MAX)
-		return (err_set(e, ERR_PROTOCOL, "trailers longer than %d", HTTP_TRAILER_BYTES_MAX));
+		return (err_set(e, ERR_PROTOCOL, "trailers longer than %d",
+		    HTTP_TRAILER_BYTES_MAX));
 	if (c->after_cr) {
 		if (b != '\n')
 			return (err_set(e, ERR_PROTOCOL, "a bare CR in a trailer"));

@@ -10,8 +10,8 @@
  *    `------------> DEAD <-----------------------------'
  *
  * K1  conn_run is the only place that calls handlers and the only one that frees a connection.
- * K2  Public functions change fields, may write to the socket, and then wake conn_run from the loop.
- * K3  The receive buffer `in` is not moved while a request is on the connection: its head lies in it.
+ * K2  Public functions change fields, may write to the socket, and then wake conn_run.
+ * K3  The receive buffer `in` is not moved while a request is there: its head lies in it.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -139,6 +139,23 @@ void conn_drain(struct http_conn *c);
 void conn_shutdown(struct http_conn *c);	/* ends the request, frees c; not inside conn_run */
 void conn_want_read(struct http_conn *c);
 void conn_timer_update(struct http_conn *c);
+void conn_turn_later(struct http_conn *c);	/* conn_run again, after others were polled */
+void conn_cut(struct http_conn *c);		/* dead, by a reset (H5) */
+void *conn_realloc(void *p, size_t bytes);	/* or the process ends */
+
+/* http_between.c. A step does one thing and returns whether the next may follow at once. */
+bool step_head(struct http_conn *c);
+bool step_discard(struct http_conn *c);
+bool step_linger(struct http_conn *c);
+void conn_next_head(struct http_conn *c);
+void conn_linger(struct http_conn *c);
+void conn_in_grow(struct http_conn *c, size_t capacity);
+void conn_refuse(struct http_conn *c, int status, const char *why);
+
+/* http_request.c */
+bool step_request(struct http_conn *c);
+bool request_begin(struct http_conn *c, size_t head_bytes);
+bool request_end(struct http_conn *c, enum http_end why);
 
 /* http_body.c */
 enum body_result { BODY_BYTES, BODY_END, BODY_WAIT, BODY_BAD, BODY_GONE };

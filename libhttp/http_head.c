@@ -64,7 +64,7 @@ http_head_find(const char *data, size_t bytes, size_t *scanned, struct err *e)
 	return (0);
 }
 
-/* --- lexical checks ------------------------------------------------------------------------ */
+/* --- lexical checks --------------------------------------------------------------------------- */
 
 /* "METHOD SP target SP HTTP/1.1", one space each. */
 static int
@@ -137,7 +137,7 @@ check_lines(const char *head, size_t bytes, size_t *headers, struct err *e)
 	return (0);
 }
 
-/* --- http_parser ----------------------------------------------------------------------------- */
+/* --- http_parser ------------------------------------------------------------------------------ */
 
 static int
 on_url(http_parser *parser, const char *at, size_t bytes)
@@ -149,7 +149,9 @@ on_url(http_parser *parser, const char *at, size_t bytes)
 	return (0);
 }
 
-/* The colon and what follows are not read again, so the name is terminated later, with the value. */
+/*
+ * The colon and what follows are not read again, so the name is terminated later, with the value.
+ */
 static int
 on_header_field(http_parser *parser, const char *at, size_t bytes)
 {
@@ -190,7 +192,9 @@ on_headers_complete(http_parser *parser)
 	return (1);
 }
 
-/* Terminates name and value in place: the bytes overwritten are ':' and the CR or blanks before it. */
+/*
+ * Terminates name and value in place: the bytes overwritten are ':' and the CR or blanks before it.
+ */
 static void
 terminate_header(struct http_header *h)
 {
@@ -238,7 +242,7 @@ run_parser(char *head, size_t bytes, struct head_parse *p, struct http_request *
 	return (0);
 }
 
-/* --- meaning --------------------------------------------------------------------------------- */
+/* --- meaning ---------------------------------------------------------------------------------- */
 
 static enum http_verb
 verb_of(const char *method)
@@ -328,8 +332,10 @@ strip_authority(struct http_request *req, struct head_span *target, struct err *
 	n = strcspn(authority, "/?");
 	if (n == 0)
 		return (REFUSE(e, 400, "the request target has no host"));
-	if (*req->host != '\0' && (strlen(req->host) != n || strncasecmp(req->host, authority, n) != 0))
-		return (REFUSE(e, 400, "the host of the request target is not that of the Host header"));
+	if (*req->host != '\0' && (strlen(req->host) != n || strncasecmp(req->host, authority,
+	    n) != 0))
+		return (REFUSE(e, 400,
+		    "the host of the request target is not that of the Host header"));
 	if (*req->host == '\0') {
 		req->host = arena_string(req->arena, SLICE(authority, n));
 		if (req->host == NULL || !is_host(req->host))

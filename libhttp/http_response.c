@@ -2,8 +2,8 @@
  * http_response - heads and bodies of responses, and what is on its way to the socket.
  *
  * Header lines gather in `fields`; begin makes the head of them in `out.own`. The bytes of a write
- * stay with the handler and go out by the same sendmsg as the head before them. What the socket does
- * not take waits for write_event (http_conn.c), which calls response_flush again.
+ * stay with the handler and go out by the same sendmsg as the head before them. What the socket
+ * does not take waits for write_event (http_conn.c), which calls response_flush again.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -16,7 +16,7 @@
 #include "libbase/clock.h"
 #include "libhttp/http_conn.h"
 
-/* --- header lines --------------------------------------------------------------------------- */
+/* --- header lines ----------------------------------------------------------------------------- */
 
 static bool
 is_clean(const char *value)
@@ -103,7 +103,7 @@ out_advance(struct conn_out *out, size_t n)
 	}
 }
 
-/* One sendmsg; false if the socket takes no more for now. */
+/* One sendmsg; false if the socket takes no more. */
 static bool
 out_send(struct http_conn *c)
 {
@@ -127,7 +127,8 @@ out_send(struct http_conn *c)
 	}
 	out_advance(out, (size_t)n);
 	if ((size_t)n > own) {
-		size_t body = (size_t)n - own < out->body_pending ? (size_t)n - own : out->body_pending;
+		size_t body = (size_t)n - own < out->body_pending ? (size_t)n - own :
+		    out->body_pending;
 
 		out->body_pending -= body;
 		c->req.sent_bytes += body;
@@ -186,7 +187,7 @@ response_release(struct http_conn *c)
 	buf_release(&c->fields);
 }
 
-/* --- heads -------------------------------------------------------------------------------------- */
+/* --- heads ------------------------------------------------------------------------------------ */
 
 /* Whether the connection cannot be used again once this response is out. */
 static bool
@@ -264,7 +265,7 @@ http_response_begin(struct http_request *req, int status, uint64_t content_lengt
 	begin(conn_of(req), status, content_length);
 }
 
-/* --- bodies ------------------------------------------------------------------------------------- */
+/* --- bodies ----------------------------------------------------------------------------------- */
 
 /* The handler's bytes that the socket did not take become ours. */
 static void
@@ -369,7 +370,7 @@ http_response_abort(struct http_request *req)
 	conn_wake(c);
 }
 
-/* --- the library's own words ---------------------------------------------------------------------- */
+/* --- the library's own words ------------------------------------------------------------------ */
 
 void
 response_continue(struct http_conn *c)

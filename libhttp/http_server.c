@@ -42,7 +42,7 @@ http_limits_init(struct http_limits *limits)
 	};
 }
 
-/* --- accepting ------------------------------------------------------------------------------------ */
+/* --- accepting -------------------------------------------------------------------------------- */
 
 static bool
 may_accept(const struct http_server *s)
@@ -85,7 +85,7 @@ on_retry(evutil_socket_t fd, short what, void *context)
 	listeners_update(s);
 }
 
-/* False when there is nothing more to accept for now. */
+/* False when there is nothing more to accept. */
 static bool
 accept_one(struct http_listener *l)
 {
@@ -137,7 +137,7 @@ http_server_conn_closed(struct http_server *s)
 		event_active(&s->drained, EV_TIMEOUT, 0);
 }
 
-/* --- life -------------------------------------------------------------------------------------------- */
+/* --- life ------------------------------------------------------------------------------------- */
 
 static void
 on_drained(evutil_socket_t fd, short what, void *context)

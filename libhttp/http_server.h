@@ -34,7 +34,7 @@ struct http_limits {
 	size_t		 header_bytes_max;	/* 431 past it */
 	size_t		 headers_max;		/* 431 past it */
 	size_t		 request_bytes_max;	/* arena of a request */
-	size_t		 discard_bytes_max;	/* unread body that is read and dropped to keep a connection */
+	size_t		 discard_bytes_max;	/* of an unread body, to keep a connection */
 	uint64_t	 header_timeout_ms;	/* 408 past it */
 	uint64_t	 body_timeout_ms;	/* without progress, either direction */
 	uint64_t	 idle_timeout_ms;	/* between requests */
@@ -79,10 +79,10 @@ struct http_request {
 	const char		*path;		/* decoded: "/a b"; see uri.h U1 to U3 */
 	const char		*query_raw;	/* "x=1", "" if none */
 	struct uri_query	 query;
-	const char		*host;		/* authority of the target, else Host; "" on 1.0 without */
+	const char		*host;		/* of the target, else of Host; "" on 1.0 without */
 	const struct http_header *headers;
 	size_t			 header_count;
-	uint64_t		 content_length;	/* HTTP_LENGTH_UNKNOWN if chunked; 0 without a body */
+	uint64_t		 content_length;	/* HTTP_LENGTH_UNKNOWN if chunked */
 	bool			 has_content_length;	/* the header was there */
 	bool			 expect_continue;
 	const char		*client;	/* "192.0.2.1", "2001:db8::1", "unix" */
@@ -94,7 +94,7 @@ struct http_request {
 	/* For the access log; filled as it goes. */
 	int			 status;	/* 0 before a response began */
 	uint64_t		 received_bytes;	/* body bytes delivered to the handler */
-	uint64_t		 sent_bytes;		/* body bytes given to the kernel, at best */
+	uint64_t		 sent_bytes;		/* body bytes given to the kernel */
 
 	void			*context;	/* the handler's */
 	http_end_fn		*on_end;	/* the handler's; NULL at first */
@@ -111,7 +111,7 @@ struct http_counters {
 	uint64_t	timeouts;
 };
 
-/* --- server ------------------------------------------------------------------------------- */
+/* --- server ----------------------------------------------------------------------------------- */
 
 /* Never NULL. The limits are copied. on_request gets every good request. */
 struct http_server *http_server_new(struct event_base *base, const struct http_limits *limits,
@@ -131,14 +131,15 @@ void http_server_pause(struct http_server *s);
 void http_server_resume(struct http_server *s);
 /*
  * Graceful end: accepts no more and closes the listening fds; answers what is in flight, and what
- * idle connections still send within half a second, with "Connection: close". fn runs from the loop when no connection is left; it may free s.
+ * idle connections still send within half a second, with "Connection: close". fn runs from the loop
+ * when no connection is left; it may free s.
  */
 void http_server_drain(struct http_server *s, http_drained_fn *fn, void *argument);
 size_t http_server_connections(const struct http_server *s);
 size_t http_server_requests(const struct http_server *s);	/* in flight */
 const struct http_counters *http_server_counters(const struct http_server *s);
 
-/* --- request ------------------------------------------------------------------------------ */
+/* --- request ---------------------------------------------------------------------------------- */
 
 /* First header of that name (given in lower case), or NULL. */
 const char *http_request_header(const struct http_request *req, const char *name);
@@ -157,7 +158,7 @@ size_t http_request_header_count(const struct http_request *req, const char *nam
 void http_request_read(struct http_request *req, void *buf, size_t max, http_read_fn *fn,
     void *argument);
 
-/* --- response ----------------------------------------------------------------------------- */
+/* --- response --------------------------------------------------------------------------------- */
 
 /*
  * Adds a header; before begin or send. Date, Server, Content-Length, Transfer-Encoding and
@@ -172,8 +173,8 @@ void http_response_reset(struct http_request *req);
 
 /*
  * A whole response in one write. The body is borrowed until the call returns (copied if the socket
- * is full), so it is for small ones. Like end, it drops an outstanding read. HEAD: only its length is told. The request may end inside the
- * loop right after, never inside the call.
+ * is full), so it is for small ones. HEAD: only its length is told. Like end, it drops an
+ * outstanding read. The request may end inside the loop right after, never inside the call.
  */
 void http_response_send(struct http_request *req, int status, const void *body, size_t bytes);
 
@@ -197,7 +198,7 @@ void http_response_abort(struct http_request *req);
 /* Closes the connection after this response; before begin or send. */
 void http_response_close(struct http_request *req);
 
-/* --- ready-made replies -------------------------------------------------------------------- */
+/* --- ready-made replies ----------------------------------------------------------------------- */
 
 /* text/plain, the formatted line as it is. */
 void http_reply_text(struct http_request *req, int status, const char *format, ...)

@@ -67,7 +67,8 @@ uri_decode(struct arena *a, struct slice text, bool plus_is_space, struct err *e
 		if (p[i] == '%') {
 			value = escape_value(p + i, text.bytes - i);
 			if (value < 0) {
-				err_set(e, ERR_INVALID, "bad percent escape at byte %zu of the request target",
+				err_set(e, ERR_INVALID,
+				    "bad percent escape at byte %zu of the request target",
 				    i);
 				return (NULL);
 			}

@@ -21,7 +21,7 @@
 #define XML_S3_NAMESPACE "http://s3.amazonaws.com/doc/2006-03-01/"
 
 /* Writer. Names are ours (not escaped); text is anybody's (escaped). All append to out. */
-void xml_declaration(struct buf *out);			/* <?xml version="1.0" encoding="UTF-8"?>\n */
+void xml_declaration(struct buf *out);	/* <?xml version="1.0" encoding="UTF-8"?>\n */
 void xml_open(struct buf *out, const char *name);		/* <name> */
 void xml_open_namespace(struct buf *out, const char *name, const char *namespace);
 void xml_close(struct buf *out, const char *name);		/* </name> */
@@ -34,7 +34,7 @@ void xml_element_bool(struct buf *out, const char *name, bool value);
 /* Reader. */
 struct xml_node {
 	const char	*name;		/* without namespace prefix */
-	const char	*text;		/* all character data directly inside, "" if none; a C string */
+	const char	*text;		/* all character data directly inside, or "" */
 	struct xml_node	*children;	/* first child, or NULL */
 	struct xml_node	*next;		/* next sibling, or NULL */
 };

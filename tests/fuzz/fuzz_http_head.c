@@ -20,7 +20,8 @@ check(const struct http_request *req)
 	assert(strlen(req->path) <= strlen(req->path_raw));
 	assert(http_request_header_count(req, "content-length") <= 1);
 	for (i = 0; i < req->header_count; i++) {
-		assert(req->headers[i].name[0] != '\0' && strchr(req->headers[i].name, ' ') == NULL);
+		assert(req->headers[i].name[0] != '\0' && strchr(req->headers[i].name,
+		    ' ') == NULL);
 		assert(strpbrk(req->headers[i].value, "\r\n") == NULL);
 	}
 }

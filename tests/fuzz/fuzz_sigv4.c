@@ -43,7 +43,8 @@ read_input(struct input *in, char *text)
 		    in->request.query_count == FIELDS_MAX)
 			continue;
 		if (*at == ':')
-			in->headers[in->request.header_count++] = (struct sigv4_field){ line, at + 1 };
+			in->headers[in->request.header_count++] = (struct sigv4_field){ line,
+			    at + 1 };
 		else
 			in->query[in->request.query_count++] = (struct sigv4_field){ line, at + 1 };
 		*at = '\0';
@@ -56,7 +57,8 @@ round_trip(struct sigv4_verifier *v, struct input *in)
 {
 	static const struct sigv4_credentials c = { "key", "fuzz-secret", "us-east-1", "s3" };
 	struct sigv4_field headers[] = { { "host", "h" }, { "x-amz-date", "20130524T000000Z" },
-	    { "x-amz-content-sha256", "UNSIGNED-PAYLOAD" }, { "x-amz-meta-x", "" }, { NULL, NULL } };
+	    { "x-amz-content-sha256", "UNSIGNED-PAYLOAD" }, { "x-amz-meta-x", "" }, { NULL,
+	    NULL } };
 	struct sigv4_request r = { "PUT", in->request.path, NULL, 0, headers, 4 };
 	struct buf text = BUF_INIT;
 	struct sigv4_auth auth;

@@ -36,7 +36,7 @@ static struct buf received = BUF_INIT;
 static int fds[64];
 static unsigned fd_count;
 
-/* --- the server's side ------------------------------------------------------------------------- */
+/* --- the server's side ------------------------------------------------------------------------ */
 
 struct echo {
 	struct buf	body;
@@ -190,7 +190,7 @@ client_teardown(void)
 	buf_release(&received);
 }
 
-/* --- the client's side ------------------------------------------------------------------------- */
+/* --- the client's side ------------------------------------------------------------------------ */
 
 static int
 remember(int fd)
@@ -214,7 +214,8 @@ client_open(void)
 int
 server_listen_tcp(void)
 {
-	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
+	struct sockaddr_in address = { .sin_family = AF_INET,
+	    .sin_addr = { htonl(INADDR_LOOPBACK) } };
 	socklen_t bytes = sizeof(address);
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	struct err e = ERR_INIT;
@@ -230,7 +231,8 @@ server_listen_tcp(void)
 int
 client_connect(int port)
 {
-	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) },
+	struct sockaddr_in address = { .sin_family = AF_INET,
+	    .sin_addr = { htonl(INADDR_LOOPBACK) },
 	    .sin_port = htons((uint16_t)port) };
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 

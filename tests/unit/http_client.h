@@ -41,11 +41,11 @@ int client_connect(int port);
 void run_ms(unsigned ms);
 void client_send(int fd, const char *text);
 void client_send_bytes(int fd, const void *data, size_t bytes);
-/* Everything up to `bytes` in all, the end, or 2 s. Returns the text; *state: 'o' open, 'e' end, 'r' reset. */
+/* Up to `bytes` in all, the end, or 4 s. *state: 'o' still open, 'e' ended, 'r' reset. */
 const char *client_receive(int fd, size_t bytes, char *state);
 /* Receives until the connection ended and asserts how ('e' or 'r'). */
 const char *client_receive_all(int fd, char how);
-/* Receives until the text is there; fails after 2 s. */
+/* Receives until the text is there; fails after 4 s. */
 const char *client_expect(int fd, const char *text);
 size_t count_of(const char *text, const char *what);
 

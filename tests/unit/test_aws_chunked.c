@@ -27,7 +27,8 @@ seed(struct sigv4_auth *auth, bool trailer)
 	static const struct sigv4_credentials c = { KEY, SECRET, "us-east-1", "s3" };
 	struct sigv4_field headers[8] = {
 		{ "host", "s3.amazonaws.com" }, { "x-amz-date", DATE },
-		{ "x-amz-storage-class", "REDUCED_REDUNDANCY" }, { "content-encoding", "aws-chunked" },
+		{ "x-amz-storage-class", "REDUCED_REDUNDANCY" }, { "content-encoding",
+		    "aws-chunked" },
 		{ "x-amz-decoded-content-length", "66560" }, { "content-length", "66824" },
 		{ "x-amz-content-sha256", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD" },
 	};
@@ -212,13 +213,15 @@ Test(aws_chunked, unsigned_trailers)
 	struct aws_chunked d;
 	struct buf out = BUF_INIT;
 
-	cr_assert_eq(run_unsigned("5\r\nhello\r\n1\r\n!\r\n0\r\nX-Amz-Checksum-CRC32: abc= \r\n\r\n", 6,
+	cr_assert_eq(run_unsigned("5\r\nhello\r\n1\r\n!\r\n0\r\n"
+	    "X-Amz-Checksum-CRC32: abc= \r\n\r\n", 6,
 	    &out, &d), SIGV4_OK, "%s", e.text);
 	cr_assert_str_eq(buf_string(&out), "hello!");
 	cr_assert_str_eq(aws_chunked_trailer(&d, "x-amz-checksum-crc32"), "abc=");
 	cr_assert_null(aws_chunked_trailer(&d, "x-amz-checksum-sha1"));
 	aws_chunked_release(&d);
-	cr_assert_eq(run_unsigned("0\r\nx-amz-checksum-crc32:AAAAAA==\n\r\n\r\n", 0, &out, &d), SIGV4_OK);
+	cr_assert_eq(run_unsigned("0\r\nx-amz-checksum-crc32:AAAAAA==\n\r\n\r\n", 0, &out, &d),
+	    SIGV4_OK);
 	cr_assert_str_eq(aws_chunked_trailer(&d, "x-amz-checksum-crc32"), "AAAAAA==");
 	aws_chunked_release(&d);
 	buf_release(&out);
@@ -243,7 +246,8 @@ Test(aws_chunked, malformed)
 		{ SIGV4_INCOMPLETE_BODY, "" },
 		{ SIGV4_MALFORMED_TRAILER, "5\r\nhello\r\n0\r\nno-colon\r\n\r\n" },
 		{ SIGV4_MALFORMED_TRAILER, "5\r\nhello\r\n0\r\n:x\r\n\r\n" },
-		{ SIGV4_MALFORMED_TRAILER, "5\r\nhello\r\n0\r\na:1\r\nb:1\r\nc:1\r\nd:1\r\ne:1\r\nf:1\r\n"
+		{ SIGV4_MALFORMED_TRAILER,
+		    "5\r\nhello\r\n0\r\na:1\r\nb:1\r\nc:1\r\nd:1\r\ne:1\r\nf:1\r\n"
 		    "g:1\r\nh:1\r\ni:1\r\n\r\n" },
 	};
 	struct aws_chunked d;

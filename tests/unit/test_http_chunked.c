@@ -11,7 +11,10 @@
 
 static struct err e;
 
-/* Decodes text in pieces; 0 if it ended, 1 if more is needed, or ERR_PROTOCOL. *used: up to the end. */
+/*
+ * Decodes text in pieces; 0 if it ended, 1 if more is needed, or ERR_PROTOCOL. *used: up to the
+ * end.
+ */
 static int
 run(const char *text, size_t bytes, size_t piece, struct buf *out, size_t *used)
 {
@@ -42,7 +45,8 @@ run(const char *text, size_t bytes, size_t piece, struct buf *out, size_t *used)
 
 Test(http_chunked, good)
 {
-	static const char text[] = "5\r\nhello\r\n00A;x=\"y\"\r\n, world...\r\n0\r\nA: b\r\n\r\nGET";
+	static const char text[] = "5\r\nhello\r\n00A;x=\"y\"\r\n, world...\r\n0\r\nA: b\r\n\r\n"
+	    "GET";
 	struct buf out = BUF_INIT;
 	size_t piece, used;
 
@@ -56,15 +60,19 @@ Test(http_chunked, good)
 
 Test(http_chunked, bad)
 {
-	static const char *const bad[] = { "\r\n", "x\r\n", "5\nhello", "5 \r\n", " 5\r\n", "-1\r\n",
-	    "0x5\r\n", "5\rx", "5;\x01\r\n", "5;a\n\r\n", "5\r\nhello!", "5\r\nhello\n", "5\r\nhello\r\r",
+	static const char *const bad[] = { "\r\n", "x\r\n", "5\nhello", "5 \r\n", " 5\r\n",
+	    "-1\r\n",
+	    "0x5\r\n", "5\rx", "5;\x01\r\n", "5;a\n\r\n", "5\r\nhello!", "5\r\nhello\n",
+	    "5\r\nhello\r\r",
 	    "1000000000000000\r\n", "0\r\na: b\n\r\n", "0\r\n\x01: b\r\n", "0\r\nab\rc" };
 	struct buf out = BUF_INIT;
 	size_t i, used;
 
 	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-		cr_assert_eq(run(bad[i], strlen(bad[i]), 1, &out, &used), ERR_PROTOCOL, "%s", bad[i]);
-		cr_assert_eq(run(bad[i], strlen(bad[i]), 100, &out, &used), ERR_PROTOCOL, "%s", bad[i]);
+		cr_assert_eq(run(bad[i], strlen(bad[i]), 1, &out, &used), ERR_PROTOCOL, "%s",
+		    bad[i]);
+		cr_assert_eq(run(bad[i], strlen(bad[i]), 100, &out, &used), ERR_PROTOCOL, "%s",
+		    bad[i]);
 	}
 	buf_release(&out);
 }

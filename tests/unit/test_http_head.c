@@ -51,7 +51,8 @@ parse(const char *text)
 Test(http_head, get)
 {
 	cr_assert_eq(parse("GET /b/a%20b+c?x=1&y=a+b HTTP/1.1\r\nHost: s3.local:9000\r\n"
-	    "X-Amz-Meta-A:  v w \t\r\nEmpty:\r\nUTF: \xc3\xa4\r\nx-amz-meta-a: 2\r\n\r\n"), 0, "%s", e.text);
+	    "X-Amz-Meta-A:  v w \t\r\nEmpty:\r\nUTF: \xc3\xa4\r\nx-amz-meta-a: 2\r\n\r\n"), 0, "%s",
+	    e.text);
 	cr_assert_eq(req.verb, HTTP_VERB_GET);
 	cr_assert_str_eq(req.method, "GET");
 	cr_assert_str_eq(req.target, "/b/a%20b+c?x=1&y=a+b");
@@ -93,7 +94,8 @@ Test(http_head, connections)
 	cr_assert_str_eq(req.host, "");
 	cr_assert_eq(parse("GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n"), 0);
 	cr_assert(framing.keep_alive);
-	cr_assert_eq(parse("GET / HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n"),
+	cr_assert_eq(parse("GET / HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\n"
+	    "Upgrade: h2c\r\n\r\n"),
 	    0);
 }
 
@@ -109,7 +111,8 @@ Test(http_head, targets)
 	cr_assert_str_eq(req.host, "h");
 	cr_assert_eq(parse("OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n"), 0, "%s", e.text);
 	cr_assert_str_eq(req.path, "*");
-	cr_assert_eq(parse("GET //a/../b/./ HTTP/1.1\r\nHost: [::1]:9000\r\n\r\n"), 0, "%s", e.text);
+	cr_assert_eq(parse("GET //a/../b/./ HTTP/1.1\r\nHost: [::1]:9000\r\n\r\n"), 0, "%s",
+	    e.text);
 	cr_assert_str_eq(req.path, "//a/../b/./");
 	cr_assert_eq(parse("GET /\xc3\xa4|^ HTTP/1.1\r\nHost: h\r\n\r\n"), 0, "%s", e.text);
 }
@@ -166,7 +169,8 @@ Test(http_head, refusals)
 		CASE(400, "GET / HTTP/1.1\r\n" H "A\x7f: x\r\n\r\n"),
 		CASE(400, "GET / HTTP/1.1\r\n" H "A: x\x01\r\n\r\n"),
 		CASE(400, "GET / HTTP/1.1\r\n" H "A(b): x\r\n\r\n"),
-		CASE(431, "GET / HTTP/1.1\r\n" H "a:1\r\na:1\r\na:1\r\na:1\r\na:1\r\na:1\r\na:1\r\na:1\r\n"
+		CASE(431, "GET / HTTP/1.1\r\n" H
+		    "a:1\r\na:1\r\na:1\r\na:1\r\na:1\r\na:1\r\na:1\r\na:1\r\n"
 		    "a:1\r\na:1\r\n\r\n"),
 		/* Host */
 		CASE(400, "GET / HTTP/1.1\r\n\r\n"),
@@ -185,8 +189,10 @@ Test(http_head, refusals)
 		CASE(400, "PUT / HTTP/1.1\r\n" H "Content-Length:\r\n\r\n"),
 		CASE(400, "PUT / HTTP/1.1\r\n" H "Content-Length: 9223372036854775808\r\n\r\n"),
 		CASE(400, "PUT / HTTP/1.1\r\n" H "Content-Length: 99999999999999999999999\r\n\r\n"),
-		CASE(400, "PUT / HTTP/1.1\r\n" H "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"),
-		CASE(400, "PUT / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n"),
+		CASE(400, "PUT / HTTP/1.1\r\n" H
+		    "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"),
+		CASE(400, "PUT / HTTP/1.1\r\n" H
+		    "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n"),
 		CASE(400, "PUT / HTTP/1.1\r\n" H "Transfer-Encoding: gzip, chunked\r\n\r\n"),
 		CASE(400, "PUT / HTTP/1.1\r\n" H "Transfer-Encoding: chunked, chunked\r\n\r\n"),
 		CASE(400, "PUT / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n"
@@ -201,7 +207,8 @@ Test(http_head, refusals)
 
 	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		e.text[0] = '\0';
-		cr_assert_eq(parse(rows[i].text), rows[i].status, "case %zu: %s (%s)", i, rows[i].text,
+		cr_assert_eq(parse(rows[i].text), rows[i].status, "case %zu: %s (%s)", i,
+		    rows[i].text,
 		    e.text);
 		cr_assert(rows[i].status == -1 || e.text[0] != '\0');
 	}
@@ -235,5 +242,6 @@ Test(http_head, small_arena)
 {
 	arena_release(&arena);
 	arena_init(&arena, 64);
-	cr_assert_eq(parse("GET / HTTP/1.1\r\nHost: h\r\na: 1\r\nb: 2\r\nc: 3\r\nd: 4\r\n\r\n"), 431);
+	cr_assert_eq(parse("GET / HTTP/1.1\r\nHost: h\r\na: 1\r\nb: 2\r\nc: 3\r\nd: 4\r\n\r\n"),
+	    431);
 }

@@ -37,7 +37,7 @@ wait_kept(void)
 
 TestSuite(http_server, .init = setup, .fini = client_teardown, .timeout = 30);
 
-/* --- requests and connections -------------------------------------------------------------------- */
+/* --- requests and connections ----------------------------------------------------------------- */
 
 Test(http_server, one_request)
 {
@@ -71,7 +71,8 @@ Test(http_server, keep_alive_and_pipelining)
 	client_expect(fd, "hello");
 	/* More than one turn's worth, bodies between, one piece cut in a head. */
 	for (i = 0; i < 50; i++)
-		buf_append_string(&many, "\r\n" GET("/hello") "PUT /echo" H "Content-Length: 3\r\n\r\nabc"
+		buf_append_string(&many, "\r\n" GET("/hello") "PUT /echo" H
+		    "Content-Length: 3\r\n\r\nabc"
 		    "PUT /echo" H "Transfer-Encoding: chunked\r\n\r\n3\r\nxyz\r\n0\r\n\r\n");
 	buf_append_string(&many, "GET /no");
 	client_send(fd, buf_string(&many));
@@ -129,7 +130,7 @@ Test(http_server, client_address)
 	cr_assert_eq(http_server_requests(server), 0);
 }
 
-/* --- request bodies --------------------------------------------------------------------------------- */
+/* --- request bodies --------------------------------------------------------------------------- */
 
 static void
 fill(struct buf *b, size_t bytes)
@@ -230,7 +231,8 @@ Test(http_server, bad_chunks)
 	int fd = client_open();
 	const char *text;
 
-	client_send(fd, "PUT /echo" H "Transfer-Encoding: chunked\r\n\r\n3\r\nabcd\r\n" GET("/hello"));
+	client_send(fd, "PUT /echo" H "Transfer-Encoding: chunked\r\n\r\n3\r\nabcd\r\n"
+	    GET("/hello"));
 	text = client_receive_all(fd, 'e');
 	cr_assert_eq(last_read, ERR_PROTOCOL);
 	cr_assert_not_null(strstr(text, "HTTP/1.1 400 "));
@@ -254,7 +256,7 @@ Test(http_server, client_gone_in_body)
 	cr_assert_eq(http_server_connections(server), 0);
 }
 
-/* --- responses ---------------------------------------------------------------------------------------- */
+/* --- responses -------------------------------------------------------------------------------- */
 
 Test(http_server, streams)
 {
@@ -282,7 +284,8 @@ Test(http_server, chunked_response)
 	client_send(fd, GET("/chunks"));
 	text = client_expect(fd, "0\r\n\r\n");
 	cr_assert_not_null(strstr(text, "Transfer-Encoding: chunked\r\n"));
-	cr_assert_not_null(strstr(text, "\r\n\r\n5\r\nchunk\r\n5\r\nchunk\r\n5\r\nchunk\r\n0\r\n\r\n"));
+	cr_assert_not_null(strstr(text,
+	    "\r\n\r\n5\r\nchunk\r\n5\r\nchunk\r\n5\r\nchunk\r\n0\r\n\r\n"));
 	cr_assert_eq(ended.sent_bytes, 15);
 }
 
@@ -330,7 +333,7 @@ Test(http_server, peer_reset_while_waiting)
 	cr_assert_eq(http_server_connections(server), 0);
 }
 
-/* --- refusals and bounds ------------------------------------------------------------------------------- */
+/* --- refusals and bounds ---------------------------------------------------------------------- */
 
 Test(http_server, refused_heads)
 {
@@ -345,7 +348,8 @@ Test(http_server, refused_heads)
 		fd = client_open();
 		client_send(fd, heads[i]);
 		text = client_receive_all(fd, 'e');
-		cr_assert_eq(strncmp(text, "HTTP/1.1 400 Bad Request\r\n", 26), 0, "%zu: %s", i, text);
+		cr_assert_eq(strncmp(text, "HTTP/1.1 400 Bad Request\r\n", 26), 0, "%zu: %s", i,
+		    text);
 		cr_assert_not_null(strstr(text, "Connection: close\r\n"));
 		cr_assert_eq(rejects, i + 1);
 	}
@@ -387,7 +391,7 @@ Test(http_server, a_reply_survives_what_follows_it)
 	buf_release(&junk);
 }
 
-/* --- deadlines ----------------------------------------------------------------------------------------- */
+/* --- deadlines -------------------------------------------------------------------------------- */
 
 static void
 setup_short(void)
@@ -409,7 +413,7 @@ Test(http_deadlines, slow_head)
 	int fd = client_open(), i;
 	const char *text;
 
-	for (i = 0; i < 20 && rejects == 0; i++) {	/* each byte is progress, and does not help */
+	for (i = 0; i < 20 && rejects == 0; i++) {	/* each byte: no help */
 		client_send(fd, i == 0 ? "GET /" : "x");
 		run_ms(20);
 	}
@@ -506,7 +510,7 @@ Test(http_deadlines, pause_and_resume)
 	client_expect(fd, "hello");
 }
 
-/* --- the end ------------------------------------------------------------------------------------------- */
+/* --- the end ---------------------------------------------------------------------------------- */
 
 static void
 on_drained(void *argument)

@@ -151,7 +151,8 @@ Test(sigv4, odd_requests_round_trip)
 	    { "x-amz-meta-b", "2" }, { "content-type", "" } };
 	struct sigv4_field query[] = { { "a b", "c+d&e=f" }, { "a", "\xc3\xa4" }, { "a", "" },
 	    { "a-b", "x" }, { "a", "/" } };
-	struct sigv4_request r = { "PUT", "/b//./../k \xc3\xa4+~*'()", query, COUNT(query), headers, 7 };
+	struct sigv4_request r = { "PUT", "/b//./../k \xc3\xa4+~*'()", query, COUNT(query), headers,
+	    7 };
 	struct buf text = BUF_INIT;
 
 	sigv4_sign(&credentials, &r, now, &text, NULL);
@@ -169,7 +170,7 @@ Test(sigv4, odd_requests_round_trip)
 	buf_release(&text);
 }
 
-/* --- presigned --------------------------------------------------------------------------------- */
+/* --- presigned -------------------------------------------------------------------------------- */
 
 #define SIGNED_QUERY(expires) \
 	{ "X-Amz-Algorithm", "AWS4-HMAC-SHA256" }, \
@@ -211,9 +212,11 @@ Test(sigv4, presigned_refusals)
 	static const struct {
 		int		 index;
 		const char	*value;
-	} bad[] = { { 0, "AWS4-HMAC-SHA1" }, { 1, KEY }, { 1, KEY "/20130524/eu-west-1/s3/aws4_request" },
+	} bad[] = { { 0, "AWS4-HMAC-SHA1" }, { 1, KEY }, { 1, KEY
+	    "/20130524/eu-west-1/s3/aws4_request" },
 	    { 1, KEY "/20130525/us-east-1/s3/aws4_request" }, { 2, "2013-05-24" },
-	    { 2, "Fri, 24 May 2013 00:00:00 GMT" }, { 3, "0" }, { 3, "604801" }, { 3, "-1" }, { 3, "" },
+	    { 2, "Fri, 24 May 2013 00:00:00 GMT" }, { 3, "0" }, { 3, "604801" }, { 3, "-1" }, { 3,
+	    "" },
 	    { 4, "" }, { 4, "Host" }, { 5, "xyz" } };
 	size_t i;
 
@@ -236,7 +239,7 @@ Test(sigv4, presigned_refusals)
 	cr_assert_eq(verify(&r), SIGV4_INVALID_ARGUMENT, "two mechanisms");
 }
 
-/* --- refusals of the header -------------------------------------------------------------------- */
+/* --- refusals of the header ------------------------------------------------------------------- */
 
 Test(sigv4, anonymous)
 {
@@ -265,11 +268,13 @@ Test(sigv4, header_refusals)
 		{ SIGV4_INVALID_ARGUMENT, "Bearer x" },
 		{ SIGV4_INVALID_ARGUMENT, "AWS4-HMAC-SHA256" },
 		{ SIGV4_HEADER_MALFORMED, "AWS4-HMAC-SHA256 " },
-		{ SIGV4_HEADER_MALFORMED, "AWS4-HMAC-SHA256 Credential=,SignedHeaders=,Signature=" },
+		{ SIGV4_HEADER_MALFORMED,
+		    "AWS4-HMAC-SHA256 Credential=,SignedHeaders=,Signature=" },
 		{ SIGV4_HEADER_MALFORMED, CREDENTIAL "Signature=" SIG64 },
 		{ SIGV4_HEADER_MALFORMED, CREDENTIAL BASIC_LIST },
 		{ SIGV4_HEADER_MALFORMED, CREDENTIAL BASIC_LIST "Signature=" SIG64 "0" },
-		{ SIGV4_HEADER_MALFORMED, CREDENTIAL BASIC_LIST "Signature=" SIG64 ",Signature=" SIG64 },
+		{ SIGV4_HEADER_MALFORMED, CREDENTIAL BASIC_LIST "Signature=" SIG64 ",Signature="
+		    SIG64 },
 		{ SIGV4_HEADER_MALFORMED, CREDENTIAL BASIC_LIST "Signature=" SIG64 ",Other=1" },
 		{ SIGV4_HEADER_MALFORMED, CREDENTIAL "SignedHeaders=;host,Signature=" SIG64 },
 		{ SIGV4_HEADER_MALFORMED, CREDENTIAL "SignedHeaders=Host,Signature=" SIG64 },
@@ -287,7 +292,8 @@ Test(sigv4, header_refusals)
 		    "/20130524/us-east-1/s3/aws4_request," BASIC_LIST "Signature=" SIG64 },
 		{ SIGV4_ACCESS_DENIED, CREDENTIAL "SignedHeaders=x-amz-content-sha256;x-amz-date,"
 		    "Signature=" SIG64 },
-		{ SIGV4_ACCESS_DENIED, CREDENTIAL "SignedHeaders=host;x-amz-date,Signature=" SIG64 },
+		{ SIGV4_ACCESS_DENIED, CREDENTIAL "SignedHeaders=host;x-amz-date,Signature="
+		    SIG64 },
 		{ SIGV4_SIGNATURE_MISMATCH, CREDENTIAL " " BASIC_LIST " Signature=" SIG64 },
 	};
 	size_t i;
