@@ -213,8 +213,8 @@ check_parameters(const struct sigv4_request *r, struct err *e)
 		if (field_count(r->query, r->query_count, names[i]) != 1)
 			return (SIGV4_FAIL(e, SIGV4_QUERY_MALFORMED, "Query-string "
 			    "authentication requires X-Amz-Algorithm, X-Amz-Credential, "
-			    "X-Amz-Date, X-Amz-Expires, X-Amz-SignedHeaders and X-Amz-Signature, once each; "
-			    "see %s.", names[i]));
+			    "X-Amz-Date, X-Amz-Expires, X-Amz-SignedHeaders and "
+			    "X-Amz-Signature, once each; see %s.", names[i]));
 	if (strcmp(parameter(r, "X-Amz-Algorithm"), SIGV4_ALGORITHM) != 0)
 		return (SIGV4_FAIL(e, SIGV4_QUERY_MALFORMED,
 		    "X-Amz-Algorithm only supports \"" SIGV4_ALGORITHM "\"."));
