@@ -61,8 +61,8 @@ add_log(cJSON *status, struct store *t)
 	add_u64(o, "waiting_bytes", l.waiting_bytes);
 	add_u64(o, "degraded_writes", l.degraded);
 	add_u64(o, "segments", l.segments);
-	metric_set(METRIC_store_batches_total, l.batches);
-	metric_set(METRIC_store_log_bytes_total, l.bytes);
+	metric_add(METRIC_store_batches_total, l.batches - metric_get(METRIC_store_batches_total));
+	metric_add(METRIC_store_log_bytes_total, l.bytes - metric_get(METRIC_store_log_bytes_total));
 }
 
 static void
