@@ -5,4 +5,8 @@
 # The rules of the house that a program can check.
 dist_check_SCRIPTS += tests/tidy
 
+# Real processes against the installed tree; ./bootstrap test runs them.
+dist_noinst_SCRIPTS += tests/run-scenarios
+EXTRA_DIST += tests/scenario tests/bench
+
 include tests/fuzz/local.mk
