@@ -114,3 +114,8 @@ check_PROGRAMS += tests/unit/test_state_volume
 tests_unit_test_state_volume_SOURCES = tests/unit/test_state_volume.c tests/unit/state_world.c tests/unit/state_world.h
 tests_unit_test_state_volume_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
 	$(CRITERION_LIBS) $(LIBSTORE_LIBS) $(EVENT_LIBS)
+
+check_PROGRAMS += tests/unit/test_log
+tests_unit_test_log_SOURCES = tests/unit/test_log.c tests/unit/disk_memory.c tests/unit/disk_memory.h
+tests_unit_test_log_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
+	$(CRITERION_LIBS) $(LIBSTORE_LIBS)

@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "libbase/clock.h"
+#include "libstore/drive_internal.h"
 #include "libstore/log_internal.h"
 
 /* --- which drives --------------------------------------------------------------------------------- */
@@ -264,9 +265,13 @@ segment_drop(struct drive_set *s, const struct segment *g, struct err *e)
 	return (rc);
 }
 
-/* Mirrors on drives that are there; the others lack records from now on. */
+/*
+ * Mirrors on drives that are there. The others do not become `missing': a segment is sealed at the last LSN
+ * that all its mirrors had (L5), so what a drive took before it failed counts when it returns. Only recovery
+ * finds mirrors that lack something.
+ */
 static uint32_t
-segment_mirrors_live(struct drive_set *s, struct segment *g)
+segment_mirrors_live(struct drive_set *s, const struct segment *g)
 {
 	uint32_t present = drive_present_mask(s), mask = 0;
 	unsigned i;
@@ -274,22 +279,19 @@ segment_mirrors_live(struct drive_set *s, struct segment *g)
 	for (i = 0; i < g->mirror_count; i++)
 		if (present >> g->slots[i] & 1 && g->handles[i] >= 0 && !(g->missing >> i & 1))
 			mask |= 1u << i;
-		else
-			g->missing |= 1u << i;
 	return (mask);
 }
 
 static int
-segment_commit_sealed(struct drive_set *s, struct segment *g, struct err *e)
+segment_commit_sealed(struct drive_set *s, const struct segment *g, struct err *e)
 {
 	Hf__CatalogSegment row = HF__CATALOG_SEGMENT__INIT;
 
-	segment_mirrors_live(s, g);
 	if (g->last_lsn == 0)
 		return (segment_drop(s, g, e));
 	row.id = g->id;
 	row.state = HF__CATALOG_SEGMENT__STATE__SEALED;
-	row.slots = g->slots;
+	row.slots = (uint32_t *)g->slots;
 	row.n_slots = g->mirror_count;
 	row.bytes = g->end;
 	row.first_lsn = g->first_lsn;
@@ -422,7 +424,9 @@ returning_bring(struct log *l)
 		rc = log_mirrors_bring(l->set, i, &e);
 		if (rc == 0)
 			rc = drive_set_online(l->set, i, &e);
-		if (rc < 0)
+		if (rc == ERR_NO_QUORUM || rc == ERR_CORRUPT)	/* the others lack something; not its fault */
+			drive_note(l->set, i, HF__CATALOG_DRIVE__STATE__RETURNING, e.text);
+		else if (rc < 0)
 			drive_fail(l->set, i, e.text, NULL);
 	}
 	pthread_mutex_lock(&l->lock);

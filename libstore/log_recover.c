@@ -132,7 +132,7 @@ recover_one(struct log *l, const Hf__CatalogSegment *row, uint64_t acked_later, 
 {
 	struct drive_set *s = l->set;
 	bool writable = l->state == LOG_RUNNING;
-	unsigned readable;
+	unsigned readable, i;
 	struct segment *g = segment_open(s, row, writable, &readable);
 	uint64_t acked, end_lsn;
 	int rc = 0;
@@ -154,6 +154,9 @@ recover_one(struct log *l, const Hf__CatalogSegment *row, uint64_t acked_later, 
 		return (rc);
 	}
 	mirrors_sync(s, g);
+	for (i = 0; i < g->mirror_count; i++)
+		if (g->handles[i] < 0)
+			g->missing |= 1u << i;
 	if (g->last_lsn > l->acked_lsn)
 		l->acked_lsn = g->last_lsn;
 	if (!writable) {
@@ -216,8 +219,9 @@ mirror_copy(struct drive_set *s, const struct segment *g, unsigned i, struct err
 	uint64_t at = SEGMENT_HEADER_BYTES, lsn = g->first_lsn;
 	uint32_t bad;
 	unsigned j;
-	int handle, rc = ERR_IO;
+	int handle, rc;
 
+	rc = err_set(e, ERR_NO_QUORUM, "no other mirror of segment %016" PRIx64 " can be read", g->id);
 	for (j = 0; rc < 0 && j < g->mirror_count; j++)
 		if (g->handles[j] >= 0 && d->ops->pread(d, g->handles[j], page, sizeof(page), 0, e) == sizeof(page))
 			rc = 0;

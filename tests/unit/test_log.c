@@ -1,101 +1,284 @@
 /*
- * test_log - levels, the shape of a line, and input that tries to forge one.
+ * test_log - the log over a simulated disk: power cuts at every step, drives that fail, return and rot.
+ *
+ * The model: every record that was reported committed is replayed, in order, exactly once; besides them only
+ * whole batches, in order, that were in flight at the end of a life. A failing seed is printed; run it alone
+ * with HOLDFAST_TEST_SEED=n (and HOLDFAST_TEST_CUT=step).
  *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include <criterion/criterion.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
-#include "libbase/err.h"
-#include "libbase/log.h"
+#include "libstore/log_internal.h"
+#include "tests/unit/disk_memory.h"
 
-static int pipe_fds[2];
-static char line[8192];
+#define RECORDS_MAX 4096
+
+struct model {
+	uint64_t	seed, cut;
+	struct disk	*disk;
+	struct drive_set *set;
+	struct log	*log;
+	/* What must come back, in order; from `sure` on: appended and not reported. */
+	uint64_t	number[RECORDS_MAX], lsn[RECORDS_MAX], batch[RECORDS_MAX];
+	unsigned	count, sure;
+	uint64_t	next_number, last_lsn;
+	bool		dead;		/* this life is over: something was refused */
+	unsigned	seen;		/* by replay */
+	bool		failed;
+};
+
+static const char *const paths[] = { "/d0", "/d1", "/d2", "/d3" };
+
+static bool
+wrong(struct model *m, const char *what, uint64_t a, uint64_t b)
+{
+	if (!m->failed)
+		fprintf(stderr, "HOLDFAST_TEST_SEED=%llu HOLDFAST_TEST_CUT=%llu: %s (%llu, %llu)\n",
+		    (unsigned long long)m->seed, (unsigned long long)m->cut, what, (unsigned long long)a,
+		    (unsigned long long)b);
+	m->failed = true;
+	return (false);
+}
+
+static int
+model_open(struct model *m, struct err *e)
+{
+	struct drive_set_options o = { .paths = paths, .count = 4, .erasure = "2+2", .segment_bytes = 65536,
+	    .volume_bytes = 16u << 20 };
+	int rc;
+
+	rc = drive_set_open(m->disk, &o, &m->set, e);
+	if (rc < 0)
+		return (rc);
+	rc = log_open_with(m->set, false, &m->log, e);
+	if (rc < 0)
+		drive_set_close(&m->set);
+	return (rc);
+}
 
 static void
-setup(void)
+model_close(struct model *m)
 {
-	cr_assert_eq(pipe(pipe_fds), 0);
-	dup2(pipe_fds[1], 2);
+	log_close(&m->log);
+	drive_set_close(&m->set);
 }
 
-TestSuite(log, .init = setup);
-
-/* What was logged since the last call; every test logs before it asks. */
-static const char *
-logged(void)
+static void
+on_commit(void *context, const struct log_commit *c)
 {
-	ssize_t n = read(pipe_fds[0], line, sizeof(line) - 1);
+	struct model *m = context;
+	uint64_t number = (uint64_t)(uintptr_t)c->cookie;
 
-	line[n > 0 ? n : 0] = '\0';
-	return (line);
+	if (c->code != 0) {
+		m->dead = true;
+		return;
+	}
+	if (m->dead)
+		wrong(m, "a commit follows a refusal", number, 0);
+	if (m->sure >= m->count || m->number[m->sure] != number) {
+		wrong(m, "commits out of order", number, m->sure);
+		return;
+	}
+	if (c->batch != m->batch[m->sure])
+		wrong(m, "a record came with another batch", c->batch, m->batch[m->sure]);
+	if (c->record.lsn <= m->last_lsn)
+		wrong(m, "LSNs do not rise", c->record.lsn, m->last_lsn);
+	m->last_lsn = m->lsn[m->sure++] = c->record.lsn;
 }
 
-Test(log, a_line_has_its_parts)
+static void
+model_append(struct model *m)
 {
-	char expected[80];
+	uint8_t meta[700] = { 0 }, data[9000];
+	size_t meta_bytes = 8 + disk_memory_random(m->disk, 600);
+	size_t data_bytes = disk_memory_random(m->disk, 4) == 0 ? disk_memory_random(m->disk, sizeof(data)) : 0;
+	int rc;
 
-	log_init("s3.0", LOG_INFO);
-	log_write(LOG_WARN, "7F00", "disk %d", 3);
-	snprintf(expected, sizeof(expected), "Z warn s3.0[%d] req=7F00 disk 3\n", (int)getpid());
-	cr_assert_str_eq(logged() + 23, expected);
-	log_info("plain");
-	snprintf(expected, sizeof(expected), "Z info s3.0[%d] plain\n", (int)getpid());
-	cr_assert_str_eq(logged() + 23, expected);
+	if (m->count == RECORDS_MAX)
+		return;
+	put_u64(meta, m->next_number);
+	memset(data, (int)(m->next_number % 251), sizeof(data));
+	rc = log_append(m->log, 0, RECORD_OBJECT_PUT, SLICE(meta, meta_bytes), SLICE(data, data_bytes),
+	    (void *)(uintptr_t)m->next_number, &m->batch[m->count], NULL);
+	if (rc < 0) {
+		m->dead = true;
+		return;
+	}
+	m->number[m->count] = m->next_number++;
+	m->lsn[m->count++] = 0;
 }
 
-Test(log, levels_filter)
+static int
+on_replay(void *context, const struct record *r, struct err *e)
 {
-	log_init("x", LOG_WARN);
-	log_info("hidden");
-	log_debug("hidden");
-	log_warn("shown");
-	cr_assert_null(strstr(logged(), "hidden"));
-	log_set_level(LOG_DEBUG);
-	cr_assert_eq(log_level(), LOG_DEBUG);
-	log_debug("now shown");
-	cr_assert_not_null(strstr(logged(), "debug x["));
-	log_set_level(LOG_ERROR);
-	log_warn("hidden");
-	log_error("err");
-	cr_assert_null(strstr(logged(), "hidden"));
+	struct model *m = context;
+	unsigned i = m->seen;
+
+	(void)e;
+	if (r->meta.bytes < 8) {
+		wrong(m, "a strange record", r->lsn, 0);
+		return (ERR_INTERNAL);
+	}
+	if (i >= m->count || get_u64(r->meta.data) != m->number[i]) {
+		wrong(m, "replay gives another record", get_u64(r->meta.data), i < m->count ? m->number[i] : 0);
+		return (ERR_INTERNAL);
+	}
+	if (m->lsn[i] != 0 && m->lsn[i] != r->lsn)
+		wrong(m, "replay gives another LSN", r->lsn, m->lsn[i]);
+	if (i > 0 && m->lsn[i - 1] >= r->lsn)
+		wrong(m, "LSNs of replay do not rise", m->lsn[i - 1], r->lsn);
+	m->lsn[i] = r->lsn;
+	m->seen++;
+	return (0);
 }
 
-Test(log, input_cannot_forge_lines)
+/* All that is sure, then perhaps the first batch behind it, whole. */
+static void
+model_check(struct model *m)
 {
-	log_init("x", LOG_INFO);
-	log_write(LOG_INFO, "a\nb", "one\r\ntwo\t\x7f\x1b[0m \xc3\xa9");
-	cr_assert_not_null(strstr(logged(),
-	    "req=a\\x0ab one\\x0d\\x0atwo\\x09\\x7f\\x1b[0m \xc3\xa9\n"));
-	cr_assert_eq(strchr(line, '\n'), line + strlen(line) - 1);
+	struct err e = ERR_INIT;
+	unsigned end;
+
+	m->seen = 0;
+	if (log_replay(m->log, 0, on_replay, NULL, m, &e) < 0) {
+		if (!m->failed)
+			fprintf(stderr, "%s\n", e.text);
+		wrong(m, "replay failed", (uint64_t)-e.code, 0);
+		return;
+	}
+	if (m->seen < m->sure)
+		wrong(m, "committed records are gone", m->seen, m->sure);
+	for (end = m->sure; end < m->count && m->batch[end] == m->batch[m->sure]; end++)
+		;
+	if (m->seen != m->sure && m->seen != end)
+		wrong(m, "part of a batch came back, or more than one", m->seen, end);
+	m->count = m->sure = m->seen;
+	if (m->count > 0)
+		m->last_lsn = m->lsn[m->count - 1];
 }
 
-Test(log, long_lines_are_cut_and_ended)
+/* One life of the process: appends until a number of turns or until the power is cut. */
+static void
+model_live(struct model *m, unsigned turns, unsigned *broken)
 {
-	char *big = malloc(20000);
+	unsigned i, n;
 
-	memset(big, '\n', 19999);
-	big[19999] = '\0';
-	log_init("x", LOG_INFO);
-	log_info("%s", big);
-	logged();
-	cr_assert_leq(strlen(line), 4096);
-	cr_assert_geq(strlen(line), 4080);
-	cr_assert_eq(line[strlen(line) - 1], '\n');
-	free(big);
+	m->dead = false;
+	for (i = 0; i < turns && !m->dead && !m->failed && !disk_memory_cut(m->disk); i++) {
+		for (n = (unsigned)disk_memory_random(m->disk, 4); n > 0 && !m->dead; n--)
+			model_append(m);
+		log_submit(m->log);
+		if (disk_memory_random(m->disk, 4) != 0)
+			log_collect(m->log, on_commit, m);
+		if (*broken < 2 && disk_memory_random(m->disk, 60) == 0) {
+			unsigned drive = (unsigned)disk_memory_random(m->disk, 4);
+
+			disk_memory_set_eio(m->disk, drive, true);
+			(*broken)++;
+		}
+		if (*broken < 2 && disk_memory_random(m->disk, 60) == 0) {
+			disk_memory_fail_step(m->disk, 1 + disk_memory_random(m->disk, 8));
+			(*broken)++;
+		}
+	}
 }
 
-Test(log, names)
+static void
+drives_heal(struct model *m)
 {
-	enum log_level level = LOG_ERROR;
+	unsigned i;
 
-	cr_assert_eq(log_level_parse("debug", &level), 0);
-	cr_assert_eq(level, LOG_DEBUG);
-	cr_assert_eq(log_level_parse("DEBUG", &level), ERR_INVALID);
-	cr_assert_eq(log_level_parse("", &level), ERR_INVALID);
-	cr_assert_str_eq(log_level_name(LOG_WARN), "warn");
-	cr_assert_str_eq(log_level_name((enum log_level)9), "unknown");
+	for (i = 0; i < 4; i++) {
+		disk_memory_set_eio(m->disk, i, false);
+		disk_memory_set_missing(m->disk, i, false);
+	}
+}
+
+/* cut: step of the first life at which the power fails; 0: chosen at random. */
+static bool
+history(uint64_t seed, uint64_t cut, unsigned lives, unsigned turns, bool breaks)
+{
+	static struct model m;
+	struct err e = ERR_INIT;
+	unsigned life, broken;
+	bool clean;
+	int rc;
+
+	memset(&m, 0, sizeof(m));
+	m.seed = seed;
+	m.cut = cut;
+	m.next_number = 1;
+	m.disk = disk_memory_new(seed, 4);
+	if (disk_memory_random(m.disk, 2) == 0)
+		disk_memory_set_sector(m.disk, 512);
+	for (life = 0; life < lives && !m.failed; life++) {
+		disk_memory_cut_at(m.disk, life == 0 && cut != 0 ? cut : life + 1 == lives ? 0 :
+		    1 + disk_memory_random(m.disk, 600));
+		rc = model_open(&m, &e);
+		if (rc < 0 && !disk_memory_cut(m.disk)) {
+			fprintf(stderr, "%s\n", e.text);
+			wrong(&m, "open failed", (uint64_t)-rc, life);
+			break;
+		}
+		broken = breaks ? 0 : 2;
+		if (rc == 0) {
+			if (!disk_memory_cut(m.disk))
+				model_check(&m);
+			model_live(&m, turns, &broken);
+			clean = !disk_memory_cut(m.disk) && disk_memory_random(m.disk, 3) == 0;
+			if (clean)
+				while (!m.dead && m.sure < m.count && !disk_memory_cut(m.disk) &&
+				    log_collect(m.log, on_commit, &m) > 0)
+					;
+			else
+				disk_memory_cut_at(m.disk, 1);
+			model_close(&m);
+		}
+		disk_memory_restart(m.disk);
+		drives_heal(&m);
+	}
+	if (!m.failed) {
+		rc = model_open(&m, &e);
+		if (rc < 0) {
+			fprintf(stderr, "%s\n", e.text);
+			wrong(&m, "the last open failed", (uint64_t)-rc, 0);
+		} else {
+			model_check(&m);
+			if (drive_online_mask(m.set) != 15)
+				wrong(&m, "a drive did not come back", drive_online_mask(m.set), 15);
+			model_close(&m);
+		}
+	}
+	disk_memory_free(m.disk);
+	return (!m.failed);
+}
+
+static uint64_t
+environment_number(const char *name, uint64_t otherwise)
+{
+	const char *text = getenv(name);
+
+	return (text == NULL ? otherwise : strtoull(text, NULL, 10));
+}
+
+Test(log, power_cut_at_every_step)
+{
+	uint64_t cut, seed = environment_number("HOLDFAST_TEST_SEED", 0), only = environment_number("HOLDFAST_TEST_CUT", 0);
+
+	for (cut = only != 0 ? only : 1; cut <= (only != 0 ? only : 400); cut++)
+		cr_assert(history(seed != 0 ? seed : 1000 + cut % 7, cut, 2, 25, false), "cut at step %llu",
+		    (unsigned long long)cut);
+}
+
+Test(log, random_histories, .timeout = 240)
+{
+	uint64_t seed, only = environment_number("HOLDFAST_TEST_SEED", 0);
+	uint64_t count = environment_number("HOLDFAST_TEST_HISTORIES", 1500);
+
+	for (seed = only != 0 ? only : 1; seed <= (only != 0 ? only : count); seed++)
+		cr_assert(history(seed, 0, 4, 40, seed % 2 == 0), "seed %llu", (unsigned long long)seed);
 }

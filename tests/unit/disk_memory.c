@@ -1,0 +1,709 @@
+/*
+ * disk_memory - see disk_memory.h.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "tests/unit/disk_memory.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "libbase/buf.h"
+
+#define SECTOR 512u
+#define DRIVES 16
+#define HANDLES 1024
+
+struct change {			/* of a file, not synced */
+	uint64_t	 offset, bytes;
+	uint8_t		*data;		/* NULL: the file's size became offset */
+};
+struct node {
+	int		 refs;
+	bool		 locked;
+	struct buf	 now, synced;
+	struct change	*changes;
+	size_t		 count, capacity;
+};
+struct name {
+	char		*path;
+	struct node	*now, *synced;
+};
+struct move {			/* of a directory, not synced: both names at once */
+	char		*directory;
+	unsigned	 name[2];
+	struct node	*after[2];
+	unsigned	 count;
+};
+struct handle {
+	struct node	*node;
+	unsigned	 drive;
+	bool		 locked;
+};
+struct memory {
+	struct disk	 disk;
+	pthread_mutex_t	 lock;
+	pthread_cond_t	 unhang;
+	uint64_t	 random, steps, cut_at, fail_at, free_bytes;
+	uint32_t	 sector;
+	bool		 cut, eio[DRIVES], missing[DRIVES], hang[DRIVES];
+	struct name	*names;
+	unsigned	 name_count;
+	struct move	*moves;
+	unsigned	 move_count;
+	struct handle	 handles[HANDLES];
+};
+
+static uint64_t
+next_random(struct memory *m)
+{
+	uint64_t z = (m->random += UINT64_C(0x9e3779b97f4a7c15));
+
+	z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+	z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
+	return (z ^ z >> 31);
+}
+
+uint64_t
+disk_memory_random(struct disk *d, uint64_t below)
+{
+	return (next_random((struct memory *)d) % below);
+}
+
+static struct node *
+node_get(struct node *n)
+{
+	if (n != NULL)
+		n->refs++;
+	return (n);
+}
+
+static void
+node_changes_drop(struct node *n)
+{
+	size_t i;
+
+	for (i = 0; i < n->count; i++)
+		free(n->changes[i].data);
+	n->count = 0;
+}
+
+static void
+node_put(struct node *n)
+{
+	if (n == NULL || --n->refs > 0)
+		return;
+	node_changes_drop(n);
+	free(n->changes);
+	buf_release(&n->now);
+	buf_release(&n->synced);
+	free(n);
+}
+
+static void
+buf_size(struct buf *b, size_t bytes)
+{
+	if (bytes > b->bytes) {
+		size_t more = bytes - b->bytes;
+
+		memset(buf_extend(b, more), 0, more);
+	}
+	b->bytes = bytes;
+}
+
+static void
+node_change(struct node *n, uint64_t offset, const void *data, uint64_t bytes)
+{
+	struct change *c;
+
+	if (n->count == n->capacity) {
+		n->capacity = n->capacity == 0 ? 8 : n->capacity * 2;
+		n->changes = realloc(n->changes, n->capacity * sizeof(*n->changes));
+	}
+	c = &n->changes[n->count++];
+	*c = (struct change){ offset, bytes, NULL };
+	if (data == NULL) {
+		buf_size(&n->now, offset);
+		return;
+	}
+	c->data = malloc(bytes + 1);
+	memcpy(c->data, data, bytes);
+	if (offset + bytes > n->now.bytes)
+		buf_size(&n->now, offset + bytes);
+	memcpy(n->now.data + offset, data, bytes);
+}
+
+static unsigned
+drive_of(const char *path)
+{
+	return ((unsigned)strtoul(path + 2, NULL, 10));
+}
+
+/* Gate of every call: is the drive there? A changing step counts and may cut the power. */
+static int
+gate(struct memory *m, unsigned drive, bool changing, const char *what, struct err *e)
+{
+	while (changing && m->hang[drive])
+		pthread_cond_wait(&m->unhang, &m->lock);
+	if (m->cut || m->eio[drive])
+		return (err_set(e, ERR_IO, "%s on drive %u: %s", what, drive, m->cut ? "power cut" : "EIO"));
+	if (m->missing[drive])
+		return (err_set(e, ERR_NOT_FOUND, "%s on drive %u: not there", what, drive));
+	if (!changing)
+		return (0);
+	m->steps++;
+	if (m->steps == m->fail_at)
+		return (err_set(e, ERR_IO, "%s on drive %u: injected EIO", what, drive));
+	if (m->cut_at != 0 && m->steps >= m->cut_at)
+		m->cut = true;		/* the step itself happened, and is unsynced */
+	return (0);
+}
+
+static struct memory *
+enter(struct disk *d)
+{
+	struct memory *m = (struct memory *)d;
+
+	pthread_mutex_lock(&m->lock);
+	return (m);
+}
+
+static int
+leave(struct memory *m, int rc)
+{
+	pthread_mutex_unlock(&m->lock);
+	return (rc);
+}
+
+static unsigned
+name_index(struct memory *m, const char *path)
+{
+	unsigned i;
+
+	for (i = 0; i < m->name_count; i++)
+		if (strcmp(m->names[i].path, path) == 0)
+			return (i);
+	m->names = realloc(m->names, (m->name_count + 1) * sizeof(*m->names));
+	m->names[i] = (struct name){ strdup(path), NULL, NULL };
+	m->name_count++;
+	return (i);
+}
+
+static void
+name_set(struct node **slot, struct node *n)
+{
+	node_get(n);
+	node_put(*slot);
+	*slot = n;
+}
+
+static void
+move_add(struct memory *m, unsigned a, struct node *after_a, unsigned b, struct node *after_b, unsigned count)
+{
+	struct move *v;
+	char *slash;
+	unsigned i;
+
+	m->moves = realloc(m->moves, (m->move_count + 1) * sizeof(*m->moves));
+	v = &m->moves[m->move_count++];
+	*v = (struct move){ strdup(m->names[a].path), { a, b }, { node_get(after_a), node_get(after_b) }, count };
+	slash = strrchr(v->directory, '/');
+	*slash = '\0';
+	for (i = 0; i < count; i++)
+		name_set(&m->names[v->name[i]].now, v->after[i]);
+}
+
+static void
+move_settle(struct memory *m, struct move *v, bool keep)
+{
+	unsigned i;
+
+	for (i = 0; i < v->count; i++) {
+		if (keep)
+			name_set(&m->names[v->name[i]].synced, v->after[i]);
+		node_put(v->after[i]);
+	}
+	free(v->directory);
+}
+
+static int
+memory_open(struct disk *d, const char *path, int flags, struct err *e)
+{
+	struct memory *m = enter(d);
+	unsigned drive = drive_of(path), i, h;
+	struct node *n;
+	int rc;
+
+	i = name_index(m, path);
+	rc = gate(m, drive, m->names[i].now == NULL && flags & O_CREAT, path, e);
+	if (rc < 0)
+		return (leave(m, rc));
+	if (m->names[i].now == NULL && !(flags & O_CREAT))
+		return (leave(m, err_set(e, ERR_NOT_FOUND, "open %s: not there", path)));
+	if (m->names[i].now != NULL && flags & O_EXCL)
+		return (leave(m, err_set(e, ERR_EXISTS, "open %s: there", path)));
+	if (m->names[i].now == NULL) {
+		n = calloc(1, sizeof(*n));
+		n->refs = 1;
+		move_add(m, i, n, 0, NULL, 1);
+		node_put(n);
+	}
+	for (h = 0; h < HANDLES && m->handles[h].node != NULL; h++)
+		;
+	assert(h < HANDLES);
+	m->handles[h] = (struct handle){ node_get(m->names[i].now), drive, false };
+	return (leave(m, (int)h));
+}
+
+static void
+memory_close(struct disk *d, int handle)
+{
+	struct memory *m = enter(d);
+	struct handle *h = &m->handles[handle];
+
+	if (h->node != NULL) {		/* NULL: a restart took it */
+		if (h->locked)
+			h->node->locked = false;
+		node_put(h->node);
+		h->node = NULL;
+	}
+	leave(m, 0);
+}
+
+static ssize_t
+memory_pread(struct disk *d, int handle, void *out, size_t bytes, uint64_t offset, struct err *e)
+{
+	struct memory *m = enter(d);
+	struct handle *h = &m->handles[handle];
+	ssize_t n = gate(m, h->drive, false, "read", e);
+
+	if (n == 0 && offset < h->node->now.bytes) {
+		n = (ssize_t)(h->node->now.bytes - offset < bytes ? h->node->now.bytes - offset : bytes);
+		memcpy(out, h->node->now.data + offset, (size_t)n);
+	}
+	pthread_mutex_unlock(&m->lock);
+	return (n);
+}
+
+static uint64_t
+used_bytes(struct memory *m, unsigned drive)
+{
+	uint64_t used = 0;
+	unsigned i;
+
+	for (i = 0; i < m->name_count; i++)
+		if (m->names[i].now != NULL && drive_of(m->names[i].path) == drive)
+			used += m->names[i].now->now.bytes;
+	return (used);
+}
+
+static int
+memory_pwritev(struct disk *d, int handle, const struct iovec *iov, int count, uint64_t offset, struct err *e)
+{
+	struct memory *m = enter(d);
+	struct handle *h = &m->handles[handle];
+	int i, rc = gate(m, h->drive, true, "write", e);
+
+	for (i = 0; rc == 0 && i < count; i++) {
+		node_change(h->node, offset, iov[i].iov_base, iov[i].iov_len);
+		offset += iov[i].iov_len;
+	}
+	if (rc == 0 && m->cut)
+		rc = err_set(e, ERR_IO, "write: power cut");
+	return (leave(m, rc));
+}
+
+static int
+memory_datasync(struct disk *d, int handle, struct err *e)
+{
+	struct memory *m = enter(d);
+	struct handle *h = &m->handles[handle];
+	int rc = gate(m, h->drive, true, "datasync", e);
+
+	if (rc == 0 && m->cut)		/* it did not come back */
+		rc = err_set(e, ERR_IO, "datasync: power cut");
+	if (rc == 0) {
+		size_t i;
+
+		for (i = 0; i < h->node->count; i++) {
+			struct change *c = &h->node->changes[i];
+
+			if (c->data == NULL)
+				buf_size(&h->node->synced, c->offset);
+			else {
+				if (c->offset + c->bytes > h->node->synced.bytes)
+					buf_size(&h->node->synced, c->offset + c->bytes);
+				memcpy(h->node->synced.data + c->offset, c->data, c->bytes);
+			}
+		}
+		node_changes_drop(h->node);
+	}
+	return (leave(m, rc));
+}
+
+static int
+memory_size(struct disk *d, int handle, uint64_t *out, struct err *e)
+{
+	struct memory *m = enter(d);
+	int rc = gate(m, m->handles[handle].drive, false, "size", e);
+
+	*out = m->handles[handle].node->now.bytes;
+	return (leave(m, rc));
+}
+
+static int
+memory_truncate(struct disk *d, int handle, uint64_t bytes, struct err *e)
+{
+	struct memory *m = enter(d);
+	int rc = gate(m, m->handles[handle].drive, true, "truncate", e);
+
+	if (rc == 0)
+		node_change(m->handles[handle].node, bytes, NULL, 0);
+	return (leave(m, rc));
+}
+
+static int
+memory_allocate(struct disk *d, int handle, uint64_t offset, uint64_t bytes, struct err *e)
+{
+	struct memory *m = enter(d);
+	struct handle *h = &m->handles[handle];
+	int rc = gate(m, h->drive, true, "allocate", e);
+
+	if (rc == 0 && used_bytes(m, h->drive) + bytes > m->free_bytes)
+		rc = err_set(e, ERR_FULL, "allocate on drive %u: full", h->drive);
+	if (rc == 0 && offset + bytes > h->node->now.bytes)
+		node_change(h->node, offset + bytes, NULL, 0);
+	return (leave(m, rc));
+}
+
+static int
+memory_punch(struct disk *d, int handle, uint64_t offset, uint64_t bytes, struct err *e)
+{
+	uint8_t *zeros = calloc(1, bytes + 1);
+	struct iovec iov = { zeros, bytes };
+	int rc = memory_pwritev(d, handle, &iov, 1, offset, e);
+
+	free(zeros);
+	return (rc);
+}
+
+static int
+memory_lock(struct disk *d, int handle, struct err *e)
+{
+	struct memory *m = enter(d);
+	struct handle *h = &m->handles[handle];
+	int rc = gate(m, h->drive, false, "lock", e);
+
+	if (rc == 0 && h->node->locked)
+		rc = err_set(e, ERR_LOCKED, "locked");
+	if (rc == 0)
+		h->node->locked = h->locked = true;
+	return (leave(m, rc));
+}
+
+static int
+memory_rename(struct disk *d, const char *from, const char *to, struct err *e)
+{
+	struct memory *m = enter(d);
+	int rc = gate(m, drive_of(from), true, "rename", e);
+	unsigned a = name_index(m, from), b = name_index(m, to);
+
+	if (rc == 0 && m->names[a].now == NULL)
+		rc = err_set(e, ERR_NOT_FOUND, "rename %s: not there", from);
+	if (rc == 0)
+		move_add(m, a, NULL, b, m->names[a].now, 2);
+	return (leave(m, rc));
+}
+
+static int
+memory_unlink(struct disk *d, const char *path, struct err *e)
+{
+	struct memory *m = enter(d);
+	int rc = gate(m, drive_of(path), true, "unlink", e);
+	unsigned i = name_index(m, path);
+
+	if (rc == 0 && m->names[i].now == NULL)
+		rc = err_set(e, ERR_NOT_FOUND, "unlink %s: not there", path);
+	if (rc == 0)
+		move_add(m, i, NULL, 0, NULL, 1);
+	return (leave(m, rc));
+}
+
+static int
+memory_mkdir(struct disk *d, const char *path, struct err *e)
+{
+	struct memory *m = enter(d);
+
+	return (leave(m, gate(m, drive_of(path), true, "mkdir", e)));
+}
+
+static int
+memory_sync_dir(struct disk *d, const char *path, struct err *e)
+{
+	struct memory *m = enter(d);
+	int rc = gate(m, drive_of(path), true, "sync of directory", e);
+	unsigned i, kept = 0;
+
+	if (rc == 0 && m->cut)
+		rc = err_set(e, ERR_IO, "sync of directory: power cut");
+	for (i = 0; rc == 0 && i < m->move_count; i++)
+		if (strcmp(m->moves[i].directory, path) == 0)
+			move_settle(m, &m->moves[i], true);
+		else
+			m->moves[kept++] = m->moves[i];
+	if (rc == 0)
+		m->move_count = kept;
+	return (leave(m, rc));
+}
+
+static int
+memory_list(struct disk *d, const char *path, disk_list_fn *each, void *context, struct err *e)
+{
+	struct memory *m = enter(d);
+	int rc = gate(m, drive_of(path), false, "list", e);
+	size_t bytes = strlen(path);
+	unsigned i;
+
+	for (i = 0; rc == 0 && i < m->name_count; i++)
+		if (m->names[i].now != NULL && strncmp(m->names[i].path, path, bytes) == 0 &&
+		    m->names[i].path[bytes] == '/' && strchr(m->names[i].path + bytes + 1, '/') == NULL)
+			each(context, m->names[i].path + bytes + 1);
+	return (leave(m, rc));
+}
+
+static int
+memory_space(struct disk *d, const char *path, struct disk_space *out, struct err *e)
+{
+	struct memory *m = enter(d);
+	int rc = gate(m, drive_of(path), false, "space", e);
+	uint64_t used = used_bytes(m, drive_of(path));
+
+	*out = (struct disk_space){ m->free_bytes, used < m->free_bytes ? m->free_bytes - used : 0, drive_of(path),
+	    m->sector };
+	return (leave(m, rc));
+}
+
+static bool
+memory_same(struct disk *d, int handle, const char *path)
+{
+	struct memory *m = enter(d);
+	bool same;
+
+	same = !m->missing[drive_of(path)] && m->names[name_index(m, path)].now == m->handles[handle].node;
+	leave(m, 0);
+	return (same);
+}
+
+static const struct disk_ops memory_ops = {
+	.open = memory_open, .close = memory_close, .pread = memory_pread, .pwritev = memory_pwritev,
+	.datasync = memory_datasync, .size = memory_size, .truncate = memory_truncate, .allocate = memory_allocate,
+	.punch = memory_punch, .lock = memory_lock, .rename = memory_rename, .unlink = memory_unlink,
+	.mkdir = memory_mkdir, .sync_dir = memory_sync_dir, .list = memory_list, .space = memory_space,
+	.same = memory_same,
+};
+
+struct disk *
+disk_memory_new(uint64_t seed, unsigned drives)
+{
+	struct memory *m = calloc(1, sizeof(*m));
+
+	assert(drives <= DRIVES);
+	m->disk.ops = &memory_ops;
+	m->random = seed;
+	m->free_bytes = UINT64_C(64) << 20;
+	m->sector = 4096;
+	pthread_mutex_init(&m->lock, NULL);
+	pthread_cond_init(&m->unhang, NULL);
+	return (&m->disk);
+}
+
+void
+disk_memory_free(struct disk *d)
+{
+	struct memory *m = (struct memory *)d;
+	unsigned i;
+
+	for (i = 0; i < HANDLES; i++)
+		node_put(m->handles[i].node);
+	for (i = 0; i < m->move_count; i++)
+		move_settle(m, &m->moves[i], false);
+	for (i = 0; i < m->name_count; i++) {
+		node_put(m->names[i].now);
+		node_put(m->names[i].synced);
+		free(m->names[i].path);
+	}
+	free(m->moves);
+	free(m->names);
+	free(m);
+}
+
+void
+disk_memory_cut_at(struct disk *d, uint64_t n)
+{
+	struct memory *m = (struct memory *)d;
+
+	m->cut_at = n == 0 ? 0 : m->steps + n;
+}
+
+bool
+disk_memory_cut(const struct disk *d)
+{
+	return (((const struct memory *)d)->cut);
+}
+
+uint64_t
+disk_memory_steps(const struct disk *d)
+{
+	return (((const struct memory *)d)->steps);
+}
+
+static void
+change_keep(struct memory *m, struct node *n, const struct change *c)
+{
+	uint64_t at, bytes;
+
+	if (c->data == NULL) {
+		if (next_random(m) % 2 == 0)
+			buf_size(&n->synced, c->offset);
+		return;
+	}
+	for (at = 0; at < c->bytes; at += bytes) {
+		bytes = SECTOR - (c->offset + at) % SECTOR;
+		bytes = bytes < c->bytes - at ? bytes : c->bytes - at;
+		if (next_random(m) % 2 == 0)
+			continue;
+		if (c->offset + at + bytes > n->synced.bytes)
+			buf_size(&n->synced, c->offset + at + bytes);
+		memcpy(n->synced.data + c->offset + at, c->data + at, bytes);
+	}
+}
+
+/* Whole fates are as likely as mixed ones: all kept, all lost, any sectors. */
+static void
+node_cut(struct memory *m, struct node *n)
+{
+	uint64_t fate = next_random(m) % 3;
+	size_t i;
+
+	for (i = 0; i < n->count; i++)
+		if (fate == 0)
+			change_keep(m, n, &n->changes[i]);
+	if (fate == 1) {
+		buf_reset(&n->synced);
+		buf_append(&n->synced, n->now.data, n->now.bytes);
+	}
+	buf_reset(&n->now);
+	buf_append(&n->now, n->synced.data, n->synced.bytes);
+	node_changes_drop(n);
+	n->locked = false;
+}
+
+void
+disk_memory_restart(struct disk *d)
+{
+	struct memory *m = (struct memory *)d;
+	bool lost[DRIVES][64] = { { false } };
+	struct node *n;
+	unsigned i, drive;
+
+	for (i = 0; i < HANDLES; i++) {
+		node_put(m->handles[i].node);
+		m->handles[i].node = NULL;
+	}
+	for (i = 0; i < m->move_count; i++) {
+		bool *l;
+
+		drive = drive_of(m->moves[i].directory);
+		l = &lost[drive][strlen(m->moves[i].directory) % 64];
+		*l |= next_random(m) % 4 == 0;
+		move_settle(m, &m->moves[i], !*l);
+	}
+	m->move_count = 0;
+	for (i = 0; i < m->name_count; i++) {
+		name_set(&m->names[i].now, m->names[i].synced);
+		n = m->names[i].now;
+		if (n != NULL)
+			node_cut(m, n);
+	}
+	m->cut = false;
+	m->cut_at = m->fail_at = 0;
+}
+
+void
+disk_memory_set_eio(struct disk *d, unsigned drive, bool on)
+{
+	((struct memory *)d)->eio[drive] = on;
+}
+
+void
+disk_memory_set_missing(struct disk *d, unsigned drive, bool on)
+{
+	((struct memory *)d)->missing[drive] = on;
+}
+
+void
+disk_memory_set_hang(struct disk *d, unsigned drive, bool on)
+{
+	struct memory *m = enter(d);
+
+	m->hang[drive] = on;
+	pthread_cond_broadcast(&m->unhang);
+	leave(m, 0);
+}
+
+void
+disk_memory_fail_step(struct disk *d, uint64_t n)
+{
+	struct memory *m = (struct memory *)d;
+
+	m->fail_at = n == 0 ? 0 : m->steps + n;
+}
+
+void
+disk_memory_set_free(struct disk *d, uint64_t bytes)
+{
+	((struct memory *)d)->free_bytes = bytes;
+}
+
+void
+disk_memory_set_sector(struct disk *d, uint32_t bytes)
+{
+	((struct memory *)d)->sector = bytes;
+}
+
+bool
+disk_memory_flip(struct disk *d, const char *path, uint64_t offset)
+{
+	struct memory *m = (struct memory *)d;
+	struct node *n = m->names[name_index(m, path)].now;
+
+	if (n == NULL || offset >= n->now.bytes || offset >= n->synced.bytes)
+		return (false);
+	n->now.data[offset] ^= 0x10;
+	n->synced.data[offset] ^= 0x10;
+	return (true);
+}
+
+bool
+disk_memory_exists(struct disk *d, const char *path)
+{
+	struct memory *m = (struct memory *)d;
+
+	return (m->names[name_index(m, path)].now != NULL);
+}
+
+const char *
+disk_memory_find(struct disk *d, const char *part, unsigned n)
+{
+	struct memory *m = (struct memory *)d;
+	unsigned i;
+
+	for (i = 0; i < m->name_count; i++)
+		if (m->names[i].now != NULL && strstr(m->names[i].path, part) != NULL && n-- == 0)
+			return (m->names[i].path);
+	return (NULL);
+}

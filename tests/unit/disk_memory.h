@@ -1,0 +1,37 @@
+/*
+ * disk_memory - a simulated disk for tests: files in memory that remember what was synced and what was not.
+ *
+ * A power cut keeps any legal subset: of each unsynced write any of its 512-byte sectors, of the unsynced
+ * operations on a directory any number of the first ones. Drives are the first component of a path ("/d0").
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef HF_TESTS_DISK_MEMORY_H
+#define HF_TESTS_DISK_MEMORY_H
+
+#include "libstore/disk.h"
+
+struct disk *disk_memory_new(uint64_t seed, unsigned drives);
+void disk_memory_free(struct disk *d);
+uint64_t disk_memory_random(struct disk *d, uint64_t below);
+/* Every changing step from now on counts; the power fails in step n (0: never). Then all steps fail. */
+void disk_memory_cut_at(struct disk *d, uint64_t n);
+bool disk_memory_cut(const struct disk *d);
+uint64_t disk_memory_steps(const struct disk *d);
+/* Cuts the power now if it was not, keeps a legal subset, and starts again with no handle open. */
+void disk_memory_restart(struct disk *d);
+void disk_memory_set_eio(struct disk *d, unsigned drive, bool on);
+void disk_memory_set_missing(struct disk *d, unsigned drive, bool on);
+/* The n-th changing step from now on fails with EIO, once. */
+void disk_memory_fail_step(struct disk *d, uint64_t n);
+void disk_memory_set_free(struct disk *d, uint64_t bytes);	/* per drive, beside what files take */
+void disk_memory_set_sector(struct disk *d, uint32_t bytes);
+/* Flips a bit of a file, synced and not; false if it is not there or too short. */
+bool disk_memory_flip(struct disk *d, const char *path, uint64_t offset);
+bool disk_memory_exists(struct disk *d, const char *path);
+/* The n-th file whose path contains part, or NULL. */
+const char *disk_memory_find(struct disk *d, const char *part, unsigned n);
+/* Makes every write on a drive block until it is called with on = false. */
+void disk_memory_set_hang(struct disk *d, unsigned drive, bool on);
+
+#endif
