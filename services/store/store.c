@@ -32,9 +32,12 @@ metrics_turn(struct store *t)
 	struct log_stats log;
 
 	log_stats(t->log, &log);
-	metric_set(METRIC_store_batches_total, log.batches);
-	metric_set(METRIC_store_log_bytes_total, log.bytes);
-	metric_set(METRIC_store_degraded_writes_total, log.degraded);
+	metric_add(METRIC_store_batches_total,
+	    log.batches - metric_get(METRIC_store_batches_total));
+	metric_add(METRIC_store_log_bytes_total,
+	    log.bytes - metric_get(METRIC_store_log_bytes_total));
+	metric_add(METRIC_store_degraded_writes_total,
+	    log.degraded - metric_get(METRIC_store_degraded_writes_total));
 }
 
 void

@@ -91,7 +91,8 @@ add_state(cJSON *status, struct store *t)
 	metric_set(METRIC_store_buckets, st.buckets);
 	metric_set(METRIC_store_sessions, st.sessions);
 	metric_set(METRIC_store_queue_operations, st.operations);
-	metric_set(METRIC_store_repeats_total, st.repeats);
+	metric_add(METRIC_store_repeats_total,
+	    st.repeats - metric_get(METRIC_store_repeats_total));
 	metric_set(METRIC_store_freed_bytes_total, st.reclaimed_bytes);
 }
 
