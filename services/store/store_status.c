@@ -93,7 +93,8 @@ add_state(cJSON *status, struct store *t)
 	metric_set(METRIC_store_queue_operations, st.operations);
 	metric_add(METRIC_store_repeats_total,
 	    st.repeats - metric_get(METRIC_store_repeats_total));
-	metric_set(METRIC_store_freed_bytes_total, st.reclaimed_bytes);
+	metric_add(METRIC_store_freed_bytes_total,
+	    st.reclaimed_bytes - metric_get(METRIC_store_freed_bytes_total));
 }
 
 void
