@@ -1,19 +1,19 @@
 /*
  * bus - request and reply, publish and subscribe, over nng 1.5.2. The only includer of nng.
  *
- * B1  nng's threads touch a note, the bus's list under its lock, and the eventfd: nothing else of
- *     ours. (One exception: a call that was sent starts its own receive.)
- * B2  Every operation of nng has its own note, which is in the list at most once: the list is bounded by
- *     what the loop's thread started.
+ * B1  nng's threads post notes to the inbox, and touch nothing else of ours. (One exception: a call
+ *     that was sent starts its own receive.)
+ * B2  Every operation of nng has its own note, which is in the list at most once: the list is
+ *     bounded by what the loop's thread started.
  * B3  A request has exactly one reply; a call has exactly one on_reply, never from inside bus_call.
- * B4  Nothing here waits for a peer: a dialer that waits would hang on a stopped process, so all dial in
- *     the background, and whether anybody listens is asked of the kernel (socket_path.h).
+ * B4  Nothing here waits for a peer: a dialer that waits would hang on a stopped process, so all
+ *     dial in the background, and whether anybody listens is asked of the kernel (socket_path.h).
  * B5  A dialer does not go on dialing for nobody: a peer that is not connected and has no calls is
  *     closed.
  *
- * Measured rules: resending off (a request is sent at most once), explicit timeouts, reconnect after 5
- * to 20 ms, a receive limit, deep publish and subscribe buffers (16 by default: it loses half), few
- * threads (libc_for_nng.h), all signals blocked in nng's threads.
+ * Measured rules: resending off (a request is sent at most once), explicit timeouts, reconnect
+ * after 5 to 20 ms, a receive limit, deep publish and subscribe buffers (16 by default: it loses
+ * half), few threads (libc_for_nng.h), all signals blocked in nng's threads.
  *
  * What the bytes mean is message.c's business.
  *
@@ -22,7 +22,6 @@
 #include "libipc/bus.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <nng/nng.h>
 #include <nng/protocol/pubsub0/pub.h>
 #include <nng/protocol/pubsub0/sub.h>
@@ -36,10 +35,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 #include "libbase/clock.h"
+#include "libipc/inbox.h"
 #include "libipc/libc_for_nng.h"
 #include "libipc/socket_path.h"
 
@@ -48,124 +46,22 @@
 /* Somewhat larger messages are let in, so that message.c can refuse them with a sentence. */
 #define RECEIVE_BYTES_MAX	(4 * BUS_MESSAGE_BYTES_MAX)
 #define EVENTS_QUEUED_MAX	4096
-#define SERVER_SLOTS		32	/* requests that one server works on; more wait in their sockets */
+#define SERVER_SLOTS		32	/* requests of one server under way; more wait outside */
 #define REPLY_MS_MAX		5000	/* for a caller that does not take its reply */
 #define CALLS_MAX		256
 #define PEER_IDLE_MS		10000
-#define NOTES_PER_TURN		256
 #define EVENTS_PER_TURN		64
-
-/* Something that happened on one of nng's threads, for the loop. */
-struct note {
-	struct note	*next;
-	bool		 queued;
-	void		(*on_note)(struct note *n);
-};
 
 struct bus {
 	struct event_base	*base;
-	struct event		*wake, *idle;
-	int			 wake_fd;
-	bool			 dispatching, closing;
+	struct inbox		*inbox;
+	struct event		*idle;
+	bool			 closing;
 	unsigned		 users;		/* servers, publishers, subscribers */
 	struct call		*calls;
 	unsigned		 call_count;
 	struct peer		*peers;
-
-	pthread_mutex_t		 lock;		/* guards the list */
-	struct note		*first, **last;
 };
-
-/* --- Notes. --- */
-
-/* Raising a note again before the loop saw it adds nothing. */
-static void
-bus_post(struct bus *b, struct note *n)
-{
-	uint64_t one = 1;
-	bool was_empty;
-
-	pthread_mutex_lock(&b->lock);
-	was_empty = b->first == NULL;
-	if (!n->queued) {
-		n->queued = true;
-		n->next = NULL;
-		*b->last = n;
-		b->last = &n->next;
-	}
-	if (was_empty) {
-		ssize_t rc = write(b->wake_fd, &one, sizeof(one));
-
-		assert(rc == (ssize_t)sizeof(one) || errno == EAGAIN);
-	}
-	pthread_mutex_unlock(&b->lock);
-}
-
-static struct note *
-bus_take(struct bus *b)
-{
-	struct note *n;
-
-	pthread_mutex_lock(&b->lock);
-	n = b->first;
-	if (n != NULL) {
-		b->first = n->next;
-		if (b->first == NULL)
-			b->last = &b->first;
-		n->queued = false;
-	}
-	pthread_mutex_unlock(&b->lock);
-	return (n);
-}
-
-/* Before a note's memory goes; nng must be done with it. */
-static void
-bus_forget(struct bus *b, struct note *gone)
-{
-	struct note **link;
-
-	pthread_mutex_lock(&b->lock);
-	for (link = &b->first; *link != NULL; link = &(*link)->next)
-		if (*link == gone) {
-			*link = gone->next;
-			if (b->last == &gone->next)
-				b->last = link;
-			gone->queued = false;
-			break;
-		}
-	pthread_mutex_unlock(&b->lock);
-}
-
-static void
-bus_dispatch(struct bus *b)
-{
-	struct note *n;
-	unsigned i;
-
-	assert(!b->dispatching);
-	b->dispatching = true;
-	for (i = 0; i < NOTES_PER_TURN && (n = bus_take(b)) != NULL; i++)
-		n->on_note(n);
-	b->dispatching = false;
-}
-
-static void
-bus_on_wake(evutil_socket_t fd, short what, void *arg)
-{
-	struct bus *b = arg;
-	uint64_t count = 1;
-	ssize_t n = read(fd, &count, sizeof(count));
-	bool more;
-
-	(void)what;
-	assert(n == (ssize_t)sizeof(count) || errno == EAGAIN);
-	bus_dispatch(b);
-	pthread_mutex_lock(&b->lock);
-	more = b->first != NULL;
-	pthread_mutex_unlock(&b->lock);
-	if (more)	/* the list did not become empty, so nobody else writes this */
-		event_active(b->wake, EV_READ, 1);
-}
 
 /* --- nng's sockets. --- */
 
@@ -193,7 +89,8 @@ socket_open(int (*open_protocol)(nng_socket *), nng_socket *out, struct err *e)
 	pthread_once(&once, nng_start);
 	rv = open_protocol(out);
 	if (rv != 0)
-		return (err_set(e, ERR_UNAVAILABLE, "cannot open a bus socket: %s", nng_strerror(rv)));
+		return (err_set(e, ERR_UNAVAILABLE, "cannot open a bus socket: %s",
+		    nng_strerror(rv)));
 	rv = nng_socket_set_size(*out, NNG_OPT_RECVMAXSZ, RECEIVE_BYTES_MAX);
 	assert(rv == 0);
 	rv = nng_socket_set_ms(*out, NNG_OPT_RECONNMINT, RECONNECT_MS_MIN);
@@ -209,8 +106,8 @@ address_url(const char *address, char url[128], struct err *e)
 	struct sockaddr_un unused;
 
 	if (address[0] != '/')
-		return (err_set(e, ERR_UNSUPPORTED, "bus address '%s' is not the path of a Unix socket",
-		    address));
+		return (err_set(e, ERR_UNSUPPORTED,
+		    "bus address '%s' is not the path of a Unix socket", address));
 	if (socket_path_address(address, &unused, e) < 0)
 		return (ERR_INVALID);
 	snprintf(url, 128, "ipc://%s", address);
@@ -235,8 +132,8 @@ socket_listen(nng_socket s, const char *address, struct err *e)
 	if (rv == 0)
 		rv = nng_listener_start(listener, 0);
 	if (rv != 0)
-		return (err_set(e, rv == NNG_EADDRINUSE ? ERR_LOCKED : ERR_IO, "cannot listen on %s: %s",
-		    address, nng_strerror(rv)));
+		return (err_set(e, rv == NNG_EADDRINUSE ? ERR_LOCKED : ERR_IO,
+		    "cannot listen on %s: %s", address, nng_strerror(rv)));
 	return (0);
 }
 
@@ -251,7 +148,8 @@ socket_dial(nng_socket s, const char *address, struct err *e)
 		return (rc);
 	rv = nng_dial(s, url, NULL, NNG_FLAG_NONBLOCK);		/* B4 */
 	if (rv != 0)
-		return (err_set(e, ERR_UNAVAILABLE, "cannot dial %s: %s", address, nng_strerror(rv)));
+		return (err_set(e, ERR_UNAVAILABLE, "cannot dial %s: %s", address,
+		    nng_strerror(rv)));
 	return (0);
 }
 
@@ -321,21 +219,18 @@ int
 bus_open(struct event_base *base, struct bus **out, struct err *e)
 {
 	struct bus *b = calloc(1, sizeof(*b));
+	int rc;
 
 	assert(b != NULL);
 	*out = NULL;
 	b->base = base;
-	b->last = &b->first;
-	b->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	if (b->wake_fd < 0) {
+	rc = inbox_open(base, &b->inbox, e);
+	if (rc < 0) {
 		free(b);
-		return (err_errno(e, errno, "cannot make the eventfd of the bus"));
+		return (rc);
 	}
-	pthread_mutex_init(&b->lock, NULL);
-	b->wake = event_new(base, b->wake_fd, EV_READ | EV_PERSIST, bus_on_wake, b);
 	b->idle = event_new(base, -1, 0, bus_on_idle, b);
-	assert(b->wake != NULL && b->idle != NULL);
-	event_add(b->wake, NULL);
+	assert(b->idle != NULL);
 	*out = b;
 	return (0);
 }
@@ -347,18 +242,15 @@ bus_close(struct bus **bp)
 
 	if (b == NULL)
 		return;
-	assert(!b->dispatching && b->users == 0);
+	assert(!inbox_dispatching(b->inbox) && b->users == 0);
 	b->closing = true;
-	bus_dispatch(b);
+	inbox_dispatch(b->inbox);
 	call_cancel_all(b);
 	*bp = NULL;
 	while (b->peers != NULL)
 		peer_close(b, b->peers);
-	assert(b->first == NULL);
-	event_free(b->wake);
 	event_free(b->idle);
-	close(b->wake_fd);
-	pthread_mutex_destroy(&b->lock);
+	inbox_close(&b->inbox);
 	free(b);
 }
 
@@ -393,7 +285,7 @@ slot_on_aio(void *arg)
 {
 	struct slot *t = arg;
 
-	bus_post(t->server->bus, &t->note);
+	inbox_post(t->server->bus->inbox, &t->note);
 }
 
 static void
@@ -522,7 +414,7 @@ bus_server_close(struct bus_server **sp)
 
 		nng_ctx_close(t->ctx);
 		aio_end(t->aio);
-		bus_forget(s->bus, &t->note);
+		inbox_forget(s->bus->inbox, &t->note);
 		if (t->request != NULL)
 			t->request->slot = NULL;
 	}
@@ -540,7 +432,7 @@ struct peer {
 	struct peer	*next;
 	char		*address;
 	nng_socket	 socket;
-	atomic_int	 pipes;		/* connections; changed by nng's threads, which keep no order */
+	atomic_int	 pipes;		/* connections; nng's threads change it in no order */
 	unsigned	 calls;
 	uint64_t	 idle_since_ms;
 };
@@ -569,7 +461,7 @@ peer_on_pipe(nng_pipe pipe, nng_pipe_ev what, void *arg)
 		atomic_fetch_add(&p->pipes, 1);
 	} else {
 		atomic_fetch_sub(&p->pipes, 1);
-		bus_post(p->bus, &p->note);
+		inbox_post(p->bus->inbox, &p->note);
 	}
 }
 
@@ -583,7 +475,7 @@ peer_close(struct bus *b, struct peer *p)
 		link = &(*link)->next;
 	*link = p->next;
 	nng_close(p->socket);
-	bus_forget(b, &p->note);
+	inbox_forget(b->inbox, &p->note);
 	free(p->address);
 	free(p);
 }
@@ -711,7 +603,7 @@ call_on_aio(void *arg)
 		nng_ctx_recv(c->ctx, c->aio);
 		return;
 	}
-	bus_post(c->bus, &c->note);
+	inbox_post(c->bus->inbox, &c->note);
 }
 
 /* Takes c apart and says how it ended. */
@@ -727,7 +619,7 @@ call_end(struct call *c, int code, nng_msg *m)
 	if (p != NULL) {
 		nng_ctx_close(c->ctx);
 		aio_end(c->aio);
-		bus_forget(c->bus, &c->note);
+		inbox_forget(c->bus->inbox, &c->note);
 		peer_put(p);
 	}
 	c->on_reply(c->context, code, code == 0 && m != NULL ? message_slice(m) : SLICE_NONE);
@@ -757,7 +649,7 @@ call_cancel_all(struct bus *b)
 		struct call *c = b->calls;
 
 		if (c->peer == NULL)
-			bus_forget(b, &c->note);
+			inbox_forget(b->inbox, &c->note);
 		call_end(c, c->peer == NULL ? c->refused : ERR_CANCELLED, NULL);
 	}
 }
@@ -812,7 +704,7 @@ bus_call(struct bus *b, const char *address, struct slice bytes, uint64_t deadli
 	rc = call_start(c, address, bytes);
 	if (rc < 0) {
 		c->refused = rc;
-		bus_post(b, &c->note);	/* B3 */
+		inbox_post(b->inbox, &c->note);	/* B3 */
 	}
 }
 
@@ -837,7 +729,8 @@ call_wait_on(nng_socket s, const char *address, struct slice bytes, uint64_t tim
 		return (err_set(e, ERR_TIMEOUT, "no answer from %s within %llu ms", address,
 		    (unsigned long long)timeout_ms));
 	if (rv != 0)
-		return (err_set(e, code_of(rv), "the call to %s failed: %s", address, nng_strerror(rv)));
+		return (err_set(
+		    e, code_of(rv), "the call to %s failed: %s", address, nng_strerror(rv)));
 	buf_append_slice(out, message_slice(m));
 	nng_msg_free(m);
 	return (0);
@@ -852,8 +745,8 @@ bus_call_wait(const char *address, struct slice bytes, uint64_t timeout_ms, stru
 	int rc;
 
 	if (bytes.bytes > BUS_MESSAGE_BYTES_MAX)
-		return (err_set(e, ERR_TOO_LARGE, "a message of %zu bytes is larger than %d", bytes.bytes,
-		    BUS_MESSAGE_BYTES_MAX));
+		return (err_set(e, ERR_TOO_LARGE, "a message of %zu bytes is larger than %d",
+		    bytes.bytes, BUS_MESSAGE_BYTES_MAX));
 	rc = address_url(address, url, e);
 	if (rc < 0)
 		return (rc);
@@ -943,7 +836,7 @@ subscriber_on_aio(void *arg)
 {
 	struct bus_subscriber *s = arg;
 
-	bus_post(s->bus, &s->note);
+	inbox_post(s->bus->inbox, &s->note);
 }
 
 static void
@@ -951,7 +844,7 @@ subscriber_free(struct bus_subscriber *s)
 {
 	if (s->aio != NULL) {
 		aio_end(s->aio);
-		bus_forget(s->bus, &s->note);
+		inbox_forget(s->bus->inbox, &s->note);
 	}
 	nng_close(s->socket);
 	s->bus->users--;

@@ -28,7 +28,9 @@ struct bus_subscriber;
 struct bus_request;			/* one request waiting for its reply */
 
 int bus_open(struct event_base *base, struct bus **out, struct err *e);
-void bus_close(struct bus **b);		/* outstanding calls end with ERR_CANCELLED, without callback after return */
+/* Outstanding calls end with ERR_CANCELLED; no callback after return. Servers, publishers and
+ * subscribers were closed before. */
+void bus_close(struct bus **b);
 
 /* Serving: on_request must lead to exactly one bus_reply, at once or later. bytes is borrowed. */
 typedef void bus_request_fn(void *context, struct bus_request *r, struct slice bytes);

@@ -50,8 +50,8 @@ channel_frame_parse(struct slice bytes, struct channel_frame *frame, size_t *fra
 		return (0);
 	body_bytes = get_u32(p);
 	if (body_bytes > CHANNEL_BODY_BYTES_MAX)
-		return (err_set(e, ERR_PROTOCOL, "a frame of %u bytes is larger than %u", body_bytes,
-		    CHANNEL_BODY_BYTES_MAX));
+		return (err_set(e, ERR_PROTOCOL, "a frame of %u bytes is larger than %u",
+		    body_bytes, CHANNEL_BODY_BYTES_MAX));
 	if (get_u16(p + 6) != 0)
 		return (err_set(e, ERR_PROTOCOL, "a frame has 0x%04x where zero is reserved",
 		    get_u16(p + 6)));
@@ -141,7 +141,7 @@ channel_detach(struct channel *c)
 	close(c->fd);
 	c->fd = -1;
 	buf_release(&c->out);		/* H1 */
-	if (!c->delivering)		/* else on_frame still has its body; channel_deliver's end frees */
+	if (!c->delivering) /* else on_frame still has its body; channel_deliver's end frees */
 		buf_release(&c->in);
 	c->in_start = c->out_start = 0;
 	c->flushing = c->full = false;
@@ -441,7 +441,8 @@ channel_on_eof(struct channel *c)
 	struct err why = ERR_INIT;
 
 	if (c->in.bytes > c->in_start)
-		err_set(&why, ERR_PROTOCOL, "the peer ended the channel inside a frame (%zu bytes of it came)",
+		err_set(&why, ERR_PROTOCOL,
+		    "the peer ended the channel inside a frame (%zu bytes of it came)",
 		    c->in.bytes - c->in_start);
 	else
 		err_set(&why, ERR_EOF, "the peer closed the channel");

@@ -1,13 +1,14 @@
 /*
  * channel - batched frames over one Unix stream socket: the store channel of the data path.
  *
- * A frame is a 16-byte header (u32 body bytes, u16 type, u16 zero, u64 sequence; little-endian) and a
- * body. Frames sent during one turn of the loop leave in one write at its end. Received bytes are read
- * in large pieces and all whole frames of a read are delivered in order.
+ * A frame is a 16-byte header (u32 body bytes, u16 type, u16 zero, u64 sequence; little-endian) and
+ * a body. Frames sent during one turn of the loop leave in one write at its end. Received bytes are
+ * read in large pieces and all whole frames of a read are delivered in order.
  *
- * A frame that is too large, has a non-zero reserved field or comes truncated ends the connection with
- * ERR_PROTOCOL, counted in channel_refused_total; nothing else happens. Both ends bound what waits to be
- * sent: past it channel_send answers ERR_BUSY (client) or reading stops until it drains (server).
+ * A frame that is too large, has a non-zero reserved field or comes truncated ends the connection
+ * with ERR_PROTOCOL, counted in channel_refused_total; nothing else happens. Both ends bound what
+ * waits to be sent: past it channel_send answers ERR_BUSY (client) or reading stops until it drains
+ * (server).
  *
  * Every callback may close the channel or the server that it came from.
  *
@@ -39,8 +40,8 @@ struct channel_ops {
 	/* All frames of one read were delivered: a good moment to submit a batch. May be NULL. */
 	void	(*on_turn)(void *context, struct channel *c);
 	/* The connection is gone: ERR_EOF, ERR_IO, ERR_PROTOCOL, or ERR_CANCELLED by
-	 * channel_server_close. What waited to be sent is lost. On a server c is freed after return; a
-	 * client connects again. Not called for channel_close. May be NULL. */
+	 * channel_server_close. What waited to be sent is lost. On a server c is freed after
+	 * return; a client connects again. Not called for channel_close. May be NULL. */
 	void	(*on_close)(void *context, struct channel *c, const struct err *why);
 };
 

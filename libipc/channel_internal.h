@@ -21,7 +21,7 @@ struct channel {
 	struct event			*readable, *writable, *flush;
 	bool				 flushing, full, paused, delivering;
 
-	char				*path;		/* client: where to connect; NULL on a server */
+	char				*path;		/* client only: where to connect */
 	struct event			*retry;		/* client */
 	bool				 was_connected;
 

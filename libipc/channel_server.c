@@ -30,8 +30,8 @@ struct channel_server {
 	const struct channel_ops	*ops;
 	void				*context;
 	char				*path;
-	dev_t				 device;	/* of the socket file, so that only ours is removed */
-	ino_t				 inode;
+	dev_t				 device;	/* of the socket file: only ours is */
+	ino_t				 inode;		/* removed */
 	struct channel			*peers;
 	unsigned			 peer_count;
 	bool				 accepting, dead;
@@ -52,8 +52,9 @@ server_listen(struct channel_server *s, struct err *e)
 	s->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (s->fd < 0)
 		return (err_errno(e, errno, "cannot make a socket for %s", s->path));
-	/* The file gets the mode that the socket has when it is bound: there is no moment of 0777. */
-	if (fchmod(s->fd, 0600) < 0 || bind(s->fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+	/* The file gets the mode that the socket has when it is bound. */
+	if (fchmod(s->fd, 0600) < 0 ||
+	    bind(s->fd, (struct sockaddr *)&address, sizeof(address)) < 0)
 		return (err_errno(e, errno, "cannot bind %s", s->path));
 	if (lstat(s->path, &st) == 0) {
 		s->device = st.st_dev;

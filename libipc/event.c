@@ -24,7 +24,8 @@ struct event_subscriber {
 };
 
 int
-event_publisher_open(struct bus *b, const char *address, struct event_publisher **out, struct err *e)
+event_publisher_open(
+    struct bus *b, const char *address, struct event_publisher **out, struct err *e)
 {
 	struct event_publisher *p = calloc(1, sizeof(*p));
 	int rc;

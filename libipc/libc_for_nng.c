@@ -1,17 +1,17 @@
 /*
  * libc_for_nng - our sysconf(3) and sendmsg(2), which mend what nng 1.5.2 has no setting for.
  *
- * sysconf: nng starts up to 2 threads for each processor plus 1 for each (88 on a machine with 64). With
- * few it is faster.
+ * sysconf: nng starts up to 2 threads for each processor plus 1 for each (88 on a machine with 64).
+ * With few it is faster.
  *
- * sendmsg: the first that nng sends on a connection is its 8-byte header. If the other side is gone by
- * then, EPIPE becomes NNG_ECLOSED, which listener and dialer take for their own end: they stop
- * accepting and dialing for ever. One client that died between connect and accept (so any that gave up
- * on a stopped service) would leave the service unreachable. As ECONNRESET it is what it is: the
+ * sendmsg: the first that nng sends on a connection is its 8-byte header. If the other side is gone
+ * by then, EPIPE becomes NNG_ECLOSED, which listener and dialer take for their own end: they stop
+ * accepting and dialing for ever. One client that died between connect and accept (so any that gave
+ * up on a stopped service) would leave the service unreachable. As ECONNRESET it is what it is: the
  * other side's affair, and nng goes on.
  *
- * A program's own definitions come before libc's for every library in the process, so all else is passed
- * on unchanged. They run before sanitizers are ready, so they are not instrumented.
+ * A program's own definitions come before libc's for every library in the process, so all else is
+ * passed on unchanged. They run before sanitizers are ready, so they are not instrumented.
  *
  * SPDX-License-Identifier: Apache-2.0
  */

@@ -12,6 +12,7 @@ libipc_libipc_a_SOURCES = \
 	libipc/bus.c libipc/bus.h \
 	libipc/channel.c libipc/channel.h libipc/channel_internal.h libipc/channel_server.c \
 	libipc/event.c \
+	libipc/inbox.c libipc/inbox.h \
 	libipc/message.c libipc/message.h \
 	libipc/libc_for_nng.c libipc/libc_for_nng.h \
 	libipc/socket_path.c libipc/socket_path.h

@@ -1,10 +1,12 @@
 /*
- * message - envelopes of the control bus: parsing them from hostile bytes, dispatching by table, calling.
+ * message - envelopes of the control bus: parsing them from hostile bytes, dispatching by table,
+ * calling.
  *
  * M1  Nothing that comes over the bus reaches a handler unless its row, size and body were checked.
  * M2  Every request gets one reply: the handler's, or a refusal that was counted.
  *
- * The rows are schema/messages.def; what a message does is its handler's business. Events are event.c's.
+ * The rows are schema/messages.def; what a message does is its handler's business. Events are
+ * event.c's.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -48,15 +50,16 @@ static int
 envelope_check(const Hf__ControlRequest *q, const struct message_row **row, struct err *e)
 {
 	if (q->version != MESSAGE_VERSION)
-		return (err_set(e, ERR_VERSION, "message version %u is not the %d spoken here", q->version,
-		    MESSAGE_VERSION));
+		return (err_set(e, ERR_VERSION, "message version %u is not the %d spoken here",
+		    q->version, MESSAGE_VERSION));
 	*row = message_row(q->type);
 	if (*row == NULL)
 		return (err_set(e, ERR_UNSUPPORTED, "there is no message type %u", q->type));
 	if (strlen(q->request_id) > MESSAGE_NAME_BYTES_MAX ||
 	    strlen(q->asked_by) > MESSAGE_NAME_BYTES_MAX)
-		return (err_set(e, ERR_TOO_LARGE, "request_id or asked_by of %s is longer than %d bytes",
-		    (*row)->name, MESSAGE_NAME_BYTES_MAX));
+		return (err_set(e, ERR_TOO_LARGE,
+		    "request_id or asked_by of %s is longer than %d bytes", (*row)->name,
+		    MESSAGE_NAME_BYTES_MAX));
 	if (q->body.len > (*row)->bytes_max)
 		return (err_set(e, ERR_TOO_LARGE, "the body of %s has %zu bytes, more than %zu",
 		    (*row)->name, q->body.len, (*row)->bytes_max));
@@ -71,11 +74,12 @@ message_parse(struct slice bytes, const struct message_row **row, Hf__ControlReq
 	int rc;
 
 	if (bytes.bytes > BUS_MESSAGE_BYTES_MAX)
-		return (err_set(e, ERR_TOO_LARGE, "a message of %zu bytes is larger than %d", bytes.bytes,
-		    BUS_MESSAGE_BYTES_MAX));
+		return (err_set(e, ERR_TOO_LARGE, "a message of %zu bytes is larger than %d",
+		    bytes.bytes, BUS_MESSAGE_BYTES_MAX));
 	q = hf__control_request__unpack(NULL, bytes.bytes, bytes.data);
 	if (q == NULL)
-		return (err_set(e, ERR_PROTOCOL, "%zu bytes are not a control message", bytes.bytes));
+		return (
+		    err_set(e, ERR_PROTOCOL, "%zu bytes are not a control message", bytes.bytes));
 	rc = envelope_check(q, row, e);
 	if (rc == 0) {
 		*body = protobuf_c_message_unpack((*row)->request, NULL, q->body.len, q->body.data);
@@ -166,7 +170,8 @@ server_on_request(void *context, struct bus_request *r, struct slice bytes)
 	if (rc == 0) {
 		h = server_find(s, d->message.row->type);
 		if (h == NULL) {
-			rc = err_set(&e, ERR_UNSUPPORTED, "%s is not answered here", d->message.row->name);
+			rc = err_set(
+			    &e, ERR_UNSUPPORTED, "%s is not answered here", d->message.row->name);
 			held_free(d);
 		}
 	} else {
@@ -281,12 +286,14 @@ reply_parse(const struct message_row *row, const char *address, struct slice byt
 		return (err_set(e, ERR_PROTOCOL, "%s answered %s with something else than a reply",
 		    address, row->name));
 	if (r->version != MESSAGE_VERSION || r->code > 0)
-		rc = err_set(e, ERR_PROTOCOL, "%s answered %s with version %u, code %d", address, row->name,
-		    r->version, r->code);
+		rc = err_set(e, ERR_PROTOCOL, "%s answered %s with version %u, code %d", address,
+		    row->name, r->version, r->code);
 	else if (r->code < 0)
 		rc = err_set(e, r->code, "%s", r->error);
-	else if ((*body = protobuf_c_message_unpack(row->reply, NULL, r->body.len, r->body.data)) == NULL)
-		rc = err_set(e, ERR_PROTOCOL, "%s answered %s with a malformed body", address, row->name);
+	else if ((*body = protobuf_c_message_unpack(row->reply, NULL, r->body.len, r->body.data)) ==
+		 NULL)
+		rc = err_set(
+		    e, ERR_PROTOCOL, "%s answered %s with a malformed body", address, row->name);
 	hf__control_reply__free_unpacked(r, NULL);
 	return (rc);
 }

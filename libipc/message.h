@@ -1,8 +1,8 @@
 /*
  * message - the envelope of control messages and the table that dispatches them.
  *
- * A malformed, oversized, truncated or unknown message is refused with a ControlReply that says why,
- * and counted (ipc_refused_total); it is never fatal.
+ * A malformed, oversized, truncated or unknown message is refused with a ControlReply that says
+ * why, and counted (ipc_refused_total); it is never fatal.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -38,7 +38,7 @@ struct message {
 	struct bus_request		*request;
 	const struct message_row	*row;
 	const Hf__ControlRequest	*envelope;	/* type, request_id, asked_by */
-	const ProtobufCMessage		*body;		/* the row's request, unpacked and checked */
+	const ProtobufCMessage		*body;		/* the row's request, unpacked */
 };
 
 typedef void message_fn(void *context, struct message *m);
@@ -54,14 +54,15 @@ int message_serve(struct bus *b, const char *address, const struct message_handl
     unsigned table_count, void *context, struct message_server **out, struct err *e);
 void message_server_close(struct message_server **s);
 
-/* Exactly one of these for each message; both take *m. body may be NULL for an empty reply. A reply over
- * BUS_MESSAGE_BYTES_MAX becomes a refusal with ERR_TOO_LARGE. */
+/* Exactly one of these for each message; both take *m. body may be NULL for an empty reply. A reply
+ * over BUS_MESSAGE_BYTES_MAX becomes a refusal with ERR_TOO_LARGE. */
 void message_reply(struct message **m, const ProtobufCMessage *body);
 void message_refuse(struct message **m, const struct err *e);
 
-/* Calls with an envelope. On code 0 body is the row's reply, borrowed; else e says what happened (the
- * server's own sentence where it refused). */
-typedef void message_reply_fn(void *context, int code, const ProtobufCMessage *body, const struct err *e);
+/* Calls with an envelope. On code 0 body is the row's reply, borrowed; else e says what happened
+ * (the server's own sentence where it refused). */
+typedef void message_reply_fn(
+    void *context, int code, const ProtobufCMessage *body, const struct err *e);
 void message_call(struct bus *b, const char *address, enum message_type type,
     const ProtobufCMessage *body, const char *asked_by, uint64_t deadline_ms,
     message_reply_fn *on_reply, void *context);
@@ -75,10 +76,11 @@ int message_parse(struct slice bytes, const struct message_row **row, Hf__Contro
     ProtobufCMessage **body, struct err *e);
 
 /* Events. A published event is a hint to go and look. Gaps in sequence are counted
- * (ipc_events_missed_total): the first event after subscribing sets the base, and so does one with a
- * lower sequence, which is a publisher that started again. */
+ * (ipc_events_missed_total): the first event after subscribing sets the base, and so does one with
+ * a lower sequence, which is a publisher that started again. */
 struct event_publisher;
-int event_publisher_open(struct bus *b, const char *address, struct event_publisher **out, struct err *e);
+int event_publisher_open(
+    struct bus *b, const char *address, struct event_publisher **out, struct err *e);
 /* Fills sequence and real_ms. Never waits; what a subscriber has no room for is lost. */
 void event_publish(struct event_publisher *p, Hf__Event *event);
 void event_publisher_close(struct event_publisher **p);

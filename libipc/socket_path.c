@@ -1,7 +1,7 @@
 /*
- * socket_path - see socket_path.h. Asked for a datagram connection, the kernel says EPROTOTYPE for a living
- * stream socket and ECONNREFUSED for a dead one. The process behind it is not involved: it may be
- * stopped, and gets no connection that it would have to accept and drop.
+ * socket_path - see socket_path.h. Asked for a datagram connection, the kernel says EPROTOTYPE for
+ * a living stream socket and ECONNREFUSED for a dead one. The process behind it is not involved: it
+ * may be stopped, and gets no connection that it would have to accept and drop.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -21,7 +21,7 @@ socket_path_address(const char *path, struct sockaddr_un *out, struct err *e)
 	if (path[0] == '\0' || strlen(path) >= sizeof(out->sun_path))
 		return (err_set(e, ERR_INVALID, "socket path '%s' is not 1 to %zu bytes long", path,
 		    sizeof(out->sun_path) - 1));
-	strcpy(out->sun_path, path);
+	memcpy(out->sun_path, path, strlen(path) + 1);
 	return (0);
 }
 
@@ -37,7 +37,8 @@ socket_path_listens(const char *path)
 	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return (false);
-	yes = connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0 || errno == EPROTOTYPE;
+	yes = connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0 ||
+	      errno == EPROTOTYPE;
 	close(fd);
 	return (yes);
 }
@@ -50,9 +51,11 @@ socket_path_clear(const char *path, struct err *e)
 	if (lstat(path, &st) < 0)
 		return (0);	/* bind will tell what else is wrong */
 	if (!S_ISSOCK(st.st_mode))
-		return (err_set(e, ERR_EXISTS, "cannot listen on %s: it exists and is not a socket", path));
+		return (err_set(
+		    e, ERR_EXISTS, "cannot listen on %s: it exists and is not a socket", path));
 	if (socket_path_listens(path))
-		return (err_set(e, ERR_LOCKED, "cannot listen on %s: another process listens there", path));
+		return (err_set(
+		    e, ERR_LOCKED, "cannot listen on %s: another process listens there", path));
 	if (unlink(path) < 0 && errno != ENOENT)
 		return (err_errno(e, errno, "cannot remove the dead socket %s", path));
 	return (0);

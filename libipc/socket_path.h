@@ -13,7 +13,7 @@
 
 /* 0, or ERR_INVALID for an empty or too long path. */
 int socket_path_address(const char *path, struct sockaddr_un *out, struct err *e);
-/* Whether a living process holds the socket of that name. Never waits, and that process sees nothing. */
+/* Whether a living process holds the socket of that name. Never waits, and is not seen there. */
 bool socket_path_listens(const char *path);
 /* Makes room for bind: removes a dead socket. ERR_LOCKED if somebody listens there, ERR_EXISTS if
  * something else than a socket has that name. */

@@ -1,7 +1,8 @@
 /*
  * contract - the answer to a status request: the same parts for every service, as JSON.
  *
- * K1  Reading it changes nothing: it looks at memory, and nothing else. No log, no file, no message.
+ * K1  Reading it changes nothing: it looks at memory, and nothing else. No log, no file, no
+ *     message.
  *
  * desired { state, source }
  * current { state, generation, pid, since, instance }
@@ -158,8 +159,9 @@ contract_plan(struct service *s, cJSON *plan)
 		if (s->restart_needed[key]) {
 			const struct config_row *row = config_row((enum config_key)key);
 
-			snprintf(text, sizeof(text), "restart: %s.%s was changed in the configuration",
-			    row->section, row->name);
+			snprintf(text, sizeof(text),
+			    "restart: %s.%s was changed in the configuration", row->section,
+			    row->name);
 			cJSON_AddItemToArray(plan, cJSON_CreateString(text));
 		}
 	if (s->ops->reconcile != NULL)

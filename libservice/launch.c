@@ -1,8 +1,9 @@
 /*
- * launch - how holdfastd started this process: arguments, HOLDFAST_* variables, inherited descriptors.
+ * launch - how holdfastd started this process: arguments, HOLDFAST_* variables, inherited
+ * descriptors.
  *
- * Every descriptor that is named is checked to be open and becomes close-on-exec; a value that is not
- * understood is an error, never ignored.
+ * Every descriptor that is named is checked to be open and becomes close-on-exec; a value that is
+ * not understood is an error, never ignored.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -33,7 +34,8 @@ launch_arguments(struct launch *l, const char *service, int argc, char **argv, s
 			return (ERR_CANCELLED);
 		}
 		if (strcmp(argv[i], "--help") == 0) {
-			printf("usage: holdfast-%s [-c CONFIG]\nStarted by holdfastd(8).\n", service);
+			printf("usage: holdfast-%s [-c CONFIG]\nStarted by holdfastd(8).\n",
+			    service);
 			return (ERR_CANCELLED);
 		}
 		if (strcmp(argv[i], "-c") != 0 || i + 1 == argc)
@@ -42,7 +44,7 @@ launch_arguments(struct launch *l, const char *service, int argc, char **argv, s
 		i++;
 		if (strlen(argv[i]) >= sizeof(l->config_path))
 			return (err_set(e, ERR_CONFIG, "the path of the config file is too long"));
-		strcpy(l->config_path, argv[i]);
+		memcpy(l->config_path, argv[i], strlen(argv[i]) + 1);
 	}
 	return (0);
 }
@@ -54,8 +56,8 @@ launch_number(const char *variable, uint64_t max, uint64_t *out, struct err *e)
 
 	*out = 0;
 	if (text != NULL && u64_parse(text, strlen(text), max, out) < 0)
-		return (err_set(e, ERR_CONFIG, "%s is '%s', not a number up to %llu", variable, text,
-		    (unsigned long long)max));
+		return (err_set(e, ERR_CONFIG, "%s is '%s', not a number up to %llu", variable,
+		    text, (unsigned long long)max));
 	return (0);
 }
 
@@ -75,8 +77,8 @@ launch_descriptor(struct launch *l, const char *text, size_t bytes, struct err *
 	fd = (int)number;
 	name = SLICE(text, (size_t)(equals - text));
 	if (fcntl(fd, F_GETFD) < 0)
-		return (err_set(e, ERR_CONFIG, "HOLDFAST_FDS has '%.*s', but that descriptor is not open",
-		    (int)bytes, text));
+		return (err_set(e, ERR_CONFIG,
+		    "HOLDFAST_FDS has '%.*s', but that descriptor is not open", (int)bytes, text));
 	if (fd > 2)
 		fd_set_cloexec(fd, 1);
 	if (slice_equal(name, SLICE_LITERAL("notify"))) {
@@ -92,8 +94,9 @@ launch_descriptor(struct launch *l, const char *text, size_t bytes, struct err *
 		l->sockets[l->socket_count++] = fd;
 		fd_set_nonblock(fd, 1);
 	} else {
-		return (err_set(e, ERR_CONFIG, "HOLDFAST_FDS has '%.*s', which is not known here or one too "
-		    "many", (int)bytes, text));
+		return (err_set(e, ERR_CONFIG,
+		    "HOLDFAST_FDS has '%.*s', which is not known here or one too many",
+		    (int)bytes, text));
 	}
 	return (0);
 }
@@ -144,10 +147,10 @@ launch_notify(const struct launch *l, const char *line)
 	do
 		n = write(l->notify_fd, line, strlen(line));
 	while (n < 0 && errno == EINTR);
-	/* A full pipe belongs to a holdfastd that does not read; the state stays readable by request. */
+	/* A full pipe belongs to a holdfastd that does not read; it can still ask for the state. */
 }
 
-/* A service that a person started by hand has no parent descriptor, and outlives its terminal's shell. */
+/* A service that a person started by hand has no parent descriptor, and outlives the shell. */
 int
 launch_bind_to_parent(const struct launch *l, struct err *e)
 {

@@ -49,8 +49,8 @@ service_ready(struct service *s)
 	if (s->control == NULL || s->state != SERVICE_STARTING)		/* V1 */
 		return;
 	service_set_state(s, service_up_state(s));
-	launch_notify(&s->launch, "READY=1\n");
 	log_info("ready: generation %llu", (unsigned long long)s->launch.generation);
+	launch_notify(&s->launch, "READY=1\n");
 }
 
 void
@@ -107,7 +107,7 @@ service_fail(struct service *s, const struct err *e)
 #define SAME_BOOL(a, b)		((a) == (b))
 #define SAME_STR(a, b)		(strcmp((a), (b)) == 0)
 
-/* Exchanges the values that need a restart, so that the new config has the old ones; notes which. */
+/* Exchanges the values that need a restart: the new config keeps the old ones. Notes which. */
 static void
 config_keep_restart_keys(struct service *s, struct config *new)
 {
@@ -258,8 +258,8 @@ service_connect(struct service *s, struct err *e)
 	service_watch_all(s);
 	rc = bus_open(s->base, &s->bus, e);
 	if (rc == 0)
-		rc = event_subscribe(s->bus, service_run_path(s, "events", path), service_on_event, s,
-		    &s->events, e);
+		rc = event_subscribe(s->bus, service_run_path(s, "events", path), service_on_event,
+		    s, &s->events, e);
 	if (rc == 0 && s->ops->pool_threads > 0)
 		rc = pool_open(s->base, s->ops->pool_threads, POOL_QUEUE_MAX, &s->pool, e);
 	return (rc);
@@ -272,7 +272,8 @@ service_serve(struct service *s, struct err *e)
 	char name[80], path[108];
 
 	snprintf(name, sizeof(name), "%s.control", s->name);
-	return (message_serve(s->bus, service_run_path(s, name, path), tables, 2, s, &s->control, e));
+	return (
+	    message_serve(s->bus, service_run_path(s, name, path), tables, 2, s, &s->control, e));
 }
 
 static int

@@ -1,20 +1,20 @@
 /*
  * service - the one skeleton of every service process.
  *
- * service_run() owns, in this order: arguments, config, log, parent-death watch, signals, bus, event
- * subscription, open, rights, control socket, ready, loop, drain, close. A service declares a table and
- * does its job; it never touches signals, arguments, nng or privileges.
+ * service_run() owns, in this order: arguments, config, log, parent-death watch, signals, bus,
+ * event subscription, open, rights, control socket, ready, loop, drain, close. A service declares a
+ * table and does its job; it never touches signals, arguments, nng or privileges.
  *
  * How holdfastd starts a service: argv is `holdfast-NAME -c CONFIG`; the environment has
  *   HOLDFAST_INSTANCE    number of the instance, "0" for the first
  *   HOLDFAST_GENERATION  rises with every start of this instance
  *   HOLDFAST_FDS         "notify=3,parent=4,table=5,socket=6,socket=7": descriptors by name
- * notify: the service writes lines READY=1, STOPPING=1, STATUS=text (as sd_notify(3)) and, when it has
- * seen a cancellation, CANCEL=sequence, so that its TERM does not wait for that; parent: end of
- * file means that holdfastd is gone: the service exits at once (PR_SET_PDEATHSIG is the second belt);
- * table: the generation table; socket: listening sockets. Control socket: RUN_DIR/NAME.INSTANCE.control;
- * events: RUN_DIR/events; holdfastd's own control: RUN_DIR/holdfastd.control; the store channel:
- * RUN_DIR/store.channel.
+ * notify: the service writes lines READY=1, STOPPING=1, STATUS=text (as sd_notify(3)) and, when it
+ * has seen a cancellation, CANCEL=sequence, so that its TERM does not wait for that; parent: end of
+ * file means that holdfastd is gone: the service exits at once (PR_SET_PDEATHSIG is the second
+ * belt); table: the generation table; socket: listening sockets. Control socket:
+ * RUN_DIR/NAME.INSTANCE.control; events: RUN_DIR/events; holdfastd's own control:
+ * RUN_DIR/holdfastd.control; the store channel: RUN_DIR/store.channel.
  *
  * Exit status: 0 stopped when told to; 2 bad config or arguments; 1 anything else.
  *
@@ -88,11 +88,11 @@ void *service_context(const struct service *s);
 void service_set_context(struct service *s, void *context);
 
 void service_ready(struct service *s);				/* idempotent */
-void service_drained(struct service *s);			/* leaves the loop; then close, exit 0 */
+void service_drained(struct service *s);	/* leaves the loop; then close, exit 0 */
 /* Degraded with a reason, or running again with NULL. */
 void service_set_degraded(struct service *s, const char *reason);
 void service_set_error(struct service *s, const struct err *e);	/* contract's last_error */
-void service_progress(struct service *s);			/* contract's progress age restarts */
+void service_progress(struct service *s);	/* contract's progress age restarts */
 /* The service cannot go on: logs the sentence and exits 1 after flushing the log. */
 void service_fail(struct service *s, const struct err *e) __attribute__((noreturn));
 

@@ -1,8 +1,8 @@
 /*
  * service_control - what every service answers on its control socket, and the cancellation event.
  *
- * An action sets a state, so that asking twice does no harm; each is logged with who asked. What the
- * service does not have is refused with a sentence. Starting and stopping are holdfastd's.
+ * An action sets a state, so that asking twice does no harm; each is logged with who asked. What
+ * the service does not have is refused with a sentence. Starting and stopping are holdfastd's.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -61,7 +61,8 @@ on_log_level(void *context, struct message *m)
 
 	(void)context;
 	if (log_level_parse(q->level, &level) < 0) {
-		err_set(&e, ERR_INVALID, "'%.32s' is no log level: error, warn, info or debug", q->level);
+		err_set(&e, ERR_INVALID, "'%.32s' is no log level: error, warn, info or debug",
+		    q->level);
 		message_refuse(&m, &e);
 		return;
 	}
@@ -75,15 +76,16 @@ on_log_level(void *context, struct message *m)
 
 struct action {
 	const char	*name;
-	int		(*act)(struct service *s, const struct message *m, bool *already, struct err *e);
+	int		(*act)(struct service *s, const struct message *m, bool *already,
+			    struct err *e);
 };
 
 static int
 act_pause_to(struct service *s, bool paused, bool *already, struct err *e)
 {
 	if (!s->ops->has_pause)
-		return (err_set(e, ERR_UNSUPPORTED, "%s cannot be paused: it has no work of its own to "
-		    "hold back", s->name));
+		return (err_set(e, ERR_UNSUPPORTED,
+		    "%s cannot be paused: it has no work of its own to hold back", s->name));
 	*already = s->paused == paused;
 	if (*already)
 		return (0);
@@ -134,7 +136,8 @@ act_cancel(struct service *s, const struct message *m, bool *already, struct err
 
 	(void)already;
 	if (s->ops->cancel == NULL)
-		return (err_set(e, ERR_UNSUPPORTED, "%s has no work that can be cancelled", s->name));
+		return (err_set(e, ERR_UNSUPPORTED, "%s has no work that can be cancelled",
+		    s->name));
 	s->cancellations++;
 	s->ops->cancel(s, q->reason, clock_mono_ms() + contract_stop_ms(s->ops->name));
 	return (0);
@@ -146,7 +149,8 @@ act_elsewhere(struct service *s, const struct message *m, bool *already, struct 
 	const Hf__ActionRequest *q = (const Hf__ActionRequest *)m->body;
 
 	(void)already;
-	return (err_set(e, ERR_UNSUPPORTED, "%s does not %s itself: ask holdfastd", s->name, q->action));
+	return (err_set(
+	    e, ERR_UNSUPPORTED, "%s does not %s itself: ask holdfastd", s->name, q->action));
 }
 
 static const struct action actions[] = {
@@ -163,7 +167,8 @@ static const struct action actions[] = {
 static bool
 is_for_us(const struct service *s, const char *service)
 {
-	return (service[0] == '\0' || strcmp(service, s->ops->name) == 0 || strcmp(service, s->name) == 0);
+	return (service[0] == '\0' || strcmp(service, s->ops->name) == 0 ||
+	    strcmp(service, s->name) == 0);
 }
 
 static int
@@ -177,8 +182,9 @@ action_run(struct service *s, const struct message *m, bool *already, struct err
 	for (i = 0; i < sizeof(actions) / sizeof(actions[0]); i++)
 		if (strcmp(actions[i].name, q->action) == 0)
 			return (actions[i].act(s, m, already, e));
-	return (err_set(e, ERR_UNSUPPORTED, "there is no action '%.64s'; there are pause, resume, reload, "
-	    "run-now and cancel", q->action));
+	return (err_set(e, ERR_UNSUPPORTED,
+	    "there is no action '%.64s'; there are pause, resume, reload, run-now and cancel",
+	    q->action));
 }
 
 static void
@@ -227,7 +233,7 @@ const struct message_handler service_handlers[] = {
 	{ 0, NULL },
 };
 
-/* A hint that TERM will come: the signal is the authority, so nothing but current work ends here. */
+/* A hint that TERM will come: the signal is the authority, so only current work ends here. */
 void
 service_on_event(void *context, const Hf__Event *event, uint64_t missed)
 {
@@ -239,8 +245,9 @@ service_on_event(void *context, const Hf__Event *event, uint64_t missed)
 	    (event->generation != 0 && event->generation != s->launch.generation))
 		return;
 	s->cancellations++;
-	log_info("cancellation received: reason \"%.200s\", deadline %llu ms, sequence %llu", event->reason,
-	    (unsigned long long)event->deadline_ms, (unsigned long long)event->sequence);
+	log_info("cancellation received: reason \"%.200s\", deadline %llu ms, sequence %llu",
+	    event->reason, (unsigned long long)event->deadline_ms,
+	    (unsigned long long)event->sequence);
 	snprintf(line, sizeof(line), "CANCEL=%llu\n", (unsigned long long)event->sequence);
 	launch_notify(&s->launch, line);	/* holdfastd need not wait before its TERM */
 	if (s->ops->cancel != NULL)

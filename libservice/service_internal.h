@@ -30,7 +30,7 @@ struct service {
 	struct launch			 launch;
 	char				 name[64];		/* "s3.0" */
 	struct config			 config;
-	bool				 restart_needed[CONFIG_KEY_COUNT];	/* changed, not applied */
+	bool				 restart_needed[CONFIG_KEY_COUNT];	/* changed */
 
 	struct event_base		*base;
 	struct event			*term, *interrupt, *hangup, *parent;
@@ -50,7 +50,7 @@ struct service {
 	unsigned			 reloads, cancellations;
 };
 
-/* launch.c: 0, ERR_CONFIG with the sentence, or ERR_CANCELLED when --help or --version was answered. */
+/* launch.c: 0, ERR_CONFIG with the sentence, or ERR_CANCELLED: --help or --version was answered. */
 int launch_read(struct launch *l, const char *service, int argc, char **argv, struct err *e);
 void launch_notify(const struct launch *l, const char *line);
 /* Dies with holdfastd. ERR_CANCELLED if it is gone already. */

@@ -1,6 +1,7 @@
 /*
- * bench_channel - operations a second over the store channel, batched by the loop, beside one ping at a time
- * over a bare socketpair. Prints both and their ratio. The argument is the number of operations.
+ * bench_channel - operations a second over the store channel, batched by the loop, beside one ping
+ * at a time over a bare socketpair. Prints both and their ratio. The argument is the number of
+ * operations.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -56,7 +57,8 @@ client_on_open(void *context, struct channel *c, pid_t peer)
 }
 
 static void
-client_on_frame(void *context, struct channel *c, uint16_t type, uint64_t sequence, struct slice bytes)
+client_on_frame(
+    void *context, struct channel *c, uint16_t type, uint64_t sequence, struct slice bytes)
 {
 	struct client *n = context;
 
@@ -161,7 +163,8 @@ main(int argc, char **argv)
 	char directory[] = "/tmp/hf-bench-XXXXXX", path[64];
 	double channel, ping;
 
-	if (argc > 1 && (u64_parse(argv[1], strlen(argv[1]), 1u << 30, &operations) < 0 || operations == 0)) {
+	if (argc > 1 &&
+	    (u64_parse(argv[1], strlen(argv[1]), 1u << 30, &operations) < 0 || operations == 0)) {
 		fprintf(stderr, "usage: bench_channel [OPERATIONS]\n");
 		return (2);
 	}
@@ -171,7 +174,7 @@ main(int argc, char **argv)
 	ping = ping_rate(operations / 4 + 1);
 	channel = channel_rate(path, operations);
 	rmdir(directory);
-	printf("channel, %d in flight: %.0f/s; socketpair ping: %.0f/s; ratio %.1f\n", IN_FLIGHT, channel,
-	    ping, channel / ping);
+	printf("channel, %d in flight: %.0f/s; socketpair ping: %.0f/s; ratio %.1f\n", IN_FLIGHT,
+	    channel, ping, channel / ping);
 	return (0);
 }

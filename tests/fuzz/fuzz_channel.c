@@ -1,6 +1,6 @@
 /*
- * fuzz_channel - any bytes as a stream of frames, cut in two anywhere: the channel delivers exactly what
- * the pure parser finds, and ends as it says.
+ * fuzz_channel - any bytes as a stream of frames, cut in two anywhere: the channel delivers exactly
+ * what the pure parser finds, and ends as it says.
  *
  * SPDX-License-Identifier: Apache-2.0
  */

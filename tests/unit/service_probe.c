@@ -1,8 +1,8 @@
 /*
  * service_probe - a real service with nothing to do; test_service.c starts it and talks to it.
  *
- * PROBE in the environment: "full" has everything, "bare" only what every service must have, "stuck"
- * never finishes draining, "refuse" fails to open, "late" is never ready.
+ * PROBE in the environment: "full" has everything, "bare" only what every service must have,
+ * "stuck" never finishes draining, "refuse" fails to open, "late" is never ready.
  *
  * SPDX-License-Identifier: Apache-2.0
  */

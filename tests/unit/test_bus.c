@@ -1,6 +1,6 @@
 /*
- * test_bus - calls and replies, events, and every way in which the other side can be missing: nobody there,
- * gone in the middle, stopped, silent, closed.
+ * test_bus - calls and replies, events, and every way in which the other side can be missing:
+ * nobody there, gone in the middle, stopped, silent, closed.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -44,7 +44,7 @@ setup(void)
 
 	base = event_base_new();
 	cr_assert_eq(bus_open(base, &bus, &e), 0, "%s", e.text);
-	strcpy(directory, "/tmp/hf-bus-XXXXXX");
+	snprintf(directory, sizeof(directory), "%s", "/tmp/hf-bus-XXXXXX");
 	cr_assert_not_null(mkdtemp(directory));
 	snprintf(path, sizeof(path), "%s/control", directory);
 	snprintf(events, sizeof(events), "%s/events", directory);
@@ -151,8 +151,9 @@ fd_count(void)
 }
 
 /*
- * Another process that answers with its pid, before or after a pause, or never. Forked before any nng
- * use of this process would be needed; so the child executes this program again (see main below).
+ * Another process that answers with its pid, before or after a pause, or never. Forked before any
+ * nng use of this process would be needed; so the child executes this program again (see main
+ * below).
  */
 static pid_t
 spawn_answerer(const char *how)
@@ -313,7 +314,7 @@ Test(bus, nobody_listens_is_known_at_once)
 	run_until(&s.replies, 1);
 	cr_assert_eq(s.code, ERR_UNAVAILABLE);
 	fd = socket(AF_UNIX, SOCK_STREAM, 0);	/* a dead socket file */
-	strcpy(a.sun_path, path);
+	snprintf(a.sun_path, sizeof(a.sun_path), "%s", path);
 	cr_assert_eq(bind(fd, (struct sockaddr *)&a, sizeof(a)), 0);
 	close(fd);
 	call(&s, "x", 10000);
@@ -391,7 +392,7 @@ Test(bus, stopped_stranger_with_a_full_backlog)
 	unsigned i, fds;
 	struct buf out = BUF_INIT;
 
-	strcpy(a.sun_path, path);
+	snprintf(a.sun_path, sizeof(a.sun_path), "%s", path);
 	cr_assert_eq(bind(fd, (struct sockaddr *)&a, sizeof(a)), 0);
 	cr_assert_eq(listen(fd, 2), 0);
 	call(&s, "x", 100);
@@ -430,7 +431,7 @@ Test(bus, peer_that_dies_or_was_replaced)
 	call(&s, "x", 20000);
 	run_until(&s.replies, 3);
 	cr_assert_eq(s.code, 0);
-	cr_assert_eq(atoi(buf_string(&s.bytes)), pid);
+	cr_assert_eq(strtol(buf_string(&s.bytes), NULL, 10), pid);
 	end_answerer(pid);
 	buf_release(&s.bytes);
 }
@@ -438,7 +439,8 @@ Test(bus, peer_that_dies_or_was_replaced)
 /* nng 1.5.2 alone stops accepting for ever after the first of these (libc_for_nng.c). */
 Test(bus, strangers_that_vanish_or_talk_nonsense)
 {
-	static const char *const words[] = { "", "", "\0SP\0\0\0\0\0", "GET / HTTP/1.1\r\n\r\n", "\0S" };
+	static const char *const words[] = { "", "", "\0SP\0\0\0\0\0", "GET / HTTP/1.1\r\n\r\n",
+		"\0S" };
 	static const size_t bytes[] = { 0, 0, 8, 18, 2 };
 	struct seen s = { 0 };
 	pid_t pid = spawn_answerer("answers");
@@ -446,14 +448,15 @@ Test(bus, strangers_that_vanish_or_talk_nonsense)
 	unsigned i;
 
 	wait_for_socket();
-	strcpy(a.sun_path, path);
+	snprintf(a.sun_path, sizeof(a.sun_path), "%s", path);
 	for (i = 0; i < 60; i++) {
 		int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 		if (i == 20)	/* they gave up on a stopped one: all are gone when it goes on */
 			kill(pid, SIGSTOP);
 		cr_assert_eq(connect(fd, (struct sockaddr *)&a, sizeof(a)), 0);
-		cr_assert_eq(send(fd, words[i % 5], bytes[i % 5], MSG_NOSIGNAL), (ssize_t)bytes[i % 5]);
+		cr_assert_eq(
+		    send(fd, words[i % 5], bytes[i % 5], MSG_NOSIGNAL), (ssize_t)bytes[i % 5]);
 		close(fd);
 	}
 	kill(pid, SIGCONT);
@@ -472,7 +475,7 @@ Test(bus, call_wait_without_a_loop)
 
 	wait_for_socket();
 	cr_assert_eq(bus_call_wait(path, SLICE_LITERAL("x"), 5000, &out, &e), 0, "%s", e.text);
-	cr_assert_eq(atoi(buf_string(&out)), pid);
+	cr_assert_eq(strtol(buf_string(&out), NULL, 10), pid);
 	end_answerer(pid);
 	unlink(path);
 	pid = spawn_answerer("silent");

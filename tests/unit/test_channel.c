@@ -1,6 +1,6 @@
 /*
- * test_channel - frames in order and in batches, refusals, back pressure, reconnection, and closing from
- * inside every callback.
+ * test_channel - frames in order and in batches, refusals, back pressure, reconnection, and closing
+ * from inside every callback.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -43,7 +43,7 @@ static void
 setup(void)
 {
 	base = event_base_new();
-	strcpy(directory, "/tmp/hf-channel-XXXXXX");
+	snprintf(directory, sizeof(directory), "%s", "/tmp/hf-channel-XXXXXX");
 	cr_assert_not_null(mkdtemp(directory));
 	snprintf(path, sizeof(path), "%s/c", directory);
 }
@@ -174,7 +174,7 @@ raw_connect(void)
 	struct sockaddr_un a = { .sun_family = AF_UNIX };
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	strcpy(a.sun_path, path);
+	snprintf(a.sun_path, sizeof(a.sun_path), "%s", path);
 	cr_assert_eq(connect(fd, (struct sockaddr *)&a, sizeof(a)), 0);
 	return (fd);
 }
@@ -373,7 +373,7 @@ Test(channel, client_queue_is_bounded)
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), rc = 0;
 	unsigned i;
 
-	strcpy(a.sun_path, path);	/* a listener that never reads */
+	snprintf(a.sun_path, sizeof(a.sun_path), "%s", path);	/* a listener that never reads */
 	cr_assert_eq(bind(fd, (struct sockaddr *)&a, sizeof(a)), 0);
 	cr_assert_eq(listen(fd, 4), 0);
 	c = dial(&client);
@@ -534,7 +534,7 @@ Test(channel, second_server_is_refused_and_dead_socket_replaced)
 	cr_assert_null(second);
 	channel_server_close(&s);
 	fd = socket(AF_UNIX, SOCK_STREAM, 0);	/* what kill -9 leaves behind */
-	strcpy(a.sun_path, path);
+	snprintf(a.sun_path, sizeof(a.sun_path), "%s", path);
 	cr_assert_eq(bind(fd, (struct sockaddr *)&a, sizeof(a)), 0);
 	close(fd);
 	cr_assert_eq(access(path, F_OK), 0);
@@ -556,7 +556,8 @@ Test(channel, bad_paths)
 	longest[sizeof(longest) - 1] = '\0';
 	cr_assert_eq(channel_serve(base, longest, &end_ops, NULL, &s, &e), ERR_INVALID);
 	cr_assert_eq(channel_connect(base, "", &end_ops, NULL, &c, &e), ERR_INVALID);
-	cr_assert_eq(channel_serve(base, "/nonexistent/dir/c", &end_ops, NULL, &s, &e), ERR_NOT_FOUND);
+	cr_assert_eq(
+	    channel_serve(base, "/nonexistent/dir/c", &end_ops, NULL, &s, &e), ERR_NOT_FOUND);
 	cr_assert_not_null(strstr(e.text, "/nonexistent/dir/c"));
 }
 

@@ -1,5 +1,6 @@
 /*
- * test_message - envelopes from good and hostile bytes, dispatch by table, refusals, calls, event gaps.
+ * test_message - envelopes from good and hostile bytes, dispatch by table, refusals, calls, event
+ * gaps.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -21,7 +22,7 @@ setup(void)
 {
 	base = event_base_new();
 	cr_assert_eq(bus_open(base, &bus, NULL), 0);
-	strcpy(directory, "/tmp/hf-message-XXXXXX");
+	snprintf(directory, sizeof(directory), "%s", "/tmp/hf-message-XXXXXX");
 	cr_assert_not_null(mkdtemp(directory));
 	snprintf(path, sizeof(path), "%s/control", directory);
 	snprintf(events, sizeof(events), "%s/events", directory);
@@ -125,13 +126,16 @@ Test(message, parse_refuses)
 	expect_refused(SLICE_LITERAL("garbage"), ERR_PROTOCOL, "7 bytes are not a control message");
 	expect_refused(SLICE_NONE, ERR_VERSION, "message version 0");
 	expect_envelope_refused(envelope(2, 1, "", SLICE_NONE), ERR_VERSION, "version 2");
-	expect_envelope_refused(envelope(1, 0, "", SLICE_NONE), ERR_UNSUPPORTED, "no message type 0");
+	expect_envelope_refused(
+	    envelope(1, 0, "", SLICE_NONE), ERR_UNSUPPORTED, "no message type 0");
 	expect_envelope_refused(envelope(1, 4711, "", SLICE_NONE), ERR_UNSUPPORTED, "type 4711");
-	expect_envelope_refused(envelope(1, MESSAGE_STATUS, name, SLICE_NONE), ERR_TOO_LARGE, "asked_by");
+	expect_envelope_refused(
+	    envelope(1, MESSAGE_STATUS, name, SLICE_NONE), ERR_TOO_LARGE, "asked_by");
 	expect_envelope_refused(envelope(1, MESSAGE_STATUS, "", SLICE(large, 65)), ERR_TOO_LARGE,
 	    "body of STATUS has 65 bytes, more than 64");
-	expect_envelope_refused(envelope(1, MESSAGE_SERVICE_ACTION, "", SLICE_LITERAL("\xff\xff\xff")),
-	    ERR_PROTOCOL, "body of SERVICE_ACTION is malformed");
+	expect_envelope_refused(
+	    envelope(1, MESSAGE_SERVICE_ACTION, "", SLICE_LITERAL("\xff\xff\xff")), ERR_PROTOCOL,
+	    "body of SERVICE_ACTION is malformed");
 }
 
 /* --- Over the bus. --- */
@@ -235,7 +239,8 @@ on_reply(void *context, int code, const ProtobufCMessage *body, const struct err
 }
 
 static void
-call(struct seen *s, enum message_type type, const ProtobufCMessage *body, int code, const char *words)
+call(struct seen *s, enum message_type type, const ProtobufCMessage *body, int code,
+    const char *words)
 {
 	unsigned replies = s->replies;
 
@@ -305,13 +310,15 @@ Test(message, answered_later_and_after_the_server_closed)
 	struct message_server *server = serve(&s);
 	Hf__ActionReply reply = HF__ACTION_REPLY__INIT;
 
-	message_call(bus, path, MESSAGE_SERVICE_ACTION, NULL, "tester", clock_mono_ms() + 10000, on_reply, &s);
+	message_call(bus, path, MESSAGE_SERVICE_ACTION, NULL, "tester", clock_mono_ms() + 10000,
+	    on_reply, &s);
 	run_until(&s.handled, 1);
 	cr_assert_eq(s.replies, 0);
 	message_reply(&s.kept, &reply.base);
 	run_until(&s.replies, 1);
 	cr_assert_eq(s.code, 0);
-	message_call(bus, path, MESSAGE_SERVICE_ACTION, NULL, "tester", clock_mono_ms() + 10000, on_reply, &s);
+	message_call(bus, path, MESSAGE_SERVICE_ACTION, NULL, "tester", clock_mono_ms() + 10000,
+	    on_reply, &s);
 	run_until(&s.handled, 2);
 	message_server_close(&server);
 	message_reply(&s.kept, &reply.base);

@@ -1,6 +1,6 @@
 /*
- * test_service - a real service process (service_probe), started as holdfastd starts one and watched from
- * outside: readiness, contract, actions, reload, cancellation, every way to end.
+ * test_service - a real service process (service_probe), started as holdfastd starts one and
+ * watched from outside: readiness, contract, actions, reload, cancellation, every way to end.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -42,7 +42,7 @@ write_config(const char *more)
 static void
 setup(void)
 {
-	strcpy(directory, "/tmp/hf-service-XXXXXX");
+	snprintf(directory, sizeof(directory), "%s", "/tmp/hf-service-XXXXXX");
 	cr_assert_not_null(mkdtemp(directory));
 	snprintf(config, sizeof(config), "%s/config", directory);
 	snprintf(log_path, sizeof(log_path), "%s/log", directory);
@@ -185,7 +185,8 @@ ask(enum message_type type, const ProtobufCMessage *body)
 	ProtobufCMessage *reply = NULL;
 	struct err e = ERR_INIT;
 
-	cr_assert_eq(message_call_wait(control, type, body, "the test", 10000, &reply, &e), 0, "%s", e.text);
+	cr_assert_eq(
+	    message_call_wait(control, type, body, "the test", 10000, &reply, &e), 0, "%s", e.text);
 	return (reply);
 }
 
@@ -245,7 +246,8 @@ act(const char *service, const char *action, char result[32], struct err *e)
 	q.service = (char *)(uintptr_t)service;
 	q.action = (char *)(uintptr_t)action;
 	q.reason = (char *)"because";
-	rc = message_call_wait(control, MESSAGE_SERVICE_ACTION, &q.base, "the test", 10000, &reply, e);
+	rc = message_call_wait(
+	    control, MESSAGE_SERVICE_ACTION, &q.base, "the test", 10000, &reply, e);
 	if (rc == 0) {
 		cJSON *o = cJSON_Parse(((Hf__ActionReply *)reply)->json);
 
@@ -331,7 +333,8 @@ Test(service, ready_and_the_whole_contract)
 	cr_assert_eq(at(o, "shutdown.deadline_ms")->valuedouble, 5000);
 	cr_assert_str_eq(cJSON_GetStringValue(at(o, "shutdown.cancellation_source")),
 	    "event bus, then SIGTERM");
-	cr_assert_str_eq(cJSON_GetArrayItem(at(o, "side_effects"), 0)->valuestring, "writes nothing");
+	cr_assert_str_eq(
+	    cJSON_GetArrayItem(at(o, "side_effects"), 0)->valuestring, "writes nothing");
 	cr_assert_str_eq(cJSON_GetArrayItem(at(o, "reconcile.plan"), 0)->valuestring, "probe plan");
 	cJSON_Delete(o);
 	cr_assert_eq(count_in_log("ready: generation 7"), 1);
@@ -435,7 +438,8 @@ Test(service, reload)
 	protobuf_c_message_free_unpacked(reply, NULL);
 	expect_string("status.log_level", "debug");
 	level.level = (char *)"loud";
-	cr_assert_eq(message_call_wait(control, MESSAGE_LOG_LEVEL, &level.base, "the test", 5000, &reply, &e),
+	cr_assert_eq(message_call_wait(
+			 control, MESSAGE_LOG_LEVEL, &level.base, "the test", 5000, &reply, &e),
 	    ERR_INVALID);
 	cr_assert_not_null(strstr(e.text, "'loud' is no log level"));
 }
@@ -471,6 +475,7 @@ Test(service, cancellation_is_logged_once_before_term)
 	publish(p, "", "started", 0);
 	publish(p, "probe", "cancel", 7);
 	wait_log("cancellation received: reason \"going down\", deadline 1500 ms, sequence 4");
+	wait_notified("CANCEL=4\n");
 	wait_log("probe cancels: going down");
 	cr_assert_eq(count_in_log("cancellation received"), 1);
 	cr_assert_eq(count_in_log("TERM received"), 0);
@@ -490,7 +495,7 @@ Test(service, with_a_silent_event_bus_it_still_answers_and_ends)
 	struct sockaddr_un a = { .sun_family = AF_UNIX };
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	strcpy(a.sun_path, events);	/* takes connections, never says a word */
+	snprintf(a.sun_path, sizeof(a.sun_path), "%s", events);	/* takes connections, never says a word */
 	cr_assert_eq(bind(fd, (struct sockaddr *)&a, sizeof(a)), 0);
 	cr_assert_eq(listen(fd, 1), 0);
 	start("full");
@@ -540,7 +545,8 @@ Test(service, holdfastd_gone_before_the_start)
 Test(service, malformed_messages_are_refused_and_counted)
 {
 	static uint8_t large[BUS_MESSAGE_BYTES_MAX];
-	static const char *const bad[] = { "", "garbage", "\xff\xff\xff\xff", "\x08\x02", "\x08\x01\x10\x63" };
+	static const char *const bad[] = { "", "garbage", "\xff\xff\xff\xff", "\x08\x02",
+		"\x08\x01\x10\x63" };
 	struct buf out = BUF_INIT;
 	struct err e = ERR_INIT;
 	unsigned i;
