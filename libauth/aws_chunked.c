@@ -80,7 +80,7 @@ check_chunk(struct aws_chunked *d, struct err *e)
 	digest_final(&d->digest, hash);
 	d->digest.kind = DIGEST_NONE;
 	chain(d, SIGV4_ALGORITHM "-PAYLOAD", SIGV4_EMPTY_SHA256 "\n", hash);
-	if (!signature_equal(d->previous, d->claimed))
+	if (!sigv4_signature_equal(d->previous, d->claimed))
 		return (CHUNK_FAIL(d, e, SIGV4_SIGNATURE_MISMATCH,
 		    "The signature of a chunk does not match its bytes."));
 	return (SIGV4_OK);
@@ -108,7 +108,7 @@ check_trailers(struct aws_chunked *d, struct err *e)
 	}
 	digest_final(&digest, hash);
 	chain(d, SIGV4_ALGORITHM "-TRAILER", "", hash);
-	if (!signature_equal(d->previous, d->trailers[signed_count].value))
+	if (!sigv4_signature_equal(d->previous, d->trailers[signed_count].value))
 		return (CHUNK_FAIL(d, e, SIGV4_SIGNATURE_MISMATCH,
 		    "The signature of the trailers does not match them."));
 	return (SIGV4_OK);

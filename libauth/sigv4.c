@@ -126,7 +126,7 @@ parse_date(const struct sigv4_claim *c, struct sigv4_auth *out, struct err *e)
 	    (c->presigned || clock_parse_http(c->date_text, &out->signed_ms) < 0))
 		return (SIGV4_FAIL(e, malformed, "The date of the request is not in the form "
 		    "yyyyMMddTHHmmssZ."));
-	canonical_date(out->signed_ms, out->date);
+	sigv4_canonical_date(out->signed_ms, out->date);
 	return (SIGV4_OK);
 }
 
@@ -161,9 +161,9 @@ check_signature(struct sigv4_verifier *v, const struct sigv4_request *r,
 
 	memcpy(out->signing_key, cached_key(v, secret, c), 32);
 	buf_reset(&v->canonical);
-	canonical_request(&v->canonical, r, c->signed_headers, c->payload);
-	canonical_sign(&v->canonical, out->date, c->scope, out->signing_key, signature);
-	if (!signature_equal(signature, c->signature))		/* A1 */
+	sigv4_canonical_request(&v->canonical, r, c->signed_headers, c->payload);
+	sigv4_canonical_sign(&v->canonical, out->date, c->scope, out->signing_key, signature);
+	if (!sigv4_signature_equal(signature, c->signature))		/* A1 */
 		return (SIGV4_FAIL(e, SIGV4_SIGNATURE_MISMATCH,
 		    "The request signature we calculated does not match the signature you "
 		    "provided. Check your key and signing method."));

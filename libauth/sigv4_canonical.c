@@ -29,7 +29,7 @@ is_unreserved(uint8_t c)
 
 /* The twin of libhttp's uri_encode: the two libraries stand on one floor and do not meet. */
 void
-canonical_encode(struct buf *out, const char *text, bool keep_slash)
+sigv4_canonical_encode(struct buf *out, const char *text, bool keep_slash)
 {
 	static const char digits[] = "0123456789ABCDEF";
 	const uint8_t *p = (const uint8_t *)text;
@@ -64,10 +64,10 @@ static void
 encode_pair(struct buf *text, const struct sigv4_field *field, struct encoded_pair *out)
 {
 	out->name = text->bytes;
-	canonical_encode(text, field->name, false);
+	sigv4_canonical_encode(text, field->name, false);
 	out->name_bytes = text->bytes - out->name;
 	out->value = text->bytes;
-	canonical_encode(text, field->value, false);
+	sigv4_canonical_encode(text, field->value, false);
 	out->value_bytes = text->bytes - out->value;
 }
 
@@ -138,15 +138,15 @@ append_header(struct buf *out, const struct sigv4_request *r, const char *name, 
 }
 
 void
-canonical_request(struct buf *out, const struct sigv4_request *r, const char *signed_headers,
-    const char *payload)
+sigv4_canonical_request(struct buf *out, const struct sigv4_request *r,
+    const char *signed_headers, const char *payload)
 {
 	const char *name = signed_headers;
 	size_t n;
 
 	buf_append_string(out, r->method);
 	buf_append(out, "\n", 1);
-	canonical_encode(out, r->path, true);
+	sigv4_canonical_encode(out, r->path, true);
 	buf_append(out, "\n", 1);
 	canonical_query(out, r);
 	buf_append(out, "\n", 1);
@@ -162,7 +162,7 @@ canonical_request(struct buf *out, const struct sigv4_request *r, const char *si
 }
 
 void
-canonical_sign(const struct buf *request, const char *date, const char *scope,
+sigv4_canonical_sign(const struct buf *request, const char *date, const char *scope,
     const uint8_t key[32], char out[65])
 {
 	uint8_t hash[DIGEST_BYTES_MAX];
@@ -178,7 +178,7 @@ canonical_sign(const struct buf *request, const char *date, const char *scope,
 }
 
 void
-canonical_date(uint64_t real_ms, char out[17])
+sigv4_canonical_date(uint64_t real_ms, char out[17])
 {
 	char iso[25];		/* 2013-05-24T00:00:00.000Z */
 	size_t i, n = 0;
@@ -193,7 +193,7 @@ canonical_date(uint64_t real_ms, char out[17])
 }
 
 bool
-signature_equal(const char a[65], const char b[65])
+sigv4_signature_equal(const char a[65], const char b[65])
 {
 	return (CRYPTO_memcmp(a, b, 64) == 0);
 }

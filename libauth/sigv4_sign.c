@@ -47,7 +47,7 @@ fill_scope(const struct sigv4_credentials *c, uint64_t now_ms, struct sigv4_auth
 	assert(strlen(c->access_key) <= SIGV4_ACCESS_KEY_MAX);
 	memcpy(out->access_key, c->access_key, strlen(c->access_key));
 	out->signed_ms = now_ms;
-	canonical_date(now_ms, out->date);
+	sigv4_canonical_date(now_ms, out->date);
 	snprintf(day, sizeof(day), "%.8s", out->date);
 	n = snprintf(out->scope, sizeof(out->scope), "%s/%s/%s/aws4_request", day, c->region,
 	    c->service);
@@ -61,8 +61,8 @@ sign_into(const struct sigv4_request *r, const char *signed_headers, const char 
 {
 	struct buf text = BUF_INIT;
 
-	canonical_request(&text, r, signed_headers, payload);
-	canonical_sign(&text, auth->date, auth->scope, auth->signing_key, auth->signature);
+	sigv4_canonical_request(&text, r, signed_headers, payload);
+	sigv4_canonical_sign(&text, auth->date, auth->scope, auth->signing_key, auth->signature);
 	buf_release(&text);
 }
 
@@ -123,9 +123,9 @@ sigv4_presign(const struct sigv4_credentials *c, const struct sigv4_request *r, 
 	    buf_string(&list) };
 	sign_into(&full, buf_string(&list), "UNSIGNED-PAYLOAD", &auth);
 	for (i = 0; i < full.query_count; i++) {
-		canonical_encode(query, fields[i].name, false);
+		sigv4_canonical_encode(query, fields[i].name, false);
 		buf_append(query, "=", 1);
-		canonical_encode(query, fields[i].value, false);
+		sigv4_canonical_encode(query, fields[i].value, false);
 		buf_append(query, "&", 1);
 	}
 	buf_printf(query, "X-Amz-Signature=%s", auth.signature);

@@ -18,7 +18,7 @@
 void
 conn_linger(struct http_conn *c)
 {
-	if (c->out.failed || !response_flushed(c) || shutdown(c->fd, SHUT_WR) < 0) {
+	if (c->out.failed || !conn_response_flushed(c) || shutdown(c->fd, SHUT_WR) < 0) {
 		c->phase = CONN_DEAD;
 		return;
 	}
@@ -37,8 +37,8 @@ conn_refuse(struct http_conn *c, int status, const char *why)
 	struct http_server *s = c->server;
 
 	s->counters.rejects++;
-	response_reset(c);
-	response_refuse(c, status, why);
+	conn_response_reset(c);
+	conn_response_refuse(c, status, why);
 	if (s->on_reject != NULL)
 		s->on_reject(c->client, status, why, s->context);
 	conn_linger(c);
@@ -130,7 +130,7 @@ head_receive(struct http_conn *c)
 }
 
 bool
-step_head(struct http_conn *c)
+conn_step_head(struct http_conn *c)
 {
 	struct err e = ERR_INIT;
 	ssize_t n;
@@ -157,7 +157,7 @@ step_head(struct http_conn *c)
 		conn_turn_later(c);
 		return (false);
 	}
-	return (request_begin(c, (size_t)n));
+	return (conn_request_begin(c, (size_t)n));
 }
 
 /* --- DISCARD, LINGER -------------------------------------------------------------------------- */
@@ -166,7 +166,7 @@ step_head(struct http_conn *c)
 static uint8_t dropped[65536];
 
 bool
-step_discard(struct http_conn *c)
+conn_step_discard(struct http_conn *c)
 {
 	size_t bytes;
 
@@ -174,7 +174,7 @@ step_discard(struct http_conn *c)
 		c->phase = CONN_DEAD;
 		return (true);
 	}
-	switch (body_receive(c, dropped, sizeof(dropped), &bytes)) {
+	switch (conn_body_receive(c, dropped, sizeof(dropped), &bytes)) {
 	case BODY_BYTES:
 		return (true);
 	case BODY_END:
@@ -192,7 +192,7 @@ step_discard(struct http_conn *c)
 }
 
 bool
-step_linger(struct http_conn *c)
+conn_step_linger(struct http_conn *c)
 {
 	ssize_t n;
 

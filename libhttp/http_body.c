@@ -48,7 +48,7 @@ conn_receive(struct http_conn *c)
 }
 
 bool
-body_done(const struct http_conn *c)
+conn_body_done(const struct http_conn *c)
 {
 	if (c->framing.chunked)
 		return (c->chunked.state == HTTP_CHUNKED_DONE);
@@ -134,12 +134,12 @@ pass_framing(struct http_conn *c)
 }
 
 enum body_result
-body_receive(struct http_conn *c, void *to, size_t max, size_t *bytes)
+conn_body_receive(struct http_conn *c, void *to, size_t max, size_t *bytes)
 {
 	enum body_result result;
 
 	assert(max > 0);
-	if (body_done(c))
+	if (conn_body_done(c))
 		return (BODY_END);
 	if (!c->framing.chunked) {
 		result = take_data(c, to, c->body_left < max ? (size_t)c->body_left : max, false,

@@ -96,7 +96,7 @@ on_writable(evutil_socket_t fd, short what, void *context)
 	(void)fd;
 	(void)what;
 	c->out.blocked = false;
-	response_flush(c);
+	conn_response_flush(c);
 	conn_run(c);
 }
 
@@ -225,7 +225,7 @@ conn_free(struct http_conn *c)
 	TAILQ_REMOVE(&s->conns, c, entry);
 	s->conn_count--;
 	arena_release(&c->arena);
-	response_release(c);
+	conn_response_release(c);
 	free(c->in);
 	free(c);
 	http_server_conn_closed(s);
@@ -248,13 +248,13 @@ step(struct http_conn *c)
 {
 	switch (c->phase) {
 	case CONN_HEAD:
-		return (step_head(c));
+		return (conn_step_head(c));
 	case CONN_REQUEST:
-		return (step_request(c));
+		return (conn_step_request(c));
 	case CONN_DISCARD:
-		return (step_discard(c));
+		return (conn_step_discard(c));
 	case CONN_LINGER:
-		return (step_linger(c));
+		return (conn_step_linger(c));
 	case CONN_DEAD:
 		break;
 	}
@@ -294,6 +294,6 @@ conn_shutdown(struct http_conn *c)
 {
 	assert(!c->running);
 	if (c->phase == CONN_REQUEST)
-		request_end(c, HTTP_END_SHUTDOWN);
+		conn_request_end(c, HTTP_END_SHUTDOWN);
 	conn_free(c);
 }

@@ -144,35 +144,35 @@ void conn_cut(struct http_conn *c);		/* dead, by a reset (H5) */
 void *conn_realloc(void *p, size_t bytes);	/* or the process ends */
 
 /* http_between.c. A step does one thing and returns whether the next may follow at once. */
-bool step_head(struct http_conn *c);
-bool step_discard(struct http_conn *c);
-bool step_linger(struct http_conn *c);
+bool conn_step_head(struct http_conn *c);
+bool conn_step_discard(struct http_conn *c);
+bool conn_step_linger(struct http_conn *c);
 void conn_next_head(struct http_conn *c);
 void conn_linger(struct http_conn *c);
 void conn_in_grow(struct http_conn *c, size_t capacity);
 void conn_refuse(struct http_conn *c, int status, const char *why);
 
 /* http_request.c */
-bool step_request(struct http_conn *c);
-bool request_begin(struct http_conn *c, size_t head_bytes);
-bool request_end(struct http_conn *c, enum http_end why);
+bool conn_step_request(struct http_conn *c);
+bool conn_request_begin(struct http_conn *c, size_t head_bytes);
+bool conn_request_end(struct http_conn *c, enum http_end why);
 
 /* http_body.c */
 enum body_result { BODY_BYTES, BODY_END, BODY_WAIT, BODY_BAD, BODY_GONE };
 /* Whether all of the request's body was taken from the connection. */
-bool body_done(const struct http_conn *c);
+bool conn_body_done(const struct http_conn *c);
 /* Up to max body bytes into to; *bytes for BODY_BYTES. */
-enum body_result body_receive(struct http_conn *c, void *to, size_t max, size_t *bytes);
+enum body_result conn_body_receive(struct http_conn *c, void *to, size_t max, size_t *bytes);
 /* recv into the receive buffer; >0, 0 at EOF, -1: wait, -2: the peer is gone. */
 ssize_t conn_receive(struct http_conn *c);
 
 /* http_response.c */
-void response_flush(struct http_conn *c);	/* as much as the socket takes */
-bool response_flushed(const struct http_conn *c);
-void response_release(struct http_conn *c);
-void response_reset(struct http_conn *c);
+void conn_response_flush(struct http_conn *c);	/* as much as the socket takes */
+bool conn_response_flushed(const struct http_conn *c);
+void conn_response_release(struct http_conn *c);
+void conn_response_reset(struct http_conn *c);
 /* Queues a whole answer of the library's own and "Connection: close". */
-void response_refuse(struct http_conn *c, int status, const char *why);
-void response_continue(struct http_conn *c);
+void conn_response_refuse(struct http_conn *c, int status, const char *why);
+void conn_response_continue(struct http_conn *c);
 
 #endif

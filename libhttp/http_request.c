@@ -1,8 +1,8 @@
 /*
  * http_request - one request on its connection: its beginning, its body, its end.
  *
- * REQUEST of http_conn.h. request_end is the only place where a request ends (H2), and step_request
- * the only one that calls back what was asked for (H3).
+ * REQUEST of http_conn.h. conn_request_end is the only place where a request ends (H2), and
+ * conn_step_request the only one that calls back what was asked for (H3).
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -25,11 +25,11 @@ request_reset(struct http_conn *c)
 	c->read_expired = c->write_expired = false;
 	c->read_fn = NULL;
 	c->read_deadline = 0;
-	response_reset(c);
+	conn_response_reset(c);
 }
 
 bool
-request_begin(struct http_conn *c, size_t head_bytes)
+conn_request_begin(struct http_conn *c, size_t head_bytes)
 {
 	struct http_server *s = c->server;
 	struct err e = ERR_INIT;
@@ -58,7 +58,7 @@ request_begin(struct http_conn *c, size_t head_bytes)
 }
 
 bool
-request_end(struct http_conn *c, enum http_end why)
+conn_request_end(struct http_conn *c, enum http_end why)
 {
 	bool close_after = c->close_after;
 
@@ -76,7 +76,7 @@ request_end(struct http_conn *c, enum http_end why)
 	}
 	if (close_after) {
 		conn_linger(c);
-	} else if (!body_done(c)) {
+	} else if (!conn_body_done(c)) {
 		c->phase = CONN_DISCARD;
 		c->read_expired = false;
 		c->read_deadline = clock_mono_ms() + CONN_DISCARD_MS;
@@ -115,14 +115,14 @@ step_read(struct http_conn *c)
 	}
 	if (c->body_failed)
 		return (deliver(c, ERR_PROTOCOL));
-	if (c->req.expect_continue && !c->continue_sent && !c->begun && !body_done(c) &&
+	if (c->req.expect_continue && !c->continue_sent && !c->begun && !conn_body_done(c) &&
 	    c->in_start == c->in_end)
-		response_continue(c);
+		conn_response_continue(c);
 	if (c->turn_bytes >= CONN_TURN_BYTES) {
 		conn_turn_later(c);
 		return (false);
 	}
-	switch (body_receive(c, c->read_to, c->read_max, &bytes)) {
+	switch (conn_body_receive(c, c->read_to, c->read_max, &bytes)) {
 	case BODY_BYTES:
 		return (deliver(c, (ssize_t)bytes));
 	case BODY_END:
@@ -130,7 +130,7 @@ step_read(struct http_conn *c)
 	case BODY_BAD:
 		return (deliver(c, ERR_PROTOCOL));
 	case BODY_GONE:
-		return (request_end(c, HTTP_END_PEER));
+		return (conn_request_end(c, HTTP_END_PEER));
 	case BODY_WAIT:
 		break;
 	}
@@ -141,24 +141,24 @@ step_read(struct http_conn *c)
 }
 
 bool
-step_request(struct http_conn *c)
+conn_step_request(struct http_conn *c)
 {
 	http_write_fn *fn;
 
 	if (c->aborted)
-		return (request_end(c, HTTP_END_ABORTED));
+		return (conn_request_end(c, HTTP_END_ABORTED));
 	if (c->out.failed || c->peer_gone)
-		return (request_end(c, HTTP_END_PEER));
+		return (conn_request_end(c, HTTP_END_PEER));
 	if (c->write_expired)
-		return (request_end(c, HTTP_END_TIMEOUT));
-	if (c->write_fn != NULL && response_flushed(c)) {
+		return (conn_request_end(c, HTTP_END_TIMEOUT));
+	if (c->write_fn != NULL && conn_response_flushed(c)) {
 		fn = c->write_fn;
 		c->write_fn = NULL;
 		fn(&c->req, c->write_argument);
 		return (true);
 	}
-	if (c->ended && response_flushed(c))
-		return (request_end(c, HTTP_END_SENT));
+	if (c->ended && conn_response_flushed(c))
+		return (conn_request_end(c, HTTP_END_SENT));
 	if (c->read_fn != NULL && !c->ended)
 		return (step_read(c));
 	return (false);

@@ -3,7 +3,7 @@
  *
  * Header lines gather in `fields`; begin makes the head of them in `out.own`. The bytes of a write
  * stay with the handler and go out by the same sendmsg as the head before them. What the socket
- * does not take waits for write_event (http_conn.c), which calls response_flush again.
+ * does not take waits for write_event (http_conn.c), which calls conn_response_flush again.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -74,7 +74,7 @@ http_response_close(struct http_request *req)
 /* --- the way out ------------------------------------------------------------------------------ */
 
 bool
-response_flushed(const struct http_conn *c)
+conn_response_flushed(const struct http_conn *c)
 {
 	return (c->out.own_sent == c->out.own.bytes && c->out.iov_first == c->out.iov_count);
 }
@@ -138,14 +138,14 @@ out_send(struct http_conn *c)
 }
 
 void
-response_flush(struct http_conn *c)
+conn_response_flush(struct http_conn *c)
 {
 	if (c->out.failed || c->aborted)
 		return;
-	while (!response_flushed(c))
+	while (!conn_response_flushed(c))
 		if (!out_send(c))
 			break;
-	if (response_flushed(c)) {
+	if (conn_response_flushed(c)) {
 		buf_reset(&c->out.own);
 		c->out.own_sent = 0;
 		c->out.iov_first = c->out.iov_count = 0;
@@ -165,7 +165,7 @@ response_flush(struct http_conn *c)
 }
 
 void
-response_reset(struct http_conn *c)
+conn_response_reset(struct http_conn *c)
 {
 	struct buf own = c->out.own;
 
@@ -181,7 +181,7 @@ response_reset(struct http_conn *c)
 }
 
 void
-response_release(struct http_conn *c)
+conn_response_release(struct http_conn *c)
 {
 	buf_release(&c->out.own);
 	buf_release(&c->fields);
@@ -195,7 +195,7 @@ must_close(struct http_conn *c)
 {
 	if (c->close_after || !c->framing.keep_alive || c->body_failed || c->server->draining)
 		return (true);
-	if (body_done(c))
+	if (conn_body_done(c))
 		return (false);
 	return (c->framing.chunked || c->body_left > c->server->limits.discard_bytes_max ||
 	    (c->req.expect_continue && !c->continue_sent));
@@ -292,7 +292,7 @@ http_response_send(struct http_request *req, int status, const void *body, size_
 		c->out.iov_count = 1;
 		c->out.body_pending = bytes;
 	}
-	response_flush(c);
+	conn_response_flush(c);
 	if (c->out.body_pending > 0) {
 		req->sent_bytes += c->out.body_pending;
 		own_the_rest(&c->out);
@@ -341,7 +341,7 @@ http_response_write(struct http_request *req, const struct iovec *iov, int iov_c
 		buf_append(&c->out.own, line, (size_t)n);
 		c->out.iov[c->out.iov_count++] = (struct iovec){ (void *)(uintptr_t)crlf, 2 };
 	}
-	response_flush(c);
+	conn_response_flush(c);
 	conn_wake(c);
 }
 
@@ -356,7 +356,7 @@ http_response_end(struct http_request *req)
 	c->read_fn = NULL;
 	if (c->chunked_out && !c->head_only)
 		buf_append_string(&c->out.own, "0\r\n\r\n");
-	response_flush(c);
+	conn_response_flush(c);
 	conn_wake(c);
 }
 
@@ -373,15 +373,15 @@ http_response_abort(struct http_request *req)
 /* --- the library's own words ------------------------------------------------------------------ */
 
 void
-response_continue(struct http_conn *c)
+conn_response_continue(struct http_conn *c)
 {
 	c->continue_sent = true;
 	buf_append_string(&c->out.own, "HTTP/1.1 100 Continue\r\n\r\n");
-	response_flush(c);
+	conn_response_flush(c);
 }
 
 void
-response_refuse(struct http_conn *c, int status, const char *why)
+conn_response_refuse(struct http_conn *c, int status, const char *why)
 {
 	char text[600];
 	int n;
@@ -392,5 +392,5 @@ response_refuse(struct http_conn *c, int status, const char *why)
 	http_response_header(&c->req, "Content-Type", "text/plain; charset=utf-8");
 	append_head(c, status, (uint64_t)n);
 	buf_append(&c->out.own, text, (size_t)n);
-	response_flush(c);
+	conn_response_flush(c);
 }
