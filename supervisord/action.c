@@ -24,15 +24,15 @@ static enum progress up_progress(const struct action *a, const struct target *t)
 static enum progress down_progress(const struct action *a, const struct target *t);
 
 static const struct action_row rows[] = {
-	/* name	     rolling  begin	     progress	      forwarded */
-	{ "start",   false,   start_begin,   up_progress,     false },
-	{ "stop",    false,   stop_begin,    down_progress,   false },
-	{ "restart", true,    restart_begin, up_progress,     false },
-	{ "pause",   false,   forward_begin, forward_progress, true },
-	{ "resume",  false,   forward_begin, forward_progress, true },
-	{ "reload",  false,   forward_begin, forward_progress, true },
-	{ "run-now", false,   forward_begin, forward_progress, true },
-	{ "cancel",  false,   forward_begin, forward_progress, true },
+	/* name	      rolling  backwards  begin		   progress */
+	{ "start",    false,   false,	  start_begin,	   up_progress },
+	{ "stop",     false,   true,	  stop_begin,	   down_progress },
+	{ "restart",  true,    false,	  restart_begin,   up_progress },
+	{ "pause",    false,   false,	  forward_begin,   forward_progress },
+	{ "resume",   false,   false,	  forward_begin,   forward_progress },
+	{ "reload",   false,   false,	  forward_begin,   forward_progress },
+	{ "run-now",  false,   false,	  forward_begin,   forward_progress },
+	{ "cancel",   false,   false,	  forward_begin,   forward_progress },
 };
 
 static void
@@ -156,24 +156,56 @@ target_begin(struct action *a, struct target *t)
 	a->row->begin(a, t->child);
 }
 
+/* Whether it is a target's turn: in a rolling action when all before it are done, in one that goes
+ * backwards when all that follow its service are. */
+static bool
+target_may_begin(const struct action *a, const struct target *t)
+{
+	for (const struct target *o = a->targets; o < a->targets + a->target_count; o++) {
+		if (o->progress != PROGRESS_WAITING || o == t)
+			continue;
+		if (a->row->rolling && o < t)
+			return (false);
+		if (a->row->backwards && service_follows(service_rows, service_row_count,
+		    o->child->row_index, t->child->row_index))
+			return (false);
+	}
+	return (true);
+}
+
+/* Looks at each target and begins what may begin; true if that changed anything. */
+static bool
+targets_advance(struct action *a)
+{
+	bool moved = false;
+
+	for (unsigned i = 0; i < a->target_count; i++) {
+		struct target *t = &a->targets[i];
+
+		if (!t->begun && !a->aborted && target_may_begin(a, t)) {
+			target_begin(a, t);
+			moved = true;
+		}
+		if (t->begun && t->progress == PROGRESS_WAITING) {
+			t->progress = a->row->progress(a, t);
+			moved |= t->progress != PROGRESS_WAITING;
+		}
+		if (t->progress == PROGRESS_FAILED && a->row->rolling)
+			a->aborted = true;	/* one broken instance is enough */
+	}
+	return (moved);
+}
+
 /* Moves one action on; true when it is over. */
 static bool
 action_advance(struct action *a)
 {
-	bool waiting = false;
-
-	for (unsigned i = 0; i < a->target_count && !a->aborted; i++) {
-		struct target *t = &a->targets[i];
-
-		if (t->begun && t->progress == PROGRESS_WAITING)
-			t->progress = a->row->progress(a, t);
-		if (t->progress == PROGRESS_FAILED && a->row->rolling)
-			a->aborted = true;	/* one broken instance is enough */
-		if (!t->begun && !a->aborted && !(a->row->rolling && waiting))
-			target_begin(a, t);
-		waiting |= t->progress == PROGRESS_WAITING;
-	}
-	return (a->aborted || !waiting);
+	while (targets_advance(a))
+		continue;
+	for (unsigned i = 0; i < a->target_count; i++)
+		if (a->targets[i].progress == PROGRESS_WAITING && !a->aborted)
+			return (false);
+	return (true);
 }
 
 void

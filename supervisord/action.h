@@ -1,7 +1,8 @@
 /*
  * action - what an operator asked to be done with services, until it is done.
  *
- *	start stop			all instances at once
+ *	start				all instances, as their edges allow
+ *	stop				all instances, services in the reverse order
  *	restart				one instance after the other, each ready before the next one stops
  *	pause resume reload run-now cancel	passed on to the services
  *

@@ -22,9 +22,9 @@ struct target {
 struct action_row {
 	const char	*name;
 	bool		 rolling;		/* one instance after the other */
+	bool		 backwards;		/* a service only after those that follow it */
 	void	       (*begin)(struct action *a, struct child *c);
 	enum progress  (*progress)(const struct action *a, const struct target *t);
-	bool		 forwarded;
 };
 
 struct action {

@@ -49,6 +49,15 @@ announce_close(void)
 	own.file_open = false;
 }
 
+/* What others say must neither forge lines nor move the cursor. */
+static void
+text_tame(char *text, size_t bytes)
+{
+	for (size_t i = 0; i < bytes; i++)
+		if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
+			text[i] = '?';
+}
+
 static void
 terminal_write(const char *text, size_t bytes)
 {
@@ -70,6 +79,7 @@ terminal_line(const char *name, enum log_level level, const char *text, size_t b
 	    (int)(bytes < SENTENCE_BYTES_MAX ? bytes : SENTENCE_BYTES_MAX), text);
 	if (n > (int)sizeof(line) - 2)
 		n = (int)sizeof(line) - 2;
+	text_tame(line, (size_t)n);
 	line[n++] = '\n';
 	terminal_write(line, (size_t)n);
 }
@@ -83,6 +93,7 @@ announce(enum log_level level, const char *format, ...)
 	va_start(ap, format);
 	vsnprintf(sentence, sizeof(sentence), format, ap);
 	va_end(ap);
+	text_tame(sentence, strlen(sentence));
 	if (level > log_level())
 		return;
 	if (own.file_open)

@@ -126,8 +126,8 @@ start_later(struct child *c, enum child_state state)
 	}
 	child_set_state(c, state);
 	child_arm(c, c->next_start_ms - now);
-	announce(state == CHILD_FAILED ? LOG_ERROR : LOG_WARN, "%s: %s; next start in %llu ms",
-	    c->name, c->note, (unsigned long long)(c->next_start_ms - now));
+	announce(LOG_INFO, "%s: failure %llu in a row, next start in %llu ms", c->name,
+	    (unsigned long long)c->failures, (unsigned long long)(c->next_start_ms - now));
 }
 
 static int
@@ -181,6 +181,7 @@ child_start(struct child *c)
 	evtimer_del(c->timer);
 	if (start_process(c, &e) < 0) {
 		snprintf(c->note, sizeof(c->note), "%s", e.text);
+		announce(LOG_ERROR, "%s: %s", c->name, c->note);
 		start_later(c, CHILD_BACKOFF);
 		return;
 	}
@@ -316,7 +317,7 @@ on_exit_noticed(evutil_socket_t fd, short what, void *context)
 	exit_collect(c);
 	exit_record(c);
 	orphans_sweep(s);
-	if (c->last_exit.forced)
+	if (c->last_exit.forced && s->stopping)
 		s->forced_stops++;
 	c->stop_step = STOP_NONE;
 	if (asked || !c->wanted || s->stopping) {

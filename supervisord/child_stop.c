@@ -56,7 +56,8 @@ step_give_up(struct child *c)
 	snprintf(c->note, sizeof(c->note), "pid %d does not end, not even by KILL (waiting for a "
 	    "disk?)", (int)c->pid);
 	announce(LOG_ERROR, "%s: %s", c->name, c->note);
-	c->supervisor->forced_stops++;
+	if (c->supervisor->stopping)
+		c->supervisor->forced_stops++;
 	supervisor_event(c->supervisor, "stopping", c, "survived KILL", 0, c->note);
 	supervisor_changed(c->supervisor);
 }

@@ -154,6 +154,24 @@ config_locate(const struct arguments *a, char *path, struct err *e)
 	return (0);
 }
 
+/* Services run in "/": a relative path would mean something else to each of us. */
+static int
+paths_check(const struct config *c, struct err *e)
+{
+	const struct {
+		const char	*key, *path;
+	} paths[] = {
+		{ "state_dir", c->supervisor_state_dir }, { "run_dir", c->supervisor_run_dir },
+		{ "log_dir", c->supervisor_log_dir }, { "libexec_dir", c->supervisor_libexec_dir },
+	};
+
+	for (unsigned i = 0; i < sizeof(paths) / sizeof(paths[0]); i++)
+		if (paths[i].path[0] != '/' && paths[i].path[0] != '\0')
+			return (err_set(e, ERR_CONFIG, "supervisor.%s: expected an absolute path, found "
+			    "\"%s\"", paths[i].key, paths[i].path));
+	return (0);
+}
+
 static void
 program_locate(struct supervisor *s)
 {
@@ -196,7 +214,7 @@ main(int argc, char **argv)
 		return (status);
 	log_init("holdfastd", LOG_INFO);
 	if (config_locate(&a, s.config_path, &e) < 0 ||
-	    config_load(&s.config, s.config_path, &e) < 0) {
+	    config_load(&s.config, s.config_path, &e) < 0 || paths_check(&s.config, &e) < 0) {
 		fprintf(stderr, "holdfastd: %s\n", e.text);
 		return (STATUS_CONFIG);
 	}

@@ -53,7 +53,7 @@ struct supervisor {
 	char			 stop_reason[200];
 	uint64_t		 cancelled_ms;		/* when the cancellation was broadcast */
 	uint64_t		 stop_within_ms;	/* upper bound of every deadline */
-	unsigned		 forced_stops;
+	unsigned		 forced_stops;		/* in the shutdown */
 	struct orphans		 orphans;
 	char			*pending;		/* keys changed in the file, for a restart */
 

@@ -145,3 +145,22 @@ Test(state, what_holds_a_child_back_is_named, .init = set_up, .fini = tear_down)
 	supervisor_blocker(&s, &children[1], text, sizeof(text));
 	cr_assert(eq(str, text, (char *)""));
 }
+
+Test(state, who_needs_another_waits_for_its_readiness, .init = set_up, .fini = tear_down)
+{
+	const struct service_row needy = { .name = "walker", .after = "", .needs = "store" };
+	char text[128];
+
+	children[1].row = &needy;
+	children[1].row_index = 5;
+	children[0].starts = 1;
+	children[0].state = CHILD_STARTING;
+	supervisor_blocker(&s, &children[1], text, sizeof(text));
+	cr_assert(eq(str, text, (char *)"waits for store.0 to be ready (it is starting)"));
+	children[0].state = CHILD_RUNNING;
+	supervisor_blocker(&s, &children[1], text, sizeof(text));
+	cr_assert(eq(str, text, (char *)""));
+	children[0].state = CHILD_DISABLED;
+	supervisor_blocker(&s, &children[1], text, sizeof(text));
+	cr_assert(eq(str, text, (char *)"waits for store.0 to be ready (it is disabled)"));
+}
