@@ -29,3 +29,16 @@ libobject_libobject_a_SOURCES = \
 	libobject/session.c \
 	libobject/soon.c \
 	libobject/work.c
+
+check_LIBRARIES += tests/unit/libfakestore.a
+tests_unit_libfakestore_a_SOURCES = tests/unit/fake_store.c tests/unit/fake_store.h tests/unit/object_world.h
+LIBOBJECT_TEST_LIBS = tests/unit/libfakestore.a libobject/libobject.a libipc/libipc.a libstore/libstore.a \
+	schema/libschema.a libbase/libbase.a $(CRITERION_LIBS) $(LIBOBJECT_LIBS)
+
+check_PROGRAMS += tests/unit/test_objects
+tests_unit_test_objects_SOURCES = tests/unit/test_objects.c
+tests_unit_test_objects_LDADD = $(LIBOBJECT_TEST_LIBS)
+
+check_PROGRAMS += tests/unit/test_bodies
+tests_unit_test_bodies_SOURCES = tests/unit/test_bodies.c
+tests_unit_test_bodies_LDADD = $(LIBOBJECT_TEST_LIBS)

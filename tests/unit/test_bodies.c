@@ -1,0 +1,853 @@
+/*
+ * test_bodies - bodies of many sizes written and read back, whole and in ranges, with shards and mirrors gone or
+ * damaged, disks that fail, bodies dropped in the middle, and memory bounds.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "libbase/metrics.h"
+#include "libstore/volume.h"
+#include "tests/unit/object_world.h"
+
+static char bucket_name[] = "b";
+
+/* --- A disk that fails on demand. ---------------------------------------------------------------- */
+
+static struct {
+	const char	*write_path, *sync_path, *read_path;	/* on handles opened below it: EIO */
+	int		 code;
+	unsigned	 syncs, writes;
+	char		 paths[4096][128];
+	pthread_mutex_t	 lock;
+} bad = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+static bool
+bad_handle(const char *path, int handle)
+{
+	bool is;
+
+	pthread_mutex_lock(&bad.lock);
+	is = path != NULL && handle < 4096 && strncmp(bad.paths[handle], path, strlen(path)) == 0;
+	pthread_mutex_unlock(&bad.lock);
+	return (is);
+}
+
+static int
+bad_open(struct disk *d, const char *path, int flags, struct err *e)
+{
+	int handle = disk_posix()->ops->open(disk_posix(), path, flags, e);
+
+	(void)d;
+	pthread_mutex_lock(&bad.lock);
+	if (handle >= 0 && handle < 4096)
+		snprintf(bad.paths[handle], sizeof(bad.paths[0]), "%s", path);
+	pthread_mutex_unlock(&bad.lock);
+	return (handle);
+}
+
+static void
+bad_close(struct disk *d, int handle)
+{
+	(void)d;
+	disk_posix()->ops->close(disk_posix(), handle);
+}
+
+static ssize_t
+bad_pread(struct disk *d, int handle, void *out, size_t bytes, uint64_t offset, struct err *e)
+{
+	(void)d;
+	if (bad_handle(bad.read_path, handle))
+		return (err_set(e, ERR_IO, "read: this disk is bad"));
+	return (disk_posix()->ops->pread(disk_posix(), handle, out, bytes, offset, e));
+}
+
+static int
+bad_pwritev(struct disk *d, int handle, const struct iovec *iov, int n, uint64_t offset, struct err *e)
+{
+	(void)d;
+	__atomic_add_fetch(&bad.writes, 1, __ATOMIC_RELAXED);
+	if (bad_handle(bad.write_path, handle))
+		return (err_set(e, bad.code, "write: this disk is bad"));
+	return (disk_posix()->ops->pwritev(disk_posix(), handle, iov, n, offset, e));
+}
+
+static int
+bad_datasync(struct disk *d, int handle, struct err *e)
+{
+	(void)d;
+	__atomic_add_fetch(&bad.syncs, 1, __ATOMIC_RELAXED);
+	if (bad_handle(bad.sync_path, handle))
+		return (err_set(e, ERR_IO, "sync: this disk is bad"));
+	return (disk_posix()->ops->datasync(disk_posix(), handle, e));
+}
+
+static const struct disk_ops bad_ops = {
+	.open = bad_open, .close = bad_close, .pread = bad_pread, .pwritev = bad_pwritev,
+	.datasync = bad_datasync,
+};
+static struct disk bad_disk = { &bad_ops };
+
+/* --- Writing. ------------------------------------------------------------------------------------ */
+
+static uint8_t
+body_byte(uint64_t i)
+{
+	return ((uint8_t)((i * 2654435761u) >> 13 ^ i));
+}
+
+struct write {
+	struct world		*w;
+	struct body_writer	*writer;
+	uint64_t		 bytes, at;
+	size_t			 step;		/* at most so much at a time */
+	bool			 done, committed;
+	int			 code;
+	char			 text[200];
+	uint8_t			 md5[DIGEST_BYTES_MAX];
+};
+
+static void
+on_done(void *context, int code, const struct err *e)
+{
+	struct write *x = context;
+
+	x->code = code;
+	snprintf(x->text, sizeof(x->text), "%.199s", e->text);
+	if (code == 0)
+		body_writer_digest(x->writer, DIGEST_MD5, x->md5);
+	x->done = true;
+}
+
+static void
+write_more(void *context)
+{
+	struct write *x = context;
+
+	while (x->at < x->bytes) {
+		size_t room, i;
+		uint8_t *space = body_writer_space(x->writer, &room, write_more, x);
+
+		if (space == NULL)
+			return;
+		cr_assert(room > 0 && room <= 256 * 1024 + 4096);
+		if (room > x->step)
+			room = x->step;
+		if (room > x->bytes - x->at)
+			room = x->bytes - x->at;
+		for (i = 0; i < room; i++)
+			space[i] = body_byte(x->at + i);
+		body_writer_filled(x->writer, room);
+		x->at += room;
+	}
+	body_writer_finish(x->writer, on_done, x);
+}
+
+static void
+write_begin(struct write *x, struct world *w, uint64_t bytes, uint64_t expected)
+{
+	static const enum digest_kind kinds[] = { DIGEST_MD5, DIGEST_CRC32C };
+
+	*x = (struct write){ .w = w, .bytes = bytes, .step = 50000 };
+	x->writer = body_writer_new(w->objects, "RID", expected, kinds, 2, clock_mono_ms() + 10000);
+	write_more(x);
+}
+
+static void
+on_put(void *context, int code, const Hf__StoreReply *reply, const struct err *e)
+{
+	struct write *x = context;
+
+	(void)reply;
+	cr_assert_eq(code, 0, "%s", e->text);
+	body_writer_committed(x->writer);
+	x->committed = true;
+}
+
+static void
+write_commit(struct write *x, const char *key)
+{
+	Hf__StoreRequest request = HF__STORE_REQUEST__INIT;
+	Hf__ObjectPut op = HF__OBJECT_PUT__INIT;
+	Hf__ObjectEntry entry = HF__OBJECT_ENTRY__INIT;
+
+	op.bucket = bucket_name;
+	op.key = (ProtobufCBinaryData){ strlen(key), (uint8_t *)(uintptr_t)key };
+	op.entry = &entry;
+	body_writer_fill_put(x->writer, &op);
+	cr_assert_eq(entry.bytes, x->bytes);
+	request.op_case = HF__STORE_REQUEST__OP_OBJECT_PUT;
+	request.object_put = &op;
+	object_call(x->w->objects, "RID", &request, clock_mono_ms() + 5000, on_put, x);
+	world_until(x->w, &x->committed);
+	body_writer_free(&x->writer);
+}
+
+/* Writes a body and commits it; checks its digest. Returns the entry (of the fake store). */
+static const Hf__ObjectEntry *
+write_body(struct world *w, const char *key, uint64_t bytes, uint64_t expected)
+{
+	struct write x;
+	struct digest d;
+	uint8_t md5[DIGEST_BYTES_MAX];
+	uint64_t i;
+
+	write_begin(&x, w, bytes, expected);
+	world_until(w, &x.done);
+	cr_assert_eq(x.code, 0, "%s", x.text);
+	digest_init(&d, DIGEST_MD5);
+	for (i = 0; i < bytes; i++) {
+		uint8_t b = body_byte(i);
+
+		digest_update(&d, &b, 1);
+	}
+	digest_final(&d, md5);
+	cr_assert_eq(memcmp(md5, x.md5, 16), 0, "md5 of %llu bytes", (unsigned long long)bytes);
+	write_commit(&x, key);
+	return (fake_store_key(&w->fake, key)->entry);
+}
+
+/* --- Reading. ------------------------------------------------------------------------------------ */
+
+struct read {
+	struct body_reader	*reader;
+	uint64_t		 offset, bytes, at, seed;
+	bool			 done;
+	int			 code;
+	unsigned		 pieces;
+	char			 text[200];
+};
+
+static void
+on_piece(void *context, int code, struct slice data, const struct err *e)
+{
+	struct read *x = context;
+	size_t i;
+
+	if (code != 0 || data.bytes == 0) {
+		x->code = code;
+		snprintf(x->text, sizeof(x->text), "%.199s", e->text);
+		x->done = true;
+		return;
+	}
+	cr_assert_leq(data.bytes, x->bytes - x->at);
+	for (i = 0; i < data.bytes; i++)
+		if (((const uint8_t *)data.data)[i] != body_byte(x->offset + x->at + i - x->seed))
+			cr_assert_fail("wrong byte at %llu", (unsigned long long)(x->offset + x->at + i));
+	x->at += data.bytes;
+	x->pieces++;
+	body_reader_next(x->reader, on_piece, x);
+}
+
+static struct read
+read_body(struct world *w, const char *key, const Hf__ObjectEntry *entry, uint64_t offset, uint64_t bytes)
+{
+	struct read x = { .offset = offset, .bytes = bytes };
+
+	x.reader = body_reader_new(w->objects, "RID", "b", slice_from_string(key), entry, offset, bytes,
+	    clock_mono_ms() + 10000);
+	body_reader_next(x.reader, on_piece, &x);
+	world_until(w, &x.done);
+	body_reader_free(&x.reader);
+	return (x);
+}
+
+static void
+read_well(struct world *w, const char *key, const Hf__ObjectEntry *entry, uint64_t offset, uint64_t bytes)
+{
+	struct read x = read_body(w, key, entry, offset, bytes);
+
+	cr_assert_eq(x.code, 0, "%s", x.text);
+	cr_assert_eq(x.at, bytes);
+}
+
+static void
+shards_unlink(struct world *w, const Hf__ObjectEntry *entry, uint32_t shards)
+{
+	char path[256];
+	unsigned i;
+	size_t x;
+
+	for (x = 0; x < entry->n_extents; x++)
+		for (i = 0; i < w->fake.k + w->fake.m; i++)
+			if (shards >> i & 1) {
+				fake_store_shard_path(&w->fake, entry->extents[x]->volume, i, path);
+				unlink(path);
+			}
+}
+
+static void
+shards_flip(struct world *w, const Hf__ObjectEntry *entry, unsigned shard, uint64_t every)
+{
+	char path[256];
+	uint64_t at, end;
+	uint8_t b;
+	int fd;
+
+	fake_store_shard_path(&w->fake, entry->extents[0]->volume, shard, path);
+	fd = open(path, O_RDWR);
+	end = entry->extents[0]->offset + volume_extent_shard_bytes(w->fake.k, entry->extents[0]->bytes);
+	for (at = entry->extents[0]->offset + 77; at < end; at += every) {
+		cr_assert_eq(pread(fd, &b, 1, (off_t)at), 1);
+		b ^= 0x10;
+		cr_assert_eq(pwrite(fd, &b, 1, (off_t)at), 1);
+	}
+	close(fd);
+}
+
+static void
+notice(struct world *w, uint32_t offline)	/* makes the reader open files anew */
+{
+	w->fake.offline = offline;
+	fake_store_notice(&w->fake);
+	world_for(w, 20);
+}
+
+/* --- Tests. -------------------------------------------------------------------------------------- */
+
+Test(bodies, sizes_known_and_unknown, .timeout = 120)
+{
+	static const unsigned sets[][2] = { { 1, 0 }, { 1, 1 }, { 2, 2 }, { 4, 2 }, { 9, 3 } };
+	unsigned s, i, u;
+
+	for (s = 0; s < 5; s++) {
+		unsigned k = sets[s][0];
+		uint64_t row = volume_row_body_bytes(k);
+		uint64_t sizes[] = { 0, 1, 4095, 4096, 65535, 65536, 65537, 65536 + 4096, 70000, row - 1, row,
+		    row + 1, 2 * row - 1, 3 * row, 3 * row + 12345, 5 * row + 1, 16 * row, 3000000 };
+		struct world w = { 0 };
+
+		world_open(&w, k, sets[s][1]);
+		for (i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
+			for (u = 0; u < 3; u++) {	/* exact, unknown, wrong */
+				uint64_t expected = u == 0 ? sizes[i] : u == 1 ? BODY_LENGTH_UNKNOWN :
+				    sizes[i] / 2 + 5;
+				const Hf__ObjectEntry *e = write_body(&w, "k", sizes[i], expected);
+
+				cr_assert_eq(e->bytes, sizes[i]);
+				if (u == 0)
+					cr_assert_eq(e->n_extents > 0, sizes[i] > 65536);
+				read_well(&w, "k", e, 0, sizes[i]);
+				if (sizes[i] > 3)
+					read_well(&w, "k", e, sizes[i] / 3, sizes[i] / 2);
+				if (sizes[i] > 0)
+					read_well(&w, "k", e, sizes[i] - 1, 1);
+			}
+		cr_assert_eq(w.fake.damages, 0);
+		world_close(&w);
+	}
+}
+
+Test(bodies, ranges, .timeout = 60)
+{
+	struct world w = { 0 };
+	const Hf__ObjectEntry *e;
+	uint64_t size = 1500000, i;
+
+	world_open(&w, 3, 2);
+	e = write_body(&w, "k", size, size);
+	for (i = 0; i < 60; i++) {
+		uint64_t from = i * 7919 * 31 % size, bytes = i * i * 613 % (size - from) + 1;
+
+		read_well(&w, "k", e, from, bytes);
+	}
+	read_well(&w, "k", e, 65503, 2);
+	read_well(&w, "k", e, 65504, 65504);
+	read_well(&w, "k", e, size, 0);
+	world_close(&w);
+}
+
+Test(bodies, small_runs_and_full_volumes_make_several_extents)
+{
+	struct world w = { 0 };
+	const Hf__ObjectEntry *e;
+	unsigned i;
+
+	world_open(&w, 2, 1);
+	w.fake.run_bytes_max = 3 * 65536 + 8192;
+	w.fake.volume_bytes = 1 << 20;
+	for (i = 0; i < 4; i++) {
+		e = write_body(&w, "k", 4000000, i % 2 == 0 ? 4000000 : BODY_LENGTH_UNKNOWN);
+		cr_assert_gt(e->n_extents, 4);
+		read_well(&w, "k", e, 0, 4000000);
+		read_well(&w, "k", e, 1234567, 2000000);
+	}
+	world_close(&w);
+}
+
+Test(bodies, any_m_shards_may_be_gone, .timeout = 120)
+{
+	struct world w = { 0 };
+	const Hf__ObjectEntry *e;
+	uint32_t lost;
+
+	for (lost = 1; lost < 16; lost++) {
+		if (__builtin_popcount(lost) > 2)
+			continue;
+		world_open(&w, 2, 2);
+		e = write_body(&w, "k", 700001, 700001);
+		notice(&w, 0xf);		/* closes the files */
+		notice(&w, 0);
+		shards_unlink(&w, e, lost);
+		read_well(&w, "k", e, 0, e->bytes);
+		read_well(&w, "k", e, 333333, 100000);
+		if (lost & 3) {
+			world_for(&w, 10);
+			cr_assert_gt(w.fake.damages, 0);
+			cr_assert_gt(metric_get(METRIC_s3_reconstructed_units_total), 0);
+		}
+		world_close(&w);
+	}
+}
+
+Test(bodies, more_than_m_lost_is_an_error_and_no_wrong_byte)
+{
+	struct world w = { 0 };
+	const Hf__ObjectEntry *e;
+	struct read x;
+
+	world_open(&w, 2, 1);
+	e = write_body(&w, "k", 700001, 700001);
+	notice(&w, 7);
+	notice(&w, 0);
+	shards_flip(&w, e, 0, 65536);
+	shards_flip(&w, e, 2, 65536);
+	x = read_body(&w, "k", e, 0, e->bytes);
+	cr_assert_eq(x.code, ERR_CORRUPT, "%s", x.text);
+	cr_assert_geq(w.fake.gets, 1, "the store is asked before it is called damage");
+	world_close(&w);
+}
+
+Test(bodies, flipped_bits_are_repaired_and_reported)
+{
+	struct world w = { 0 };
+	const Hf__ObjectEntry *e;
+
+	world_open(&w, 4, 2);
+	e = write_body(&w, "k", 3000000, 3000000);
+	shards_flip(&w, e, 1, 65536);
+	shards_flip(&w, e, 3, 131072);
+	read_well(&w, "k", e, 0, e->bytes);
+	world_for(&w, 20);
+	cr_assert_eq(__builtin_popcount(w.fake.damage_slots), 2);
+	world_close(&w);
+}
+
+Test(bodies, a_replaced_object_is_stale_not_wrong)
+{
+	struct world w = { 0 };
+	const Hf__ObjectEntry *e;
+	Hf__ObjectEntry *old;
+	uint8_t *packed;
+	size_t bytes;
+	struct read x;
+	unsigned i;
+
+	world_open(&w, 2, 1);
+	e = write_body(&w, "k", 500000, 500000);
+	bytes = hf__object_entry__get_packed_size(e);
+	packed = malloc(bytes);
+	hf__object_entry__pack(e, packed);
+	old = hf__object_entry__unpack(NULL, bytes, packed);
+	free(packed);
+	write_body(&w, "k", 500000, 500000);
+	for (i = 0; i < 3; i++) {		/* its space is punched, or written by another */
+		char path[256];
+		int fd;
+
+		fake_store_shard_path(&w.fake, old->extents[0]->volume, i, path);
+		fd = open(path, O_RDWR);
+		cr_assert_eq(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+		    (off_t)old->extents[0]->offset, (off_t)volume_extent_shard_bytes(2, 500000)), 0);
+		close(fd);
+	}
+	x = read_body(&w, "k", old, 0, 500000);
+	cr_assert_eq(x.code, ERR_STALE, "%s", x.text);
+	cr_assert_eq(x.at, 0);
+	hf__object_entry__free_unpacked(old, NULL);
+	world_close(&w);
+}
+
+Test(bodies, offline_drives_are_written_around)
+{
+	struct world w = { 0 };
+	const Hf__ObjectEntry *e;
+	struct write x;
+
+	world_open(&w, 2, 2);
+	write_body(&w, "warm", 100000, 100000);
+	notice(&w, 1u << 1 | 1u << 2);
+	e = write_body(&w, "k", 800000, 800000);
+	cr_assert_eq(__builtin_popcount(e->extents[0]->missing), 2);
+	read_well(&w, "k", e, 0, 800000);
+	notice(&w, 7);
+	write_begin(&x, &w, 800000, 800000);
+	world_until(&w, &x.done);
+	cr_assert_eq(x.code, ERR_NO_QUORUM, "%s", x.text);
+	body_writer_free(&x.writer);
+	world_close(&w);
+}
+
+Test(bodies, mirrors_of_inline_bodies)
+{
+	struct world w = { 0 };
+	const Hf__ObjectEntry *e;
+	char path[256];
+	struct read x;
+	int fd;
+	unsigned i;
+
+	world_open(&w, 2, 2);
+	for (i = 0; i < 20; i++)
+		e = write_body(&w, "k", 3000 + i, 3000 + i);
+	cr_assert_not_null(e->place);
+	read_well(&w, "k", e, 0, e->bytes);
+	for (i = 0; i < 3; i++) {
+		uint8_t b;
+
+		snprintf(path, sizeof(path), "%s/log/%016x.seg", w.fake.paths[i], 3);
+		fd = open(path, O_RDWR);
+		cr_assert_geq(fd, 0);
+		cr_assert_eq(pread(fd, &b, 1, (off_t)(e->place->offset + e->place->data_offset + 9)), 1);
+		b ^= 1;
+		cr_assert_eq(pwrite(fd, &b, 1, (off_t)(e->place->offset + e->place->data_offset + 9)), 1);
+		close(fd);
+		x = read_body(&w, "k", e, 100, 2000);
+		cr_assert_eq(x.code, i < 2 ? 0 : ERR_CORRUPT, "%s", x.text);
+		cr_assert_eq(x.at, i < 2 ? 2000 : 0);
+	}
+	cr_assert_gt(w.fake.damages, 0);
+	world_close(&w);
+}
+
+Test(bodies, a_warm_inline_read_comes_at_once)
+{
+	struct world w = { 0 };
+	const Hf__ObjectEntry *e;
+	struct read x = { .bytes = 4096 };
+
+	world_open(&w, 2, 1);
+	e = write_body(&w, "k", 4096, 4096);
+	read_well(&w, "k", e, 0, 4096);		/* opens the file, learns the map */
+	x.reader = body_reader_new(w.objects, "RID", "b", SLICE_LITERAL("k"), e, 0, 4096,
+	    clock_mono_ms() + 1000);
+	body_reader_next(x.reader, on_piece, &x);
+	cr_assert(x.done && x.code == 0 && x.at == 4096);
+	body_reader_free(&x.reader);
+	world_close(&w);
+}
+
+Test(bodies, a_disk_that_fails_writes_or_syncs_is_left_out)
+{
+	struct world w = { .disk = &bad_disk };
+	const Hf__ObjectEntry *e;
+	unsigned round;
+
+	for (round = 0; round < 2; round++) {
+		world_open(&w, 2, 2);
+		bad.code = ERR_IO;
+		bad.write_path = round == 0 ? w.fake.paths[1] : NULL;
+		bad.sync_path = round == 1 ? w.fake.paths[1] : NULL;
+		e = write_body(&w, "k", 900000, 900000);
+		cr_assert_eq(__builtin_popcount(e->extents[0]->missing), 1);
+		world_for(&w, 20);
+		cr_assert_eq(w.fake.damage_slots, 2);
+		bad.write_path = bad.sync_path = NULL;
+		read_well(&w, "k", e, 0, e->bytes);
+		bad.read_path = w.fake.paths[2];
+		read_well(&w, "k", e, 0, e->bytes);
+		bad.read_path = NULL;
+		world_close(&w);
+	}
+}
+
+Test(bodies, too_many_failing_disks_fail_the_body)
+{
+	struct world w = { .disk = &bad_disk };
+	struct write x;
+	unsigned round;
+
+	for (round = 0; round < 3; round++) {
+		world_open(&w, 2, 1);
+		bad.code = round == 2 ? ERR_FULL : ERR_IO;
+		bad.write_path = round != 1 ? w.fake.root : NULL;
+		bad.sync_path = round == 1 ? w.fake.root : NULL;
+		write_begin(&x, &w, 3000000, BODY_LENGTH_UNKNOWN);
+		world_until(&w, &x.done);
+		cr_assert_eq(x.code, round == 2 ? ERR_FULL : ERR_NO_QUORUM, "%s", x.text);
+		bad.write_path = bad.sync_path = NULL;
+		body_writer_free(&x.writer);
+		world_for(&w, 20);
+		cr_assert_eq(w.fake.discards, 1);
+		world_close(&w);
+	}
+}
+
+Test(bodies, everything_is_synced_before_done)
+{
+	struct world w = { .disk = &bad_disk };
+	struct write x;
+	unsigned before;
+
+	world_open(&w, 2, 1);
+	bad.syncs = 0;
+	write_begin(&x, &w, 500000, 500000);
+	world_until(&w, &x.done);
+	cr_assert_eq(x.code, 0);
+	cr_assert_geq(bad.syncs, 3);
+	before = bad.writes;
+	cr_assert_leq(before, 3u * 4);		/* rows next to each other go in one write */
+	write_commit(&x, "k");
+	world_close(&w);
+}
+
+Test(bodies, no_space_granted)
+{
+	struct world w = { 0 };
+	struct write x;
+
+	world_open(&w, 2, 1);
+	w.fake.run_code = ERR_FULL;
+	write_begin(&x, &w, 500000, 500000);
+	world_until(&w, &x.done);
+	cr_assert_eq(x.code, ERR_FULL, "%s", x.text);
+	body_writer_free(&x.writer);
+	w.fake.run_code = 0;
+	write_body(&w, "k", 500000, 500000);
+	world_close(&w);
+}
+
+Test(bodies, dropped_in_the_middle_at_any_moment, .timeout = 120)
+{
+	struct world w = { 0 };
+	unsigned i;
+
+	world_open(&w, 2, 1);
+	write_body(&w, "k", 2000000, 2000000);
+	for (i = 0; i < 60; i++) {
+		struct write x;
+		struct read r = { .bytes = 2000000 };
+
+		write_begin(&x, &w, 3000000, i % 2 == 0 ? 3000000 : BODY_LENGTH_UNKNOWN);
+		r.reader = body_reader_new(w.objects, "RID", "b", SLICE_LITERAL("k"),
+		    fake_store_key(&w.fake, "k")->entry, 0, 2000000, clock_mono_ms() + 1000);
+		body_reader_next(r.reader, on_piece, &r);
+		world_for(&w, i % 12);
+		body_writer_free(&x.writer);
+		body_reader_free(&r.reader);
+		cr_assert_null(x.writer);
+	}
+	world_for(&w, 50);
+	cr_assert_gt(w.fake.discards, 0);
+	objects_close(&w.objects);
+	world_for(&w, 50);
+	world_close(&w);
+	/* Everything but the committed body came back: nothing that was granted is lost. */
+	cr_assert_eq(w.fake.granted_bytes - w.fake.returned_bytes, volume_extent_shard_bytes(2, 2000000));
+}
+
+Test(bodies, memory_stays_within_its_bound, .timeout = 60)
+{
+	struct world w = { .body_memory_max = 1 << 20 };
+	static struct write x[24];
+	unsigned i;
+	char key[16];
+
+	world_open(&w, 2, 2);
+	for (i = 0; i < 24; i++)
+		write_begin(&x[i], &w, i % 3 == 0 ? 60000 : 400000, i % 2 == 0 ? BODY_LENGTH_UNKNOWN :
+		    i % 3 == 0 ? 60000 : 400000);
+	for (i = 0; i < 24; i++) {
+		/* Inline bodies hold their memory until they are freed: so free in the order they finish. */
+		unsigned j, n = 0;
+
+		while (n == 0) {
+			for (j = 0; j < 24; j++)
+				if (x[j].done && x[j].writer != NULL) {
+					cr_assert_eq(x[j].code, 0, "%s", x[j].text);
+					snprintf(key, sizeof(key), "k%u", j);
+					write_commit(&x[j], key);
+					read_well(&w, key, fake_store_key(&w.fake, key)->entry, 0, x[j].bytes);
+					n++;
+					break;
+				}
+			if (n == 0)
+				world_turn(&w);
+		}
+	}
+	world_close(&w);
+}
+
+Test(bodies, a_store_that_restarts_is_waited_for)
+{
+	struct world w = { 0 };
+	struct write x;
+
+	world_open(&w, 2, 1);
+	w.fake.run_bytes_max = 4 * 65536;
+	write_body(&w, "warm", 100000, 100000);
+	write_begin(&x, &w, 5000000, 5000000);
+	fake_store_hang_up(&w.fake);
+	world_for(&w, 100);
+	cr_assert_not(x.done);
+	fake_store_listen(&w.fake);
+	world_until(&w, &x.done);
+	cr_assert_eq(x.code, 0, "%s", x.text);
+	write_commit(&x, "k");
+	read_well(&w, "k", fake_store_key(&w.fake, "k")->entry, 0, 5000000);
+	world_close(&w);
+}
+
+Test(bodies, a_lost_session_loses_its_bodies)
+{
+	struct world w = { 0 };
+	struct write x;
+
+	world_open(&w, 2, 1);
+	w.fake.run_bytes_max = 4 * 65536;
+	write_body(&w, "warm", 100000, 100000);
+	write_begin(&x, &w, 2000000, 2000000);
+	fake_store_hang_up(&w.fake);
+	w.fake.lose_session = true;
+	fake_store_listen(&w.fake);
+	world_until(&w, &x.done);
+	cr_assert_eq(x.code, ERR_UNAVAILABLE, "%s", x.text);
+	body_writer_free(&x.writer);
+	write_body(&w, "k", 2000000, 2000000);
+	world_close(&w);
+}
+
+/* --- Multipart. ---------------------------------------------------------------------------------- */
+
+static void
+part_add(struct world *w, uint32_t number, const Hf__ObjectEntry *body)
+{
+	Hf__Part part = HF__PART__INIT;
+	uint8_t *packed;
+	size_t bytes;
+
+	part.number = number;
+	part.bytes = body->bytes;
+	part.place = body->place;
+	part.n_extents = body->n_extents;
+	part.extents = body->extents;
+	bytes = hf__part__get_packed_size(&part);
+	packed = malloc(bytes);
+	hf__part__pack(&part, packed);
+	w->fake.parts[w->fake.part_count++] = hf__part__unpack(NULL, bytes, packed);
+	free(packed);
+}
+
+static struct read
+read_parts(struct world *w, const Hf__ObjectEntry *e, uint64_t part_bytes, uint64_t offset, uint64_t bytes)
+{
+	struct read x = { .offset = 0, .bytes = bytes };
+	uint64_t at;
+
+	/* Each part repeats the pattern: read piecewise so that the check can begin anew. */
+	for (at = offset; at < offset + bytes; ) {
+		uint64_t rest = part_bytes - at % part_bytes;
+
+		if (rest > offset + bytes - at)
+			rest = offset + bytes - at;
+		x = (struct read){ .offset = at, .seed = at / part_bytes * part_bytes, .bytes = rest };
+		x.reader = body_reader_new(w->objects, "RID", "b", SLICE_LITERAL("m"), e, at, rest,
+		    clock_mono_ms() + 10000);
+		body_reader_next(x.reader, on_piece, &x);
+		world_until(w, &x.done);
+		body_reader_free(&x.reader);
+		cr_assert_eq(x.code, 0, "%s", x.text);
+		cr_assert_eq(x.at, rest);
+		at += rest;
+	}
+	return (x);
+}
+
+static void
+multipart(uint32_t parts, uint32_t number_step, uint64_t part_bytes)
+{
+	struct world w = { 0 };
+	Hf__ObjectEntry e = HF__OBJECT_ENTRY__INIT;
+	Hf__PartRun run = HF__PART_RUN__INIT, *runs[1] = { &run };
+	static uint8_t id[16] = "0123456789abcdef";
+	const Hf__ObjectEntry *body;
+	unsigned i, lists;
+
+	world_open(&w, 2, 1);
+	body = write_body(&w, "part", part_bytes, part_bytes);
+	for (i = 0; i < parts; i++)
+		part_add(&w, 1 + i * number_step, body);
+	run.count = parts;
+	run.bytes = part_bytes;
+	e.bytes = parts * part_bytes;
+	e.part_count = parts;
+	e.upload_id = (ProtobufCBinaryData){ 16, id };
+	e.n_parts = 1;
+	e.parts = runs;
+	read_parts(&w, &e, part_bytes, 0, part_bytes * (parts < 4 ? parts : 4));
+	read_parts(&w, &e, part_bytes, part_bytes - 10, 20);
+	lists = w.fake.lists;
+	read_parts(&w, &e, part_bytes, e.bytes - part_bytes - 5, part_bytes + 5);
+	if (number_step == 1)
+		cr_assert_leq(w.fake.lists - lists, 4, "no listing in vain");
+	world_close(&w);
+}
+
+Test(bodies, multipart_of_volumes) { multipart(5, 1, 150000); }
+Test(bodies, multipart_of_inline_parts) { multipart(5, 1, 5000); }
+Test(bodies, multipart_with_gaps) { multipart(7, 13, 5000); }
+Test(bodies, multipart_of_many_parts) { multipart(1500, 1, 100); }
+Test(bodies, multipart_of_many_parts_with_gaps) { multipart(1500, 2, 100); }
+
+static void
+on_same(void *context, int code, struct slice data, const struct err *e)
+{
+	struct read *x = context;
+	size_t i;
+
+	if (code != 0 || data.bytes == 0) {
+		x->code = code;
+		snprintf(x->text, sizeof(x->text), "%.199s", e->text);
+		x->done = true;
+		return;
+	}
+	for (i = 0; i < data.bytes; i++)
+		cr_assert_eq(((const uint8_t *)data.data)[i], body_byte(0));
+	x->at += data.bytes;
+	body_reader_next(x->reader, on_same, x);
+}
+
+Test(bodies, a_whole_multipart_body_in_one_read)
+{
+	struct world w = { 0 };
+	Hf__ObjectEntry e = HF__OBJECT_ENTRY__INIT;
+	Hf__PartRun run = HF__PART_RUN__INIT, *runs[1] = { &run };
+	static uint8_t id[16] = "0123456789abcdef";
+	const Hf__ObjectEntry *body;
+	struct read x = { 0 };
+	unsigned i;
+
+	world_open(&w, 2, 1);
+	body = write_body(&w, "part", 1, 1);
+	for (i = 0; i < 200; i++)
+		part_add(&w, 1 + i, body);
+	run.count = 200;
+	run.bytes = 1;
+	e.bytes = 200;
+	e.part_count = 200;
+	e.upload_id = (ProtobufCBinaryData){ 16, id };
+	e.n_parts = 1;
+	e.parts = runs;
+	x.reader = body_reader_new(w.objects, "RID", "b", SLICE_LITERAL("m"), &e, 0, 200,
+	    clock_mono_ms() + 10000);
+	body_reader_next(x.reader, on_same, &x);
+	world_until(&w, &x.done);
+	body_reader_free(&x.reader);
+	cr_assert_eq(x.code, 0, "%s", x.text);
+	cr_assert_eq(x.at, 200);
+	world_close(&w);
+}
