@@ -37,7 +37,7 @@ check_PROGRAMS += \
 	tests/unit/test_erasure \
 	tests/unit/test_err \
 	tests/unit/test_file \
-	tests/unit/test_log \
+	tests/unit/test_log_line \
 	tests/unit/test_metrics \
 	tests/unit/test_pool
 
@@ -71,7 +71,7 @@ tests_unit_test_err_LDADD = libbase/libbase.a $(CRITERION_LIBS)
 tests_unit_test_file_SOURCES = tests/unit/test_file.c
 tests_unit_test_file_LDADD = libbase/libbase.a $(CRITERION_LIBS)
 
-tests_unit_test_log_SOURCES = tests/unit/test_log.c
+tests_unit_test_log_SOURCES = tests/unit/test_log_line.c
 tests_unit_test_log_LDADD = libbase/libbase.a $(CRITERION_LIBS)
 
 tests_unit_test_metrics_SOURCES = tests/unit/test_metrics.c
