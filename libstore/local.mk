@@ -67,6 +67,7 @@ libstore_libstore_a_SOURCES += \
 	libstore/state.c \
 	libstore/state.h \
 	libstore/state_internal.h \
+	libstore/state_batch.c \
 	libstore/state_bucket.c \
 	libstore/state_dump.c \
 	libstore/state_extent.c \

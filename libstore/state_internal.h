@@ -91,15 +91,20 @@ op_list_add(struct op_list *l, struct op *op)
 }
 
 /* --- state.c */
+/* Tells whoever asked, and frees op. */
+void op_finish(struct state *st, struct op *op);
 /* The index under all pending layers; made anew each time. */
 struct index_reader state_reader(struct state *st);
 struct index_reader state_committed(struct state *st);
+/* --- state_batch.c */
+log_commit_fn state_on_commit;
 /* Appends op's record, applies it provisionally. op->reply comes from the commit. */
 int state_append(struct state *st, struct op *op, unsigned flags, uint16_t type,
     const ProtobufCMessage *m, struct slice data, struct err *e);
 /* The store's own record: done is called when it is durable, then the op is freed. */
 int state_append_own(struct state *st, uint16_t type, const ProtobufCMessage *m, op_done_fn *done,
     void *context, struct err *e);
+/* --- state.c again */
 /* Goes on with an op after ADMIT_WORK: rc as from admission. */
 void state_resume(struct state *st, struct op *op, int rc, const struct err *e);
 /* Answers when what is pending is durable, and not before this returns. */

@@ -13,3 +13,10 @@ services_store_holdfast_store_SOURCES = \
 	services/store/store_status.c
 services_store_holdfast_store_LDADD = libservice/libservice.a libstore/libstore.a $(LIBSERVICE_LIBS) \
 	$(LIBSTORE_LIBS)
+
+# The program itself, over its channel. make check runs in the build directory, where it is.
+check_PROGRAMS += tests/unit/test_store_live
+tests_unit_test_store_live_SOURCES = tests/unit/test_store_live.c
+tests_unit_test_store_live_LDADD = libipc/libipc.a schema/libschema.a libbase/libbase.a \
+	$(CRITERION_LIBS) $(LIBIPC_LIBS) $(PROTOBUFC_LIBS) $(LIBBASE_LIBS)
+EXTRA_tests_unit_test_store_live_DEPENDENCIES = services/store/holdfast-store

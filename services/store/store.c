@@ -9,7 +9,8 @@
 #include <stdlib.h>
 
 #include "libbase/clock.h"
-#include "libbase/metrics.h"
+
+#define METRICS_MS	500	/* metrics follow the figures so long after traffic began; idle, never */
 
 static void
 turn_at(struct store *t, uint64_t now_ms, uint64_t at_ms)
@@ -24,20 +25,6 @@ turn_at(struct store *t, uint64_t now_ms, uint64_t at_ms)
 		event_del(t->turn);
 	else
 		event_add(t->turn, &delay);
-}
-
-static void
-metrics_turn(struct store *t)
-{
-	struct log_stats log;
-
-	log_stats(t->log, &log);
-	metric_add(METRIC_store_batches_total,
-	    log.batches - metric_get(METRIC_store_batches_total));
-	metric_add(METRIC_store_log_bytes_total,
-	    log.bytes - metric_get(METRIC_store_log_bytes_total));
-	metric_add(METRIC_store_degraded_writes_total,
-	    log.degraded - metric_get(METRIC_store_degraded_writes_total));
 }
 
 void
@@ -76,6 +63,14 @@ on_turn_due(evutil_socket_t fd, short what, void *arg)
 }
 
 static void
+on_metrics_due(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	store_metrics(arg);
+}
+
+static void
 on_log_wake(evutil_socket_t fd, short what, void *arg)
 {
 	struct store *t = arg;
@@ -83,9 +78,10 @@ on_log_wake(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	state_collect(t->state, clock_mono_ms());
-	metrics_turn(t);
 	service_progress(t->service);
 	store_turn(t);
+	if (!event_pending(t->metrics, EV_TIMEOUT, NULL))
+		event_add(t->metrics, &(struct timeval){ 0, METRICS_MS * 1000 });
 }
 
 /* --- what the state says ----------------------------------------------------------------------- */
@@ -140,7 +136,8 @@ store_serve(struct store *t, struct err *e)
 		gentable_raise_epoch(t->table);
 	t->wake = event_new(service_base(t->service), log_wake_fd(t->log), EV_READ | EV_PERSIST,
 	    on_log_wake, t);
-	assert(t->wake != NULL);
+	t->metrics = event_new(service_base(t->service), -1, 0, on_metrics_due, t);
+	assert(t->wake != NULL && t->metrics != NULL);
 	rc = state_start(t, e);
 	if (rc == 0)
 		rc = drives_watch(t, e);
@@ -235,6 +232,8 @@ store_close(struct service *s)
 	clients_close(t);
 	if (t->wake != NULL)
 		event_free(t->wake);
+	if (t->metrics != NULL)
+		event_free(t->metrics);
 	event_free(t->turn);
 	state_close(&t->state);
 	log_close(&t->log);

@@ -8,6 +8,7 @@
 #ifndef HF_STORE_SERVICE_H
 #define HF_STORE_SERVICE_H
 
+#include "libbase/metrics.h"
 #include "libipc/channel.h"
 #include "libservice/service.h"
 #include "libstore/state.h"
@@ -52,6 +53,8 @@ struct store {
 	uint64_t		 probed_ms;
 	struct store_drives_seen seen;
 	char			 degraded[480];
+	struct event		*metrics;	/* once after traffic */
+	uint64_t		 counted[METRIC_COUNT];	/* what metrics have of counters kept elsewhere */
 };
 
 /* main.c's table. */
@@ -65,6 +68,9 @@ void store_reconcile(struct service *s, cJSON *plan);
 /* store.c */
 void store_turn(struct store *t);		/* state_turn, and when the next is due */
 void store_turn_soon(struct store *t);		/* from anywhere on the loop's thread */
+
+/* store_status.c: brings the metrics up to the figures of log and state. */
+void store_metrics(struct store *t);
 
 /* store_start.c: everything that may take long, on the pool. */
 int store_start(struct store *t, struct err *e);

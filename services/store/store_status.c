@@ -3,7 +3,6 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "libbase/metrics.h"
 #include "services/store/store.h"
 
 static const char *const drive_states[] = { "online", "offline", "returning", "lost" };
@@ -87,14 +86,37 @@ add_state(cJSON *status, struct store *t)
 	add_u64(reclaim, "waiting", st.reclaim_waiting);
 	add_u64(reclaim, "punched_bytes", st.reclaimed_bytes);
 	add_u64(reclaim, "failures", st.reclaim_failures);
-	metric_set(METRIC_store_objects, st.objects);
-	metric_set(METRIC_store_buckets, st.buckets);
-	metric_set(METRIC_store_sessions, st.sessions);
-	metric_set(METRIC_store_queue_operations, st.operations);
 	metric_add(METRIC_store_repeats_total,
 	    st.repeats - metric_get(METRIC_store_repeats_total));
 	metric_add(METRIC_store_freed_bytes_total,
 	    st.reclaimed_bytes - metric_get(METRIC_store_freed_bytes_total));
+}
+
+static void
+counter_follow(struct store *t, enum metric m, uint64_t value)
+{
+	if (value > t->counted[m])
+		metric_add(m, value - t->counted[m]);
+	t->counted[m] = value;
+}
+
+void
+store_metrics(struct store *t)
+{
+	struct state_stats st;
+	struct log_stats l;
+
+	log_stats(t->log, &l);
+	state_stats(t->state, &st);
+	counter_follow(t, METRIC_store_batches_total, l.batches);
+	counter_follow(t, METRIC_store_log_bytes_total, l.bytes);
+	counter_follow(t, METRIC_store_degraded_writes_total, l.degraded);
+	counter_follow(t, METRIC_store_repeats_total, st.repeats);
+	counter_follow(t, METRIC_store_freed_bytes_total, st.reclaimed_bytes);
+	metric_set(METRIC_store_objects, st.objects);
+	metric_set(METRIC_store_buckets, st.buckets);
+	metric_set(METRIC_store_sessions, st.sessions);
+	metric_set(METRIC_store_queue_operations, st.operations);
 }
 
 void
@@ -117,6 +139,7 @@ store_status(struct service *s, cJSON *status)
 	add_set(status, t);
 	add_state(status, t);
 	add_log(status, t);
+	store_metrics(t);
 }
 
 void
