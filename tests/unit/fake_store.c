@@ -436,7 +436,7 @@ fake_store_notice(struct fake_store *f)
 void
 fake_store_open(struct fake_store *f, struct event_base *base, unsigned k, unsigned m)
 {
-	char path[128];
+	char path[128], root[sizeof(f->root)] = "/tmp/test_objects.XXXXXX";
 	unsigned i;
 
 	memset(f, 0, sizeof(*f));
@@ -448,15 +448,15 @@ fake_store_open(struct fake_store *f, struct event_base *base, unsigned k, unsig
 	f->run_bytes_max = 64u << 20;
 	f->volume_bytes = 64u << 20;
 	f->has_bucket = true;
-	strcpy(f->root, "/tmp/test_objects.XXXXXX");
-	cr_assert_not_null(mkdtemp(f->root));
-	snprintf(f->socket, sizeof(f->socket), "%s/store", f->root);
+	cr_assert_not_null(mkdtemp(root));
+	strcpy(f->root, root);
+	snprintf(f->socket, sizeof(f->socket), "%s/store", root);
 	for (i = 0; i < f->n; i++) {
-		snprintf(f->paths[i], sizeof(f->paths[i]), "%s/d%u", f->root, i);
+		snprintf(f->paths[i], sizeof(f->paths[i]), "%s/d%u", root, i);
 		cr_assert_eq(mkdir(f->paths[i], 0700), 0);
-		snprintf(path, sizeof(path), "%s/vol", f->paths[i]);
+		snprintf(path, sizeof(path), "%s/d%u/vol", root, i);
 		cr_assert_eq(mkdir(path, 0700), 0);
-		snprintf(path, sizeof(path), "%s/log", f->paths[i]);
+		snprintf(path, sizeof(path), "%s/d%u/log", root, i);
 		cr_assert_eq(mkdir(path, 0700), 0);
 	}
 	f->table_fd = memfd_create("table", MFD_CLOEXEC);
