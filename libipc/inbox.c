@@ -1,8 +1,8 @@
 /*
  * inbox - see inbox.h.
  *
- * I1  The eventfd is written exactly when the list stops being empty, so one wake of the loop serves
- *     all that came meanwhile. What one turn leaves in the list wakes the loop by itself.
+ * I1  The eventfd is written exactly when the list stops being empty, so one wake of the loop
+ *     serves all that came meanwhile. What one turn leaves in the list wakes the loop by itself.
  * I2  Callbacks run without the lock.
  *
  * SPDX-License-Identifier: Apache-2.0

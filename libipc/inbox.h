@@ -1,8 +1,8 @@
 /*
  * inbox - what other threads tell the loop: a list of notes, and an eventfd that wakes the loop.
  *
- * A note belongs to what it tells of, and is in the list at most once: the list is as long as there are
- * things under way, and posting never fails or allocates.
+ * A note belongs to what it tells of, and is in the list at most once: the list is as long as there
+ * are things under way, and posting never fails or allocates.
  *
  * SPDX-License-Identifier: Apache-2.0
  */

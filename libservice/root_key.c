@@ -6,6 +6,7 @@
 #include "libservice/root_key.h"
 
 #include <ctype.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -37,8 +38,8 @@ credentials_line(char *line, const char *path, unsigned number, struct root_key 
 		return (0);
 	equals = strchr(name, '=');
 	if (equals == NULL)
-		return (err_set(e, ERR_CONFIG, "%s:%u: expected `access_key = ...` or `secret_key = ...`",
-		    path, number));
+		return (err_set(e, ERR_CONFIG,
+		    "%s:%u: expected `access_key = ...` or `secret_key = ...`", path, number));
 	*equals = '\0';
 	value = trim(equals + 1);
 	name = trim(name);
@@ -108,9 +109,9 @@ root_key_load(const struct config *c, struct root_key *out, struct err *e)
 	if (rc < 0 && !(user && password))
 		return (rc);
 	if (user)
-		strncpy(key.access_key, c->auth_root_user, ROOT_KEY_TEXT_MAX);
+		snprintf(key.access_key, sizeof(key.access_key), "%s", c->auth_root_user);
 	if (password)
-		strncpy(key.secret, c->auth_root_password, ROOT_KEY_TEXT_MAX);
+		snprintf(key.secret, sizeof(key.secret), "%s", c->auth_root_password);
 	*out = key;
 	explicit_bzero(&key, sizeof(key));
 	return (0);
