@@ -21,7 +21,7 @@ request_reset(struct http_conn *c)
 	c->req.client_port = old.client_port;
 	c->req.client_loopback = old.client_loopback;
 	c->req.arena = &c->arena;
-	c->continue_sent = c->body_failed = c->peer_gone = false;
+	c->continue_sent = c->body_failed = c->peer_gone = c->peer_watched = false;
 	c->read_expired = c->write_expired = false;
 	c->read_fn = NULL;
 	c->read_deadline = 0;
@@ -140,6 +140,15 @@ step_read(struct http_conn *c)
 	return (false);
 }
 
+/* The handler is busy elsewhere: a client that resets the connection is to be noticed once. */
+static void
+watch_peer(struct http_conn *c)
+{
+	if (!c->peer_watched)
+		conn_want_read(c);
+	c->peer_watched = true;
+}
+
 bool
 conn_step_request(struct http_conn *c)
 {
@@ -161,6 +170,7 @@ conn_step_request(struct http_conn *c)
 		return (conn_request_end(c, HTTP_END_SENT));
 	if (c->read_fn != NULL && !c->ended)
 		return (step_read(c));
+	watch_peer(c);
 	return (false);
 }
 

@@ -317,6 +317,17 @@ client_receive_all(int fd, char how)
 	return (text);
 }
 
+void
+client_reset(int fd)
+{
+	static const struct linger none = { 1, 0 };
+	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof(none));
+	cr_assert_eq(dup2(null, fd), fd);	/* closed, and the number stays taken */
+	close(null);
+}
+
 const char *
 client_expect(int fd, const char *text)
 {

@@ -45,6 +45,8 @@ void client_send_bytes(int fd, const void *data, size_t bytes);
 const char *client_receive(int fd, size_t bytes, char *state);
 /* Receives until the connection ended and asserts how ('e' or 'r'). */
 const char *client_receive_all(int fd, char how);
+/* Closes with a reset. */
+void client_reset(int fd);
 /* Receives until the text is there; fails after 4 s. */
 const char *client_expect(int fd, const char *text);
 size_t count_of(const char *text, const char *what);

@@ -3,13 +3,17 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
+#include <arpa/inet.h>
 #include <criterion/criterion.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "libbase/clock.h"
+#include "libhttp/http_conn.h"
 #include "tests/unit/http_client.h"
 
 #define H " HTTP/1.1\r\nHost: h\r\n"
@@ -113,6 +117,43 @@ Test(http_server, http_1_0)
 	cr_assert_not_null(strstr(text, "\r\n\r\nchunkchunkchunk"));
 }
 
+/* An accepted connection from such an address. */
+static void
+open_from(const char *address, int *fd)
+{
+	struct sockaddr_in6 in6 = { .sin6_family = AF_INET6, .sin6_port = htons(5555) };
+	int pair[2];
+
+	cr_assert_eq(inet_pton(AF_INET6, address, &in6.sin6_addr), 1);
+	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
+	conn_open(server, pair[1], (struct sockaddr *)&in6);
+	*fd = pair[0];
+	client_send(*fd, GET("/keep"));
+	wait_kept();
+	cr_assert_eq(kept->client_port, 5555);
+}
+
+Test(http_server, client_addresses_of_ipv6)
+{
+	static const struct {
+		const char	*address, *shown;
+		bool		 loopback;
+	} rows[] = { { "2001:db8::1", "2001:db8::1", false }, { "::1", "::1", true },
+	    { "::ffff:127.0.0.2", "127.0.0.2", true }, { "::ffff:10.0.0.1", "10.0.0.1", false } };
+	size_t i;
+	int fd;
+
+	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		open_from(rows[i].address, &fd);
+		cr_assert_str_eq(kept->client, rows[i].shown);
+		cr_assert_eq(kept->client_loopback, rows[i].loopback);
+		http_response_abort(kept);
+		run_ms(5);
+		cr_assert_null(kept);
+		close(fd);
+	}
+}
+
 Test(http_server, client_address)
 {
 	int fd = client_open_tcp();
@@ -171,6 +212,24 @@ Test(http_server, large_bodies)
 	cr_assert_eq(ended.count[HTTP_END_SENT], 3);
 	buf_release(&body);
 	buf_release(&request);
+}
+
+/* More than one turn's bytes are there at once; another connection gets its turn between. */
+Test(http_server, a_large_body_does_not_keep_the_loop)
+{
+	int port = server_listen_tcp(), fd = client_connect(port), other = client_connect(port);
+	struct buf body = BUF_INIT;
+	char state;
+
+	buf_append_string(&body, "PUT /echo" H "Content-Length: 6000000\r\n\r\n");
+	fill(&body, 6000000);
+	client_send(other, GET("/hello"));
+	client_send_bytes(fd, body.data, body.bytes);
+	client_expect(other, "hello");
+	client_receive(fd, 6000000, &state);
+	cr_assert_eq(state, 'o');
+	cr_assert_eq(ended.received_bytes, 6000000);
+	buf_release(&body);
 }
 
 Test(http_server, expect_continue)
@@ -249,10 +308,17 @@ Test(http_server, client_gone_in_body)
 	cr_assert_eq(ended.count[HTTP_END_PEER], 1);
 	fd = client_open_tcp();
 	client_send(fd, "PUT /echo" H "Transfer-Encoding: chunked\r\n\r\n5\r\n123");
-	setsockopt(fd, SOL_SOCKET, SO_LINGER, &(struct linger){ 1, 0 }, sizeof(struct linger));
-	shutdown(fd, SHUT_RDWR);
+	run_ms(10);
+	client_reset(fd);
 	run_ms(10);
 	cr_assert_eq(ended.count[HTTP_END_PEER], 2);
+	/* The same while a body is dropped after an early reply. */
+	fd = client_open();
+	client_send(fd, "PUT /early" H "Content-Length: 5000\r\n\r\n123");
+	client_expect(fd, "403");
+	client_reset(fd);
+	run_ms(10);
+	cr_assert_eq(ended.count[HTTP_END_SENT], 1);
 	cr_assert_eq(http_server_connections(server), 0);
 }
 
@@ -316,21 +382,69 @@ Test(http_server, small_body_larger_than_the_socket)
 	cr_assert_eq(ended.count[HTTP_END_SENT], 1);
 }
 
+/* With and without bytes that nobody asked for, on a first request and on a later one. */
 Test(http_server, peer_reset_while_waiting)
+{
+	int port = server_listen_tcp(), fd, i;
+
+	for (i = 0; i < 4; i++) {
+		fd = client_connect(port);
+		if (i & 1) {
+			client_send(fd, GET("/hello"));
+			client_expect(fd, "hello");
+		}
+		client_send(fd, GET("/keep"));
+		wait_kept();
+		if (i & 2)
+			client_send(fd, "GET");
+		client_reset(fd);
+		run_ms(10);
+		cr_assert((i & 2) || kept == NULL, "%d", i);
+		if (kept != NULL)
+			http_reply_text(kept, 200, "late");
+		run_ms(10);
+		cr_assert_null(kept);
+		cr_assert_eq(ended.count[HTTP_END_PEER], i + 1);
+		cr_assert_eq(http_server_connections(server), 0);
+	}
+}
+
+Test(http_server, half_closed_client_gets_its_answer)
 {
 	int fd = client_open_tcp();
 
 	client_send(fd, GET("/keep"));
 	wait_kept();
-	client_send(fd, "x");
-	setsockopt(fd, SOL_SOCKET, SO_LINGER, &(struct linger){ 1, 0 }, sizeof(struct linger));
-	close(fd);
+	shutdown(fd, SHUT_WR);
 	run_ms(10);
-	if (kept != NULL)
-		http_reply_text(kept, 200, "late");
-	run_ms(10);
-	cr_assert_null(kept);
-	cr_assert_eq(http_server_connections(server), 0);
+	http_reply_text(kept, 200, "answer");
+	cr_assert_not_null(strstr(client_receive_all(fd, 'e'), "answer"));
+	cr_assert_eq(ended.count[HTTP_END_SENT], 1);
+}
+
+Test(http_server, header_fields_of_the_handler)
+{
+	int fd = client_open();
+	char large[600];
+	const char *text;
+
+	memset(large, 'x', sizeof(large) - 1);
+	large[sizeof(large) - 1] = '\0';
+	client_send(fd, GET("/keep"));
+	cr_assert_eq(http_response_header(wait_kept(), "X-Old", "1"), 0);
+	http_response_reset(kept);
+	cr_assert_eq(http_response_headerf(kept, "X-New", "%d-%s", 2, "a\tb"), 0);
+	cr_assert_eq(http_response_headerf(kept, "X-Large", "%s", large), ERR_TOO_LARGE);
+	cr_assert_eq(http_response_header(kept, "X-Large", large), 0);
+	cr_assert_eq(http_response_headerf(kept, "X-Bad", "%c", 127), ERR_INVALID);
+	http_response_close(kept);
+	http_reply_text(kept, 200, "%s%s", large, large);
+	text = client_receive_all(fd, 'e');
+	cr_assert_null(strstr(text, "X-Old"));
+	cr_assert_null(strstr(text, "X-Bad"));
+	cr_assert_not_null(strstr(text, "X-New: 2-a\tb\r\nX-Large: xxx"));
+	cr_assert_not_null(strstr(text, "Connection: close\r\n"));
+	cr_assert_not_null(strstr(text, "Content-Length: 1023\r\n"), "a long line is cut");
 }
 
 /* --- refusals and bounds ---------------------------------------------------------------------- */
@@ -495,6 +609,41 @@ Test(http_deadlines, connections_are_bounded)
 	client_expect(fds[2], "hello");
 	cr_assert_eq(http_server_connections(server), 2);
 	client_expect(fds[3], "hello");		/* when an idle one timed out */
+}
+
+Test(http_deadlines, limits_may_change)
+{
+	int port = server_listen_tcp(), fds[3], i;
+
+	for (i = 0; i < 3; i++) {
+		fds[i] = client_connect(port);
+		client_send(fds[i], GET("/hello"));
+	}
+	run_ms(10);
+	cr_assert_eq(http_server_connections(server), 2);
+	limits.connections_max = 3;
+	http_server_set_limits(server, &limits);
+	client_expect(fds[2], "hello");
+	cr_assert_eq(http_server_connections(server), 3);
+}
+
+/* Out of descriptors: the client waits in the listen queue until there is one again. */
+Test(http_deadlines, no_descriptors)
+{
+	int port = server_listen_tcp(), fd = client_connect(port), spare[1024], count = 0;
+	struct rlimit few;
+
+	cr_assert_eq(getrlimit(RLIMIT_NOFILE, &few), 0);
+	few.rlim_cur = 200;
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
+	while (count < 1024 && (spare[count] = dup(fd)) >= 0)
+		count++;
+	client_send(fd, GET("/hello"));
+	run_ms(50);
+	cr_assert_eq(http_server_connections(server), 0);
+	while (count > 0)
+		close(spare[--count]);
+	client_expect(fd, "hello");
 }
 
 Test(http_deadlines, pause_and_resume)
