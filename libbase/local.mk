@@ -71,8 +71,8 @@ tests_unit_test_err_LDADD = libbase/libbase.a $(CRITERION_LIBS)
 tests_unit_test_file_SOURCES = tests/unit/test_file.c
 tests_unit_test_file_LDADD = libbase/libbase.a $(CRITERION_LIBS)
 
-tests_unit_test_log_SOURCES = tests/unit/test_log_line.c
-tests_unit_test_log_LDADD = libbase/libbase.a $(CRITERION_LIBS)
+tests_unit_test_log_line_SOURCES = tests/unit/test_log_line.c
+tests_unit_test_log_line_LDADD = libbase/libbase.a $(CRITERION_LIBS)
 
 tests_unit_test_metrics_SOURCES = tests/unit/test_metrics.c
 tests_unit_test_metrics_LDADD = libbase/libbase.a $(CRITERION_LIBS)
