@@ -115,6 +115,8 @@ bool log_has_space(struct log *l, bool use_reserve);
 void log_flight_overdue(struct log *l, uint64_t now_ms);
 void log_segment_retire(struct log *l);		/* closes the current segment for good, at log_close */
 int log_segment_first(struct log *l, struct err *e);
+/* Copies to RETURNING drives what their mirrors lack, then they are ONLINE. No lock. */
+void log_returning_bring(struct log *l);
 /* Footer, then the row; a segment without records is dropped. No lock. */
 int log_segment_seal(struct drive_set *s, struct segment *g, struct err *e);
 

@@ -406,18 +406,14 @@ repair(struct log *l)
 
 /* --- returning drives ------------------------------------------------------------------------------ */
 
-static void
-returning_bring(struct log *l)
+void
+log_returning_bring(struct log *l)
 {
 	uint32_t mask = drive_present_mask(l->set) & ~drive_online_mask(l->set);
 	struct err e = ERR_INIT;
 	unsigned i;
 	int rc;
 
-	l->returning = false;
-	if (l->state != LOG_RUNNING)
-		return;
-	pthread_mutex_unlock(&l->lock);
 	for (i = 0; i < drive_count(l->set); i++) {
 		if (!(mask >> i & 1))
 			continue;
@@ -429,7 +425,6 @@ returning_bring(struct log *l)
 		else if (rc < 0)
 			drive_fail(l->set, i, e.text, NULL);
 	}
-	pthread_mutex_lock(&l->lock);
 }
 
 /* --- the keeper ------------------------------------------------------------------------------------ */
@@ -443,9 +438,12 @@ log_keeper_step(struct log *l)
 		prepare(l);
 	else if (l->sealing != NULL && l->state != LOG_FAILED)
 		seal_one(l);
-	else if (l->returning)
-		returning_bring(l);
-	else {
+	else if (l->returning && l->state == LOG_RUNNING) {
+		l->returning = false;
+		pthread_mutex_unlock(&l->lock);
+		log_returning_bring(l);
+		pthread_mutex_lock(&l->lock);
+	} else {
 		l->want_next = false;
 		return (false);
 	}

@@ -258,8 +258,8 @@ mirror_short(struct drive_set *s, const struct segment *g, unsigned i)
 {
 	uint64_t bytes = 0;
 
-	return (g->handles[i] < 0 || drive_set_disk(s)->ops->size(drive_set_disk(s), g->handles[i], &bytes, NULL) < 0 ||
-	    bytes < g->end);
+	return (g->handles[i] < 0 || g->missing >> i & 1 ||
+	    drive_set_disk(s)->ops->size(drive_set_disk(s), g->handles[i], &bytes, NULL) < 0 || bytes < g->end);
 }
 
 static int
@@ -270,10 +270,6 @@ mirror_bring(struct drive_set *s, Hf__CatalogSegment *row, unsigned i, struct er
 	int rc = 0;
 
 	if (mirror_short(s, g, i)) {
-		if (g->handles[i] >= 0) {
-			drive_set_disk(s)->ops->close(drive_set_disk(s), g->handles[i]);
-			g->handles[i] = -1;
-		}
 		rc = mirror_copy(s, g, i, e);
 		if (rc == 0 && row->missing >> i & 1) {
 			row->missing &= ~(1u << i);

@@ -201,7 +201,7 @@ mirror_open(struct drive_set *s, const struct segment *g, unsigned i, bool writa
 	char path[4096];
 	int handle;
 
-	if (!(drive_present_mask(s) >> g->slots[i] & 1) || g->missing >> i & 1)
+	if (!(drive_present_mask(s) >> g->slots[i] & 1))
 		return (-1);
 	segment_path(s, g->slots[i], g->id, ".seg", path);
 	handle = d->ops->open(d, path, writable ? O_RDWR : O_RDONLY, NULL);

@@ -4,7 +4,7 @@
  *
  * S1  Bytes of a committed batch never change.
  * S2  A batch is whole or absent: checksums are seeded with segment and offset, LSNs follow each other.
- * S3  A mirror whose drive failed is not read for what came after.
+ * S3  A mirror that lacks something is read like any other: each batch proves itself, up to the sealed end.
  *
  * Which drives hold mirrors is log_keeper.c's choice; when a batch counts is log_commit.c's.
  *
@@ -59,7 +59,7 @@ void segment_path(const struct drive_set *s, unsigned slot, uint64_t id, const c
  */
 int segment_create(struct drive_set *s, uint64_t id, const uint32_t *slots, unsigned count, uint64_t bytes,
     struct prewrite *prewrite, struct segment **out, unsigned *failed_slot, struct err *e);
-/* Opens the mirrors that a row names: present drives without a missing bit. readable counts them. */
+/* Opens the mirrors that a row names, on present drives. readable counts them. */
 struct segment *segment_open(struct drive_set *s, const Hf__CatalogSegment *row, bool writable, unsigned *readable);
 void segment_close(struct drive_set *s, struct segment **g);
 /* Removes the files, as far as their drives let us: what stays is not named by the catalog. */

@@ -198,6 +198,29 @@ drives_heal(struct model *m)
 	}
 }
 
+/* Nothing was degraded: with any two drives away all of it can still be read. */
+static void
+pairs_check(struct model *m)
+{
+	struct err e = ERR_INIT;
+	unsigned i, j;
+
+	for (i = 0; i < 4; i++)
+		for (j = i + 1; j < 4 && !m->failed; j++) {
+			disk_memory_set_missing(m->disk, i, true);
+			disk_memory_set_missing(m->disk, j, true);
+			if (model_open(m, &e) < 0)
+				wrong(m, "open with two drives away failed", i, j);
+			else {
+				if (!drive_set_read_only(m->set))
+					wrong(m, "two of four drives started read-write", i, j);
+				model_check(m);
+				model_close(m);
+			}
+			drives_heal(m);
+		}
+}
+
 /* cut: step of the first life at which the power fails; 0: chosen at random. */
 static bool
 history(uint64_t seed, uint64_t cut, unsigned lives, unsigned turns, bool breaks)
@@ -218,13 +241,21 @@ history(uint64_t seed, uint64_t cut, unsigned lives, unsigned turns, bool breaks
 	for (life = 0; life < lives && !m.failed; life++) {
 		disk_memory_cut_at(m.disk, life == 0 && cut != 0 ? cut : life + 1 == lives ? 0 :
 		    1 + disk_memory_random(m.disk, 600));
+		broken = breaks ? 0 : 2;
+		if (breaks && life > 0 && disk_memory_random(m.disk, 2) == 0) {	/* one drive is away for a life */
+			disk_memory_set_missing(m.disk, (unsigned)disk_memory_random(m.disk, 4), true);
+			broken++;
+		}
 		rc = model_open(&m, &e);
+		if (rc < 0 && broken > 0 && m.sure == 0 && !disk_memory_cut(m.disk)) {
+			drives_heal(&m);	/* the first format was cut short and needs every drive */
+			continue;
+		}
 		if (rc < 0 && !disk_memory_cut(m.disk)) {
 			fprintf(stderr, "%s\n", e.text);
 			wrong(&m, "open failed", (uint64_t)-rc, life);
 			break;
 		}
-		broken = breaks ? 0 : 2;
 		if (rc == 0) {
 			if (!disk_memory_cut(m.disk))
 				model_check(&m);
@@ -251,6 +282,8 @@ history(uint64_t seed, uint64_t cut, unsigned lives, unsigned turns, bool breaks
 			if (drive_online_mask(m.set) != 15)
 				wrong(&m, "a drive did not come back", drive_online_mask(m.set), 15);
 			model_close(&m);
+			if (!breaks)
+				pairs_check(&m);
 		}
 	}
 	disk_memory_free(m.disk);
