@@ -120,3 +120,7 @@ check_PROGRAMS += tests/unit/test_log
 tests_unit_test_log_SOURCES = tests/unit/test_log.c tests/unit/disk_memory.c tests/unit/disk_memory.h
 tests_unit_test_log_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
 	$(CRITERION_LIBS) $(LIBSTORE_LIBS)
+
+noinst_PROGRAMS += tests/bench/bench_volume
+tests_bench_bench_volume_SOURCES = tests/bench/bench_volume.c
+tests_bench_bench_volume_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a $(LIBSTORE_LIBS)
