@@ -48,11 +48,12 @@ credentials_line(char *line, const char *path, unsigned number, struct root_key 
 	else if (strcmp(name, "secret_key") == 0)
 		target = out->secret;
 	else
-		return (err_set(e, ERR_CONFIG, "%s:%u: unknown name `%s`; access_key and secret_key are known",
-		    path, number, name));
+		return (err_set(e, ERR_CONFIG,
+		    "%s:%u: unknown name `%s`; access_key and secret_key are known", path, number,
+		    name));
 	if (*value == '\0' || strlen(value) > ROOT_KEY_TEXT_MAX)
-		return (err_set(e, ERR_CONFIG, "%s:%u: %s must have 1 to %d characters", path, number, name,
-		    ROOT_KEY_TEXT_MAX));
+		return (err_set(e, ERR_CONFIG, "%s:%u: %s must have 1 to %d characters", path,
+		    number, name, ROOT_KEY_TEXT_MAX));
 	memcpy(target, value, strlen(value) + 1);
 	return (0);
 }
@@ -82,8 +83,9 @@ credentials_read(const struct config *c, struct root_key *out, struct err *e)
 
 	config_credentials_file(c, path);
 	if (stat(path, &st) == 0 && (st.st_mode & (S_IRWXG | S_IRWXO)) != 0)
-		return (err_set(e, ERR_CONFIG, "%s: others may read the root secret (mode %04o); make it 0600",
-		    path, (unsigned)(st.st_mode & 07777)));
+		return (err_set(e, ERR_CONFIG,
+		    "%s: others may read the root secret (mode %04o); make it 0600", path,
+		    (unsigned)(st.st_mode & 07777)));
 	rc = file_read(path, CREDENTIALS_BYTES_MAX, &text, e);
 	if (rc < 0)
 		rc = err_prefix(e, "cannot read the root credentials");

@@ -40,7 +40,7 @@ enum service_state {
 
 struct service_ops {
 	const char	*name;
-	/* What this service may do to the world; shown in the contract. Fixed text, one per flag. */
+	/* What this service may do to the world; shown in the contract. Fixed texts. */
 	const char	*const *side_effects;		/* ends with NULL */
 	bool		 has_pause;			/* pause and resume do something */
 	unsigned	 pool_threads;			/* 0: no pool */
@@ -48,21 +48,21 @@ struct service_ops {
 	/* Sets up; on failure the process exits 1 with the sentence in the log. The service says
 	 * service_ready() itself, then or later. */
 	int	(*open)(struct service *s, struct err *e);
-	/* New config is in service_config(); what needs a restart was left as it was. May be NULL. */
+	/* New config is in service_config(); what needs a restart was left as it was. NULL ok. */
 	void	(*reload)(struct service *s);
 	void	(*pause)(struct service *s, bool paused);		/* may be NULL */
-	/* Starts the periodic work at once (the run-now action); does nothing if it runs. NULL: refused. */
+	/* The run-now action: starts the periodic work if it does not run. NULL: refused. */
 	void	(*run_now)(struct service *s);
 	/* End current work early (cancellation or the cancel action). Acknowledged state is safe.
 	 * deadline_ms is clock_mono_ms(). NULL: the action is refused, the event only logged. */
 	void	(*cancel)(struct service *s, const char *reason, uint64_t deadline_ms);
-	/* TERM: finish what is in flight, take nothing new, then call service_drained(). NULL: at once.
-	 * Having it is the contract's `shutdown.explicit_stop_handle`. */
+	/* TERM: finish what is in flight, take nothing new, then call service_drained(). NULL: at
+	 * once. Having it is the contract's `shutdown.explicit_stop_handle`. */
 	void	(*drain)(struct service *s);
-	/* After the loop; the pool has finished and is closed, the bus is still there. May be NULL. Not
-	 * called when open failed: open undoes what it did. */
+	/* After the loop; the pool has finished and is closed, the bus is still there. NULL ok.
+	 * Not called when open failed: open undoes what it did. */
 	void	(*close)(struct service *s);
-	/* Adds to the contract's `status` object: queue lengths, worker counts, last cycle, last error.
+	/* Adds to the contract's `status` object: queue lengths, worker counts, last cycle.
 	 * Must not block, write or contact anything. May be NULL. */
 	void	(*status)(struct service *s, cJSON *status);
 	/* Adds to the contract's `reconcile.plan` (strings). May be NULL. */

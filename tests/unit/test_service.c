@@ -495,7 +495,8 @@ Test(service, with_a_silent_event_bus_it_still_answers_and_ends)
 	struct sockaddr_un a = { .sun_family = AF_UNIX };
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	snprintf(a.sun_path, sizeof(a.sun_path), "%s", events);	/* takes connections, never says a word */
+	/* It takes connections, and never says a word. */
+	snprintf(a.sun_path, sizeof(a.sun_path), "%s", events);
 	cr_assert_eq(bind(fd, (struct sockaddr *)&a, sizeof(a)), 0);
 	cr_assert_eq(listen(fd, 1), 0);
 	start("full");
