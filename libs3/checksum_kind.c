@@ -14,7 +14,8 @@
 const struct checksum_kind checksum_kinds[CHECKSUM_KINDS] = {
 	{ DIGEST_CRC32, "CRC32", "x-amz-checksum-crc32", "ChecksumCRC32", true, true },
 	{ DIGEST_CRC32C, "CRC32C", "x-amz-checksum-crc32c", "ChecksumCRC32C", true, true },
-	{ DIGEST_CRC64NVME, "CRC64NVME", "x-amz-checksum-crc64nvme", "ChecksumCRC64NVME", false, true },
+	{ DIGEST_CRC64NVME, "CRC64NVME", "x-amz-checksum-crc64nvme", "ChecksumCRC64NVME", false,
+	    true },
 	{ DIGEST_SHA1, "SHA1", "x-amz-checksum-sha1", "ChecksumSHA1", true, false },
 	{ DIGEST_SHA256, "SHA256", "x-amz-checksum-sha256", "ChecksumSHA256", true, false },
 };

@@ -1,8 +1,9 @@
 /*
  * checksum_kind - the names that S3 gives to the checksums of a body, and their text form.
  *
- * One table: "CRC32" in documents and x-amz-*-algorithm, "x-amz-checksum-crc32" as a header or trailer,
- * "ChecksumCRC32" as an element. A composite checksum is over the parts' checksums and ends with "-N".
+ * One table: "CRC32" in documents and x-amz-*-algorithm, "x-amz-checksum-crc32" as a header or
+ * trailer, "ChecksumCRC32" as an element. A composite checksum is over the parts' checksums and
+ * ends with "-N".
  *
  * SPDX-License-Identifier: Apache-2.0
  */

@@ -1,5 +1,6 @@
 /*
- * conditions - the precedence: If-Match hides If-Unmodified-Since, If-None-Match hides If-Modified-Since.
+ * conditions - the precedence: If-Match hides If-Unmodified-Since, If-None-Match hides
+ * If-Modified-Since.
  *
  * SPDX-License-Identifier: Apache-2.0
  */

@@ -1,5 +1,6 @@
 /*
- * continuation - base64 of version, crc32c and key, with the two characters that URLs dislike replaced.
+ * continuation - base64 of version, crc32c and key, with the two characters that URLs dislike
+ * replaced.
  *
  * SPDX-License-Identifier: Apache-2.0
  */

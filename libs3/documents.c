@@ -45,8 +45,8 @@ owner_element_write(struct buf *out, const char *name)
 }
 
 void
-checksum_elements_write(struct buf *out, size_t count, Hf__Checksum *const *checksums, uint32_t parts,
-    bool with_type)
+checksum_elements_write(
+    struct buf *out, size_t count, Hf__Checksum *const *checksums, uint32_t parts, bool with_type)
 {
 	const struct checksum_kind *kind;
 	char text[CHECKSUM_TEXT_MAX];
@@ -61,7 +61,8 @@ checksum_elements_write(struct buf *out, size_t count, Hf__Checksum *const *chec
 		xml_element(out, kind->element, text);
 	}
 	if (with_type && count > 0)
-		xml_element(out, "ChecksumType", checksums[0]->composite ? "COMPOSITE" : "FULL_OBJECT");
+		xml_element(
+		    out, "ChecksumType", checksums[0]->composite ? "COMPOSITE" : "FULL_OBJECT");
 }
 
 void

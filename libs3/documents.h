@@ -1,7 +1,8 @@
 /*
  * documents - the small XML documents of S3, written. All append a whole document to out.
  *
- * Listings are in listing_documents.h. What they say comes from the caller; nothing here asks anybody.
+ * Listings are in listing_documents.h. What they say comes from the caller; nothing here asks
+ * anybody.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -30,7 +31,7 @@ void error_document_write(struct buf *out, const struct error_document *d);
 
 /* "" for us-east-1, as S3 has it. */
 void location_document_write(struct buf *out, const char *region);
-void acl_document_write(struct buf *out);		/* the owner has full control, nobody else anything */
+void acl_document_write(struct buf *out); /* the owner has full control, nobody else anything */
 /* A document of one empty element: VersioningConfiguration, NotificationConfiguration, ... */
 void empty_document_write(struct buf *out, const char *root);
 void request_payment_document_write(struct buf *out);
@@ -44,7 +45,8 @@ void create_upload_document_write(struct buf *out, const char *bucket, const cha
 void complete_document_write(struct buf *out, const char *location, const char *bucket,
     const char *key, const Hf__ObjectEntry *entry);
 
-/* One answer for each item: S3_NONE for deleted, else the code and its sentence (NULL: the row's). */
+/* One answer for each item: S3_NONE for deleted, else the code and its sentence (NULL: the
+ * row's). */
 struct delete_answer {
 	enum s3_code	 code;
 	const char	*message;
@@ -61,7 +63,8 @@ struct attributes_query {
 void attributes_document_write(struct buf *out, const struct attributes_query *q,
     const Hf__ObjectEntry *entry, const Hf__StoreReply *parts);
 
-/* For other documents: <ChecksumCRC32>...</ChecksumCRC32> of each, and <ChecksumType> for the first. */
+/* For other documents: <ChecksumCRC32>...</ChecksumCRC32> of each, and <ChecksumType> for the
+ * first. */
 void checksum_elements_write(struct buf *out, size_t count, Hf__Checksum *const *checksums,
     uint32_t parts, bool with_type);
 void etag_element_write(struct buf *out, const char *etag);

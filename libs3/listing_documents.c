@@ -45,7 +45,9 @@ entry_write(struct buf *out, const struct listing_query *q, const Hf__ListItem *
 	const Hf__ObjectEntry *entry = item->entry;
 	const struct checksum_kind *kind = NULL;
 	bool marker = q->kind == LISTING_VERSIONS && entry->delete_marker;
-	const char *name = q->kind != LISTING_VERSIONS ? "Contents" : marker ? "DeleteMarker" : "Version";
+	const char *name = q->kind != LISTING_VERSIONS ? "Contents"
+			   : marker                    ? "DeleteMarker"
+						       : "Version";
 
 	xml_open(out, name);
 	name_element(out, "Key", SLICE(item->key.data, item->key.len), q->encode_url);
@@ -182,7 +184,8 @@ buckets_document_end(struct buf *out, const char *prefix, const char *next)
 static void
 upload_write(struct buf *out, const Hf__Upload *upload, bool encode_url)
 {
-	const struct checksum_kind *kind = checksum_kind_of((enum digest_kind)upload->checksum_kind);
+	const struct checksum_kind *kind =
+	    checksum_kind_of((enum digest_kind)upload->checksum_kind);
 	char id[2 * S3_UPLOAD_ID_BYTES + 1];
 
 	if (upload->id.len != S3_UPLOAD_ID_BYTES)
@@ -209,7 +212,8 @@ uploads_next_write(struct buf *out, const struct uploads_query *q, const Hf__Sto
 	char id[2 * S3_UPLOAD_ID_BYTES + 1] = "";
 
 	if (reply->next_upload_id.len == S3_UPLOAD_ID_BYTES)
-		s3_upload_id_format(SLICE(reply->next_upload_id.data, reply->next_upload_id.len), id);
+		s3_upload_id_format(
+		    SLICE(reply->next_upload_id.data, reply->next_upload_id.len), id);
 	name_element(out, "NextKeyMarker", SLICE(reply->next_key.data, reply->next_key.len),
 	    q->encode_url);
 	xml_element(out, "NextUploadIdMarker", id);

@@ -2,7 +2,8 @@
  * names - which bucket names, keys, upload ids and metadata S3 allows.
  *
  * N1  A bucket name that passes can stand in a path, a host name and a log line as it is.
- * N2  A key is 1 to 1024 bytes of UTF-8 without NUL. "." and ".." and "//" in it are ordinary bytes.
+ * N2  A key is 1 to 1024 bytes of UTF-8 without NUL. "." and ".." and "//" in it are ordinary
+ *     bytes.
  *
  * SPDX-License-Identifier: Apache-2.0
  */

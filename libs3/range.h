@@ -15,7 +15,7 @@ struct byte_range {
 };
 
 enum range_result {
-	RANGE_WHOLE,		/* no range, or one that is to be ignored: malformed, several, other units */
+	RANGE_WHOLE, /* no range, or one that is to be ignored: malformed, several, other units */
 	RANGE_PART,
 	RANGE_UNSATISFIABLE,
 };
@@ -23,9 +23,10 @@ enum range_result {
 /* header may be NULL. *out is filled for RANGE_WHOLE and RANGE_PART. */
 enum range_result range_parse(const char *header, uint64_t object_bytes, struct byte_range *out);
 /*
- * x-amz-copy-source-range: only "bytes=first-last", and all of it must be there. 0, or ERR_INVALID with
- * a sentence.
+ * x-amz-copy-source-range: only "bytes=first-last", and all of it must be there. 0, or ERR_INVALID
+ * with a sentence.
  */
-int range_parse_copy(const char *text, uint64_t object_bytes, struct byte_range *out, struct err *e);
+int range_parse_copy(
+    const char *text, uint64_t object_bytes, struct byte_range *out, struct err *e);
 
 #endif

@@ -53,8 +53,10 @@ delete_item_read(const struct xml_node *node, struct delete_item *out, struct er
 
 	for (i = 0; i < sizeof(conditions) / sizeof(conditions[0]); i++) {
 		if (xml_child(node, conditions[i]) != NULL) {
-			err_set(e, ERR_UNSUPPORTED, "Conditions (%s) on single keys of a DeleteObjects "
-			    "request are not supported; use DeleteObject with If-Match.", conditions[i]);
+			err_set(e, ERR_UNSUPPORTED,
+			    "Conditions (%s) on single keys of a DeleteObjects "
+			    "request are not supported; use DeleteObject with If-Match.",
+			    conditions[i]);
 			return (S3_NotImplemented);
 		}
 	}
@@ -117,7 +119,8 @@ part_checksum_read(const struct xml_node *node, struct complete_part *out, struc
 static enum s3_code
 part_read(struct arena *a, const struct xml_node *node, struct complete_part *out, struct err *e)
 {
-	const char *number = xml_child_text(node, "PartNumber"), *etag = xml_child_text(node, "ETag");
+	const char *number = xml_child_text(node, "PartNumber"),
+		   *etag = xml_child_text(node, "ETag");
 	uint64_t n;
 
 	if (number == NULL || etag == NULL)

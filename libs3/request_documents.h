@@ -1,8 +1,9 @@
 /*
  * request_documents - the XML documents that clients send, read into structs. Pure.
  *
- * Every reader returns S3_NONE, or MalformedXML or a better code with a sentence. Everything lives in
- * the arena. Elements that we do not know are ignored, unless ignoring them would do what was not asked.
+ * Every reader returns S3_NONE, or MalformedXML or a better code with a sentence. Everything lives
+ * in the arena. Elements that we do not know are ignored, unless ignoring them would do what was
+ * not asked.
  *
  * SPDX-License-Identifier: Apache-2.0
  */

@@ -45,10 +45,11 @@ access_log_write(const struct s3_request *r, enum http_end why)
 
 	count(http);
 	log_write(LOG_INFO, r->id,
-	    "access op=%s method=%s target=%.1500s status=%d code=%s in=%llu out=%llu ms=%llu key=%s "
+	    "access op=%s method=%s target=%.1500s status=%d code=%s in=%llu out=%llu ms=%llu "
+	    "key=%s "
 	    "client=%s:%u end=%s",
-	    r->operation == NULL ? "-" : r->operation->name, http->method, http->target, http->status,
-	    r->code == S3_NONE ? "-" : s3_code_row(r->code)->name,
+	    r->operation == NULL ? "-" : r->operation->name, http->method, http->target,
+	    http->status, r->code == S3_NONE ? "-" : s3_code_row(r->code)->name,
 	    (unsigned long long)http->received_bytes, (unsigned long long)http->sent_bytes,
 	    (unsigned long long)(clock_mono_ms() - http->started_ms),
 	    r->authenticated ? r->auth.access_key : "-", http->client, http->client_port,

@@ -39,7 +39,8 @@ names_read(struct s3_request *r, const char *list, struct attributes_query *q)
 }
 
 static bool
-header_number(struct s3_request *r, const char *name, uint32_t fallback, uint32_t max, uint32_t *out)
+header_number(
+    struct s3_request *r, const char *name, uint32_t fallback, uint32_t max, uint32_t *out)
 {
 	const char *text = request_header(r, name);
 	uint64_t n = fallback;
@@ -62,13 +63,15 @@ object_attributes_prepare(struct s3_request *r)
 		return (STEP_WAIT);
 	r->state = a;
 	if (list == NULL || *list == '\0') {
-		reply_error(r, S3_InvalidRequest, "The x-amz-object-attributes header specifying the "
+		reply_error(r, S3_InvalidRequest,
+		    "The x-amz-object-attributes header specifying the "
 		    "attributes to be retrieved is either missing or empty");
 		return (STEP_WAIT);
 	}
 	if (!names_read(r, list, &a->query) ||
 	    !header_number(r, "x-amz-max-parts", 1000, 1000, &a->query.parts_max) ||
-	    !header_number(r, "x-amz-part-number-marker", 0, S3_PART_NUMBER_MAX, &a->query.parts_after))
+	    !header_number(
+		r, "x-amz-part-number-marker", 0, S3_PART_NUMBER_MAX, &a->query.parts_after))
 		return (STEP_WAIT);
 	return (STEP_NEXT);
 }

@@ -13,7 +13,7 @@
 #include "services/s3/request.h"
 
 #define DOCUMENT_READ_BYTES	16384
-#define DOCUMENT_TREE_FACTOR	16		/* memory of the tree for each byte of XML, at most */
+#define DOCUMENT_TREE_FACTOR    16 /* memory of the tree for each byte of XML, at most */
 #define DOCUMENT_MEMORY_BASE	65536
 
 static void object_more(struct s3_request *r);
@@ -22,7 +22,7 @@ static http_read_fn on_object_bytes, on_tail_bytes, on_document_bytes;
 static body_room_fn on_room;
 static body_done_fn on_written;
 
-/* --- the head ------------------------------------------------------------------------------------ */
+/* --- the head -------------------------------------------------------------------------------- */
 
 static bool
 refuse(struct s3_request *r, enum s3_code code, const char *message)
@@ -47,12 +47,14 @@ length_read(struct s3_request *r, uint64_t bytes_max)
 			return (refuse(r, S3_InvalidArgument,
 			    "x-amz-decoded-content-length is not a number."));
 	} else if (!r->http->has_content_length && r->operation->body == BODY_OBJECT) {
-		return (refuse(r, S3_MissingContentLength, "The Content-Length header is required."));
+		return (
+		    refuse(r, S3_MissingContentLength, "The Content-Length header is required."));
 	} else {
 		in->bytes_expected = r->http->content_length;
 	}
 	if (in->bytes_expected != HTTP_LENGTH_UNKNOWN && in->bytes_expected > bytes_max) {
-		reply_error(r, S3_EntityTooLarge, "The body has %llu bytes; at most %llu are allowed.",
+		reply_error(r, S3_EntityTooLarge,
+		    "The body has %llu bytes; at most %llu are allowed.",
 		    (unsigned long long)in->bytes_expected, (unsigned long long)bytes_max);
 		return (false);
 	}
@@ -101,7 +103,7 @@ head_read(struct s3_request *r, uint64_t bytes_max)
 	return (true);
 }
 
-/* --- the digests ---------------------------------------------------------------------------------- */
+/* --- the digests ----------------------------------------------------------------------------- */
 
 /* The value that came in a trailer. False: replied. */
 static bool
@@ -115,8 +117,8 @@ trailer_read(struct s3_request *r)
 	name = checksum_kind_of(claim->kind)->header;
 	text = r->in.decoder == NULL ? NULL : aws_chunked_trailer(r->in.decoder, name);
 	if (text == NULL) {
-		reply_error(r, S3_MalformedTrailerError, "The trailer %s was announced and did not come.",
-		    name);
+		reply_error(r, S3_MalformedTrailerError,
+		    "The trailer %s was announced and did not come.", name);
 		return (false);
 	}
 	claim->has_value = true;
@@ -132,7 +134,8 @@ digests_match(struct s3_request *r, const uint8_t *sha256)
 {
 	const struct checksum_claim *claim = &r->in.checksum;
 
-	if (r->auth.payload == SIGV4_PAYLOAD_SHA256 && memcmp(sha256, r->auth.payload_sha256, 32) != 0)
+	if (r->auth.payload == SIGV4_PAYLOAD_SHA256 &&
+	    memcmp(sha256, r->auth.payload_sha256, 32) != 0)
 		return (refuse(r, S3_XAmzContentSHA256Mismatch,
 		    s3_code_row(S3_XAmzContentSHA256Mismatch)->message));
 	if (r->in.has_md5 && memcmp(r->in.md5, r->in.md5_claimed, 16) != 0)
@@ -176,7 +179,7 @@ read_failed(struct s3_request *r, ssize_t code)
 		reply_error(r, S3_IncompleteBody, "The chunked coding of the body is broken.");
 }
 
-/* --- an object's bytes ------------------------------------------------------------------------------ */
+/* --- an object's bytes ----------------------------------------------------------------------- */
 
 enum step_result
 body_in_object(struct s3_request *r)
@@ -306,7 +309,7 @@ on_written(void *context, int code, const struct err *e)
 		request_next(r);
 }
 
-/* --- a document -------------------------------------------------------------------------------------- */
+/* --- a document ------------------------------------------------------------------------------ */
 
 enum step_result
 body_in_document(struct s3_request *r)

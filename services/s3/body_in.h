@@ -1,12 +1,13 @@
 /*
- * body_in - receives the body of a request: a document into memory, or an object's bytes into a writer.
+ * body_in - receives the body of a request: a document into memory, or an object's bytes into a
+ * writer.
  *
  *   plain         http_request_read -> writer's memory
  *   aws-chunked   http_request_read -> writer's memory -> decoded where it lies
  *
  * B1  Received bytes go straight into the writer's memory; nothing is copied but the framing away.
- * B2  The step is complete only when every digest and signature that came with the body was right, and
- *     its length is what was announced. Otherwise an error was replied and nothing was kept.
+ * B2  The step is complete only when every digest and signature that came with the body was right,
+ *     and its length is what was announced. Otherwise an error was replied and nothing was kept.
  *
  * SPDX-License-Identifier: Apache-2.0
  */

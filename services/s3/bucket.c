@@ -71,7 +71,8 @@ buckets_list(struct s3_request *r)
 	b->prefix = request_query(r, "prefix");
 	if (b->prefix == NULL)
 		b->prefix = "";
-	if (b->left == 0 || (token != NULL && continuation_decode(&r->arena, token, &after, &e) < 0)) {
+	if (b->left == 0 ||
+	    (token != NULL && continuation_decode(&r->arena, token, &after, &e) < 0)) {
 		reply_error(r, S3_InvalidArgument, "%s",
 		    b->left == 0 ? "max-buckets must be from 1 to 10000." : e.text);
 		return (STEP_WAIT);
@@ -108,8 +109,10 @@ bucket_create(struct s3_request *r)
 		return (STEP_WAIT);
 	}
 	if (location != NULL && strcmp(location, r->server->region) != 0) {
-		reply_error(r, S3_InvalidLocationConstraint, "The location constraint %s is not the "
-		    "region of this server, which is %s.", location, r->server->region);
+		reply_error(r, S3_InvalidLocationConstraint,
+		    "The location constraint %s is not the "
+		    "region of this server, which is %s.",
+		    location, r->server->region);
 		return (STEP_WAIT);
 	}
 	op.name = (char *)(uintptr_t)r->bucket;

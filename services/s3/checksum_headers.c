@@ -33,7 +33,8 @@ claim_value(struct checksum_claim *out, const char *name, const char *value, str
 	if (kind == NULL)
 		return (invalid(e, "The checksum %s is not supported.", name));
 	if (out->kind != DIGEST_NONE)
-		return (invalid(e, "Expecting a single x-amz-checksum- header, found also %s.", name));
+		return (
+		    invalid(e, "Expecting a single x-amz-checksum- header, found also %s.", name));
 	out->kind = kind->kind;
 	if (value == NULL) {
 		out->in_trailer = true;
@@ -56,7 +57,8 @@ claim_trailers(struct checksum_claim *out, const char *list, struct err *e)
 	while (code == S3_NONE && *(list += strspn(list, ", \t")) != '\0') {
 		bytes = strcspn(list, ", \t");
 		if (bytes >= sizeof(name))
-			return (invalid(e, "%s names a trailer that is not supported.", "x-amz-trailer"));
+			return (invalid(
+			    e, "%s names a trailer that is not supported.", "x-amz-trailer"));
 		memcpy(name, list, bytes);
 		name[bytes] = '\0';
 		if (strncasecmp(name, PREFIX, strlen(PREFIX)) == 0)

@@ -3,8 +3,8 @@
  *
  *   source looked up -> its conditions -> target checked -> reader -> writer -> one record
  *
- * The bytes pass through the body memory of this process, which is bounded; they are verified as they
- * are read, and digested again as they are written.
+ * The bytes pass through the body memory of this process, which is bounded; they are verified as
+ * they are read, and digested again as they are written.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -36,7 +36,7 @@ static void copy_more(struct s3_request *r);
 static body_data_fn on_copy_piece;
 static body_done_fn on_copy_written;
 
-/* --- the source --------------------------------------------------------------------------------------- */
+/* --- the source ------------------------------------------------------------------------------ */
 
 /* NULL: replied. */
 static struct copy *
@@ -92,7 +92,7 @@ reader_open(struct s3_request *r, const Hf__ObjectEntry *entry, const struct byt
 		    s3_store_deadline(r->server));
 }
 
-/* --- the bytes ----------------------------------------------------------------------------------------- */
+/* --- the bytes ------------------------------------------------------------------------------- */
 
 static void
 copy_start(struct s3_request *r)
@@ -173,7 +173,7 @@ on_copy_written(void *context, int code, const struct err *e)
 		part_commit(r, &c->part, c->on_commit);
 }
 
-/* --- CopyObject ---------------------------------------------------------------------------------------- */
+/* --- CopyObject ------------------------------------------------------------------------------ */
 
 static void
 on_object_copied(struct s3_request *r, int code, const Hf__StoreReply *reply, const struct err *e)
@@ -225,8 +225,8 @@ copy_checksum_choose(struct s3_request *r, struct copy *c, const Hf__ObjectEntry
 	if (algorithm != NULL) {
 		kind = checksum_kind_by_algorithm(algorithm);
 		if (kind == NULL) {
-			reply_error(r, S3_InvalidRequest, "The checksum algorithm %s is not supported.",
-			    algorithm);
+			reply_error(r, S3_InvalidRequest,
+			    "The checksum algorithm %s is not supported.", algorithm);
 			return (false);
 		}
 	} else if (source->n_checksums > 0) {
@@ -247,7 +247,8 @@ on_object_source(struct s3_request *r, int code, const Hf__Bucket *bucket,
 	if (!source_usable(r, code, entry, e) || !copy_checksum_choose(r, c, entry))
 		return;
 	if (entry->bytes > S3_PUT_BYTES_MAX) {
-		reply_error(r, S3_InvalidRequest, "The specified copy source is larger than the maximum "
+		reply_error(r, S3_InvalidRequest,
+		    "The specified copy source is larger than the maximum "
 		    "allowable size for a copy source: 5368709120");
 		return;
 	}
@@ -269,14 +270,18 @@ object_copy_prepare(struct s3_request *r)
 
 	if (c == NULL)
 		return (STEP_WAIT);
-	if (directive != NULL && strcmp(directive, "COPY") != 0 && strcmp(directive, "REPLACE") != 0) {
+	if (directive != NULL && strcmp(directive, "COPY") != 0 &&
+	    strcmp(directive, "REPLACE") != 0) {
 		reply_error(r, S3_InvalidArgument, "Unknown metadata directive.");
 		return (STEP_WAIT);
 	}
 	c->replace = directive != NULL && strcmp(directive, "REPLACE") == 0;
-	if (!c->replace && strcmp(c->source.bucket, r->bucket) == 0 && strcmp(c->source.key, r->key) == 0) {
-		reply_error(r, S3_InvalidRequest, "This copy request is illegal because it is trying to copy "
-		    "an object to itself without changing the object's metadata, storage class, website "
+	if (!c->replace && strcmp(c->source.bucket, r->bucket) == 0 &&
+	    strcmp(c->source.key, r->key) == 0) {
+		reply_error(r, S3_InvalidRequest,
+		    "This copy request is illegal because it is trying to copy "
+		    "an object to itself without changing the object's metadata, storage class, "
+		    "website "
 		    "redirect location or encryption attributes.");
 		return (STEP_WAIT);
 	}
@@ -293,7 +298,7 @@ object_copy(struct s3_request *r)
 	return (STEP_WAIT);
 }
 
-/* --- UploadPartCopy ------------------------------------------------------------------------------------ */
+/* --- UploadPartCopy -------------------------------------------------------------------------- */
 
 static void
 on_part_copied(struct s3_request *r, int code, const Hf__StoreReply *reply, const struct err *e)

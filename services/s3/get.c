@@ -1,11 +1,13 @@
 /*
  * get - GetObject and HeadObject: conditions, range, then the body piece by piece.
  *
- *   lookup -> conditions -> range -> first piece -> head of the answer, piece -> next piece ... -> end
+ *   lookup -> conditions -> range -> first piece -> head of the answer, piece -> next ... -> end
+ * end
  *
- * G1  The head of the answer is sent only when the first piece is there: until then an error is an answer.
- * G2  After it, bytes that cannot be had cut the connection; the client sees a short body, never wrong
- *     bytes and never a body that looks whole.
+ * G1  The head of the answer is sent only when the first piece is there: until then an error is an
+ *     answer.
+ * G2  After it, bytes that cannot be had cut the connection; the client sees a short body, never
+ *     wrong bytes and never a body that looks whole.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -16,7 +18,7 @@
 #include "services/s3/operations.h"
 #include "services/s3/reply.h"
 
-#define STALE_RETRIES 3		/* an object replaced while its first piece was read is read again */
+#define STALE_RETRIES 3 /* an object replaced while its first piece was read is read again */
 
 struct get {
 	uint32_t		 part_number;	/* 0: none */
@@ -61,7 +63,7 @@ object_get(struct s3_request *r)
 	return (STEP_WAIT);
 }
 
-/* --- what to send ----------------------------------------------------------------------------------- */
+/* --- what to send ---------------------------------------------------------------------------- */
 
 /* False: replied. */
 static bool
@@ -104,7 +106,8 @@ part_range(const Hf__ObjectEntry *entry, uint32_t number, struct byte_range *out
 		const Hf__PartRun *run = entry->parts[i];
 
 		if (number < first + run->count) {
-			*out = (struct byte_range){ offset + (number - first) * run->bytes, run->bytes };
+			*out = (struct byte_range){ offset + (number - first) * run->bytes,
+				run->bytes };
 			return (true);
 		}
 		first += run->count;
@@ -121,7 +124,8 @@ range_choose(struct s3_request *r, struct get *g, const Hf__ObjectEntry *entry,
 	g->status = 200;
 	if (g->part_number > 0) {
 		if (!part_range(entry, g->part_number, range)) {
-			reply_error(r, S3_InvalidPartNumber, "The requested partnumber is not satisfiable");
+			reply_error(
+			    r, S3_InvalidPartNumber, "The requested partnumber is not satisfiable");
 			return (false);
 		}
 		if (range->bytes > 0)
@@ -156,7 +160,8 @@ head_write(struct s3_request *r, const struct get *g, const Hf__ObjectEntry *ent
 	if (g->part_number > 0 && entry->part_count > 0)
 		http_response_headerf(r->http, "x-amz-mp-parts-count", "%u", entry->part_count);
 	if (mode != NULL && strcmp(mode, "ENABLED") == 0 && g->status == 200)
-		checksum_headers_write(r->http, entry->n_checksums, entry->checksums, entry->part_count);
+		checksum_headers_write(
+		    r->http, entry->n_checksums, entry->checksums, entry->part_count);
 	reply_common_headers(r);
 }
 
@@ -189,7 +194,7 @@ on_entry(struct s3_request *r, int code, const Hf__Bucket *bucket, const Hf__Obj
 	body_reader_next(r->reader, on_piece, r);
 }
 
-/* --- sending ---------------------------------------------------------------------------------------- */
+/* --- sending --------------------------------------------------------------------------------- */
 
 static void
 piece_failed(struct s3_request *r, struct get *g, int code, const struct err *e)

@@ -100,7 +100,8 @@ objects_list_v2_prepare(struct s3_request *r)
 	if (q->start_after != NULL)
 		l->after = slice_from_string(q->start_after);
 	if (q->token != NULL && continuation_decode(&r->arena, q->token, &l->after, &e) < 0) {
-		reply_error_detail(r, S3_InvalidArgument, "ArgumentName", "continuation-token", e.text);
+		reply_error_detail(
+		    r, S3_InvalidArgument, "ArgumentName", "continuation-token", e.text);
 		return (STEP_WAIT);
 	}
 	return (STEP_NEXT);
@@ -157,7 +158,7 @@ objects_list(struct s3_request *r)
 	return (STEP_WAIT);
 }
 
-/* --- uploads ---------------------------------------------------------------------------------------- */
+/* --- uploads --------------------------------------------------------------------------------- */
 
 static void
 on_uploads(struct s3_request *r, int code, const Hf__StoreReply *reply, const struct err *e)

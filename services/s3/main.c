@@ -1,10 +1,11 @@
 /*
  * main - holdfast-s3: the S3 protocol server.
  *
- * Started by holdfastd after the store, s3.processes times, on listening sockets that holdfastd holds.
- * It may touch the clients' connections, the store channel, the shards of volumes that it leases, and the
- * admin port (requests passed on). Its crash costs the requests on its connections, nothing that was
- * acknowledged. No state that outlives a request belongs here, and no knowledge of segments or the index.
+ * Started by holdfastd after the store, s3.processes times, on listening sockets that holdfastd
+ * holds. It may touch the clients' connections, the store channel, the shards of volumes that it
+ * leases, and the admin port (requests passed on). Its crash costs the requests on its
+ * connections, nothing that was acknowledged. No state that outlives a request belongs here, and
+ * no knowledge of segments or the index.
  *
  * SPDX-License-Identifier: Apache-2.0
  */

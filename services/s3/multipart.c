@@ -12,7 +12,7 @@
 #include "services/s3/operations.h"
 #include "services/s3/reply.h"
 
-/* --- create ------------------------------------------------------------------------------------------ */
+/* --- create ---------------------------------------------------------------------------------- */
 
 /* What is to be kept of the object's checksum. False: replied. */
 static bool
@@ -26,7 +26,8 @@ checksum_choose(struct s3_request *r, Hf__UploadCreate *op)
 	if (algorithm == NULL) {
 		if (type == NULL)
 			return (true);
-		reply_error(r, S3_InvalidRequest, "The x-amz-checksum-type header can only be used with "
+		reply_error(r, S3_InvalidRequest,
+		    "The x-amz-checksum-type header can only be used with "
 		    "the x-amz-checksum-algorithm header.");
 		return (false);
 	}
@@ -37,8 +38,10 @@ checksum_choose(struct s3_request *r, Hf__UploadCreate *op)
 		return (false);
 	}
 	if (full ? !kind->may_be_full : !kind->may_compose) {
-		reply_error(r, S3_InvalidRequest, "The %s checksum type cannot be used with the %s checksum "
-		    "algorithm.", full ? "FULL_OBJECT" : "COMPOSITE", kind->algorithm);
+		reply_error(r, S3_InvalidRequest,
+		    "The %s checksum type cannot be used with the %s checksum "
+		    "algorithm.",
+		    full ? "FULL_OBJECT" : "COMPOSITE", kind->algorithm);
 		return (false);
 	}
 	op->checksum_kind = kind->kind;
@@ -81,7 +84,7 @@ upload_create(struct s3_request *r)
 	return (STEP_WAIT);
 }
 
-/* --- complete ---------------------------------------------------------------------------------------- */
+/* --- complete -------------------------------------------------------------------------------- */
 
 struct complete {
 	ProtobufCBinaryData	 upload_id;
@@ -115,7 +118,8 @@ checksum_expect(struct s3_request *r, Hf__UploadComplete *op)
 		text = request_header(r, checksum_kinds[i].header);
 		if (text == NULL)
 			continue;
-		if (checksum_value_parse_whole(checksum_kinds[i].kind, text, value, &composite) < 0) {
+		if (checksum_value_parse_whole(checksum_kinds[i].kind, text, value, &composite) <
+		    0) {
 			reply_error(r, S3_InvalidRequest, "Value for %s header is invalid.",
 			    checksum_kinds[i].header);
 			return (false);
@@ -225,7 +229,7 @@ upload_complete(struct s3_request *r)
 	return (STEP_WAIT);
 }
 
-/* --- abort ------------------------------------------------------------------------------------------- */
+/* --- abort ----------------------------------------------------------------------------------- */
 
 static void
 on_aborted(struct s3_request *r, int code, const Hf__StoreReply *reply, const struct err *e)

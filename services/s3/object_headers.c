@@ -108,7 +108,8 @@ metadata_read(struct s3_request *r, Hf__ObjectEntry *entry)
 	const struct http_request *http = r->http;
 	size_t i, bytes = 0;
 
-	entry->metadata = arena_alloc(&r->arena, (http->header_count + 1) * sizeof(*entry->metadata));
+	entry->metadata =
+	    arena_alloc(&r->arena, (http->header_count + 1) * sizeof(*entry->metadata));
 	if (entry->metadata == NULL)
 		return (ERR_TOO_LARGE);
 	for (i = 0; i < http->header_count; i++) {
@@ -130,7 +131,8 @@ object_headers_check(struct s3_request *r)
 	const char *class = request_header(r, "x-amz-storage-class");
 
 	/* Reduced redundancy is given more than it asks for. */
-	if (class == NULL || strcmp(class, "STANDARD") == 0 || strcmp(class, "REDUCED_REDUNDANCY") == 0)
+	if (class == NULL || strcmp(class, "STANDARD") == 0 ||
+	    strcmp(class, "REDUCED_REDUNDANCY") == 0)
 		return (true);
 	reply_error(r, S3_InvalidStorageClass, "The storage class %s does not exist here; there is "
 	    "STANDARD.", class);
@@ -157,7 +159,8 @@ object_headers_read(struct s3_request *r)
 		return (NULL);
 	}
 	if (metadata_read(r, entry) < 0) {
-		reply_error(r, S3_MetadataTooLarge, "%s", s3_code_row(S3_MetadataTooLarge)->message);
+		reply_error(
+		    r, S3_MetadataTooLarge, "%s", s3_code_row(S3_MetadataTooLarge)->message);
 		return (NULL);
 	}
 	return (entry);
@@ -233,7 +236,8 @@ object_headers_write(struct s3_request *r, const Hf__ObjectEntry *entry)
 Hf__Condition *
 object_condition_read(struct s3_request *r)
 {
-	const char *match = request_header(r, "if-match"), *none = request_header(r, "if-none-match");
+	const char *match = request_header(r, "if-match"),
+		   *none = request_header(r, "if-none-match");
 	Hf__Condition *c;
 
 	if (match == NULL && none == NULL)

@@ -15,12 +15,14 @@
 Hf__ObjectEntry *object_headers_read(struct s3_request *r);
 /* Only checks the storage class. False after an error reply. */
 bool object_headers_check(struct s3_request *r);
-/* Copies content type, headers, metadata and storage class of a stored entry; false after a reply. */
+/* Copies content type, headers, metadata and storage class of a stored entry; false after a
+ * reply. */
 bool object_headers_copy(struct s3_request *r, Hf__ObjectEntry *to, const Hf__ObjectEntry *from);
 /* Adds them to the answer, with ETag, Last-Modified and the overrides of the query (response-*). */
 void object_headers_write(struct s3_request *r, const Hf__ObjectEntry *entry);
 void object_etag_header(struct s3_request *r, const char *etag);
-/* The conditions for a write: If-Match and If-None-Match; NULL if there are none or after a reply. */
+/* The conditions for a write: If-Match and If-None-Match; NULL if there are none or after a
+ * reply. */
 Hf__Condition *object_condition_read(struct s3_request *r);
 
 #endif

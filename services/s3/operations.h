@@ -1,5 +1,6 @@
 /*
- * operations - the steps of all operations, for the table in route.c; each group lives in the named file.
+ * operations - the steps of all operations, for the table in route.c; each group lives in the
+ * named file.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -32,7 +33,8 @@ s3_step_fn subresource_answer;
 
 /* Whether versionId, if given, names the only version there is. False: replied. */
 bool version_check(struct s3_request *r, const char *version_id);
-/* A number parameter, at most max (larger is cut to it); fallback if absent or empty. False: replied. */
+/* A number parameter, at most max (larger is cut to it); fallback if absent or empty. False:
+ * replied. */
 bool query_number(struct s3_request *r, const char *name, uint32_t fallback, uint32_t max,
     uint32_t *out);
 /* uploadId (in the arena) and, if number is not NULL, partNumber. False: replied. */

@@ -30,7 +30,8 @@ on_upload(struct s3_request *r, int code, const Hf__StoreReply *reply, const str
 		reply_store_error(r, code, e);
 		return;
 	}
-	if (reply->upload != NULL && checksum_kind_of((enum digest_kind)reply->upload->checksum_kind) != NULL)
+	if (reply->upload != NULL &&
+	    checksum_kind_of((enum digest_kind)reply->upload->checksum_kind) != NULL)
 		p->checksum_kind = (enum digest_kind)reply->upload->checksum_kind;
 	r->in.checksum.kind = p->checksum_kind;
 	request_next(r);
@@ -116,7 +117,7 @@ part_put(struct s3_request *r)
 	return (STEP_WAIT);
 }
 
-/* --- list -------------------------------------------------------------------------------------------- */
+/* --- list ------------------------------------------------------------------------------------ */
 
 struct parts_listing {
 	struct parts_query	 query;

@@ -1,7 +1,8 @@
 /*
  * proxy - one connection to the admin service for one request.
  *
- *   read the body -> connect -> send -> head of the answer -> piece -> sent to the client -> piece ... -> end
+ *   read the body -> connect -> send -> head of the answer -> piece -> sent on -> piece ... -> end
+ * ... -> end
  *
  * It speaks HTTP/1.0, so that an answer has a length or ends with the connection.
  *
@@ -49,7 +50,8 @@ proxy_wants(const char *path)
 
 	for (i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++) {
 		bytes = strlen(prefixes[i]);
-		if (strncmp(path, prefixes[i], bytes) == 0 && (path[bytes] == '\0' || path[bytes] == '/'))
+		if (strncmp(path, prefixes[i], bytes) == 0 &&
+		    (path[bytes] == '\0' || path[bytes] == '/'))
 			return (true);
 	}
 	return (false);
@@ -70,7 +72,7 @@ fail(struct admin_proxy *p, const char *what, int errno_value)
 		reply_error(r, S3_ServiceUnavailable, "The admin service does not answer.");
 }
 
-/* --- the request -------------------------------------------------------------------------------------- */
+/* --- the request ----------------------------------------------------------------------------- */
 
 static socklen_t
 address_of(const struct config *c, struct sockaddr_storage *out)
@@ -111,10 +113,12 @@ head_format(struct admin_proxy *p)
 			if (strcmp(own[k], http->headers[i].name) == 0)
 				break;
 		if (k == sizeof(own) / sizeof(own[0]))
-			buf_printf(&p->send, "%s: %s\r\n", http->headers[i].name, http->headers[i].value);
+			buf_printf(
+			    &p->send, "%s: %s\r\n", http->headers[i].name, http->headers[i].value);
 	}
-	buf_printf(&p->send, "X-Forwarded-For: %s\r\nX-Request-Id: %s\r\nContent-Length: %zu\r\n\r\n",
-	    http->client, p->r->id, p->r->out.bytes);
+	buf_printf(&p->send,
+	    "X-Forwarded-For: %s\r\nX-Request-Id: %s\r\nContent-Length: %zu\r\n\r\n", http->client,
+	    p->r->id, p->r->out.bytes);
 	buf_append_slice(&p->send, buf_slice(&p->r->out));
 	buf_reset(&p->r->out);
 }
@@ -141,7 +145,8 @@ proxy_connect(struct admin_proxy *p)
 		return;
 	}
 	p->fd = socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (p->fd < 0 || (connect(p->fd, (struct sockaddr *)&address, bytes) < 0 && errno != EINPROGRESS))
+	if (p->fd < 0 ||
+	    (connect(p->fd, (struct sockaddr *)&address, bytes) < 0 && errno != EINPROGRESS))
 		fail(p, "cannot connect", errno);
 	else
 		wait_for(p, EV_WRITE);
@@ -181,7 +186,8 @@ proxy_start(struct s3_request *r)
 	r->operation = &operation;
 	if (service_config(r->server->service)->admin_port == 0) {
 		reply_error(r, S3_ServiceUnavailable,
-		    "The admin service has no fixed port (admin.port is 0), so that it is not reachable here.");
+		    "The admin service has no fixed port (admin.port is 0), so that it is not "
+		    "reachable here.");
 		return;
 	}
 	p = r->proxy = calloc(1, sizeof(*p));
@@ -195,7 +201,7 @@ proxy_start(struct s3_request *r)
 	body_more(p);
 }
 
-/* --- the answer ---------------------------------------------------------------------------------------- */
+/* --- the answer ------------------------------------------------------------------------------ */
 
 static void
 answer_end(struct admin_proxy *p)
@@ -237,7 +243,8 @@ on_passed(struct http_request *http, void *argument)
 static bool
 answer_has_body(const struct admin_proxy *p)
 {
-	return (p->r->http->verb != HTTP_VERB_HEAD && p->answer.status != 204 && p->answer.status != 304);
+	return (p->r->http->verb != HTTP_VERB_HEAD && p->answer.status != 204 &&
+		p->answer.status != 304);
 }
 
 static void

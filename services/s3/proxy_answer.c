@@ -10,8 +10,8 @@
 static bool
 is_connection_header(const char *name)
 {
-	static const char *const names[] = { "connection", "keep-alive", "transfer-encoding", "date",
-		"server", "trailer", "upgrade", "te", "proxy-connection" };
+	static const char *const names[] = { "connection", "keep-alive", "transfer-encoding",
+		"date", "server", "trailer", "upgrade", "te", "proxy-connection" };
 	size_t i;
 
 	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
@@ -33,7 +33,9 @@ header_read(char *line, struct proxy_answer *out)
 		return (ERR_PROTOCOL);	/* not to a request of HTTP/1.0 */
 	if (strcasecmp(line, "content-length") == 0) {
 		out->has_length = true;
-		return (u64_parse(value, strlen(value), UINT64_MAX - 1, &out->length) < 0 ? ERR_PROTOCOL : 0);
+		return (u64_parse(value, strlen(value), UINT64_MAX - 1, &out->length) < 0
+			    ? ERR_PROTOCOL
+			    : 0);
 	}
 	if (is_connection_header(line))
 		return (0);

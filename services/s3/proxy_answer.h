@@ -20,8 +20,8 @@ struct proxy_answer {
 };
 
 /*
- * Reads a whole head (with its empty line) in head[0..bytes), which is changed; texts point into it.
- * 0, or ERR_PROTOCOL.
+ * Reads a whole head (with its empty line) in head[0..bytes), which is changed; texts point into
+ * it. 0, or ERR_PROTOCOL.
  */
 int proxy_answer_parse(char *head, size_t bytes, struct proxy_answer *out, struct err *e);
 

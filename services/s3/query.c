@@ -12,7 +12,8 @@ version_check(struct s3_request *r, const char *version_id)
 {
 	if (version_id == NULL || *version_id == '\0' || strcmp(version_id, "null") == 0)
 		return (true);
-	reply_error(r, S3_NoSuchVersion, "The bucket is not versioned: its objects have the version "
+	reply_error(r, S3_NoSuchVersion,
+	    "The bucket is not versioned: its objects have the version "
 	    "null only.");
 	return (false);
 }
@@ -42,7 +43,8 @@ query_upload(struct s3_request *r, ProtobufCBinaryData *upload_id, uint32_t *num
 	uint64_t n = 0;
 
 	if (number != NULL) {
-		if (text == NULL || u64_parse(text, strlen(text), S3_PART_NUMBER_MAX, &n) < 0 || n == 0) {
+		if (text == NULL || u64_parse(text, strlen(text), S3_PART_NUMBER_MAX, &n) < 0 ||
+		    n == 0) {
 			reply_error_detail(r, S3_InvalidArgument, "ArgumentName", "partNumber",
 			    "Part number must be an integer between 1 and 10000, inclusive");
 			return (false);

@@ -10,13 +10,15 @@
 #include "libs3/documents.h"
 #include "services/s3/reply.h"
 
-/* A name that ends with '*' stands for all that begin so. `allowed`: values that ask for nothing new. */
+/* A name that ends with '*' stands for all that begin so. `allowed`: values that ask for nothing
+ * new. */
 static const struct refused {
 	const char	*name;
 	const char	*allowed[3];
 	const char	*feature;
 } refused[] = {
-	{ "x-amz-acl", { "private", "bucket-owner-full-control" }, "access for others than the owner" },
+	{ "x-amz-acl", { "private", "bucket-owner-full-control" },
+	    "access for others than the owner" },
 	{ "x-amz-bucket-object-lock-enabled", { "false" }, "object lock" },
 	{ "x-amz-copy-source-server-side-encryption*", { 0 }, "server-side encryption" },
 	{ "x-amz-grant-*", { 0 }, "access for others than the owner" },
@@ -67,7 +69,8 @@ owner_is_ours(struct s3_request *r, const char *name)
 
 	if (owner == NULL || strcmp(owner, S3_OWNER_ID) == 0)
 		return (true);
-	reply_error(r, S3_AccessDenied, "The bucket is not owned by the owner that %s names.", name);
+	reply_error(
+	    r, S3_AccessDenied, "The bucket is not owned by the owner that %s names.", name);
 	return (false);
 }
 
@@ -85,8 +88,9 @@ refuse_headers(struct s3_request *r)
 		if (row == NULL || value_allowed(row, h[i].value))
 			continue;
 		reply_error_detail(r, S3_NotImplemented, "Header", h[i].name,
-		    arena_printf(&r->arena, "The header %.128s asks for %s, which is not supported.",
-		    h[i].name, row->feature));
+		    arena_printf(&r->arena,
+			"The header %.128s asks for %s, which is not supported.", h[i].name,
+			row->feature));
 		return (false);
 	}
 	return (owner_is_ours(r, "x-amz-expected-bucket-owner") &&

@@ -1,7 +1,8 @@
 /*
  * refuse - headers that ask for what we do not do and that may not be ignored.
  *
- * A client that asks for encryption, a lock, tags or other readers must not believe that it got them.
+ * A client that asks for encryption, a lock, tags or other readers must not believe that it got
+ * them.
  *
  * SPDX-License-Identifier: Apache-2.0
  */

@@ -92,7 +92,8 @@ reply_range_error(struct s3_request *r, uint64_t object_bytes)
 	snprintf(size, sizeof(size), "%llu", (unsigned long long)object_bytes);
 	error_begin(r);
 	http_response_headerf(r->http, "Content-Range", "bytes */%s", size);
-	error_send(r, S3_InvalidRange, "ActualObjectSize", size, "The requested range is not satisfiable");
+	error_send(
+	    r, S3_InvalidRange, "ActualObjectSize", size, "The requested range is not satisfiable");
 }
 
 void
@@ -104,7 +105,8 @@ reply_store_error(struct s3_request *r, int code, const struct err *e)
 
 	if (row->status >= 500)
 		log_write(LOG_WARN, r->id, "%s failed: %s: %s",
-		    r->operation == NULL ? "request" : r->operation->name, err_name(code), sentence);
+		    r->operation == NULL ? "request" : r->operation->name, err_name(code),
+		    sentence);
 	error_begin(r);
 	/* What the client did is told in S3's words; what happened to us in the store's. */
 	error_send(r, s3, NULL, NULL, s3_error_tells(code) ? sentence : row->message);
@@ -119,6 +121,8 @@ reply_auth_error(struct s3_request *r, enum sigv4_result result, const struct er
 	if (result == SIGV4_ANONYMOUS)
 		error_send(r, S3_AccessDenied, NULL, NULL,
 		    "The request carries no signature, and there is no anonymous access.");
+	else if (code == S3_AuthorizationHeaderMalformed) /* s3cmd signs again with this region */
+		error_send(r, code, "Region", r->server->region, e->text);
 	else
 		error_send(r, code == S3_NONE ? S3_AccessDenied : code, NULL, NULL,
 		    *e->text != '\0' ? e->text : "Access Denied");

@@ -62,7 +62,7 @@ request_start(struct http_request *http, void *context)
 	request_run(r);
 }
 
-/* --- the steps that are not an operation's ------------------------------------------------------ */
+/* --- the steps that are not an operation's --------------------------------------------------- */
 
 static enum step_result
 refuse_name(struct s3_request *r, enum s3_code code, const struct err *e)
@@ -93,7 +93,8 @@ step_head(struct s3_request *r)
 	if (*r->bucket == '\0') {
 		if (*r->key == '\0')
 			return (STEP_NEXT);
-		reply_error(r, S3_InvalidBucketName, "The request target has an empty bucket name.");
+		reply_error(
+		    r, S3_InvalidBucketName, "The request target has an empty bucket name.");
 		return (STEP_WAIT);
 	}
 	code = s3_bucket_name_check(r->bucket, &e);
@@ -128,7 +129,7 @@ step_commit(struct s3_request *r)
 	return (r->operation->commit(r));
 }
 
-/* --- the end ----------------------------------------------------------------------------------- */
+/* --- the end --------------------------------------------------------------------------------- */
 
 static void
 request_free(struct s3_request *r)
@@ -164,7 +165,7 @@ request_end(struct http_request *http, enum http_end why)
 	request_free(r);
 }
 
-/* --- for the operations ------------------------------------------------------------------------- */
+/* --- for the operations ---------------------------------------------------------------------- */
 
 void *
 request_alloc(struct s3_request *r, size_t bytes)

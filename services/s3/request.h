@@ -10,16 +10,15 @@
  *   auth     the signature of the head
  *   route    the operation (route.c's table); headers for features that we do not have are refused
  *   prepare  the operation reads its headers and may ask the store: a body is not read in vain
- *   body     nothing, a document into memory, or an object's bytes into a body_writer; digests checked
- *   commit   the operation asks the store, and replies from its answer
- *   reply    the answer is on its way
- *   done     the client has it or is gone: access log, metrics, memory
+ *   body     nothing, a document into memory, or an object's bytes into a body_writer; digests
+ *   checked commit   the operation asks the store, and replies from its answer reply    the answer
+ *   is on its way done     the client has it or is gone: access log, metrics, memory
  *
  * Q1  A step is run once. It returns STEP_NEXT, or STEP_WAIT when it replied or will go on by
  *     request_next from a callback.
  * Q2  An acknowledgement is sent only from the callback of a commit.
- * Q3  A change that was sent to the store is never forgotten because its client went away: the request
- *     then lives on, with http NULL, until the store's answer came.
+ * Q3  A change that was sent to the store is never forgotten because its client went away: the
+ *     request then lives on, with http NULL, until the store's answer came.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -80,7 +79,7 @@ struct s3_request {
 	struct body_in			 in;
 	struct body_writer		*writer;
 	struct body_reader		*reader;
-	struct buf			 out;		/* XML of the reply, or bytes being passed on */
+	struct buf			 out;		/* XML of the reply, or bytes passed on */
 	struct admin_proxy		*proxy;
 	void				*state;		/* of the operation; in the arena */
 };
@@ -108,7 +107,8 @@ const char *request_query(const struct s3_request *r, const char *name);
 
 /* Asks the store; fn is called unless the client goes away before. */
 void request_call(struct s3_request *r, Hf__StoreRequest *request, s3_answer_fn *fn);
-/* As above for a change: it is waited for even without the client (Q3), fn is called only with it. */
+/* As above for a change: it is waited for even without the client (Q3), fn is called only with
+ * it. */
 void request_commit(struct s3_request *r, Hf__StoreRequest *request, s3_answer_fn *fn);
 /* May call fn before it returns. */
 void request_lookup(struct s3_request *r, const char *bucket, const char *key, s3_lookup_fn *fn);

@@ -84,7 +84,8 @@ sockets_listen(struct s3_server *server, struct err *e)
 	if (count == 0)
 		return (err_set(e, ERR_CONFIG, "no listening socket was passed by holdfastd"));
 	for (i = 0; i < count; i++) {
-		/* The skeleton's descriptors stay its own; the HTTP server closes those that it was given. */
+		/* The skeleton's descriptors stay its own; the HTTP server closes those that it
+		 * was given. */
 		fd = fcntl(fds[i], F_DUPFD_CLOEXEC, 3);
 		if (fd < 0)
 			return (err_errno(e, errno, "cannot duplicate a listening socket"));
@@ -109,13 +110,13 @@ s3_open(struct service *s, struct err *e)
 		abort();
 	server->service = s;
 	service_set_context(s, server);
-	snprintf(server->host_id, sizeof(server->host_id), "holdfast-s3.%u-%llu", service_instance(s),
-	    (unsigned long long)service_generation(s));
+	snprintf(server->host_id, sizeof(server->host_id), "holdfast-s3.%u-%llu",
+	    service_instance(s), (unsigned long long)service_generation(s));
 	rc = root_key_load(c, &server->root_key, e);
 	if (rc < 0)
 		return (rc);
-	sigv4_verifier_init(&server->verifier, server->region, c->s3_clock_skew_max, root_key_secret,
-	    &server->root_key);
+	sigv4_verifier_init(&server->verifier, server->region, c->s3_clock_skew_max,
+	    root_key_secret, &server->root_key);
 	settings_take(server, c);
 	rc = store_open(server, e);
 	if (rc < 0)
@@ -149,7 +150,7 @@ s3_reload(struct service *s)
 	}
 }
 
-/* --- the end -------------------------------------------------------------------------------------------- */
+/* --- the end --------------------------------------------------------------------------------- */
 
 static void
 drained_check(struct s3_server *server)
@@ -203,7 +204,7 @@ s3_close(struct service *s)
 	service_set_context(s, NULL);
 }
 
-/* --- for others ------------------------------------------------------------------------------------------ */
+/* --- for others ------------------------------------------------------------------------------ */
 
 uint64_t
 s3_store_deadline(const struct s3_server *server)
@@ -223,7 +224,8 @@ s3_status(struct service *s, cJSON *status)
 		return;
 	counters = http_server_counters(server->http);
 	metric_set(METRIC_s3_connections, http_server_connections(server->http));
-	cJSON_AddNumberToObject(status, "connections", (double)http_server_connections(server->http));
+	cJSON_AddNumberToObject(
+	    status, "connections", (double)http_server_connections(server->http));
 	cJSON_AddNumberToObject(status, "requests_in_flight", server->requests);
 	cJSON_AddNumberToObject(status, "requests", (double)counters->requests);
 	cJSON_AddNumberToObject(status, "requests_refused", (double)counters->rejects);

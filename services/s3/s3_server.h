@@ -18,7 +18,8 @@
 #include "libservice/root_key.h"
 #include "libservice/service.h"
 
-/* Memory for XML documents of clients that are being read, in one process. More are answered SlowDown. */
+/* Memory for XML documents of clients that are being read, in one process. More are answered
+ * SlowDown. */
 #define DOCUMENT_MEMORY_MAX	(UINT64_C(256) << 20)
 
 struct s3_server {

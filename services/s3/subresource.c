@@ -34,25 +34,30 @@ static const struct subresource subresources[] = {
 	{ "analytics", RESOURCE_BUCKET, GET_UNSUPPORTED, S3_NONE, NULL, false },
 	{ "cors", RESOURCE_BUCKET, GET_ERROR, S3_NoSuchCORSConfiguration, NULL, true },
 	{ "delete", RESOURCE_OBJECT, GET_UNSUPPORTED, S3_NONE, NULL, false },
-	{ "encryption", RESOURCE_BUCKET, GET_ERROR, S3_ServerSideEncryptionConfigurationNotFoundError,
-	    NULL, true },
+	{ "encryption", RESOURCE_BUCKET, GET_ERROR,
+	    S3_ServerSideEncryptionConfigurationNotFoundError, NULL, true },
 	{ "intelligent-tiering", RESOURCE_BUCKET, GET_UNSUPPORTED, S3_NONE, NULL, false },
 	{ "inventory", RESOURCE_BUCKET, GET_UNSUPPORTED, S3_NONE, NULL, false },
-	{ "legal-hold", RESOURCE_OBJECT, GET_ERROR, S3_ObjectLockConfigurationNotFoundError, NULL, false },
+	{ "legal-hold", RESOURCE_OBJECT, GET_ERROR, S3_ObjectLockConfigurationNotFoundError, NULL,
+	    false },
 	{ "lifecycle", RESOURCE_BUCKET, GET_ERROR, S3_NoSuchLifecycleConfiguration, NULL, true },
 	{ "logging", RESOURCE_BUCKET, GET_EMPTY, S3_NONE, "BucketLoggingStatus", false },
 	{ "metrics", RESOURCE_BUCKET, GET_UNSUPPORTED, S3_NONE, NULL, false },
 	{ "notification", RESOURCE_BUCKET, GET_EMPTY, S3_NONE, "NotificationConfiguration", false },
-	{ "object-lock", RESOURCE_BUCKET, GET_ERROR, S3_ObjectLockConfigurationNotFoundError, NULL, false },
-	{ "ownershipControls", RESOURCE_BUCKET, GET_ERROR, S3_OwnershipControlsNotFoundError, NULL, true },
+	{ "object-lock", RESOURCE_BUCKET, GET_ERROR, S3_ObjectLockConfigurationNotFoundError, NULL,
+	    false },
+	{ "ownershipControls", RESOURCE_BUCKET, GET_ERROR, S3_OwnershipControlsNotFoundError, NULL,
+	    true },
 	{ "policy", RESOURCE_BUCKET, GET_ERROR, S3_NoSuchBucketPolicy, NULL, true },
 	{ "policyStatus", RESOURCE_BUCKET, GET_ERROR, S3_NoSuchBucketPolicy, NULL, false },
 	{ "publicAccessBlock", RESOURCE_BUCKET, GET_ERROR, S3_NoSuchPublicAccessBlockConfiguration,
 	    NULL, true },
-	{ "replication", RESOURCE_BUCKET, GET_ERROR, S3_ReplicationConfigurationNotFoundError, NULL, true },
+	{ "replication", RESOURCE_BUCKET, GET_ERROR, S3_ReplicationConfigurationNotFoundError, NULL,
+	    true },
 	{ "requestPayment", RESOURCE_BUCKET, GET_PAYER, S3_NONE, NULL, false },
 	{ "restore", RESOURCE_OBJECT, GET_UNSUPPORTED, S3_NONE, NULL, false },
-	{ "retention", RESOURCE_OBJECT, GET_ERROR, S3_ObjectLockConfigurationNotFoundError, NULL, false },
+	{ "retention", RESOURCE_OBJECT, GET_ERROR, S3_ObjectLockConfigurationNotFoundError, NULL,
+	    false },
 	{ "select", RESOURCE_OBJECT, GET_UNSUPPORTED, S3_NONE, NULL, false },
 	{ "tagging", RESOURCE_BUCKET, GET_ERROR, S3_NoSuchTagSet, NULL, true },
 	{ "tagging", RESOURCE_OBJECT, GET_TAGS, S3_NONE, NULL, true },
@@ -68,7 +73,8 @@ subresource_find(const struct s3_request *r)
 	size_t i;
 
 	for (i = 0; i < sizeof(subresources) / sizeof(subresources[0]); i++)
-		if (subresources[i].resource == resource && request_query(r, subresources[i].name) != NULL)
+		if (subresources[i].resource == resource &&
+		    request_query(r, subresources[i].name) != NULL)
 			return (&subresources[i]);
 	return (NULL);
 }

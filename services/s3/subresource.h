@@ -1,8 +1,9 @@
 /*
- * subresource - the configurations of buckets and objects that clients ask for and that we do not have.
+ * subresource - the configurations of buckets and objects that clients ask for and that we do not
+ * have.
  *
- * A question is answered truthfully (there is none), a removal succeeds (it is not there), and what would
- * set one is refused with 501: silently forgetting a setting would do harm.
+ * A question is answered truthfully (there is none), a removal succeeds (it is not there), and
+ * what would set one is refused with 501: silently forgetting a setting would do harm.
  *
  * SPDX-License-Identifier: Apache-2.0
  */

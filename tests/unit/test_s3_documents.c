@@ -54,9 +54,14 @@ Test(documents, delete_good)
 {
 	struct delete_document d;
 
-	cr_assert_eq(read_delete("<Delete xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Quiet>true</Quiet>"
-	    "<Object><Key>a &amp; b</Key></Object><Object><Key> c</Key><VersionId>null</VersionId></Object>"
-	    "</Delete>", &d), S3_NONE);
+	cr_assert_eq(
+	    read_delete(
+		"<Delete xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Quiet>true</Quiet>"
+		"<Object><Key>a &amp; b</Key></Object><Object><Key> "
+		"c</Key><VersionId>null</VersionId></Object>"
+		"</Delete>",
+		&d),
+	    S3_NONE);
 	cr_assert_eq(d.count, 2);
 	cr_assert(d.quiet);
 	cr_assert_str_eq(d.items[0].key, "a & b");
@@ -76,9 +81,11 @@ Test(documents, delete_bad)
 	cr_assert_eq(read_delete("<Delete/>", &d), S3_MalformedXML);
 	cr_assert_eq(read_delete("<Other/>", &d), S3_MalformedXML);
 	cr_assert_eq(read_delete("<Delete><Object/></Delete>", &d), S3_MalformedXML);
-	cr_assert_eq(read_delete("<Delete><Object><Key></Key></Object></Delete>", &d), S3_MalformedXML);
+	cr_assert_eq(
+	    read_delete("<Delete><Object><Key></Key></Object></Delete>", &d), S3_MalformedXML);
 	cr_assert_eq(read_delete("<!DOCTYPE a [<!ENTITY x 'y'>]><Delete/>", &d), S3_MalformedXML);
-	cr_assert_eq(read_delete("<Delete><Object><Key>k</Key><ETag>e</ETag></Object></Delete>", &d),
+	cr_assert_eq(
+	    read_delete("<Delete><Object><Key>k</Key><ETag>e</ETag></Object></Delete>", &d),
 	    S3_NotImplemented);
 	buf_append_string(&many, "<Delete>");
 	for (i = 0; i < 1000; i++)
@@ -102,9 +109,13 @@ Test(documents, complete_good)
 {
 	struct complete_document d;
 
-	cr_assert_eq(read_complete("<CompleteMultipartUpload><Part><ETag>&quot;abc&quot;</ETag><PartNumber>1"
-	    "</PartNumber><ChecksumCRC32>y/Q5Jg==</ChecksumCRC32></Part><Part><PartNumber>10000</PartNumber>"
-	    "<ETag>def</ETag></Part></CompleteMultipartUpload>", &d), S3_NONE);
+	cr_assert_eq(
+	    read_complete("<CompleteMultipartUpload><Part><ETag>&quot;abc&quot;</ETag><PartNumber>1"
+			  "</PartNumber><ChecksumCRC32>y/Q5Jg==</ChecksumCRC32></"
+			  "Part><Part><PartNumber>10000</PartNumber>"
+			  "<ETag>def</ETag></Part></CompleteMultipartUpload>",
+		&d),
+	    S3_NONE);
 	cr_assert_eq(d.count, 2);
 	cr_assert_eq(d.parts[0].number, 1);
 	cr_assert_str_eq(d.parts[0].etag, "abc");
@@ -124,15 +135,23 @@ Test(documents, complete_bad)
 	cr_assert_eq(read_complete("x", &d), S3_MalformedXML);
 	cr_assert_eq(read_complete(COMPLETE(""), &d), S3_MalformedXML);
 	cr_assert_eq(read_complete(COMPLETE("<Part><ETag>x</ETag></Part>"), &d), S3_MalformedXML);
-	cr_assert_eq(read_complete(COMPLETE("<Part><PartNumber>1</PartNumber></Part>"), &d), S3_MalformedXML);
-	cr_assert_eq(read_complete(COMPLETE("<Part><PartNumber>0</PartNumber><ETag>x</ETag></Part>"), &d),
+	cr_assert_eq(read_complete(COMPLETE("<Part><PartNumber>1</PartNumber></Part>"), &d),
+	    S3_MalformedXML);
+	cr_assert_eq(
+	    read_complete(COMPLETE("<Part><PartNumber>0</PartNumber><ETag>x</ETag></Part>"), &d),
 	    S3_InvalidArgument);
-	cr_assert_eq(read_complete(COMPLETE("<Part><PartNumber>10001</PartNumber><ETag>x</ETag></Part>"), &d),
+	cr_assert_eq(read_complete(
+			 COMPLETE("<Part><PartNumber>10001</PartNumber><ETag>x</ETag></Part>"), &d),
 	    S3_InvalidArgument);
-	cr_assert_eq(read_complete(COMPLETE("<Part><PartNumber>-1</PartNumber><ETag>x</ETag></Part>"), &d),
+	cr_assert_eq(
+	    read_complete(COMPLETE("<Part><PartNumber>-1</PartNumber><ETag>x</ETag></Part>"), &d),
 	    S3_InvalidArgument);
-	cr_assert_eq(read_complete(COMPLETE("<Part><PartNumber>1</PartNumber><ETag>x</ETag><ChecksumSHA256>AA="
-	    "</ChecksumSHA256></Part>"), &d), S3_InvalidPart);
+	cr_assert_eq(
+	    read_complete(
+		COMPLETE("<Part><PartNumber>1</PartNumber><ETag>x</ETag><ChecksumSHA256>AA="
+			 "</ChecksumSHA256></Part>"),
+		&d),
+	    S3_InvalidPart);
 }
 
 Test(documents, complete_of_10000_parts_fits_its_memory)
@@ -144,14 +163,18 @@ Test(documents, complete_of_10000_parts_fits_its_memory)
 
 	buf_append_string(&many, "<CompleteMultipartUpload>");
 	for (i = 1; i <= 10000; i++)
-		buf_printf(&many, "<Part><PartNumber>%d</PartNumber><ETag>\"0123456789abcdef0123456789abcdef\""
-		    "</ETag><ChecksumSHA256>ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=</ChecksumSHA256>"
-		    "</Part>", i);
+		buf_printf(&many,
+		    "<Part><PartNumber>%d</PartNumber><ETag>\"0123456789abcdef0123456789abcdef\""
+		    "</ETag><ChecksumSHA256>ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=</"
+		    "ChecksumSHA256>"
+		    "</Part>",
+		    i);
 	buf_append_string(&many, "</CompleteMultipartUpload>");
 	/* As services/s3 counts it. */
 	cr_assert_lt(many.bytes, 4u << 20);
 	arena_init(&bounded, many.bytes * 16 + 65536);
-	cr_assert_eq(complete_document_read(&bounded, buf_slice(&many), &d, &e), S3_NONE, "%s", e.text);
+	cr_assert_eq(
+	    complete_document_read(&bounded, buf_slice(&many), &d, &e), S3_NONE, "%s", e.text);
 	cr_assert_eq(d.count, 10000);
 	arena_release(&bounded);
 	buf_release(&many);
@@ -161,28 +184,42 @@ Test(documents, create_bucket)
 {
 	const char *location = "x";
 
-	cr_assert_eq(create_bucket_document_read(&arena, SLICE_LITERAL(""), &location, &e), S3_NONE);
+	cr_assert_eq(
+	    create_bucket_document_read(&arena, SLICE_LITERAL(""), &location, &e), S3_NONE);
 	cr_assert_null(location);
-	cr_assert_eq(create_bucket_document_read(&arena, SLICE_LITERAL("<CreateBucketConfiguration>"
-	    "<LocationConstraint>eu-west-1</LocationConstraint></CreateBucketConfiguration>"), &location, &e),
+	cr_assert_eq(create_bucket_document_read(&arena,
+			 SLICE_LITERAL("<CreateBucketConfiguration>"
+				       "<LocationConstraint>eu-west-1</LocationConstraint></"
+				       "CreateBucketConfiguration>"),
+			 &location, &e),
 	    S3_NONE);
 	cr_assert_str_eq(location, "eu-west-1");
-	cr_assert_eq(create_bucket_document_read(&arena, SLICE_LITERAL("<CreateBucketConfiguration/>"),
-	    &location, &e), S3_NONE);
+	cr_assert_eq(create_bucket_document_read(
+			 &arena, SLICE_LITERAL("<CreateBucketConfiguration/>"), &location, &e),
+	    S3_NONE);
 	cr_assert_null(location);
 	cr_assert_eq(create_bucket_document_read(&arena, SLICE_LITERAL("<A/>"), &location, &e),
 	    S3_MalformedXML);
-	cr_assert_eq(create_bucket_document_read(&arena, SLICE_LITERAL("<CreateBucketConfiguration><Bucket/>"
-	    "</CreateBucketConfiguration>"), &location, &e), S3_NotImplemented);
+	cr_assert_eq(create_bucket_document_read(&arena,
+			 SLICE_LITERAL("<CreateBucketConfiguration><Bucket/>"
+				       "</CreateBucketConfiguration>"),
+			 &location, &e),
+	    S3_NotImplemented);
 }
 
 Test(documents, error)
 {
 	const struct xml_node *root;
 
-	error_document_write(&out, &(struct error_document){ .code = S3_NoSuchKey, .message = "<no> & 'key'",
-	    .resource = "/b/\x01k", .bucket = "b", .key = "\x01k", .detail_name = "Extra", .detail = "more",
-	    .request_id = "ID", .host_id = "HOST" });
+	error_document_write(&out, &(struct error_document){ .code = S3_NoSuchKey,
+				       .message = "<no> & 'key'",
+				       .resource = "/b/\x01k",
+				       .bucket = "b",
+				       .key = "\x01k",
+				       .detail_name = "Extra",
+				       .detail = "more",
+				       .request_id = "ID",
+				       .host_id = "HOST" });
 	root = parsed();
 	cr_assert_str_eq(root->name, "Error");
 	cr_assert_str_eq(xml_child_text(root, "Code"), "NoSuchKey");
@@ -193,7 +230,7 @@ Test(documents, error)
 	cr_assert_str_eq(xml_child_text(root, "HostId"), "HOST");
 }
 
-/* --- listings ---------------------------------------------------------------------------------------- */
+/* --- listings -------------------------------------------------------------------------------- */
 
 static Hf__ObjectEntry entries[2];
 static Hf__ListItem items[3];
@@ -235,8 +272,13 @@ listing_reply(void)
 static struct listing_query
 listing(enum listing_kind kind)
 {
-	return ((struct listing_query){ .kind = kind, .bucket = "bucket", .prefix = "", .delimiter = "/",
-	    .marker = "", .version_marker = "", .max = 3 });
+	return ((struct listing_query){ .kind = kind,
+	    .bucket = "bucket",
+	    .prefix = "",
+	    .delimiter = "/",
+	    .marker = "",
+	    .version_marker = "",
+	    .max = 3 });
 }
 
 Test(documents, list_v1)
@@ -276,7 +318,9 @@ Test(documents, list_v2)
 	cr_assert_str_eq(xml_child_text(root, "KeyCount"), "3");
 	cr_assert_null(xml_child(xml_child(root, "Contents"), "Owner"));
 	cr_assert_null(xml_child(root, "ContinuationToken"));
-	cr_assert_eq(continuation_decode(&arena, xml_child_text(root, "NextContinuationToken"), &key, &e), 0);
+	cr_assert_eq(
+	    continuation_decode(&arena, xml_child_text(root, "NextContinuationToken"), &key, &e),
+	    0);
 	cr_assert(slice_equal(key, SLICE_LITERAL("z\x01&")));
 	buf_reset(&out);
 	q.max = 0;
@@ -311,7 +355,8 @@ Test(documents, buckets_and_small_ones)
 	buckets_document_add(&out, &b);
 	buckets_document_end(&out, "o", "one");
 	root = parsed();
-	cr_assert_str_eq(xml_child_text(xml_child(xml_child(root, "Buckets"), "Bucket"), "Name"), "one");
+	cr_assert_str_eq(
+	    xml_child_text(xml_child(xml_child(root, "Buckets"), "Bucket"), "Name"), "one");
 	cr_assert_not_null(xml_child(root, "ContinuationToken"));
 	buf_reset(&out);
 	location_document_write(&out, "us-east-1");
@@ -372,7 +417,8 @@ Test(documents, uploads_and_parts)
 	cr_assert_str_eq(xml_child_text(xml_child(root, "Upload"), "UploadId"),
 	    "ab000000000000000000000000000000");
 	cr_assert_str_eq(xml_child_text(xml_child(root, "Upload"), "ChecksumType"), "COMPOSITE");
-	cr_assert_str_eq(xml_child_text(root, "NextUploadIdMarker"), "ab000000000000000000000000000000");
+	cr_assert_str_eq(
+	    xml_child_text(root, "NextUploadIdMarker"), "ab000000000000000000000000000000");
 	buf_reset(&out);
 	part.number = 7;
 	part.etag = (char *)(uintptr_t)"e";

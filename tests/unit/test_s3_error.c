@@ -25,7 +25,8 @@ Test(s3_error, table_is_complete)
 		enum s3_code code = s3_error_of(all_errors[i]);
 
 		cr_assert_neq(code, S3_NONE);
-		/* Those that fall through to the default say so in the table, with a row of their own. */
+		/* Those that fall through to the default say so in the table, with a row of
+		 * their own. */
 		if (code == S3_InternalError)
 			cr_assert_not(s3_error_tells(all_errors[i]), "%s", err_name(all_errors[i]));
 	}
@@ -61,8 +62,11 @@ Test(proxy_answer, good)
 {
 	struct proxy_answer a;
 
-	cr_assert_eq(answer("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\nDate: x\r\n"
-	    "Content-Type:  text/plain\r\n\r\n", &a), 0);
+	cr_assert_eq(
+	    answer("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\nDate: x\r\n"
+		   "Content-Type:  text/plain\r\n\r\n",
+		&a),
+	    0);
 	cr_assert_eq(a.status, 200);
 	cr_assert(a.has_length && a.length == 5);
 	cr_assert_eq(a.header_count, 1);

@@ -16,16 +16,21 @@ expect_bucket(const char *name, bool good)
 {
 	struct err e = ERR_INIT;
 
-	cr_expect_eq(s3_bucket_name_check(name, &e), good ? S3_NONE : S3_InvalidBucketName, "%s", name);
+	cr_expect_eq(
+	    s3_bucket_name_check(name, &e), good ? S3_NONE : S3_InvalidBucketName, "%s", name);
 	cr_expect(good || e.text[0] != '\0', "no sentence for %s", name);
 }
 
 Test(names, buckets)
 {
-	static const char *const good[] = { "abc", "a-b", "a.b.c", "1st", "x23456789012345678901234567890"
-		"123456789012345678901234567890123", "192.168.1.x", "1.2.3.4.5" };
-	static const char *const bad[] = { "", "ab", "Abc", "a_b", "-ab", "ab-", ".ab", "ab.", "a..b", "a b",
-		"192.168.1.1", "xn--abc", "a/b", "b\xc3\xbc" "cher",
+	static const char *const good[] = { "abc", "a-b", "a.b.c", "1st",
+		"x23456789012345678901234567890"
+		"123456789012345678901234567890123",
+		"192.168.1.x", "1.2.3.4.5" };
+	static const char *const bad[] = { "", "ab", "Abc", "a_b", "-ab", "ab-", ".ab", "ab.",
+		"a..b", "a b", "192.168.1.1", "xn--abc", "a/b",
+		"b\xc3\xbc"
+		"cher",
 		"x234567890123456789012345678901234567890123456789012345678901234" };
 	size_t i;
 
@@ -115,7 +120,8 @@ Test(names, copy_source_at_the_arenas_bound)
 	struct err e = ERR_INIT;
 
 	arena_init(&a, 16);
-	cr_assert_eq(copy_source_parse(&a, "bucket/a-key-that-needs-more", &out, &e), S3_InvalidArgument);
+	cr_assert_eq(
+	    copy_source_parse(&a, "bucket/a-key-that-needs-more", &out, &e), S3_InvalidArgument);
 	arena_release(&a);
 }
 
@@ -158,7 +164,8 @@ Test(names, codes)
 
 		cr_assert(row->status >= 300 && row->status < 600, "%s", row->name);
 		cr_assert_eq((int)s3_code_find(row->name), i);
-		cr_assert_eq(row->message[strlen(row->message) - 1] == '.', strcmp(row->name, "AccessDenied") != 0);
+		cr_assert_eq(row->message[strlen(row->message) - 1] == '.',
+		    strcmp(row->name, "AccessDenied") != 0);
 	}
 	cr_assert_eq(s3_code_find("Nonsense"), S3_NONE);
 }

@@ -49,8 +49,8 @@ Test(range, table)
 	size_t i;
 
 	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		cr_assert_eq(range_parse(cases[i].header, cases[i].object, &r), cases[i].result, "%s",
-		    cases[i].header);
+		cr_assert_eq(range_parse(cases[i].header, cases[i].object, &r), cases[i].result,
+		    "%s", cases[i].header);
 		if (cases[i].result == RANGE_UNSATISFIABLE)
 			continue;
 		cr_assert_eq(r.offset, cases[i].offset, "%s", cases[i].header);
@@ -116,7 +116,8 @@ Test(conditions, precedence)
 	size_t i;
 
 	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
-		cr_expect_eq(conditions_check(&cases[i].c, "e", T0_MS + 999), cases[i].result, "case %zu", i);
+		cr_expect_eq(conditions_check(&cases[i].c, "e", T0_MS + 999), cases[i].result,
+		    "case %zu", i);
 }
 
 Test(conditions, bare_etags)
@@ -164,5 +165,6 @@ Test(checksums, values)
 	cr_assert(composite);
 	cr_assert_eq(checksum_value_parse_whole(DIGEST_CRC32, "y/Q5Jg==", value, &composite), 0);
 	cr_assert_not(composite);
-	cr_assert_eq(checksum_value_parse_whole(DIGEST_CRC32, "y/Q5Jg==-x", value, &composite), ERR_INVALID);
+	cr_assert_eq(
+	    checksum_value_parse_whole(DIGEST_CRC32, "y/Q5Jg==-x", value, &composite), ERR_INVALID);
 }
