@@ -91,8 +91,8 @@ verb_config(const struct ctl *ctl, const struct verb *v, char **arguments, unsig
 			cJSON_Delete(cJSON_DetachItemViaPointer(values, item));
 	}
 	if (count > 0 && cJSON_GetArraySize(values) == 0) {
-		fprintf(stderr, "holdfastctl: there is no key \"%s\"; holdfast.conf(5) lists them\n",
-		    arguments[0]);
+		fprintf(stderr, "holdfastctl: there is no key \"%s\"; holdfast.conf(5) lists "
+		    "them\n", arguments[0]);
 		status = CTL_FAILED;
 	} else {
 		values_print(ctl, values);

@@ -1,8 +1,8 @@
 /*
  * logs - `holdfastctl logs`: the end of log files, and what comes after, over rotations.
  *
- * The paths come from the state file, so that logs can be read when holdfastd is gone. Following waits
- * for the kernel to say that something changed; nothing is polled.
+ * The paths come from the state file, so that logs can be read when holdfastd is gone. Following
+ * waits for the kernel to say that something changed; nothing is polled.
  *
  * SPDX-License-Identifier: Apache-2.0
  */

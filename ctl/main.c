@@ -1,8 +1,8 @@
 /*
  * holdfastctl - asks holdfastd and the services, and tells them what to do.
  *
- * It may touch the control sockets of one run directory and read logs and the state file; it changes
- * nothing by itself. Verbs are rows of verbs.c.
+ * It may touch the control sockets of one run directory and read logs and the state file; it
+ * changes nothing by itself. Verbs are rows of verbs.c.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -150,7 +150,8 @@ verb_run(struct arguments *a, char **words, unsigned count)
 	struct err e = ERR_INIT;
 
 	if (v == NULL) {
-		fprintf(stderr, "holdfastctl: there is no verb \"%s\"; --help lists them\n", words[0]);
+		fprintf(stderr, "holdfastctl: there is no verb \"%s\"; --help lists them\n",
+		    words[0]);
 		return (CTL_USAGE);
 	}
 	if (a->help) {

@@ -41,8 +41,8 @@ peer_json(const struct ctl *ctl, enum message_type type, uint64_t timeout_ms, cJ
 		return (rc);
 	*out = cJSON_Parse(((Hf__StatusReply *)reply)->json);
 	protobuf_c_message_free_unpacked(reply, NULL);
-	return (*out != NULL ? 0 : err_set(e, ERR_PROTOCOL, "holdfastd answered something that is no "
-	    "JSON"));
+	return (*out != NULL ? 0 : err_set(e, ERR_PROTOCOL, "holdfastd answered something that is "
+	    "no JSON"));
 }
 
 cJSON *
@@ -116,8 +116,8 @@ peer_fail(const struct ctl *ctl, const struct err *e)
 	}
 	state = peer_state_file(ctl);
 	if (state != NULL && peer_alive(state, &pid))
-		fprintf(stderr, "holdfastctl: holdfastd (pid %d) does not answer on %s: %s\n", (int)pid,
-		    ctl->run_dir, e->text);
+		fprintf(stderr, "holdfastctl: holdfastd (pid %d) does not answer on %s: %s\n",
+		    (int)pid, ctl->run_dir, e->text);
 	else
 		fprintf(stderr, "holdfastctl: holdfastd does not run on %s (--run-dir or -c names "
 		    "another place): %s\n", ctl->run_dir, e->text);

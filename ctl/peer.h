@@ -12,8 +12,8 @@
 #include "ctl/verb.h"
 #include "libipc/message.h"
 
-/* One request to RUN_DIR/`name`.control. Returns 0 and *reply (protobuf_c_message_free_unpacked), or
- * an ERR_*: ERR_UNAVAILABLE if nobody is there, ERR_TIMEOUT if nobody answered. */
+/* One request to RUN_DIR/`name`.control. Returns 0 and *reply (protobuf_c_message_free_unpacked),
+ * or an ERR_*: ERR_UNAVAILABLE if nobody is there, ERR_TIMEOUT if nobody answered. */
 int peer_call(const struct ctl *ctl, const char *name, enum message_type type,
     const ProtobufCMessage *body, uint64_t timeout_ms, ProtobufCMessage **reply, struct err *e);
 /* STATUS or SERVICES of holdfastd as JSON, owned by the caller. */

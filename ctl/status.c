@@ -127,7 +127,8 @@ verb_status(const struct ctl *ctl, const struct verb *v, char **arguments, unsig
 		return (status_remembered(ctl, &e));
 	services = cJSON_GetObjectItemCaseSensitive(o, "services");
 	if (!rows_filter(services, name)) {
-		fprintf(stderr, "holdfastctl: there is no service \"%s\"\n", name != NULL ? name : "");
+		fprintf(stderr, "holdfastctl: there is no service \"%s\"\n",
+		    name != NULL ? name : "");
 		cJSON_Delete(o);
 		return (CTL_FAILED);
 	}
@@ -159,7 +160,8 @@ verb_services(const struct ctl *ctl, const struct verb *v, char **arguments, uns
 	if (rows_filter(services, name)) {
 		json_print(services);
 	} else {
-		fprintf(stderr, "holdfastctl: there is no service \"%s\"\n", name != NULL ? name : "");
+		fprintf(stderr, "holdfastctl: there is no service \"%s\"\n",
+		    name != NULL ? name : "");
 		status = CTL_FAILED;
 	}
 	cJSON_Delete(o);

@@ -19,7 +19,7 @@ enum { CTL_OK = 0, CTL_FAILED = 1, CTL_USAGE = 2, CTL_NOT_RUNNING = 3, CTL_UNHEA
 /* Options, wherever on the command line they stood. */
 struct ctl {
 	char		 run_dir[4096], log_dir[4096];
-	const char	*config_path;		/* NULL: not given, and the default does not exist */
+	const char	*config_path;		/* NULL: not given, and no default exists */
 	bool		 json, follow, no_wait;
 	uint64_t	 lines;			/* of logs */
 	uint64_t	 wait_ms;
@@ -30,7 +30,8 @@ struct verb {
 	const char	*name;
 	const char	*arguments;
 	unsigned	 arguments_min, arguments_max;
-	int	       (*run)(const struct ctl *ctl, const struct verb *v, char **arguments, unsigned count);
+	int	       (*run)(const struct ctl *ctl, const struct verb *v, char **arguments,
+			   unsigned count);
 	const char	*help;
 };
 

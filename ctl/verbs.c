@@ -9,7 +9,8 @@
 
 const struct verb verbs[] = {
 	{ "status", "[SERVICE] [--json]", 0, 1, verb_status,
-	    "Shows every process: state, pid, generation, uptime, restarts, last exit, CPU, memory.\n"
+	    "Shows every process: state, pid, generation, uptime, restarts, last exit, CPU,\n"
+	    "memory.\n"
 	    "Status 4 if one that should run does not. When holdfastd is gone or does not answer,\n"
 	    "what it wrote down last is shown, with status 3." },
 	{ "services", "[SERVICE]", 0, 1, verb_services,
@@ -27,17 +28,19 @@ const struct verb verbs[] = {
 	    "Lets a service finish what it does and take up nothing new. Kept over restarts." },
 	{ "resume", "SERVICE", 1, 1, verb_action, "Ends a pause." },
 	{ "reload", "SERVICE", 1, 1, verb_action,
-	    "Reads the config file again. SERVICE may be holdfastd, which also tells all services." },
+	    "Reads the config file again. SERVICE may be holdfastd, which also tells all\n"
+	    "services." },
 	{ "cancel", "SERVICE", 1, 1, verb_action, "Ends the work that a service is doing now." },
-	{ "run-now", "SERVICE", 1, 1, verb_action, "Begins a cycle of a periodic service at once." },
+	{ "run-now", "SERVICE", 1, 1, verb_action,
+	    "Begins a cycle of a periodic service at once." },
 	{ "logs", "[-f] [-n LINES] SERVICE", 1, 1, verb_logs,
-	    "Shows the end of a service's log; -f goes on as it grows, over rotations. SERVICE may\n"
-	    "be holdfastd or all." },
+	    "Shows the end of a service's log; -f goes on as it grows, over rotations.\n"
+	    "SERVICE may be holdfastd or all." },
 	{ "events", "[--json]", 0, 0, verb_events,
 	    "Shows what happens, as it happens: starts, readiness, exits, cancellations." },
 	{ "config", "[KEY] [--json]", 0, 1, verb_config,
-	    "Shows every config value and where it came from; of the running holdfastd, or, without\n"
-	    "one, as the config file and this environment give it." },
+	    "Shows every config value and where it came from; of the running holdfastd, or,\n"
+	    "without one, as the config file and this environment give it." },
 	{ "log-level", "SERVICE LEVEL", 2, 2, verb_log_level,
 	    "Changes what a running service logs: error, warn, info or debug." },
 	{ "shutdown", "[--no-wait] [--wait SECONDS]", 0, 0, verb_shutdown,

@@ -1,5 +1,6 @@
 /*
- * config_sample - prints the sample config file from the rows of schema/config.def. Runs while building.
+ * config_sample - prints the sample config file from the rows of schema/config.def. Runs while
+ * building.
  *
  * SPDX-License-Identifier: Apache-2.0
  */

@@ -1,6 +1,6 @@
 /*
- * table - the layout of the generation table (DESIGN.md, 4.5), agreed between holdfastd, which creates
- * it, and libstore, which fills and reads it (libstore/gentable.h has the rules).
+ * table - the layout of the generation table (DESIGN.md, 4.5), agreed between holdfastd, which
+ * creates it, and libstore, which fills and reads it (libstore/gentable.h has the rules).
  *
  * All words are native 64-bit, atomically accessed. holdfastd makes a zeroed memory file of
  * GENTABLE_BYTES with a random key; the store writes the rest.

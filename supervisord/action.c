@@ -73,7 +73,8 @@ up_progress(const struct action *a, const struct target *t)
 		return (PROGRESS_DONE);
 	if (!c->wanted)
 		return (PROGRESS_FAILED);	/* somebody asked for the contrary since */
-	if (c->generation > t->generation && (c->state == CHILD_BACKOFF || c->state == CHILD_FAILED))
+	if (c->generation > t->generation &&
+	    (c->state == CHILD_BACKOFF || c->state == CHILD_FAILED))
 		return (PROGRESS_FAILED);
 	return (PROGRESS_WAITING);
 }
@@ -361,7 +362,7 @@ actions_close(struct supervisor *s)
 			event_free(a->deadline);
 		a->deadline = NULL;
 		if (a->calls == 0)
-			action_free(a);		/* else its last call, ended with the bus, frees it */
+			action_free(a);		/* else its last call frees it, with the bus */
 		else
 			a->closing = true;
 	}

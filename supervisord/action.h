@@ -3,12 +3,12 @@
  *
  *	start				all instances, as their edges allow
  *	stop				all instances, services in the reverse order
- *	restart				one instance after the other, each ready before the next one stops
+ *	restart				one instance after the other, each ready before the next
  *	pause resume reload run-now cancel	passed on to the services
  *
  * A1  Every action is idempotent: asking again while it is under way adds nothing to it.
- * A2  An asker is answered when all is done, when something failed, or at the asker's deadline; in the
- *     last case the action itself goes on.
+ * A2  An asker is answered when all is done, when something failed, or at the asker's deadline; in
+ *     the last case the action itself goes on.
  * A3  What is wanted stays as asked for, also when the asker is gone.
  *
  * SPDX-License-Identifier: Apache-2.0

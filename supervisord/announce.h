@@ -1,9 +1,10 @@
 /*
  * announce - what holdfastd says: into its own log file, and to whoever started it.
  *
- * Under an init system every line goes to standard error as a log line (the journal). With quickstart
- * the terminal gets warnings and errors only, of holdfastd and of the services, in short form, and no
- * more of them than a person can read. A terminal that takes nothing (Ctrl-S) is not waited for.
+ * Under an init system every line goes to standard error as a log line (the journal). With
+ * quickstart the terminal gets warnings and errors only, of holdfastd and of the services, in short
+ * form, and no more of them than a person can read. A terminal that takes nothing (Ctrl-S) is not
+ * waited for.
  *
  * SPDX-License-Identifier: Apache-2.0
  */

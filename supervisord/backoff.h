@@ -1,9 +1,9 @@
 /*
  * backoff - when a service that died is started again. Pure: time and chance are arguments.
  *
- * The delay doubles with each failure in a row, from min_ms to max_ms, with 10 % of jitter, for ever:
- * there is no last try. It counts from the last start, so that what ran for longer than its delay
- * comes back at once. A death after healthy_after of readiness ends the row.
+ * The delay doubles with each failure in a row, from min_ms to max_ms, with 10 % of jitter, for
+ * ever: there is no last try. It counts from the last start, so that what ran for longer than its
+ * delay comes back at once. A death after healthy_after of readiness ends the row.
  *
  * SPDX-License-Identifier: Apache-2.0
  */

@@ -137,7 +137,8 @@ start_process(struct child *c, struct err *e)
 	const struct socket_group *group = c->row->sockets != NULL ?
 	    sockets_find(&s->sockets, c->row->sockets) : NULL;
 	struct spawn spawn = { .config_path = s->config_path, .instance = c->instance,
-		.generation = c->generation, .log_fd = c->log.write_fd, .parent_fd = s->parent_read_fd,
+		.generation = c->generation, .log_fd = c->log.write_fd,
+		.parent_fd = s->parent_read_fd,
 		.table_fd = c->row->shared == 'W' ? s->table.write_fd :
 		    c->row->shared == 'R' ? s->table.read_fd : -1,
 		.socket_fds = group != NULL ? &group->fd : NULL, .socket_count = group != NULL };
@@ -250,7 +251,7 @@ on_notify(evutil_socket_t fd, short what, void *context)
 	if (n > 0)
 		notify_feed(&c->notify, bytes, (size_t)n, &notify_ops, c);
 	else if (n == 0 && c->notify_event != NULL)
-		event_del(c->notify_event);	/* closed it: no readiness from this process any more */
+		event_del(c->notify_event);	/* closed: this process says nothing more */
 }
 
 /* The group goes before the leader is reaped: until then the number cannot be anybody else's. */

@@ -94,9 +94,9 @@ void child_release(struct child *c);
 /* Starts the process. A failure to start is a failure of the service: backoff. */
 void child_start(struct child *c);
 /*
- * Ends the process, if there is one: cancellation event (unless it was broadcast already), TERM, CONT,
- * and KILL to its group at the deadline of its row. What comes after its exit follows from `wanted`:
- * a new start, or `stopped`. Without a process the state is `stopped` at once.
+ * Ends the process, if there is one: cancellation event (unless it was broadcast already), TERM,
+ * CONT, and KILL to its group at the deadline of its row. What comes after its exit follows from
+ * `wanted`: a new start, or `stopped`. Without a process the state is `stopped` at once.
  */
 void child_stop(struct child *c, const char *reason, bool announce_cancel);
 /* Deadlines become at most this long from now; 0 kills now. */

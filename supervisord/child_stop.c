@@ -1,10 +1,10 @@
 /*
  * child_stop - the steps that end a process: cancellation, TERM, KILL at a deadline, a report.
  *
- *	STOP_CANCELLED --seen, or 250 ms--> STOP_TERMED --deadline--> STOP_KILLED --5 s--> STOP_GIVEN_UP
+ *	CANCELLED --seen, or 250 ms--> TERMED --deadline--> KILLED --5 s--> GIVEN_UP
  *
- * An exit at any step ends it (child.c). A process that is not ready yet listens to no events, so it
- * gets its TERM at once.
+ * An exit at any step ends it (child.c). A process that is not ready yet listens to no events, so
+ * it gets its TERM at once.
  *
  * SPDX-License-Identifier: Apache-2.0
  */

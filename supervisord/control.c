@@ -1,8 +1,8 @@
 /*
  * control - what holdfastd answers on RUN_DIR/holdfastd.control.
  *
- * Who may ask is decided by the mode of RUN_DIR; `asked_by` is what the asker says of itself, for the
- * log.
+ * Who may ask is decided by the mode of RUN_DIR; `asked_by` is what the asker says of itself, for
+ * the log.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -114,8 +114,8 @@ control_open(struct supervisor *s, struct err *e)
 	const struct message_handler *const tables[] = { handlers };
 	char path[108];
 
-	return (message_serve(s->bus, supervisor_run_path(s, "holdfastd.control", path), tables, 1, s,
-	    &s->server, e));
+	return (message_serve(s->bus, supervisor_run_path(s, "holdfastd.control", path), tables, 1,
+	    s, &s->server, e));
 }
 
 void

@@ -107,8 +107,8 @@ credentials_ensure(const struct config *c, struct credentials *out, struct err *
 	int rc;
 
 	if ((c->auth_root_user[0] != '\0') != (c->auth_root_password[0] != '\0'))
-		return (err_set(e, ERR_CONFIG, "HOLDFAST_ROOT_USER and HOLDFAST_ROOT_PASSWORD belong "
-		    "together: only one of them is set"));
+		return (err_set(e, ERR_CONFIG, "HOLDFAST_ROOT_USER and HOLDFAST_ROOT_PASSWORD "
+		    "belong together: only one of them is set"));
 	if (c->auth_root_user[0] != '\0') {
 		if (strlen(c->auth_root_user) < 3 || strlen(c->auth_root_password) < 8)
 			return (err_set(e, ERR_CONFIG, "the root access key needs at least 3 "

@@ -27,7 +27,8 @@ file_reopen(struct logfile *f)
 
 	if (now < f->retry_ms)
 		return (false);
-	f->fd = open(f->path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0600);
+	f->fd = open(f->path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
+	    0600);
 	if (f->fd < 0) {
 		f->lost_errno = errno;
 		f->retry_ms = now + REOPEN_MS;

@@ -1,9 +1,10 @@
 /*
  * logfile - one log file, rotated at line ends by size, that never makes anybody wait.
  *
- * L1  NAME.log is the newest; NAME.log.1 to NAME.log.(files_max - 1) are older. No line is cut by it.
- * L2  What cannot be written (full disk, no directory) is dropped and counted; the first line that can
- *     be written again says how much was lost and why.
+ * L1  NAME.log is the newest; NAME.log.1 to NAME.log.(files_max - 1) are older. No line is cut by
+ *     it.
+ * L2  What cannot be written (full disk, no directory) is dropped and counted; the first line that
+ *     can be written again says how much was lost and why.
  *
  * SPDX-License-Identifier: Apache-2.0
  */

@@ -1,8 +1,8 @@
 /*
  * logpipe - the pipe that carries a service's standard output and error into its log file.
  *
- * It belongs to the instance, not to the process: it stays over restarts, so nothing that was written
- * before a death is lost. It is always read, also when the file takes nothing.
+ * It belongs to the instance, not to the process: it stays over restarts, so nothing that was
+ * written before a death is lost. It is always read, also when the file takes nothing.
  *
  * SPDX-License-Identifier: Apache-2.0
  */

@@ -1,10 +1,10 @@
 /*
  * holdfastd - starts, watches, restarts and stops the services of Holdfast.
  *
- * It is started by an init system (-c) or by a person (--quickstart), in the foreground. It may touch
- * processes, sockets, its directories and its log files, and nothing of the store. Its crash ends all
- * services (they watch for it); init starts it again. What does not belong here: anything that the
- * services do.
+ * It is started by an init system (-c) or by a person (--quickstart), in the foreground. It may
+ * touch processes, sockets, its directories and its log files, and nothing of the store. Its crash
+ * ends all services (they watch for it); init starts it again. What does not belong here: anything
+ * that the services do.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -167,8 +167,8 @@ paths_check(const struct config *c, struct err *e)
 
 	for (unsigned i = 0; i < sizeof(paths) / sizeof(paths[0]); i++)
 		if (paths[i].path[0] != '/' && paths[i].path[0] != '\0')
-			return (err_set(e, ERR_CONFIG, "supervisor.%s: expected an absolute path, found "
-			    "\"%s\"", paths[i].key, paths[i].path));
+			return (err_set(e, ERR_CONFIG, "supervisor.%s: expected an absolute path, "
+			    "found \"%s\"", paths[i].key, paths[i].path));
 	return (0);
 }
 

@@ -1,10 +1,10 @@
 /*
  * orphans - processes that a service left behind, also those that left its process group.
  *
- * holdfastd is the subreaper of its services: what they leave becomes its child. Nothing of the kind
- * may stay: it is killed and named in the log. Children that holdfastd had before it became holdfastd
- * (a shell's, before exec) are left alone; as process 1 of a container it only reaps, because there
- * everybody's orphans come to it.
+ * holdfastd is the subreaper of its services: what they leave becomes its child. Nothing of the
+ * kind may stay: it is killed and named in the log. Children that holdfastd had before it became
+ * holdfastd (a shell's, before exec) are left alone; as process 1 of a container it only reaps,
+ * because there everybody's orphans come to it.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -29,8 +29,8 @@ struct orphans {
 
 void orphans_open(struct supervisor *s);
 void orphans_close(struct supervisor *s);
-/* Kills and reaps the children of ours that are no service; what has not ended yet is looked at again
- * shortly, until none is left. */
+/* Kills and reaps the children of ours that are no service; what has not ended yet is looked at
+ * again shortly, until none is left. */
 void orphans_sweep(struct supervisor *s);
 
 #endif

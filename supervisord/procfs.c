@@ -38,8 +38,8 @@ process_stat(pid_t pid, struct process_stat *out)
 	if (!proc_read(path, text, sizeof(text)))
 		return (false);
 	rest = strrchr(text, ')');	/* the name may hold anything, parentheses too */
-	if (rest == NULL || sscanf(rest + 1, " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu "
-	    "%*d %*d %*d %*d %*d %*d %llu %*u %llu", &out->state, &user, &system, &start,
+	if (rest == NULL || sscanf(rest + 1, " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu "
+	    "%llu %*d %*d %*d %*d %*d %*d %llu %*u %llu", &out->state, &user, &system, &start,
 	    &rss_pages) != 5)
 		return (false);
 	out->cpu_ms = (user + system) * 1000 / (unsigned long long)(hertz > 0 ? hertz : 100);

@@ -30,8 +30,9 @@ directory_check(const char *path, struct err *e)
 	for (const char *p = path; *p != '\0'; p++)
 		if (isspace((unsigned char)*p) || iscntrl((unsigned char)*p) || *p == ';' ||
 		    *p == '#' || *p == '"')
-			return (err_set(e, ERR_INVALID, "the path \"%s\" holds a blank or one of ; # "
-			    "\", which the list of drives cannot express: choose another", path));
+			return (err_set(e, ERR_INVALID, "the path \"%s\" holds a blank or one of "
+			    "; # \", which the list of drives cannot express: choose another",
+			    path));
 	return (0);
 }
 
@@ -88,8 +89,8 @@ config_make(const char *directory, const char *path, unsigned drives, struct err
 	int rc;
 
 	quickstart_run_dir(directory, run_dir, sizeof(run_dir));
-	buf_printf(&text, "# Made by holdfastd --quickstart; holdfast.conf(5) tells what else there "
-	    "is.\n\n[supervisor]\nstate_dir = %s\nrun_dir = %s\nlog_dir = %s/log\n\n[store]\n"
+	buf_printf(&text, "# Made by holdfastd --quickstart; holdfast.conf(5) tells what else "
+	    "there is.\n\n[supervisor]\nstate_dir = %s\nrun_dir = %s\nlog_dir = %s/log\n\n[store]\n"
 	    "drives =", directory, run_dir, directory);
 	for (unsigned i = 1; i <= drives; i++)
 		buf_printf(&text, " %s/drive%u", directory, i);
@@ -128,8 +129,8 @@ config_compare(const char *directory, const char *path, unsigned drives, struct 
 		    "that", path, drives_count(&c), drives);
 	else if (c.source[CONFIG_KEY_supervisor_state_dir] == CONFIG_FILE &&
 	    strcmp(c.supervisor_state_dir, directory) != 0)
-		rc = err_set(e, ERR_CONFIG, "%s belongs to %s, not to %s: if the directory was moved, "
-		    "correct the paths in it", path, c.supervisor_state_dir, directory);
+		rc = err_set(e, ERR_CONFIG, "%s belongs to %s, not to %s: if the directory was "
+		    "moved, correct the paths in it", path, c.supervisor_state_dir, directory);
 	config_release(&c);
 	return (rc);
 }
@@ -191,7 +192,8 @@ quickstart_summary(const struct supervisor *s)
 		announce_person("  export AWS_ACCESS_KEY_ID=%s AWS_SECRET_ACCESS_KEY=... "
 		    "AWS_DEFAULT_REGION=%s\n"
 		    "  aws --endpoint-url http://%s s3 mb s3://first\n"
-		    "  aws --endpoint-url http://%s s3 cp --recursive /usr/share/doc s3://first/doc\n",
+		    "  aws --endpoint-url http://%s s3 cp --recursive /usr/share/doc "
+		    "s3://first/doc\n",
 		    s->credentials.access_key, s->config.s3_region, s3->address, s3->address);
 	announce_person("  holdfastctl --run-dir %s status\n\nCtrl-C stops everything in order.\n",
 	    run_dir);

@@ -2,8 +2,8 @@
  * quickstart - a working store in one directory, with one command.
  *
  * Q1  Nothing that exists is overwritten: a second start finds what the first one made.
- * Q2  What the command line says goes into the environment form of its key, so that the services see
- *     it too and `holdfastctl config` shows where it came from.
+ * Q2  What the command line says goes into the environment form of its key, so that the services
+ *     see it too and `holdfastctl config` shows where it came from.
  *
  * SPDX-License-Identifier: Apache-2.0
  */

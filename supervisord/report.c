@@ -52,8 +52,8 @@ add_note(cJSON *o, const struct child *c)
 	else if (c->state == CHILD_STOPPED && c->wanted)
 		supervisor_blocker(c->supervisor, c, note, sizeof(note));
 	else if (c->state == CHILD_STOPPED && !c->wanted)
-		snprintf(note, sizeof(note), "%s", c->supervisor->stopping ? "holdfastd is stopping" :
-		    "stopped by an operator");
+		snprintf(note, sizeof(note), "%s", c->supervisor->stopping ?
+		    "holdfastd is stopping" : "stopped by an operator");
 	else if (c->state == CHILD_DISABLED)
 		snprintf(note, sizeof(note), "disabled (source: %s)",
 		    config_source_name(c->enabled_source));
@@ -145,7 +145,7 @@ add_desired(cJSON *o, const struct child *c)
 	    config_source_name(c->enabled_source) : "operator");
 }
 
-/* The contract of a service that cannot speak for itself: its process is not there, or is silent. */
+/* The contract of a service that cannot speak for itself: its process is gone or is silent. */
 static cJSON *
 contract_instead(const struct child *c)
 {
@@ -182,7 +182,8 @@ report_child(const struct child *c, bool observed)
 	add_desired(o, c);
 	add_process(o, c);
 	if (c->state == CHILD_BACKOFF || c->state == CHILD_FAILED)
-		add_number(o, "next_start_in_ms", c->next_start_ms > now ? c->next_start_ms - now : 0);
+		add_number(o, "next_start_in_ms",
+		    c->next_start_ms > now ? c->next_start_ms - now : 0);
 	add_last_exit(o, &c->last_exit);
 	cJSON_AddBoolToObject(o, "paused", c->paused);
 	add_note(o, c);
@@ -270,8 +271,8 @@ add_plan(cJSON *o, const struct supervisor *s)
 cJSON *
 report_supervisor(const struct supervisor *s)
 {
-	static const char *const effects[] = { "starts and ends processes", "holds listening sockets",
-		"writes logs and its state file" };
+	static const char *const effects[] = { "starts and ends processes",
+		"holds listening sockets", "writes logs and its state file" };
 	cJSON *o = cJSON_CreateObject(), *part;
 	struct process_stat stat = { 0 };
 

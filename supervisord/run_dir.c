@@ -1,8 +1,8 @@
 /*
  * run_dir - the directory of the control sockets: ours alone, held by one holdfastd at a time.
  *
- * The mode of the directory is what guards the sockets in it. The lock, not the pid in its file, says
- * that somebody is there; the pid only names him.
+ * The mode of the directory is what guards the sockets in it. The lock, not the pid in its file,
+ * says that somebody is there; the pid only names him.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -34,8 +34,8 @@ run_dir_prepare(const char *path, struct err *e)
 	if (!S_ISDIR(st.st_mode))
 		return (err_set(e, ERR_INVALID, "run directory %s is not a directory", path));
 	if (st.st_uid != geteuid())
-		return (err_set(e, ERR_DENIED, "run directory %s belongs to uid %u, not to us (uid %u)",
-		    path, (unsigned)st.st_uid, (unsigned)geteuid()));
+		return (err_set(e, ERR_DENIED, "run directory %s belongs to uid %u, not to us "
+		    "(uid %u)", path, (unsigned)st.st_uid, (unsigned)geteuid()));
 	if ((st.st_mode & 07777) != 0700 && chmod(path, 0700) < 0)
 		return (err_errno(e, errno, "run directory %s: cannot set mode 0700", path));
 	return (0);
@@ -58,8 +58,8 @@ run_dir_lock(const char *path, int *fd, struct err *e)
 		n = pread(*fd, text, sizeof(text) - 1, 0);
 		text[n > 0 ? n : 0] = '\0';
 		rc = errno == EWOULDBLOCK ?
-		    err_set(e, ERR_LOCKED, "holdfastd with pid %d already runs on %s", atoi(text),
-		    path) : err_errno(e, errno, "cannot lock %s", file);
+		    err_set(e, ERR_LOCKED, "holdfastd with pid %ld already runs on %s",
+		    strtol(text, NULL, 10), path) : err_errno(e, errno, "cannot lock %s", file);
 		close(*fd);
 		return (rc);
 	}

@@ -1,8 +1,8 @@
 /*
  * shutdown - the ordered end of everything.
  *
- * A service gets its TERM when all processes of the services that follow it are gone, so the store goes
- * last and finds nobody left who could miss it. It pre-empts starts and backoffs.
+ * A service gets its TERM when all processes of the services that follow it are gone, so the store
+ * goes last and finds nobody left who could miss it. It pre-empts starts and backoffs.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -105,8 +105,8 @@ endings_tell(const struct supervisor *s)
 	}
 	announce_person("holdfastd: %s\n", s->forced_stops == 0 ? "stopped" :
 	    "stopped, but not every service by itself");
-	announce(s->forced_stops == 0 ? LOG_INFO : LOG_ERROR, "stopped; %u services had to be killed "
-	    "or survived", s->forced_stops);
+	announce(s->forced_stops == 0 ? LOG_INFO : LOG_ERROR, "stopped; %u services had to be "
+	    "killed or survived", s->forced_stops);
 }
 
 void

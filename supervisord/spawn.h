@@ -29,8 +29,8 @@ struct spawn {
 /* Moves a close-on-exec descriptor out of the way of those that children get (to 64 or above), or
  * leaves it where it is when that fails. Returns the descriptor. */
 int spawn_raise_fd(int fd);
-/* A new process in a group of its own, in "/", with the default signals, nothing open but what it is
- * given. All descriptors above must have been raised. On failure nothing runs. */
+/* A new process in a group of its own, in "/", with the default signals, nothing open but what it
+ * is given. All descriptors above must have been raised. On failure nothing runs. */
 int spawn_service(const struct spawn *s, pid_t *pid, int *pidfd, struct err *e);
 
 #endif

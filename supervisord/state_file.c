@@ -150,14 +150,15 @@ predecessor_end(const cJSON *entry, uint64_t deadline, struct err *e)
 
 	if (p.fd < 0)
 		return (0);
-	announce(LOG_WARN, "%s (pid %d) of the holdfastd before is still there: waiting for its end",
-	    name, pid);
+	announce(LOG_WARN, "%s (pid %d) of the holdfastd before is still there: waiting for its "
+	    "end", name, pid);
 	if (poll(&p, 1, deadline > now ? (int)(deadline - now) : 0) != 1) {
 		announce(LOG_ERROR, "%s (pid %d) did not end: KILL sent", name, pid);
 		pidfd_send_signal(p.fd, SIGKILL, NULL, 0);
 		if (poll(&p, 1, KILL_WAIT_MS) != 1)
-			rc = err_set(e, ERR_LOCKED, "%s (pid %d), started by the holdfastd before, does "
-			    "not end, not even by KILL: a second one would not be safe", name, pid);
+			rc = err_set(e, ERR_LOCKED, "%s (pid %d), started by the holdfastd before, "
+			    "does not end, not even by KILL: a second one would not be safe", name,
+			    pid);
 	}
 	close(p.fd);
 	return (rc);

@@ -72,8 +72,8 @@ start_what_may(struct supervisor *s)
 	}
 }
 
-/* Says once that everything is up; init is told as well when something has failed, because a service
- * that does not come up must not keep the others from being used (R2). */
+/* Says once that everything is up; init is told as well when something has failed, because a
+ * service that does not come up must not keep the others from being used (R2). */
 static void
 readiness_tell(struct supervisor *s)
 {
@@ -221,8 +221,8 @@ supervisor_reload(struct supervisor *s, const char *asked_by, struct err *e)
 	init_notify_reloading();
 	rc = config_load(&loaded, s->config_path, e);
 	if (rc < 0) {
-		announce(LOG_ERROR, "reload asked by %s refused, the old config stays: %s", asked_by,
-		    e->text);
+		announce(LOG_ERROR, "reload asked by %s refused, the old config stays: %s",
+		    asked_by, e->text);
 		snprintf(s->last_error, sizeof(s->last_error), "%s", e->text);
 	} else {
 		free(s->pending);

@@ -2,8 +2,8 @@
  * supervisor - all instances of all services, and what they share.
  *
  * S1  One thread, one loop; nothing here waits for a service.
- * S2  What an operator asked for (`wanted`) and what is (`state`) are two things; after every change
- *     the loop moves the second towards the first, once a turn.
+ * S2  What an operator asked for (`wanted`) and what is (`state`) are two things; after every
+ *     change the loop moves the second towards the first, once a turn.
  * S3  Nothing of the store's state is opened, locked or read here.
  *
  * SPDX-License-Identifier: Apache-2.0
@@ -42,7 +42,7 @@ struct supervisor {
 	int			 lock_fd;
 	int			 parent_read_fd, parent_write_fd;
 	uint64_t		 started_real_ms, started_ms;
-	char			 last_error[480];	/* of holdfastd itself: reload, state file */
+	char			 last_error[480];	/* of holdfastd: reload, state file */
 
 	struct event		*signals[5];
 	struct event		*settle_event;
@@ -55,7 +55,7 @@ struct supervisor {
 	uint64_t		 stop_within_ms;	/* upper bound of every deadline */
 	unsigned		 forced_stops;		/* in the shutdown */
 	struct orphans		 orphans;
-	char			*pending;		/* keys changed in the file, for a restart */
+	char			*pending;		/* changed keys that need a restart */
 
 	struct action		*actions;
 	struct probe		*probe, *probe_next;
@@ -68,8 +68,8 @@ int supervisor_open(struct supervisor *s, struct err *e);
 int supervisor_run(struct supervisor *s);
 void supervisor_close(struct supervisor *s);
 
-/* Something has changed. In this turn of the loop: what may start is started, a shutdown goes on, who
- * waits for a change is told, and the state file is written. */
+/* Something has changed. In this turn of the loop: what may start is started, a shutdown goes on,
+ * who waits for a change is told, and the state file is written. */
 void supervisor_changed(struct supervisor *s);
 /* Why a child that is wanted has not been started, into out; "" if nothing holds it back. */
 void supervisor_blocker(const struct supervisor *s, const struct child *c, char *out,

@@ -1,8 +1,8 @@
 /*
  * supervisor_open - sets the supervisor up and takes it down, in reverse.
  *
- * Order matters: the lock before anything is touched, predecessors' processes gone before anything is
- * started, sockets before READY, the bus before the first child.
+ * Order matters: the lock before anything is touched, predecessors' processes gone before anything
+ * is started, sockets before READY, the bus before the first child.
  *
  * SPDX-License-Identifier: Apache-2.0
  */

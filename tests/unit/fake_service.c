@@ -1,9 +1,10 @@
 /*
  * fake_service - a service that behaves badly on demand, for tests of holdfastd.
  *
- * It speaks holdfastd's side of libservice/service.h by itself: a test must be able to break every rule
- * that the skeleton keeps. FAKE_DIR names a directory; its file NAME.INSTANCE, or else NAME, has words
- * that say what to do in this start, and `trace` there gets a line for everything that happens:
+ * It speaks holdfastd's side of libservice/service.h by itself: a test must be able to break every
+ * rule that the skeleton keeps. FAKE_DIR names a directory; its file NAME.INSTANCE, or else NAME,
+ * has words that say what to do in this start, and `trace` there gets a line for everything that
+ * happens:
  *
  *	ready-after=MS never-ready exit=STATUS crash die-after=MS ignore-term term-takes=MS
  *	child escaped-child silent degraded acknowledge lines=N wrong-notify
@@ -69,7 +70,7 @@ number(const char *name, int otherwise)
 {
 	const char *text = word(name);
 
-	return (text != NULL ? atoi(text) : otherwise);
+	return (text != NULL ? (int)strtol(text, NULL, 10) : otherwise);
 }
 
 static bool
@@ -231,7 +232,7 @@ descriptors_take(void)
 
 	for (char *item = strtok_r(list, ",", &save); item != NULL;
 	    item = strtok_r(NULL, ",", &save)) {
-		int fd = atoi(strchr(item, '=') + 1);
+		int fd = (int)strtol(strchr(item, '=') + 1, NULL, 10);
 
 		assert(fcntl(fd, F_GETFD) >= 0);
 		if (strncmp(item, "notify=", 7) == 0)

@@ -9,11 +9,13 @@
 #include "ctl/status_table.h"
 
 static const char document[] = "["
-    "{\"name\":\"store.0\",\"service\":\"store\",\"state\":\"running\",\"pid\":12345,\"generation\":3,"
-    "\"uptime_ms\":93784000,\"restarts\":2,\"last_exit\":{\"signal\":9,\"asked\":false},\"cpu_ms\":61000,"
+    "{\"name\":\"store.0\",\"service\":\"store\",\"state\":\"running\",\"pid\":12345,"
+    "\"generation\":3,\"uptime_ms\":93784000,\"restarts\":2,\"last_exit\":{\"signal\":9,"
+    "\"asked\":false},\"cpu_ms\":61000,"
     "\"rss_bytes\":99999999,\"pss_bytes\":12582912,\"note\":\"ok\"},"
     "{\"name\":\"s3.1\",\"service\":\"s3\",\"state\":\"backoff\",\"generation\":9,\"restarts\":8,"
-    "\"last_exit\":{\"code\":1,\"asked\":true,\"killed_at_deadline\":true},\"note\":\"a\\u001b[31mb\\n\"},"
+    "\"last_exit\":{\"code\":1,\"asked\":true,\"killed_at_deadline\":true},"
+    "\"note\":\"a\\u001b[31mb\\n\"},"
     "{}, 7]";
 
 Test(status_table, is_aligned_and_harmless)
@@ -23,9 +25,11 @@ Test(status_table, is_aligned_and_harmless)
 
 	status_table_format(o, NULL, false, &out);
 	cr_assert(eq(str, buf_string(&out), (char *)
-	    "SERVICE  STATE      PID  GEN  UPTIME  RESTARTS  LAST EXIT            CPU  MEMORY  NOTE\n"
+	    "SERVICE  STATE      PID  GEN  UPTIME  RESTARTS  LAST EXIT            CPU  "
+	    "MEMORY  NOTE\n"
 	    "store.0  running  12345    3   1d02h         2  signal 9           1m01s   12.0M  ok\n"
-	    "s3.1     backoff      -    9       -         8  status 1 (forced)      -       -  a?[31mb?\n"
+	    "s3.1     backoff      -    9       -         8  status 1 (forced)      -       "
+	    "-  a?[31mb?\n"
 	    "                      -    0       -         0  -                      -       -\n"
 	    "                      -    0       -         0  -                      -       -\n"));
 	buf_release(&out);

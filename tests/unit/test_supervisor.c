@@ -1,6 +1,6 @@
 /*
- * test_supervisor - the parts of holdfastd that need no process: order, backoff, logs, notify lines,
- * names of exits.
+ * test_supervisor - the parts of holdfastd that need no process: order, backoff, logs, notify
+ * lines, names of exits.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -49,7 +49,8 @@ Test(supervisor, order_follows_edges_then_the_table)
 Test(supervisor, order_refuses_circles_and_strangers)
 {
 	const struct service_row circle[] = {
-		{ .name = "a", .after = "b", .needs = "" }, { .name = "b", .after = "", .needs = "c" },
+		{ .name = "a", .after = "b", .needs = "" },
+		{ .name = "b", .after = "", .needs = "c" },
 		{ .name = "c", .after = "a", .needs = "" },
 	};
 	const struct service_row stranger[] = { { .name = "a", .after = "", .needs = "nobody" } };
@@ -69,7 +70,8 @@ Test(supervisor, the_real_table_is_sound)
 
 	config_init(&c);
 	cr_assert(eq(int, service_order(service_rows, service_row_count, order, NULL), 0));
-	cr_assert(eq(int, service_row_find(service_rows, service_row_count, "store"), (int)order[0]));
+	cr_assert(eq(int, service_row_find(service_rows, service_row_count, "store"),
+	    (int)order[0]));
 	for (unsigned i = 0; i < service_row_count; i++) {
 		cr_assert(service_instances(&service_rows[i], &c) >= 1);
 		cr_assert(eq(int, config_service_index(service_rows[i].name), (int)i));
@@ -114,7 +116,8 @@ Test(supervisor, backoff_counts_from_the_start_in_virtual_time)
 	cr_assert(backoff_was_healthy(&b, 1000, 11000));
 }
 
-/* --- log files ----------------------------------------------------------------------------------- */
+/* --- log files -----------------------------------------------------------------------------------
+ * */
 
 static char directory[] = "/tmp/test_supervisor.XXXXXX";
 static char path[64];
@@ -197,7 +200,7 @@ Test(logfile, a_single_file_starts_again, .init = directory_make_own, .fini = di
 	logfile_close(&f);
 }
 
-Test(logfile, counts_what_it_loses_and_says_so, .init = directory_make_own, .fini = directory_remove)
+Test(logfile, counts_what_it_loses, .init = directory_make_own, .fini = directory_remove)
 {
 	struct rlimit limit = { 8, RLIM_INFINITY };
 	struct logfile f;
@@ -212,7 +215,7 @@ Test(logfile, counts_what_it_loses_and_says_so, .init = directory_make_own, .fin
 	limit.rlim_cur = RLIM_INFINITY;
 	cr_assert(eq(int, setrlimit(RLIMIT_FSIZE, &limit), 0));
 	logfile_write(&f, "found again\n", 12);
-	cr_assert(strstr(content(""), "log lines lost here: File too large\nfound again\n") != NULL);
+	cr_assert(strstr(content(""), "lines lost here: File too large\nfound again\n") != NULL);
 	cr_assert(eq(u64, f.lost_lines, 0));
 	cr_assert(f.lost_lines_total >= 3);
 	logfile_close(&f);
@@ -228,7 +231,8 @@ Test(logfile, survives_a_directory_that_is_gone)
 	logfile_close(&f);
 }
 
-/* --- notify lines -------------------------------------------------------------------------------- */
+/* --- notify lines --------------------------------------------------------------------------------
+ * */
 
 struct heard {
 	unsigned	ready, stopping, cancelled;
@@ -238,12 +242,19 @@ struct heard {
 static void hear_ready(void *h) { ((struct heard *)h)->ready++; }
 static void hear_stopping(void *h) { ((struct heard *)h)->stopping++; }
 static void hear_cancel(void *h) { ((struct heard *)h)->cancelled++; }
-static void hear_status(void *h, const char *text) { snprintf(((struct heard *)h)->status, 64, "%.60s", text); }
+
+static void
+hear_status(void *h, const char *text)
+{
+	snprintf(((struct heard *)h)->status, NOTIFY_LINE_BYTES_MAX, "%s", text);
+}
+
 static const struct notify_ops hearing = { hear_ready, hear_stopping, hear_status, hear_cancel };
 
 Test(notify, takes_lines_cut_anywhere)
 {
-	static const char text[] = "STATUS=half\nREADY=1\nREADY=2\nXREADY=1\n\nSTOPPING=1\nCANCEL=4\nREADY=1";
+	static const char text[] = "STATUS=half\nREADY=1\nREADY=2\nXREADY=1\n\nSTOPPING=1\n"
+	    "CANCEL=4\nREADY=1";
 	struct notify n;
 
 	for (size_t cut = 0; cut < sizeof(text); cut++) {
@@ -251,7 +262,7 @@ Test(notify, takes_lines_cut_anywhere)
 
 		notify_reset(&n);
 		notify_feed(&n, text, cut, &hearing, &h);
-		notify_feed(&n, text + cut, sizeof(text) - 1 - (cut < sizeof(text) ? cut : 0), &hearing, &h);
+		notify_feed(&n, text + cut, sizeof(text) - 1 - cut, &hearing, &h);
 		cr_assert(eq(uint, h.ready, 1), "cut at %zu", cut);
 		cr_assert(eq(uint, h.stopping, 1));
 		cr_assert(eq(uint, h.cancelled, 1));
@@ -272,18 +283,22 @@ Test(notify, drops_what_is_too_long)
 	cr_assert(eq(str, h.status, (char *)"a?b"));
 }
 
-/* --- the rest ------------------------------------------------------------------------------------ */
+/* --- the rest ------------------------------------------------------------------------------------
+ * */
 
 Test(child, exits_are_named)
 {
-	struct child_exit x = { .valid = true, .code = -1, .signal = SIGSEGV, .core = true, .ran_ms = 1234 };
+	struct child_exit x = { .valid = true, .code = -1, .signal = SIGSEGV, .core = true,
+		.ran_ms = 1234 };
 	char text[200];
 
 	child_exit_format(&x, text, sizeof(text));
-	cr_assert(eq(str, text, (char *)"killed by signal 11 (Segmentation fault), core dumped after 1.234 s"));
+	cr_assert(eq(str, text, (char *)"killed by signal 11 (Segmentation fault), core "
+	    "dumped after 1.234 s"));
 	x = (struct child_exit){ .valid = true, .code = 2, .ran_ms = 5 };
 	child_exit_format(&x, text, sizeof(text));
-	cr_assert(eq(str, text, (char *)"exited with status 2 (bad config or arguments) after 0.005 s"));
+	cr_assert(eq(str, text, (char *)"exited with status 2 (bad config or arguments) after "
+	    "0.005 s"));
 	x = (struct child_exit){ .valid = true, .code = 0, .asked = true, .ran_ms = 61000 };
 	child_exit_format(&x, text, sizeof(text));
 	cr_assert(eq(str, text, (char *)"exited with status 0 after 61.000 s, as told"));

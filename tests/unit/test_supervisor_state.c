@@ -31,7 +31,8 @@ set_up(void)
 {
 	cr_assert(mkdtemp(directory) != NULL);
 	config_init(&s.config);
-	cr_assert(eq(int, config_set(&s.config, "supervisor", "run_dir", directory, CONFIG_FILE, NULL), 0));
+	cr_assert(eq(int, config_set(&s.config, "supervisor", "run_dir", directory, CONFIG_FILE,
+	    NULL), 0));
 	s.children = children;
 	s.child_count = 2;
 	for (unsigned i = 0; i < 2; i++) {
@@ -59,8 +60,8 @@ state_put(const char *text)
 {
 	char path[108];
 
-	cr_assert(eq(int, file_replace(supervisor_run_path(&s, "holdfastd.state", path), text, strlen(text),
-	    0600, NULL), 0));
+	cr_assert(eq(int, file_replace(supervisor_run_path(&s, "holdfastd.state", path), text,
+	    strlen(text), 0600, NULL), 0));
 }
 
 Test(state, generations_go_on, .init = set_up, .fini = tear_down)
