@@ -92,7 +92,8 @@ struct http_conn {
 	bool			 served;	/* had a request: the next wait is idle time */
 	bool			 head_timed;	/* HEAD: header_timeout runs */
 	bool			 idle_expired;	/* HEAD: close unless something is there now */
-	bool			 read_expired, write_expired, peer_gone, peer_watched;	/* REQUEST */
+	bool			 read_expired, write_expired;
+	bool			 peer_gone, peer_watched;	/* REQUEST */
 	size_t			 discarded;	/* LINGER */
 	size_t			 turn_requests, turn_bytes;	/* since conn_run was entered */
 };

@@ -22,10 +22,13 @@ LIBHTTP_TEST_LIBS = libhttp/libhttp.a libbase/libbase.a $(CRITERION_LIBS) $(LIBH
 	$(LIBBASE_LIBS)
 
 check_PROGRAMS += \
-	tests/unit/test_http_chunked tests/unit/test_http_head tests/unit/test_http_server \
-	tests/unit/test_uri tests/unit/test_xml
+	tests/unit/test_http_chunked tests/unit/test_http_deadlines tests/unit/test_http_head \
+	tests/unit/test_http_server tests/unit/test_uri tests/unit/test_xml
 tests_unit_test_http_chunked_SOURCES = tests/unit/test_http_chunked.c
 tests_unit_test_http_chunked_LDADD = $(LIBHTTP_TEST_LIBS)
+tests_unit_test_http_deadlines_SOURCES = tests/unit/test_http_deadlines.c \
+	tests/unit/http_client.c tests/unit/http_client.h
+tests_unit_test_http_deadlines_LDADD = $(LIBHTTP_TEST_LIBS)
 tests_unit_test_http_head_SOURCES = tests/unit/test_http_head.c
 tests_unit_test_http_head_LDADD = $(LIBHTTP_TEST_LIBS)
 tests_unit_test_http_server_SOURCES = tests/unit/test_http_server.c \

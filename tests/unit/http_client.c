@@ -258,6 +258,17 @@ run_ms(unsigned ms)
 	} while (clock_mono_ms() < end);
 }
 
+struct http_request *
+wait_kept(void)
+{
+	int i;
+
+	for (i = 0; i < 1000 && kept == NULL; i++)
+		run_ms(1);
+	cr_assert_not_null(kept);
+	return (kept);
+}
+
 void
 client_send_bytes(int fd, const void *data, size_t bytes)
 {

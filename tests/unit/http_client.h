@@ -31,6 +31,11 @@ extern unsigned writes_done;		/* of /keep */
 void client_setup(void);
 void server_start(void);
 void client_teardown(void);
+#define H " HTTP/1.1\r\nHost: h\r\n"
+#define GET(path) "GET " path H "\r\n"
+
+/* The request to /keep, once it is there. */
+struct http_request *wait_kept(void);
 /* A new connection to the server (a pair of sockets, or TCP); returns the client's end. */
 int client_open(void);
 int client_open_tcp(void);
