@@ -4,6 +4,7 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -347,4 +348,68 @@ Test(restart, a_damaged_index_is_rebuilt)
 	world_remove(&w);
 	free(live);
 	free(rebuilt);
+}
+
+/* --- drives ------------------------------------------------------------------------------------ */
+
+static void
+drive_move(unsigned slot, bool away)
+{
+	char here[128], there[128];
+
+	snprintf(here, sizeof(here), "%s/d%u", w.directory, slot);
+	snprintf(there, sizeof(there), "%s/away%u", w.directory, slot);
+	cr_assert_eq(away ? rename(here, there) : rename(there, here), 0);
+}
+
+Test(state, a_drive_that_goes_away_costs_no_answer)
+{
+	world_bucket_put(&w, 1, "b");
+	world_settle(&w);
+	for (uint64_t i = 2; i < 40; i++) {
+		world_put(&w, i, "b", "k", "x", NULL);
+		if (i == 20) {
+			drive_move(3, true);
+			drive_set_probe(w.drives);
+		}
+		if (i % 4 == 0)
+			world_settle(&w);
+	}
+	world_settle(&w);
+	cr_assert_not(w.fatal);
+	for (uint64_t i = 2; i < 40; i++)
+		cr_assert_eq(world_code(&w, i), 0);
+	cr_assert_eq(drive_online_mask(w.drives), 7);
+	cr_assert_eq(world_get(&w, 40, "b", "k")->code, 0);
+}
+
+Test(restart, with_too_few_drives_it_reads_only)
+{
+	Hf__Layout *layout;
+
+	world_make(&w);
+	world_open(&w);
+	world_session(&w, 1);
+	world_bucket_put(&w, 1, "b");
+	world_put(&w, 2, "b", "k", "x", NULL);
+	world_settle(&w);
+	world_close(&w);
+	drive_move(2, true);
+	drive_move(3, true);
+	world_open(&w);
+	world_session(&w, 2);		/* cannot be recorded, and is served */
+	cr_assert_eq(world_get(&w, 3, "b", "k")->code, 0);
+	world_put(&w, 4, "b", "l", "x", NULL);
+	world_settle(&w);
+	cr_assert_eq(world_code(&w, 4), ERR_READ_ONLY);
+	state_layout(w.state, &layout);
+	cr_assert(layout->read_only);
+	cr_assert_eq(layout->n_drives, 4);
+	cr_assert_neq(layout->drives[3]->state, HF__CATALOG_DRIVE__STATE__ONLINE);
+	hf__layout__free_unpacked(layout, NULL);
+	state_session_end(w.state, w.session);
+	world_settle(&w);
+	cr_assert_eq(w.ended, 1);
+	world_close(&w);
+	world_remove(&w);
 }

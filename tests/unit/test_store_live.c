@@ -358,3 +358,29 @@ Test(store_live, a_second_store_on_the_same_drives_is_refused)
 	buf_release(&log);
 	cr_assert_eq(object_count(2), 0);
 }
+
+Test(store_live, a_lost_drive_is_told_to_all)
+{
+	Hf__StoreRequest q = HF__STORE_REQUEST__INIT;
+	Hf__DamageReport report = HF__DAMAGE_REPORT__INIT;
+	char here[128], there[128];
+	unsigned before;
+
+	bucket_put(1);
+	before = client.notices;
+	snprintf(here, sizeof(here), "%s/d3", directory);
+	snprintf(there, sizeof(there), "%s/away", directory);
+	cr_assert_eq(rename(here, there), 0);
+	q.op_case = HF__STORE_REQUEST__OP_DAMAGE_REPORT;
+	q.damage_report = &report;
+	report.slot = 3;
+	report.code = ERR_IO;
+	report.text = (char *)(uintptr_t)"cannot read";
+	ask_begin(2, &q);
+	cr_assert_eq(ask_end()->code, 0);
+	for (int i = 0; i < 50 && client.notices == before; i++)
+		loop_for(100000);
+	cr_assert_gt(client.notices, before);
+	put_begin(3, (char *)(uintptr_t)"k");
+	cr_assert_eq(ask_end()->code, 0, "%s", client.reply->error);
+}
