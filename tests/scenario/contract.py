@@ -13,7 +13,7 @@ PARTS = {"desired", "current", "status", "shutdown", "side_effects", "reconcile"
 
 
 def contracts(house):
-    return {row["name"]: row for row in json.loads(house.ctl("services").stdout)["services"]}
+    return {row["name"]: row for row in json.loads(house.ctl("services").stdout)}
 
 
 def disk_writes(pid):

@@ -68,9 +68,7 @@ def lose(remove, what):
             for path in (paths[1], paths[3]):
                 remove(path)
             start = time.monotonic()
-            wait_for("status to name both drives", lambda: all(
-                p in house.ctl("status").stdout + house.ctl("services").stdout and "degraded" in house.ctl("status").stdout
-                for p in (paths[1], paths[3])), 10)
+            wait_for("status to name both drives", lambda: all(p in house.status_text() for p in (paths[1], paths[3])), 10)
             named = time.monotonic() - start
             time.sleep(2)
             load.stop()

@@ -47,8 +47,7 @@ def missing(house):
     house.start()
     intact(house)
     house.s3().put("drives", "while-missing", b"w" * 500000)
-    check("drive2" in house.ctl("status").stdout or "drive2" in house.ctl("services").stdout,
-          "status does not name the missing drive")
+    check("drive2" in house.status_text(), "status does not name the missing drive")
     check(house.s3().get("drives", "while-missing") == b"w" * 500000, "a degraded write reads back different")
     house.stop()
     bring_back(house, 2)
@@ -89,7 +88,7 @@ def swapped(house):
     os.rename(house.drive(1), house.drive(1) + ".x")
     os.rename(house.drive(2), house.drive(1))
     os.rename(house.drive(1) + ".x", house.drive(2))
-    refused(house, "slot")
+    refused(house, "drive1", "configured as")
     os.rename(house.drive(1), house.drive(1) + ".x")
     os.rename(house.drive(2), house.drive(1))
     os.rename(house.drive(1) + ".x", house.drive(2))

@@ -1,67 +1,84 @@
 #!/usr/bin/python3
-# If-None-Match: * puts while the store is killed again and again, also between applying and answering: the
-# client sees success and exactly one object; no put is told 412 because of its own first try.
+# If-None-Match: * puts while the store is killed, at a random moment around each round of puts: the client sees
+# success and exactly one object; no put is told 412 because of its own first try.
+#
+# ROUNDS (default 100) rounds of 5 puts, a kill in each. How many repeats the store answered from its sessions
+# is printed: those are the puts that were applied and not answered when it died.
 #
 # SPDX-License-Identifier: Apache-2.0
+import http.client
 import os
 import random
+import re
 import signal
 import threading
 import time
 
-from house import House, S3Error, check, run, say
+from house import House, S3Error, check, run, say, wait_for
 
-PUTS = int(os.environ.get("PUTS", "500"))
+ROUNDS = int(os.environ.get("ROUNDS", "100"))
 CLIENTS = 5
 
 
-def client(house, number, results):
-    s3 = house.s3()
-    for n in range(number, PUTS, CLIENTS):
-        try:
-            s3.put("once", f"k{n}", b"%d" % n, If_None_Match="*")
-            results[n] = "ok"
-        except S3Error as error:
-            results[n] = str(error)
-        except OSError as error:
-            results[n] = repr(error)
-            s3.close()
+class Client(threading.Thread):
+    """Puts one key in each round, on one connection."""
+
+    def __init__(self, house, number, start, done):
+        super().__init__(daemon=True)
+        self.house, self.number, self.begin, self.done, self.results = house, number, start, done, {}
+
+    def run(self):
+        s3 = self.house.s3()
+        for n in range(ROUNDS):
+            self.begin.wait()
+            key = f"k{n}.{self.number}"
+            try:
+                s3.put("once", key, key.encode(), If_None_Match="*")
+            except (S3Error, OSError, http.client.HTTPException) as error:
+                self.results[key] = repr(error)
+                s3.close()
+            self.done.wait()
 
 
-def killer(house, done, kills):
-    rng = random.Random(1)
-    while not done.is_set():
-        time.sleep(rng.uniform(0.0, 0.15))
-        try:
-            os.kill(house.pid("store"), signal.SIGKILL)
-            kills.append(1)
-        except (AssertionError, OSError):
-            pass
+def repeats(house):
+    with open(os.path.join(house.data, "scrape.token")) as file:
+        token = file.read().strip()
+    connection = http.client.HTTPConnection("127.0.0.1", house.admin_port, timeout=10)
+    connection.request("GET", "/metrics", headers={"Authorization": f"Bearer {token}"})
+    found = re.search(r"^holdfast_store_repeats_total\S* (\d+)", connection.getresponse().read().decode(), re.M)
+    connection.close()
+    return int(found.group(1)) if found else 0
 
 
 def scenario():
     with House(config={"supervisor.healthy_after": "0s"}) as house:
         house.s3().make_bucket("once")
-        results, kills, done = {}, [], threading.Event()
-        clients = [threading.Thread(target=client, args=(house, n, results)) for n in range(CLIENTS)]
-        murder = threading.Thread(target=killer, args=(house, done, kills))
-        for thread in (*clients, murder):
-            thread.start()
-        for thread in clients:
-            thread.join()
-        done.set()
-        murder.join()
-        house.ready()
-        bad = {n: r for n, r in results.items() if r != "ok"}
-        check(not bad, f"{len(bad)} of {PUTS} puts failed:", list(bad.items())[:3])
+        rng, repeated = random.Random(1), 0
+        begin, done = threading.Barrier(CLIENTS + 1), threading.Barrier(CLIENTS + 1)
+        clients = [Client(house, n, begin, done) for n in range(CLIENTS)]
+        for client in clients:
+            client.start()
+        for _ in range(ROUNDS):
+            pid = wait_for("a store", lambda: house.pid("store"))
+            begin.wait()
+            time.sleep(rng.uniform(0, 0.008))
+            os.kill(pid, signal.SIGKILL)
+            done.wait()
+            repeated += repeats(house)
+        for client in clients:
+            client.join()
+        bad = {k: r for client in clients for k, r in client.results.items()}
+        check(not bad, f"{len(bad)} of {ROUNDS * CLIENTS} puts failed:", list(bad.items())[:3])
         s3 = house.s3()
         keys = [k for k, _, _ in s3.keys("once")]
-        check(sorted(keys) == sorted(f"k{n}" for n in range(PUTS)), f"{len(keys)} objects, not {PUTS}")
-        for n in range(PUTS):
-            check(s3.get("once", f"k{n}") == b"%d" % n, f"k{n} has other bytes")
-        status, _, _ = s3.request("PUT", "/once/k0", body=b"x", headers={"if-none-match": "*"})
+        check(sorted(keys) == sorted(f"k{n}.{c}" for n in range(ROUNDS) for c in range(CLIENTS)),
+              f"{len(keys)} objects, not {ROUNDS * CLIENTS}")
+        for key in keys:
+            check(s3.get("once", key) == key.encode(), f"{key} has other bytes")
+        status, _, _ = s3.request("PUT", "/once/k0.0", body=b"x", headers={"if-none-match": "*"})
         check(status == 412, f"a second put was answered {status}")
-        say(f"{PUTS} conditional puts over {len(kills)} kills of the store: each succeeded exactly once")
+        say(f"{ROUNDS * CLIENTS} conditional puts, {ROUNDS} kills of the store, {repeated} puts answered from the "
+            "session: each succeeded exactly once")
 
 
 run(scenario)

@@ -180,8 +180,8 @@ class House:
         self.own_directory = directory is None
         self.drives, self.drive_paths = drives, drive_paths
         self.s3_port, self.admin_port = free_port(), free_port()
-        self.env = dict(os.environ, HOLDFAST_ROOT_USER=ACCESS, HOLDFAST_ROOT_PASSWORD=SECRET,
-                        HOLDFAST_S3_PROCESSES="2", **(env or {}))
+        self.env = {**os.environ, "HOLDFAST_ROOT_USER": ACCESS, "HOLDFAST_ROOT_PASSWORD": SECRET,
+                    "HOLDFAST_S3_PROCESSES": "2", **(env or {})}
         for key, value in (config or {}).items():     # "store.segment_bytes": "16MiB"
             self.env["HOLDFAST_" + key.upper().replace(".", "_")] = value
         if drive_paths:
@@ -241,6 +241,10 @@ class House:
         except ValueError:
             return []
         return document["services"] if isinstance(document, dict) else document
+
+    def status_text(self):
+        """What a person sees; the exit status says whether all is well, so it is not checked."""
+        return self.ctl("status", check_status=False).stdout
 
     def services(self, name):
         """Rows of one service ("s3" gives all instances)."""

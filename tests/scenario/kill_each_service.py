@@ -21,8 +21,10 @@ def generation(house, name):
 
 
 def kill_and_wait(house, name, quick):
+    """Kills when it has a process (a quick kill before may have led to a pause); waits until it runs again."""
+    pid = wait_for(f"a process of {name}", lambda: house.services(name)[0].get("pid"), 40)
     before = generation(house, name)
-    os.kill(house.pid(name), signal.SIGKILL)
+    os.kill(pid, signal.SIGKILL)
     if quick:
         return
     wait_for(f"{name} to run again", lambda: generation(house, name) > before and
@@ -34,7 +36,7 @@ def kill_store(house):
     time.sleep(1)
     for n in range(KILLS):
         kill_and_wait(house, "store", quick=n % 5 == 4)
-        time.sleep(0.3)
+        time.sleep(1.2 if n % 2 else 0.3)
     time.sleep(1)
     load.stop()
     count = load.verify()
