@@ -16,6 +16,7 @@
 
 #include <event2/event.h>
 
+#include "libbase/bytes.h"
 #include "libbase/digest.h"
 #include "libbase/err.h"
 #include "libbase/pool.h"
