@@ -336,6 +336,8 @@ action_request(struct supervisor *s, struct message *m)
 	a->message = m;
 	snprintf(a->reason, sizeof(a->reason), "%.20s asked by %.100s%s%.200s", request->action,
 	    asked_by, request->reason[0] != '\0' ? ": " : "", request->reason);
+	snprintf(a->asked_by, sizeof(a->asked_by), "%s", asked_by);
+	snprintf(a->said, sizeof(a->said), "%s", request->reason);
 	snprintf(a->argument, sizeof(a->argument), "%s", request->argument);
 	if (strcmp(request->service, "holdfastd") != 0 || strcmp(request->action, "reload") != 0)
 		rc = targets_find(a, request->service, &e);

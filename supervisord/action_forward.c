@@ -75,12 +75,12 @@ forward_begin(struct action *a, struct child *c)
 	*f = (struct forward){ a, t };
 	request.service = c->name;
 	request.action = (char *)a->row->name;
-	request.reason = a->reason;
+	request.reason = a->said;
 	request.argument = a->argument;
 	a->calls++;
 	snprintf(name, sizeof(name), "%s.control", c->name);
 	message_call(s->bus, supervisor_run_path(s, name, path), MESSAGE_SERVICE_ACTION,
-	    &request.base, a->reason, clock_mono_ms() + FORWARD_MS_MAX, on_answer, f);
+	    &request.base, a->asked_by, clock_mono_ms() + FORWARD_MS_MAX, on_answer, f);
 }
 
 enum progress

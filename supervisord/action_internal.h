@@ -37,7 +37,8 @@ struct action {
 	unsigned		 target_count;
 	unsigned		 calls;		/* to services, outstanding */
 	bool			 aborted, closing;
-	char			 reason[400], argument[256];
+	char			 reason[400];		/* a sentence for logs and events */
+	char			 asked_by[128], said[256], argument[256];	/* as given */
 };
 
 void forward_begin(struct action *a, struct child *c);
