@@ -36,8 +36,9 @@ bucket_name_fault(const char *name, size_t bytes)
 	for (i = 0; i < bytes; i++) {
 		if (!is_lower_or_digit(name[i]) && name[i] != '-' && name[i] != '.')
 			return ("only lower-case letters, digits, '-' and '.' are allowed");
-		if (name[i] == '.' && name[i + 1] == '.')
-			return ("two dots may not follow each other");
+		if (name[i] == '.' &&
+		    (name[i + 1] == '.' || name[i + 1] == '-' || name[i - 1] == '-'))
+			return ("a dot must stand between letters or digits");
 	}
 	if (is_address(name))
 		return ("it looks like an IP address");

@@ -46,7 +46,8 @@ length_read(struct s3_request *r, uint64_t bytes_max)
 		if (u64_parse(text, strlen(text), UINT64_MAX - 1, &in->bytes_expected) < 0)
 			return (refuse(r, S3_InvalidArgument,
 			    "x-amz-decoded-content-length is not a number."));
-	} else if (!r->http->has_content_length && r->operation->body == BODY_OBJECT) {
+	} else if (!r->http->has_content_length && r->operation->body == BODY_OBJECT &&
+	    r->http->content_length != HTTP_LENGTH_UNKNOWN) {
 		return (
 		    refuse(r, S3_MissingContentLength, "The Content-Length header is required."));
 	} else {
@@ -269,7 +270,11 @@ on_object_bytes(struct http_request *http, ssize_t got, void *argument)
 		r->in.bytes += bytes;
 		r->in.space = NULL;
 	}
-	object_more(r);
+	if (r->in.bytes > S3_PUT_BYTES_MAX)	/* a chunked body had not told its length */
+		reply_error(r, S3_EntityTooLarge, "The body has more than %llu bytes.",
+		    (unsigned long long)S3_PUT_BYTES_MAX);
+	else
+		object_more(r);
 }
 
 static void

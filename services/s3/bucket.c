@@ -1,5 +1,5 @@
 /*
- * bucket - ListBuckets, CreateBucket, DeleteBucket, HeadBucket, GetBucketLocation.
+ * bucket - ListBuckets, CreateBucket, HeadBucket, GetBucketLocation.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -121,29 +121,6 @@ bucket_create(struct s3_request *r)
 	request.op_case = HF__STORE_REQUEST__OP_BUCKET_PUT;
 	request.bucket_put = &op;
 	request_commit(r, &request, on_created);
-	return (STEP_WAIT);
-}
-
-static void
-on_bucket_deleted(struct s3_request *r, int code, const Hf__StoreReply *reply, const struct err *e)
-{
-	(void)reply;
-	if (code < 0)
-		reply_store_error(r, code, e);
-	else
-		reply_empty(r, 204);
-}
-
-enum step_result
-bucket_delete(struct s3_request *r)
-{
-	Hf__StoreRequest request = HF__STORE_REQUEST__INIT;
-	Hf__BucketDelete op = HF__BUCKET_DELETE__INIT;
-
-	op.name = (char *)(uintptr_t)r->bucket;
-	request.op_case = HF__STORE_REQUEST__OP_BUCKET_DELETE;
-	request.bucket_delete = &op;
-	request_commit(r, &request, on_bucket_deleted);
 	return (STEP_WAIT);
 }
 

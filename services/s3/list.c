@@ -99,7 +99,8 @@ objects_list_v2_prepare(struct s3_request *r)
 	q->token = request_query(r, "continuation-token");
 	if (q->start_after != NULL)
 		l->after = slice_from_string(q->start_after);
-	if (q->token != NULL && continuation_decode(&r->arena, q->token, &l->after, &e) < 0) {
+	if (q->token != NULL && *q->token != '\0' &&
+	    continuation_decode(&r->arena, q->token, &l->after, &e) < 0) {
 		reply_error_detail(
 		    r, S3_InvalidArgument, "ArgumentName", "continuation-token", e.text);
 		return (STEP_WAIT);

@@ -8,6 +8,7 @@ s3_sources = \
 	services/s3/auth.c services/s3/auth.h \
 	services/s3/body_in.c services/s3/body_in.h \
 	services/s3/bucket.c \
+	services/s3/bucket_delete.c \
 	services/s3/checksum_headers.c services/s3/checksum_headers.h \
 	services/s3/copy.c \
 	services/s3/delete.c \

@@ -44,7 +44,7 @@ name_value(struct arena *a, const char *name, const char *value)
 static const char *
 encoding_without_aws_chunked(struct arena *a, const char *list)
 {
-	char *out = arena_alloc(a, strlen(list) + 1), *end = out;
+	char *out = arena_alloc(a, 2 * strlen(list) + 1), *end = out;
 	size_t bytes;
 
 	if (out == NULL)
@@ -53,7 +53,7 @@ encoding_without_aws_chunked(struct arena *a, const char *list)
 		bytes = strcspn(list, ",");
 		if (strncasecmp(list, "aws-chunked", 11) != 0) {
 			if (end != out)
-				*end++ = ',';
+				end = stpcpy(end, ", ");
 			memcpy(end, list, bytes);
 			end += bytes;
 		}

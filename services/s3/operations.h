@@ -10,7 +10,9 @@
 #include "services/s3/request.h"
 
 /* bucket.c */
-s3_step_fn buckets_list, bucket_create, bucket_delete, bucket_head, bucket_location;
+s3_step_fn buckets_list, bucket_create, bucket_head, bucket_location;
+/* bucket_delete.c */
+s3_step_fn bucket_delete;
 /* list.c */
 s3_step_fn objects_list_prepare, objects_list_v2_prepare, versions_list_prepare, objects_list;
 s3_step_fn uploads_list;
