@@ -124,3 +124,13 @@ tests_unit_test_log_LDADD = libstore/libstore.a schema/libschema.a libbase/libba
 noinst_PROGRAMS += tests/bench/bench_volume
 tests_bench_bench_volume_SOURCES = tests/bench/bench_volume.c
 tests_bench_bench_volume_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a $(LIBSTORE_LIBS)
+
+check_PROGRAMS += tests/unit/test_drive
+tests_unit_test_drive_SOURCES = tests/unit/test_drive.c tests/unit/disk_memory.c tests/unit/disk_memory.h
+tests_unit_test_drive_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
+	$(CRITERION_LIBS) $(LIBSTORE_LIBS)
+
+check_PROGRAMS += tests/unit/test_record
+tests_unit_test_record_SOURCES = tests/unit/test_record.c
+tests_unit_test_record_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
+	$(CRITERION_LIBS) $(LIBSTORE_LIBS)
