@@ -42,3 +42,7 @@ tests_unit_test_objects_LDADD = $(LIBOBJECT_TEST_LIBS)
 check_PROGRAMS += tests/unit/test_bodies
 tests_unit_test_bodies_SOURCES = tests/unit/test_bodies.c
 tests_unit_test_bodies_LDADD = $(LIBOBJECT_TEST_LIBS)
+
+check_PROGRAMS += tests/unit/test_entry_cache
+tests_unit_test_entry_cache_SOURCES = tests/unit/test_entry_cache.c
+tests_unit_test_entry_cache_LDADD = $(LIBOBJECT_TEST_LIBS)

@@ -14,11 +14,11 @@ struct apply_row {
 	uint16_t				 type;
 	const ProtobufCMessageDescriptor	*message;
 	apply_fn				*fn;
-	size_t					 origin;	/* offset of the Origin pointer; 0: none */
+	size_t					 origin;	/* offset of Origin *; 0: none */
 };
 
-#define ROW(TYPE, name, Struct) \
-	{ RECORD_##TYPE, &hf__record_##name##__descriptor, apply_##name, offsetof(Hf__Record##Struct, origin) }
+#define ROW(TYPE, name, Struct) { RECORD_##TYPE, &hf__record_##name##__descriptor, \
+	apply_##name, offsetof(Hf__Record##Struct, origin) }
 #define ROW_PLAIN(TYPE, name) { RECORD_##TYPE, &hf__record_##name##__descriptor, apply_##name, 0 }
 
 static const struct apply_row apply_rows[] = {
@@ -74,12 +74,13 @@ apply_record(struct apply *a, const struct record *r, struct err *e)
 
 	assert(a->reader.layer_count > 0 && a->reader.layers[0] == a->layer);
 	if (row == NULL)
-		return (err_set(e, ERR_VERSION, "record %llx has type %u, which this program does not know",
+		return (err_set(e, ERR_VERSION,
+		    "record %llx has type %u, which this program does not know",
 		    (unsigned long long)r->lsn, r->type));
 	m = protobuf_c_message_unpack(row->message, NULL, r->meta.bytes, r->meta.data);
 	if (m == NULL)
-		return (err_set(e, ERR_CORRUPT, "record %llx is not a %s", (unsigned long long)r->lsn,
-		    row->message->short_name));
+		return (err_set(e, ERR_CORRUPT, "record %llx is not a %s",
+		    (unsigned long long)r->lsn, row->message->short_name));
 	a->record = r;
 	a->freed = 0;
 	buf_reset(&a->reply);
@@ -127,7 +128,8 @@ apply_place(const struct apply *a)
 	const struct record *r = a->record;
 	Hf__Place *p;
 
-	if (r->data.bytes == 0 && r->place.data_bytes == 0)	/* a footer's record has only its place */
+	/* A footer's record has no data, only its place. */
+	if (r->data.bytes == 0 && r->place.data_bytes == 0)
 		return (NULL);
 	p = malloc(sizeof(*p));
 	assert(p != NULL);

@@ -1,13 +1,15 @@
 /*
- * apply - what a record of the log does to the index. One function for three uses: provisionally when a
- * record is admitted (so that later admissions see it), finally when it is committed, and at replay.
+ * apply - what a record of the log does to the index. One function for three uses: provisionally
+ * when a record is admitted (so that later admissions see it), finally when it is committed, and at
+ * replay.
  *
- * A1  What is written depends on the record and on the rows that the reader shows, on nothing else: a
- *     replay gives the same bytes as the first time.
- * A2  Applying never refuses: conditions were decided at admission. Rows that should be there and are not
- *     (only damage explains it) are passed over, so that one bad row does not keep a store from starting.
- * A3  A provisional application knows neither LSN nor place. Nothing that it writes may get into a record.
- *     It leaves out what no admission looks at: answers and counters.
+ * A1  What is written depends on the record and on the rows that the reader shows, on nothing else:
+ *     a replay gives the same bytes as the first time.
+ * A2  Applying never refuses: conditions were decided at admission. Rows that should be there and
+ *     are not (only damage explains it) are passed over, so that one bad row does not keep a store
+ *     from starting.
+ * A3  A provisional application knows neither LSN nor place. Nothing that it writes may get into a
+ *     record. It leaves out what no admission looks at: answers and counters.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -30,7 +32,7 @@ struct apply {
 	bool			 provisional;
 	/* Results of the last record. */
 	struct buf		 reply;		/* StoreReply, packed; empty if nobody asked */
-	uint32_t		 freed;		/* extents that went to the table of freed extents */
+	uint32_t		 freed;		/* extents that were freed */
 	/* Of this folder's apply*.c. */
 	const struct record	*record;
 	struct buf		 key, value;

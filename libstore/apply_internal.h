@@ -13,7 +13,8 @@
 
 typedef int apply_fn(struct apply *a, ProtobufCMessage *m, struct err *e);
 
-apply_fn apply_bucket_put, apply_bucket_delete, apply_object_put, apply_object_delete, apply_config_put;
+apply_fn apply_bucket_put, apply_bucket_delete, apply_object_put, apply_object_delete,
+    apply_config_put;
 apply_fn apply_upload_put, apply_part_put, apply_upload_complete, apply_upload_abort;
 apply_fn apply_session_open, apply_session_end;
 apply_fn apply_run_grant, apply_reclaimed, apply_volume_sealed;
@@ -38,9 +39,9 @@ Hf__Place *apply_place(const struct apply *a);
 /* Volumes: extents become live, or go to the table of freed extents. */
 int apply_extents_commit(struct apply *a, size_t n, Hf__Extent **extents, struct err *e);
 int apply_extents_free(struct apply *a, size_t n, Hf__Extent **extents, struct err *e);
-/* Removes all parts of an upload whose numbers are not in keep[] (ascending), and frees their extents. */
-int apply_parts_free(struct apply *a, struct slice upload_id, const uint32_t *keep, size_t keep_count,
-    struct err *e);
+/* Removes all parts of an upload with numbers not in keep[] (ascending); frees their extents. */
+int apply_parts_free(struct apply *a, struct slice upload_id, const uint32_t *keep,
+    size_t keep_count, struct err *e);
 /* Removes the current version of an object and frees its body. ERR_NOT_FOUND: there was none. */
 int apply_object_drop(struct apply *a, uint64_t bucket_id, struct slice key, struct err *e);
 /* Session answers: stores this one, forgets those below the floor. */

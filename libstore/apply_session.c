@@ -1,8 +1,9 @@
 /*
- * apply_session - sessions, and the answers that are kept for them until they say that they have them.
+ * apply_session - sessions, and the answers that are kept for them until they say that they have
+ * them.
  *
- * The session's row carries the floor up to which answers were removed, so that a removal never walks
- * over what an earlier one removed.
+ * The session's row carries the floor up to which answers were removed, so that a removal never
+ * walks over what an earlier one removed.
  *
  * SPDX-License-Identifier: Apache-2.0
  */

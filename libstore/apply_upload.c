@@ -1,7 +1,8 @@
 /*
  * apply_upload - records of multipart uploads and their parts.
  *
- * The parts of a completed upload stay where they are: the object refers to them by the upload's id.
+ * The parts of a completed upload stay where they are: the object refers to them by the upload's
+ * id.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -17,7 +18,8 @@ apply_upload_put(struct apply *a, ProtobufCMessage *m, struct err *e)
 
 	if (r->upload == NULL || r->upload->id.len != 16)
 		return (0);
-	key_upload(&a->key, r->upload->bucket_id, bin_slice(r->upload->key), bin_slice(r->upload->id));
+	key_upload(&a->key, r->upload->bucket_id, bin_slice(r->upload->key),
+	    bin_slice(r->upload->id));
 	apply_put(a, r->upload);
 	reply.upload = r->upload;
 	apply_reply(a, &reply);

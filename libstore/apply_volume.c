@@ -1,8 +1,9 @@
 /*
  * apply_volume - grants, live and freed extents, and the end of volumes.
  *
- * A live extent's row is under its end, not its start: the first row whose key is greater than an offset
- * is then the only one that can overlap what begins there (see extent_overlaps in state_extent.c).
+ * A live extent's row is under its end, not its start: the first row whose key is greater than an
+ * offset is then the only one that can overlap what begins there (see extent_overlaps in
+ * state_extent.c).
  *
  * SPDX-License-Identifier: Apache-2.0
  */

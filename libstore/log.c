@@ -83,6 +83,7 @@ log_init(struct log *l, struct drive_set *s, bool threads)
 	l->batch_next = 1;
 	l->prewrite.pause_us = threads ? PREWRITE_PAUSE_US : 0;
 	l->returning = true;
+	l->write_ms_max = MIRROR_WRITE_MS_MAX;
 	l->batch_bytes_max = drive_set_segment_bytes(s) - SEGMENT_HEADER_BYTES;
 	if (l->batch_bytes_max > BATCH_BYTES_MAX)
 		l->batch_bytes_max = BATCH_BYTES_MAX;

@@ -338,11 +338,11 @@ log_flight_overdue(struct log *l, uint64_t now_ms)
 	struct flight *f = l->flight;
 	unsigned i;
 
-	if (f == NULL || f->waiting == 0 || now_ms - f->started_ms < MIRROR_WRITE_MS_MAX)
+	if (f == NULL || f->waiting == 0 || now_ms - f->started_ms < l->write_ms_max)
 		return;
 	for (i = 0; i < f->segment->mirror_count; i++)
 		if (f->waiting >> i & 1)
-			snprintf(f->why[i], sizeof(f->why[i]), "a write took longer than %u ms", MIRROR_WRITE_MS_MAX);
+			snprintf(f->why[i], sizeof(f->why[i]), "a write took longer than %u ms", l->write_ms_max);
 	f->failed |= f->waiting;
 	flight_back(l, f);
 }

@@ -95,6 +95,7 @@ struct log {
 	struct segment		*recovered;	/* read-only: segments that stay open, with what they hold */
 	struct log_stats	 stats;
 	uint64_t		 space_checked_ms;
+	unsigned		 write_ms_max;	/* past it a mirror is overdue */
 };
 
 /* log.c */

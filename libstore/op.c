@@ -1,5 +1,6 @@
 /*
- * op - an operation in flight: its identity, its answer, the slots of the generation table it touches.
+ * op - an operation in flight: its identity, its answer, the slots of the generation table it
+ * touches.
  *
  * SPDX-License-Identifier: Apache-2.0
  */

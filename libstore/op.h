@@ -10,7 +10,8 @@
 
 struct op *op_find(struct state *st, const struct session *s, uint64_t sequence);
 /* session and request may be NULL; takes request. */
-struct op *op_new(struct state *st, struct session *s, uint64_t sequence, Hf__StoreRequest *request);
+struct op *op_new(struct state *st, struct session *s, uint64_t sequence,
+    Hf__StoreRequest *request);
 void op_free(struct state *st, struct op *op);
 void op_request_free(struct op *op);
 void op_refuse(struct op *op, int code, const struct err *e);

@@ -21,7 +21,7 @@ struct reclaim_job {
 	enum reclaim_kind	 kind;
 	struct range		*ranges;
 	size_t			 count, capacity;
-	Hf__FreedRow		*rows;		/* RECLAIM_FREED: the rows that this job makes good */
+	Hf__FreedRow		*rows;		/* RECLAIM_FREED: what is freed */
 	size_t			 row_count;
 	uint64_t		 volume;	/* RECLAIM_GAPS, RECLAIM_DROP */
 	uint64_t		 bytes;		/* punched on each shard */
@@ -62,7 +62,7 @@ job_range(struct reclaim_job *j, uint64_t volume, uint64_t from, uint64_t to)
 	j->ranges[j->count++] = (struct range){ volume, from, to - from };
 }
 
-/* --- on a pool thread -------------------------------------------------------------------------- */
+/* --- on a pool thread ------------------------------------------------------------------------- */
 
 static int
 seal_if_active(struct reclaim_job *j)
@@ -109,7 +109,7 @@ reclaim_work(void *context)
 	}
 }
 
-/* --- what waits -------------------------------------------------------------------------------- */
+/* --- what waits ------------------------------------------------------------------------------- */
 
 static void
 volume_add(struct state *st, uint64_t volume, uint64_t due_ms, bool drop)
@@ -262,7 +262,7 @@ reclaim_freed(struct state *st, uint64_t lsn)
 	uint64_t due = st->now_ms + st->o.reclaim_grace_ms;
 	struct reclaim_mark *last = r->mark_count > 0 ? &r->marks[r->mark_count - 1] : NULL;
 
-	/* A mark takes in what follows it closely; that only makes the first of them wait a little longer. */
+	/* A mark takes in what follows closely: the first of them only waits a little longer. */
 	if (last != NULL && (r->mark_count == RECLAIM_MARKS_MAX ||
 	    due - last->due_ms <= st->o.reclaim_grace_ms / 64))
 		r->mark_count--;
@@ -278,7 +278,7 @@ reclaim_range(struct state *st, uint64_t volume, uint64_t offset, uint64_t bytes
 		r->queue[r->queue_count++] = (struct range){ volume, offset, bytes };
 }
 
-/* --- jobs -------------------------------------------------------------------------------------- */
+/* --- jobs ------------------------------------------------------------------------------------- */
 
 static void
 reclaim_failed(struct state *st, const struct err *e)
@@ -381,7 +381,8 @@ queue_start(struct state *st)
 	size_t n = r->queue_count < RECLAIM_RANGES_MAX ? r->queue_count : RECLAIM_RANGES_MAX;
 
 	for (size_t i = 0; i < n; i++)
-		job_range(j, r->queue[i].volume, r->queue[i].offset, r->queue[i].offset + r->queue[i].bytes);
+		job_range(j, r->queue[i].volume, r->queue[i].offset,
+		    r->queue[i].offset + r->queue[i].bytes);
 	memmove(r->queue, r->queue + n, (r->queue_count - n) * sizeof(*r->queue));
 	r->queue_count -= n;
 	job_start(st, j);
@@ -479,7 +480,8 @@ range_compare(const void *a, const void *b)
 
 /* Adds the extents of a volume among the rows with a prefix to live. */
 static int
-live_collect(struct state *st, struct slice prefix, uint64_t volume, struct reclaim_job *live, struct err *e)
+live_collect(struct state *st, struct slice prefix, uint64_t volume, struct reclaim_job *live,
+    struct err *e)
 {
 	struct index_reader r = state_committed(st);
 	struct rows rows = ROWS_INIT;
@@ -501,8 +503,8 @@ live_collect(struct state *st, struct slice prefix, uint64_t volume, struct recl
 }
 
 /*
- * A sealed volume: everything between live extents, up to the end of the file. Freed extents whose grace
- * is not over count as live here: they have their own punch.
+ * A sealed volume: everything between live extents, up to the end of the file. Freed extents whose
+ * grace is not over count as live here: they have their own punch.
  */
 static void
 gaps_start(struct state *st, uint64_t volume)
@@ -564,7 +566,8 @@ reclaim_turn(struct state *st)
 		queue_start(st);
 		return;
 	}
-	while (!r->busy && r->mark_count > 0 && r->marks[0].due_ms <= st->now_ms && r->retry_ms == 0)
+	while (!r->busy && r->mark_count > 0 && r->marks[0].due_ms <= st->now_ms &&
+	    r->retry_ms == 0)
 		freed_start(st);
 	for (size_t i = 0; !r->busy && i < r->volume_count && r->retry_ms == 0; i++) {
 		struct reclaim_volume v = r->volumes[i];

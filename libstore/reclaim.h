@@ -1,7 +1,8 @@
 /*
  * reclaim - gives the space of freed and abandoned rows back to the drives.
  *
- * R1  A freed extent is punched only after its delete is durable and reclaim_grace has passed since.
+ * R1  A freed extent is punched only after its delete is durable and reclaim_grace has passed
+ *     since.
  * R2  A volume whose holder is gone is sealed, and what lies between its live extents is punched.
  * R3  An empty sealed volume is dropped.
  * R4  Every step may be repeated: a crash between a punch and its record costs one more punch.
@@ -20,7 +21,8 @@
 #include "libbase/err.h"
 
 #define RECLAIM_RANGES_MAX	256	/* of one job */
-#define RECLAIM_QUEUE_MAX	4096	/* ranges that clients gave back; more wait for the session's end */
+/* Ranges that clients gave back; more of them wait for the session's end. */
+#define RECLAIM_QUEUE_MAX	4096
 #define RECLAIM_MARKS_MAX	64
 
 struct state;

@@ -91,7 +91,8 @@ row_unpack(struct slice value, const ProtobufCMessageDescriptor *type, ProtobufC
 {
 	*out = protobuf_c_message_unpack(type, NULL, value.bytes, value.data);
 	if (*out == NULL)
-		return (err_set(e, ERR_CORRUPT, "a row of the index is not a %s", type->short_name));
+		return (err_set(e, ERR_CORRUPT, "a row of the index is not a %s",
+		    type->short_name));
 	return (0);
 }
 

@@ -23,13 +23,13 @@ struct rows {
 int rows_collect(struct rows *w, const struct index_reader *r, struct slice from, struct slice to,
     size_t max, struct err *e);
 /* The same for all keys that start with prefix. */
-int rows_collect_prefix(struct rows *w, const struct index_reader *r, struct slice prefix, size_t max,
-    struct err *e);
+int rows_collect_prefix(struct rows *w, const struct index_reader *r, struct slice prefix,
+    size_t max, struct err *e);
 struct slice rows_key(const struct rows *w, size_t i);
 struct slice rows_value(const struct rows *w, size_t i);
 void rows_release(struct rows *w);
 
-/* A row's value as a message, owned by the caller. ERR_NOT_FOUND without a sentence if there is none. */
+/* A row's value as a message, owned by the caller. ERR_NOT_FOUND (without words): no such row. */
 int row_get(const struct index_reader *r, struct slice key, const ProtobufCMessageDescriptor *type,
     ProtobufCMessage **out, struct err *e);
 /* Unpacks a value; ERR_CORRUPT names the message. */

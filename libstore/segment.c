@@ -258,10 +258,13 @@ void
 segment_unlink(struct drive_set *s, const struct segment *g)
 {
 	struct disk *d = drive_set_disk(s);
+	uint32_t present = drive_present_mask(s);	/* a failed drive may hang */
 	char path[4096], directory[4096];
 	unsigned i;
 
 	for (i = 0; i < g->mirror_count; i++) {
+		if (!(present >> g->slots[i] & 1))
+			continue;
 		segment_path(s, g->slots[i], g->id, ".seg", path);
 		drive_path(s, g->slots[i], "log", "", directory);
 		if (d->ops->unlink(d, path, NULL) == 0)

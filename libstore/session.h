@@ -1,6 +1,6 @@
 /*
- * session - the clients of the store: one for each process that has opened a session, and what is in
- * memory for it: the highest sequence that may have an answer, and the volume that it fills.
+ * session - the clients of the store: one for each process that has opened a session, and what is
+ * in memory for it: the highest sequence that may have an answer, and the volume that it fills.
  *
  * A session lives as long as its process. It outlives its connections and the store's own restarts.
  *

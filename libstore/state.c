@@ -155,7 +155,7 @@ state_fatal(struct state *st, const struct err *e)
 	st->o.on_fatal(st->o.context, e);
 }
 
-/* --- answering --------------------------------------------------------------------------------- */
+/* --- answering -------------------------------------------------------------------------------- */
 
 /* A grant's answer carries the volume's layout, which the catalog has and the log does not. */
 static void
@@ -263,7 +263,7 @@ state_resume(struct state *st, struct op *op, int rc, const struct err *e)
 	op_settle(st, op, rc, e);
 }
 
-/* --- requests ---------------------------------------------------------------------------------- */
+/* --- requests --------------------------------------------------------------------------------- */
 
 static void
 reply_now(struct state *st, struct session *s, uint64_t sequence, const Hf__StoreReply *reply)
@@ -349,7 +349,8 @@ state_request(struct state *st, struct session *s, uint64_t sequence, Hf__StoreR
 	if (st->failed || st->draining || s->state != SESSION_OPEN)
 		goto drop;
 	if (row == NULL) {
-		refuse_now(st, s, sequence, ERR_UNSUPPORTED, "this store does not know the operation");
+		refuse_now(st, s, sequence, ERR_UNSUPPORTED,
+		    "this store does not know the operation");
 		goto drop;
 	}
 	if (row->read != NULL) {
@@ -359,7 +360,8 @@ state_request(struct state *st, struct session *s, uint64_t sequence, Hf__StoreR
 	if (request_repeat(st, s, sequence, q))
 		goto drop;
 	if (st->op_count >= st->o.operations_max) {
-		refuse_now(st, s, sequence, ERR_BUSY, "store.queue_operations_max operations wait already");
+		refuse_now(st, s, sequence, ERR_BUSY,
+		    "store.queue_operations_max operations wait already");
 		goto drop;
 	}
 	op_admit(st, op_new(st, s, sequence, q));
@@ -368,7 +370,7 @@ drop:
 	hf__store_request__free_unpacked(q, NULL);
 }
 
-/* --- turns --------------------------------------------------------------------------------------- */
+/* --- turns ------------------------------------------------------------------------------------ */
 
 static void
 unpark(struct state *st)

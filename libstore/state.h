@@ -1,6 +1,6 @@
 /*
- * state - the sequencer: one thread that decides every condition, gives every change its place in the
- * log, applies what was committed, and answers.
+ * state - the sequencer: one thread that decides every condition, gives every change its place in
+ * the log, applies what was committed, and answers.
  *
  *   request ── read ──────────────────────────────► answer (from what is committed)
  *           └─ admission ── refused ─► wait for the newest pending batch ─► answer
@@ -8,14 +8,14 @@
  *                 └─ record appended, applied to its batch's layer ─► committed, applied ─► answer
  *
  * T1  An answer, a refusal too, leaves only when what it depended on is durable.
- * T2  A (session, sequence) is applied at most once, over any number of restarts of the store; a repeat
- *     of an applied one gets the first answer.
+ * T2  A (session, sequence) is applied at most once, over any number of restarts of the store; a
+ *     repeat of an applied one gets the first answer.
  * T3  Admission sees the index and the layers of all batches that are pending, in order.
  * T4  Nothing provisional (LSN, place, bucket id) gets into a record: what needs it is parked.
  * T5  After a failed commit or index write nothing is answered any more; on_fatal says so, once.
  *
- * No sockets, processes or timers: that is services/store. Blocking work goes to the pool, if one is given,
- * and is done at once if not.
+ * No sockets, processes or timers: that is services/store. Blocking work goes to the pool, if one
+ * is given, and is done at once if not.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -41,7 +41,8 @@ struct state_options {
 	uint64_t		 index_flush_bytes;
 	unsigned		 operations_max;
 	/* reply is a packed StoreReply. */
-	void	(*on_reply)(void *context, struct session *s, uint64_t sequence, struct slice reply);
+	void	(*on_reply)(void *context, struct session *s, uint64_t sequence,
+	    struct slice reply);
 	/* The session's end is durable; s is freed after return. */
 	void	(*on_session_end)(void *context, struct session *s);
 	/* A client saw an error on a drive. */
@@ -54,29 +55,32 @@ struct state_options {
 	void	*context;
 };
 
-/* Loads sessions and unfinished reclaim work from the index. drives, log, index stay the caller's. */
+/* Loads sessions and unfinished reclaim work. drives, log, index stay the caller's. */
 int state_open(const struct state_options *options, struct state **out, struct err *e);
 /* What is not answered never will be. Nothing may be in work on the pool (state_idle). */
 void state_close(struct state **st);
 
 /*
- * Opens the index in a directory and brings it up to the log's end: replays what is missing; an index that
- * is damaged, newer, or not of this log is destroyed and rebuilt. cancel is looked at now and then.
+ * Opens the index in a directory and brings it up to the log's end: replays what is missing; an
+ * index that is damaged, newer, or not of this log is destroyed and rebuilt. cancel is looked at
+ * now and then.
  */
 struct state_recovery {
 	uint64_t	 records;		/* replayed */
 	bool		 rebuilt;
 	char		 why[480];		/* it was rebuilt */
 };
-int state_recover(struct drive_set *drives, struct log *log, const char *index_dir, uint64_t cache_bytes,
-    log_progress_fn *progress, void *context, const volatile bool *cancel, struct state_recovery *out_how,
-    struct index **out, struct err *e);
+int state_recover(struct drive_set *drives, struct log *log, const char *index_dir,
+    uint64_t cache_bytes, log_progress_fn *progress, void *context, const volatile bool *cancel,
+    struct state_recovery *out_how, struct index **out, struct err *e);
 
 /* A request of an open session; takes *request. It is answered by on_reply, maybe before return. */
-void state_request(struct state *st, struct session *s, uint64_t sequence, Hf__StoreRequest **request);
+void state_request(struct state *st, struct session *s, uint64_t sequence,
+    Hf__StoreRequest **request);
 /*
- * The session's first request of each connection. Returns the session, known already or new; the answer
- * comes later, when that is durable. Or NULL with e. The caller has checked that the process exists.
+ * The session's first request of each connection. Returns the session, known already or new; the
+ * answer comes later, when that is durable. Or NULL with e. The caller has checked that the process
+ * exists.
  */
 struct session *state_session_open(struct state *st, uint64_t sequence, const Hf__SessionOpen *open,
     struct err *e);
@@ -107,6 +111,7 @@ struct state_stats {
 void state_stats(struct state *st, struct state_stats *out);
 
 /* Every row as "hex-key value-length hex-value\n"; equal for equal indexes. For comparing. */
-int state_dump(struct index *x, void (*line)(void *context, const char *text), void *context, struct err *e);
+int state_dump(struct index *x, void (*line)(void *context, const char *text), void *context,
+    struct err *e);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * state_batch - pending batches: records appended, applied provisionally to their batch's layer, and what
- * happens when the log has committed them.
+ * state_batch - pending batches: records appended, applied provisionally to their batch's layer,
+ * and what happens when the log has committed them.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -9,7 +9,7 @@
 
 #include "libstore/op.h"
 
-/* --- records ----------------------------------------------------------------------------------- */
+/* --- records ---------------------------------------------------------------------------------- */
 
 static struct batch *
 batch_get(struct state *st, uint64_t number)
@@ -33,7 +33,8 @@ batch_get(struct state *st, uint64_t number)
 }
 
 static int
-apply_provisionally(struct state *st, struct batch *b, uint16_t type, struct slice data, struct err *e)
+apply_provisionally(struct state *st, struct batch *b, uint16_t type, struct slice data,
+    struct err *e)
 {
 	struct record r = { .lsn = LSN_PROVISIONAL | ++st->provisional, .type = type,
 	    .meta = buf_slice(&st->pack), .data = data };
@@ -87,7 +88,7 @@ state_append_own(struct state *st, uint16_t type, const ProtobufCMessage *m, op_
 	return (rc);
 }
 
-/* --- commits ----------------------------------------------------------------------------------- */
+/* --- commits ---------------------------------------------------------------------------------- */
 
 static void
 batch_slots(struct state *st, const struct batch *b, void (*each)(struct gentable *, uint32_t))

@@ -118,14 +118,16 @@ admit_bucket_delete(struct state *st, struct op *op, struct err *e)
 	hf__bucket__free_unpacked(b, NULL);
 	rc = bucket_holds(st, r.id, e);
 	if (rc > 0)
-		return (err_set(e, ERR_BUCKET_NOT_EMPTY, "bucket %s holds objects or open uploads", q->name));
+		return (err_set(e, ERR_BUCKET_NOT_EMPTY, "bucket %s holds objects or open uploads",
+		    q->name));
 	if (rc < 0)
 		return (rc);
 	op_origin(op, &origin);
 	r.origin = &origin;
 	r.name = q->name;
 	op_bucket_slot(st, op, q->name);
-	return (state_append(st, op, LOG_MAY_USE_RESERVE, RECORD_BUCKET_DELETE, &r.base, SLICE_NONE, e));
+	return (state_append(st, op, LOG_MAY_USE_RESERVE, RECORD_BUCKET_DELETE, &r.base, SLICE_NONE,
+	    e));
 }
 
 int
@@ -137,7 +139,8 @@ admit_config_put(struct state *st, struct op *op, struct err *e)
 
 	if (q->section[0] == '\0' || q->name[0] == '\0' || strlen(q->section) > 64 ||
 	    strlen(q->name) > 64 || strlen(q->value) > 65536)
-		return (err_set(e, ERR_INVALID, "a config key has a section and a name of 1 to 64 bytes "
+		return (err_set(e, ERR_INVALID,
+		    "a config key has a section and a name of 1 to 64 bytes "
 		    "and a value of at most 64 KiB"));
 	op_origin(op, &origin);
 	r.origin = &origin;
@@ -145,5 +148,6 @@ admit_config_put(struct state *st, struct op *op, struct err *e)
 	r.name = q->name;
 	r.value = q->value;
 	r.unset = q->unset;
-	return (state_append(st, op, LOG_MAY_USE_RESERVE, RECORD_CONFIG_PUT, &r.base, SLICE_NONE, e));
+	return (state_append(st, op, LOG_MAY_USE_RESERVE, RECORD_CONFIG_PUT, &r.base, SLICE_NONE,
+	    e));
 }

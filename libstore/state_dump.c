@@ -21,7 +21,8 @@ line_make(struct buf *line, struct slice key, struct slice value)
 }
 
 int
-state_dump(struct index *x, void (*each)(void *context, const char *text), void *context, struct err *e)
+state_dump(struct index *x, void (*each)(void *context, const char *text), void *context,
+    struct err *e)
 {
 	struct index_reader r = { .index = x };
 	struct buf line = BUF_INIT;

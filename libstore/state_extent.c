@@ -11,8 +11,8 @@
 #define EXTENTS_MAX	1024	/* of one body */
 
 /*
- * Live extents are under their ends (apply_volume.c): the first row past `offset` is the only one that
- * can overlap [offset, offset + bytes), because rows do not overlap each other.
+ * Live extents are under their ends (apply_volume.c): the first row past `offset` is the only one
+ * that can overlap [offset, offset + bytes), because rows do not overlap each other.
  */
 int
 extent_overlaps(const struct index_reader *r, uint64_t volume, uint64_t offset, uint64_t bytes,
@@ -51,7 +51,8 @@ use_check(const struct session *s, uint64_t volume, const Hf__VolumeUse *use, ui
 		    (unsigned long long)volume, s->name));
 	if (offset % VOLUME_ALIGN_BYTES != 0 || bytes == 0 || offset > use->granted ||
 	    bytes > use->granted - offset)
-		return (err_set(e, ERR_INVALID, "%llu bytes at %llu of volume %016llx are outside of what "
+		return (err_set(e, ERR_INVALID,
+		    "%llu bytes at %llu of volume %016llx are outside of what "
 		    "was granted", (unsigned long long)bytes, (unsigned long long)offset,
 		    (unsigned long long)volume));
 	return (0);
@@ -73,13 +74,16 @@ use_read(const struct index_reader *r, uint64_t volume, Hf__VolumeUse **out, str
 }
 
 static int
-range_free(const struct index_reader *r, uint64_t volume, uint64_t offset, uint64_t bytes, struct err *e)
+range_free(const struct index_reader *r, uint64_t volume, uint64_t offset, uint64_t bytes,
+    struct err *e)
 {
 	int rc = extent_overlaps(r, volume, offset, bytes, e);
 
 	if (rc > 0)
-		return (err_set(e, ERR_INVALID, "%llu bytes at %llu of volume %016llx hold committed data",
-		    (unsigned long long)bytes, (unsigned long long)offset, (unsigned long long)volume));
+		return (err_set(e, ERR_INVALID,
+		    "%llu bytes at %llu of volume %016llx hold committed data",
+		    (unsigned long long)bytes, (unsigned long long)offset,
+		    (unsigned long long)volume));
 	return (rc);
 }
 
@@ -113,7 +117,8 @@ extent_check(struct state *st, const struct session *s, const Hf__Extent *x, uin
 	if (rc < 0)
 		return (rc);
 	if (x->bytes == 0 || x->bytes > UINT64_C(1) << 48)
-		rc = err_set(e, ERR_INVALID, "an extent of %llu bytes", (unsigned long long)x->bytes);
+		rc = err_set(e, ERR_INVALID, "an extent of %llu bytes",
+		    (unsigned long long)x->bytes);
 	bytes = rc < 0 ? 0 : volume_extent_shard_bytes(use->k, x->bytes);
 	if (rc == 0)
 		rc = use_check(s, x->volume, use, x->offset, bytes, e);
@@ -129,7 +134,8 @@ extents_check(struct state *st, const struct session *s, Hf__Extent **extents, s
 	uint64_t sum = 0, shard_bytes;
 
 	if (n > EXTENTS_MAX)
-		return (err_set(e, ERR_INVALID, "%zu extents: a body has at most %d", n, EXTENTS_MAX));
+		return (err_set(e, ERR_INVALID, "%zu extents: a body has at most %d", n,
+		    EXTENTS_MAX));
 	for (size_t i = 0; i < n; i++) {
 		int rc = extent_check(st, s, extents[i], &shard_bytes, e);
 

@@ -1,5 +1,6 @@
 /*
- * state_internal - what the state*.c and reclaim.c share: operations, batches, the sequencer itself.
+ * state_internal - what the state*.c and reclaim.c share: operations, batches, the sequencer
+ * itself.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -12,7 +13,7 @@
 #include "libstore/state.h"
 
 #define OP_BUCKETS	16384	/* hash of operations in flight */
-#define PENDING_MAX	6	/* batches with a layer; one layer less than INDEX_LAYERS_MAX allows */
+#define PENDING_MAX	6	/* batches with a layer; INDEX_LAYERS_MAX is above it */
 
 /* What admission says. Negative: refused, with the error. */
 enum {
@@ -64,11 +65,11 @@ struct state {
 	struct apply		 admit, commit;
 	struct index_layer	*commit_layer;
 	uint64_t		 commit_lsn;
-	bool			 committed;		/* a batch was committed since the last turn */
+	bool			 committed;		/* a batch, since the last turn */
 	bool			 draining, failed;
 	struct err		 failure;
 	uint64_t		 now_ms;
-	uint64_t		 unflushed_bytes;	/* of log since the last flush of the index */
+	uint64_t		 unflushed_bytes;	/* of log, since the index was */
 	bool			 commit_freed;
 	unsigned		 jobs;			/* on the pool */
 	struct reclaim		 reclaim;
@@ -122,7 +123,8 @@ void op_bucket_slot(struct state *st, struct op *op, const char *bucket);
 
 /* --- admission, by noun: state_bucket.c state_object.c state_upload.c state_run.c */
 typedef int admit_fn(struct state *st, struct op *op, struct err *e);
-admit_fn admit_bucket_put, admit_bucket_delete, admit_object_put, admit_object_delete, admit_config_put;
+admit_fn admit_bucket_put, admit_bucket_delete, admit_object_put, admit_object_delete,
+    admit_config_put;
 admit_fn admit_upload_create, admit_part_put, admit_upload_complete, admit_upload_abort;
 admit_fn admit_run_reserve, admit_run_return, admit_extent_discard;
 
@@ -131,13 +133,14 @@ admit_fn admit_run_reserve, admit_run_return, admit_extent_discard;
 int admit_bucket(struct state *st, const char *name, Hf__Bucket **out, struct err *e);
 int admit_key(struct slice key, struct err *e);
 /* old may be NULL: nothing is there. */
-int condition_check(const Hf__Condition *c, const Hf__ObjectEntry *old, bool deleting, struct err *e);
+int condition_check(const Hf__Condition *c, const Hf__ObjectEntry *old, bool deleting,
+    struct err *e);
 bool etag_equal(const char *a, const char *b);
 /* Extents were written by this session, lie in its grants, and overlap nothing. */
 int extents_check(struct state *st, const struct session *s, Hf__Extent **extents, size_t n,
     uint64_t bytes, struct err *e);
-int extent_check(struct state *st, const struct session *s, const Hf__Extent *x, uint64_t *shard_bytes,
-    struct err *e);
+int extent_check(struct state *st, const struct session *s, const Hf__Extent *x,
+    uint64_t *shard_bytes, struct err *e);
 /* A stretch of a session's volume that holds no live extent. */
 int extent_range_check(struct state *st, const struct session *s, uint64_t volume, uint64_t offset,
     uint64_t bytes, struct err *e);
@@ -145,15 +148,16 @@ int extent_range_check(struct state *st, const struct session *s, uint64_t volum
 int extent_overlaps(const struct index_reader *r, uint64_t volume, uint64_t offset, uint64_t bytes,
     struct err *e);
 /* At start: a session goes on with the volume that it had. */
-void run_session_load(struct state *st, struct session *s, const Hf__VolumeUse *use, uint64_t volume);
+void run_session_load(struct state *st, struct session *s, const Hf__VolumeUse *use,
+    uint64_t volume);
 /* Replaces a string field of an unpacked message. */
 void string_replace(char **field, const char *text);
 /* The body of a part: as that of an object. */
 int part_body_check(struct state *st, const struct op *op, const Hf__PartPut *q, struct err *e);
 
 /* --- reads: state_read.c */
-typedef int read_fn(struct state *st, struct session *s, const Hf__StoreRequest *q, Hf__StoreReply *out,
-    struct err *e);
+typedef int read_fn(struct state *st, struct session *s, const Hf__StoreRequest *q,
+    Hf__StoreReply *out, struct err *e);
 read_fn read_bucket_get, read_bucket_list, read_object_get, read_object_list, read_upload_get;
 read_fn read_upload_list, read_part_list, read_layout_get, read_segment_locate, read_volume_locate;
 read_fn read_damage_report, read_config_list;

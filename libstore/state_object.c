@@ -16,7 +16,8 @@ int
 admit_key(struct slice key, struct err *e)
 {
 	if (key.bytes == 0 || key.bytes > KEY_BYTES_MAX || memchr(key.data, 0, key.bytes) != NULL)
-		return (err_set(e, ERR_INVALID, "an object key has 1 to %d bytes and no NUL", KEY_BYTES_MAX));
+		return (err_set(e, ERR_INVALID, "an object key has 1 to %d bytes and no NUL",
+		    KEY_BYTES_MAX));
 	return (0);
 }
 
@@ -65,17 +66,19 @@ condition_check(const Hf__Condition *c, const Hf__ObjectEntry *old, bool deletin
 		return (err_set(e, deleting ? ERR_PRECONDITION : ERR_NOT_FOUND,
 		    "If-Match was given and there is no such object"));
 	if (c->if_match[0] != '\0' && !etag_listed(c->if_match, old->etag))
-		return (err_set(e, ERR_PRECONDITION, "the object's etag is %.64s, not one of If-Match",
-		    old->etag));
+		return (err_set(e, ERR_PRECONDITION,
+		    "the object's etag is %.64s, not one of If-Match", old->etag));
 	if (c->if_none_match[0] != '\0' && old != NULL && etag_listed(c->if_none_match, old->etag))
-		return (err_set(e, ERR_PRECONDITION, "the object exists with etag %.64s, which If-None-Match "
+		return (err_set(e, ERR_PRECONDITION,
+		    "the object exists with etag %.64s, which If-None-Match "
 		    "excludes", old->etag));
 	return (0);
 }
 
 /* The current version as admission sees it; *out NULL if there is none. */
 static int
-object_current(struct state *st, uint64_t bucket_id, struct slice key, Hf__ObjectEntry **out, struct err *e)
+object_current(struct state *st, uint64_t bucket_id, struct slice key, Hf__ObjectEntry **out,
+    struct err *e)
 {
 	struct index_reader r = state_reader(st);
 	int rc;
@@ -176,7 +179,8 @@ delete_nothing(struct op *op, size_t n)
 
 /* Checks the keys and counts in *found those that exist. */
 static int
-delete_check(struct state *st, const Hf__ObjectDelete *q, uint64_t bucket_id, size_t *found, struct err *e)
+delete_check(struct state *st, const Hf__ObjectDelete *q, uint64_t bucket_id, size_t *found,
+    struct err *e)
 {
 	*found = 0;
 	for (size_t i = 0; i < q->n_keys; i++) {
@@ -207,9 +211,11 @@ admit_object_delete(struct state *st, struct op *op, struct err *e)
 	size_t found;
 	int rc;
 
-	if (q->n_keys == 0 || q->n_keys > DELETE_KEYS_MAX || (q->condition != NULL && q->n_keys != 1))
-		return (err_set(e, ERR_INVALID, "%zu keys to delete: 1 to %d, and one with a condition",
-		    q->n_keys, DELETE_KEYS_MAX));
+	if (q->n_keys == 0 || q->n_keys > DELETE_KEYS_MAX || (q->condition != NULL &&
+	    q->n_keys != 1))
+		return (err_set(e, ERR_INVALID,
+		    "%zu keys to delete: 1 to %d, and one with a condition", q->n_keys,
+		    DELETE_KEYS_MAX));
 	rc = admit_bucket(st, q->bucket, &b, e);
 	if (rc != 0)
 		return (rc);
@@ -226,7 +232,8 @@ admit_object_delete(struct state *st, struct op *op, struct err *e)
 	r.keys = q->keys;
 	for (size_t i = 0; i < q->n_keys; i++)
 		op_slot(st, op, q->bucket, bin_slice(q->keys[i]));
-	return (state_append(st, op, LOG_MAY_USE_RESERVE, RECORD_OBJECT_DELETE, &r.base, SLICE_NONE, e));
+	return (state_append(st, op, LOG_MAY_USE_RESERVE, RECORD_OBJECT_DELETE, &r.base, SLICE_NONE,
+	    e));
 }
 
 int

@@ -1,5 +1,6 @@
 /*
- * state_read - what is answered from the committed index and the catalog, without changing anything.
+ * state_read - what is answered from the committed index and the catalog, without changing
+ * anything.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -46,8 +47,8 @@ read_bucket_get(struct state *st, struct session *s, const Hf__StoreRequest *q, 
 }
 
 int
-read_bucket_list(struct state *st, struct session *s, const Hf__StoreRequest *q, Hf__StoreReply *out,
-    struct err *e)
+read_bucket_list(struct state *st, struct session *s, const Hf__StoreRequest *q,
+    Hf__StoreReply *out, struct err *e)
 {
 	struct index_reader r = state_committed(st);
 
@@ -78,7 +79,8 @@ read_object_get(struct state *st, struct session *s, const Hf__StoreRequest *q, 
 	if (rc < 0)
 		return (rc);
 	key_object(&st->key, out->bucket->id, bin_slice(g->key));
-	rc = row_get(&r, buf_slice(&st->key), &hf__object_entry__descriptor, (void *)&out->entry, e);
+	rc = row_get(&r, buf_slice(&st->key), &hf__object_entry__descriptor, (void *)&out->entry,
+	    e);
 	if (rc == 0 && !version_is(out->entry, bin_slice(g->version_id))) {
 		hf__object_entry__free_unpacked(out->entry, NULL);
 		out->entry = NULL;
@@ -90,8 +92,8 @@ read_object_get(struct state *st, struct session *s, const Hf__StoreRequest *q, 
 }
 
 int
-read_object_list(struct state *st, struct session *s, const Hf__StoreRequest *q, Hf__StoreReply *out,
-    struct err *e)
+read_object_list(struct state *st, struct session *s, const Hf__StoreRequest *q,
+    Hf__StoreReply *out, struct err *e)
 {
 	struct index_reader r = state_committed(st);
 	uint64_t id;
@@ -118,16 +120,18 @@ read_upload_get(struct state *st, struct session *s, const Hf__StoreRequest *q, 
 	rc = ERR_NOT_FOUND;
 	if (g->upload_id.len == 16 && admit_key(bin_slice(g->key), NULL) == 0) {
 		key_upload(&st->key, id, bin_slice(g->key), bin_slice(g->upload_id));
-		rc = row_get(&r, buf_slice(&st->key), &hf__upload__descriptor, (void *)&out->upload, e);
+		rc = row_get(&r, buf_slice(&st->key), &hf__upload__descriptor, (void *)&out->upload,
+		    e);
 	}
 	if (rc == ERR_NOT_FOUND)
-		rc = err_set(e, ERR_UPLOAD_NOT_FOUND, "there is no such upload in bucket %s", g->bucket);
+		rc = err_set(e, ERR_UPLOAD_NOT_FOUND, "there is no such upload in bucket %s",
+		    g->bucket);
 	return (rc);
 }
 
 int
-read_upload_list(struct state *st, struct session *s, const Hf__StoreRequest *q, Hf__StoreReply *out,
-    struct err *e)
+read_upload_list(struct state *st, struct session *s, const Hf__StoreRequest *q,
+    Hf__StoreReply *out, struct err *e)
 {
 	struct index_reader r = state_committed(st);
 	uint64_t id;
@@ -158,10 +162,11 @@ read_part_list(struct state *st, struct session *s, const Hf__StoreRequest *q, H
 		if (rc < 0)
 			return (rc);
 		key_upload(&st->key, id, bin_slice(l->key), bin_slice(l->upload_id));
-		rc = row_get(&r, buf_slice(&st->key), &hf__upload__descriptor, (void *)&out->upload, e);
+		rc = row_get(&r, buf_slice(&st->key), &hf__upload__descriptor, (void *)&out->upload,
+		    e);
 		if (rc == ERR_NOT_FOUND)
-			return (err_set(e, ERR_UPLOAD_NOT_FOUND, "there is no such upload in bucket %s",
-			    l->bucket));
+			return (err_set(e, ERR_UPLOAD_NOT_FOUND,
+			    "there is no such upload in bucket %s", l->bucket));
 		if (rc < 0)
 			return (rc);
 	}
@@ -180,34 +185,36 @@ read_layout_get(struct state *st, struct session *s, const Hf__StoreRequest *q, 
 }
 
 int
-read_segment_locate(struct state *st, struct session *s, const Hf__StoreRequest *q, Hf__StoreReply *out,
-    struct err *e)
+read_segment_locate(struct state *st, struct session *s, const Hf__StoreRequest *q,
+    Hf__StoreReply *out, struct err *e)
 {
 	uint64_t id = q->segment_locate->segment;
 
 	(void)s;
 	out->segment = catalog_segment(st->o.drives, id);
 	if (out->segment == NULL)
-		return (err_set(e, ERR_NOT_FOUND, "there is no segment %016llx", (unsigned long long)id));
+		return (err_set(e, ERR_NOT_FOUND, "there is no segment %016llx",
+		    (unsigned long long)id));
 	return (0);
 }
 
 int
-read_volume_locate(struct state *st, struct session *s, const Hf__StoreRequest *q, Hf__StoreReply *out,
-    struct err *e)
+read_volume_locate(struct state *st, struct session *s, const Hf__StoreRequest *q,
+    Hf__StoreReply *out, struct err *e)
 {
 	uint64_t id = q->volume_locate->volume;
 
 	(void)s;
 	out->volume = catalog_volume(st->o.drives, id);
 	if (out->volume == NULL)
-		return (err_set(e, ERR_NOT_FOUND, "there is no volume %016llx", (unsigned long long)id));
+		return (err_set(e, ERR_NOT_FOUND, "there is no volume %016llx",
+		    (unsigned long long)id));
 	return (0);
 }
 
 int
-read_damage_report(struct state *st, struct session *s, const Hf__StoreRequest *q, Hf__StoreReply *out,
-    struct err *e)
+read_damage_report(struct state *st, struct session *s, const Hf__StoreRequest *q,
+    Hf__StoreReply *out, struct err *e)
 {
 	(void)out;
 	(void)e;
@@ -217,8 +224,8 @@ read_damage_report(struct state *st, struct session *s, const Hf__StoreRequest *
 }
 
 int
-read_config_list(struct state *st, struct session *s, const Hf__StoreRequest *q, Hf__StoreReply *out,
-    struct err *e)
+read_config_list(struct state *st, struct session *s, const Hf__StoreRequest *q,
+    Hf__StoreReply *out, struct err *e)
 {
 	struct index_reader r = state_committed(st);
 	struct rows rows = ROWS_INIT;
@@ -234,7 +241,8 @@ read_config_list(struct state *st, struct session *s, const Hf__StoreRequest *q,
 		Hf__NameValue *v;
 		struct buf name = BUF_INIT;
 
-		rc = row_unpack(rows_value(&rows, i), &hf__record_config_put__descriptor, (void *)&c, e);
+		rc = row_unpack(rows_value(&rows, i), &hf__record_config_put__descriptor,
+		    (void *)&c, e);
 		if (rc < 0)
 			break;
 		v = malloc(sizeof(*v));

@@ -1,8 +1,8 @@
 /*
  * state_recover - brings the index up to the log: replays what it lacks, or builds it anew.
  *
- * An index that cannot be read, is newer than the program, is behind the log's horizon or ahead of the
- * log's end (it is of another log) is thrown away: the log is the database.
+ * An index that cannot be read, is newer than the program, is behind the log's horizon or ahead of
+ * the log's end (it is of another log) is thrown away: the log is the database.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -99,9 +99,9 @@ index_usable(const struct index *x, struct drive_set *drives, const struct log *
 }
 
 int
-state_recover(struct drive_set *drives, struct log *log, const char *index_dir, uint64_t cache_bytes,
-    log_progress_fn *progress, void *context, const volatile bool *cancel, struct state_recovery *how,
-    struct index **out, struct err *e)
+state_recover(struct drive_set *drives, struct log *log, const char *index_dir,
+    uint64_t cache_bytes, log_progress_fn *progress, void *context, const volatile bool *cancel,
+    struct state_recovery *how, struct index **out, struct err *e)
 {
 	struct index *x = NULL;
 	int rc;

@@ -1,10 +1,10 @@
 /*
  * state_run - growing runs of volume space for a session, and rows that it gives back.
  *
- * A session fills one volume at a time; one grant is under way per session, others of it wait behind. The
- * blocking part (catalog, fallocate) is a job; the grant is a record. What was allocated and not granted,
- * because the store died in between, is given back when the volume is sealed, or with a volume that has
- * no grants.
+ * A session fills one volume at a time; one grant is under way per session, others of it wait
+ * behind. The blocking part (catalog, fallocate) is a job; the grant is a record. What was
+ * allocated and not granted, because the store died in between, is given back when the volume is
+ * sealed, or with a volume that has no grants.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -68,7 +68,7 @@ job_allocate(struct run_job *j)
 	return (rc);
 }
 
-/* On a pool thread. A volume where allocation fails for another reason than space is left for a new one. */
+/* On a pool thread. A volume where allocation fails, and not for space, is left for a new one. */
 static void
 run_work(void *context)
 {
@@ -110,7 +110,8 @@ run_grant(struct run_job *j, struct err *e)
 	r.bytes = j->bytes;
 	r.k = s->volume_k;
 	r.session = (ProtobufCBinaryData){ SESSION_ID_BYTES, s->id };
-	rc = state_append(j->st, j->op, LOG_MAY_USE_RESERVE, RECORD_RUN_GRANT, &r.base, SLICE_NONE, e);
+	rc = state_append(j->st, j->op, LOG_MAY_USE_RESERVE, RECORD_RUN_GRANT, &r.base, SLICE_NONE,
+	    e);
 	if (rc < 0)
 		return (rc);
 	s->volume_granted = j->offset + j->bytes;

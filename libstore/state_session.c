@@ -1,8 +1,8 @@
 /*
  * state_session - opening and ending sessions, figures, layout.
  *
- * A session's end is appended when none of its operations is in flight any more: so everything that its
- * process asked for and that was admitted comes before it.
+ * A session's end is appended when none of its operations is in flight any more: so everything that
+ * its process asked for and that was admitted comes before it.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -15,11 +15,12 @@ static int
 open_check(const Hf__SessionOpen *q, struct err *e)
 {
 	if (q->session.len != SESSION_ID_BYTES)
-		return (err_set(e, ERR_INVALID, "a session id has %d bytes, not %zu", SESSION_ID_BYTES,
-		    q->session.len));
+		return (err_set(e, ERR_INVALID, "a session id has %d bytes, not %zu",
+		    SESSION_ID_BYTES, q->session.len));
 	if (strlen(q->boot_id) >= sizeof(((struct session *)0)->boot_id) || q->pid == 0)
-		return (err_set(e, ERR_INVALID, "session_open names no process: boot id \"%.50s\", pid %u",
-		    q->boot_id, q->pid));
+		return (err_set(e, ERR_INVALID,
+		    "session_open names no process: boot id \"%.50s\", pid %u", q->boot_id,
+		    q->pid));
 	return (0);
 }
 
@@ -47,7 +48,7 @@ open_new(struct state *st, uint64_t sequence, const Hf__SessionOpen *q, struct e
 		s->durable = true;
 		return (s);
 	}
-	if (rc == ERR_READ_ONLY || rc == ERR_FULL) {	/* reads are still served: a session in memory */
+	if (rc == ERR_READ_ONLY || rc == ERR_FULL) {	/* in memory only: reads are served */
 		state_answer_later(st, op);
 		return (s);
 	}

@@ -1,5 +1,6 @@
 /*
- * state_upload - admission of multipart uploads: create, parts, abort. Completion is upload_complete.c.
+ * state_upload - admission of multipart uploads: create, parts, abort. Completion is
+ * upload_complete.c.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -47,8 +48,8 @@ admit_upload_create(struct state *st, struct op *op, struct err *e)
 }
 
 int
-admit_upload(struct state *st, const char *bucket, struct slice key, struct slice id, uint64_t *bucket_id,
-    Hf__Upload **out, struct err *e)
+admit_upload(struct state *st, const char *bucket, struct slice key, struct slice id,
+    uint64_t *bucket_id, Hf__Upload **out, struct err *e)
 {
 	struct index_reader r = state_reader(st);
 	Hf__Bucket *b;
@@ -69,7 +70,8 @@ admit_upload(struct state *st, const char *bucket, struct slice key, struct slic
 		rc = row_get(&r, buf_slice(&st->key), &hf__upload__descriptor, (void *)out, e);
 	}
 	if (rc == ERR_NOT_FOUND)
-		return (err_set(e, ERR_UPLOAD_NOT_FOUND, "there is no such upload in bucket %s", bucket));
+		return (err_set(e, ERR_UPLOAD_NOT_FOUND, "there is no such upload in bucket %s",
+		    bucket));
 	return (rc);
 }
 
@@ -84,7 +86,8 @@ admit_part_put(struct state *st, struct op *op, struct err *e)
 
 	if (q->part == NULL || q->part->number == 0 || q->part->number > PART_NUMBER_MAX)
 		return (err_set(e, ERR_INVALID, "a part's number is 1 to %d", PART_NUMBER_MAX));
-	rc = admit_upload(st, q->bucket, bin_slice(q->key), bin_slice(q->upload_id), &r.bucket_id, &upload, e);
+	rc = admit_upload(st, q->bucket, bin_slice(q->key), bin_slice(q->upload_id), &r.bucket_id,
+	    &upload, e);
 	if (rc != 0)
 		return (rc);
 	hf__upload__free_unpacked(upload, NULL);
@@ -114,7 +117,8 @@ admit_upload_abort(struct state *st, struct op *op, struct err *e)
 	Hf__Origin origin;
 	int rc;
 
-	rc = admit_upload(st, q->bucket, bin_slice(q->key), bin_slice(q->upload_id), &r.bucket_id, &upload, e);
+	rc = admit_upload(st, q->bucket, bin_slice(q->key), bin_slice(q->upload_id), &r.bucket_id,
+	    &upload, e);
 	if (rc != 0)
 		return (rc);
 	hf__upload__free_unpacked(upload, NULL);
@@ -122,5 +126,6 @@ admit_upload_abort(struct state *st, struct op *op, struct err *e)
 	r.origin = &origin;
 	r.key = q->key;
 	r.upload_id = q->upload_id;
-	return (state_append(st, op, LOG_MAY_USE_RESERVE, RECORD_UPLOAD_ABORT, &r.base, SLICE_NONE, e));
+	return (state_append(st, op, LOG_MAY_USE_RESERVE, RECORD_UPLOAD_ABORT, &r.base, SLICE_NONE,
+	    e));
 }

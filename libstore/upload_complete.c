@@ -1,8 +1,9 @@
 /*
- * upload_complete - admission of a multipart upload's completion: are the chosen parts there and right,
- * and what object do they make.
+ * upload_complete - admission of a multipart upload's completion: are the chosen parts there and
+ * right, and what object do they make.
  *
- * The parts stay where they are; the object's entry names the upload and carries its parts' sizes as runs.
+ * The parts stay where they are; the object's entry names the upload and carries its parts' sizes
+ * as runs.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -32,8 +33,8 @@ static int
 order_check(const Hf__UploadComplete *q, struct err *e)
 {
 	if (q->n_parts == 0 || q->n_parts > PARTS_MAX)
-		return (err_set(e, ERR_INVALID, "%zu parts: an upload is completed with 1 to %d", q->n_parts,
-		    PARTS_MAX));
+		return (err_set(e, ERR_INVALID, "%zu parts: an upload is completed with 1 to %d",
+		    q->n_parts, PARTS_MAX));
 	for (size_t i = 1; i < q->n_parts; i++)
 		if (q->parts[i]->number <= q->parts[i - 1]->number)
 			return (err_set(e, ERR_PART_ORDER, "part %u comes after part %u",
@@ -62,14 +63,15 @@ static int
 chosen_check(const Hf__UploadComplete__Chosen *chosen, const Hf__Part *part, struct err *e)
 {
 	if (chosen->etag[0] != '\0' && !etag_equal(chosen->etag, part->etag))
-		return (err_set(e, ERR_PART_INVALID, "part %u has etag %.64s, not %.64s", part->number,
-		    part->etag, chosen->etag));
+		return (err_set(e, ERR_PART_INVALID, "part %u has etag %.64s, not %.64s",
+		    part->number, part->etag, chosen->etag));
 	for (size_t i = 0; i < chosen->n_checksums; i++) {
 		const Hf__Checksum *want = chosen->checksums[i];
 
 		for (size_t j = 0; j < part->n_checksums; j++)
 			if (part->checksums[j]->kind == want->kind &&
-			    !slice_equal(bin_slice(part->checksums[j]->value), bin_slice(want->value)))
+			    !slice_equal(bin_slice(part->checksums[j]->value),
+			    bin_slice(want->value)))
 				return (err_set(e, ERR_PART_INVALID, "part %u has another checksum",
 				    part->number));
 	}
@@ -104,9 +106,9 @@ part_walk(struct completion *c, size_t i, struct err *e)
 		return (rc);
 	rc = chosen_check(chosen, part, e);
 	if (rc == 0 && i + 1 < c->q->n_parts && part->bytes < c->q->part_bytes_min)
-		rc = err_set(e, ERR_PART_TOO_SMALL, "part %u has %llu bytes; all but the last need %llu",
-		    part->number, (unsigned long long)part->bytes,
-		    (unsigned long long)c->q->part_bytes_min);
+		rc = err_set(e, ERR_PART_TOO_SMALL,
+		    "part %u has %llu bytes; all but the last need %llu", part->number,
+		    (unsigned long long)part->bytes, (unsigned long long)c->q->part_bytes_min);
 	if (rc == 0)
 		rc = upload_sum_add(&c->sum, part, e);
 	c->numbers[i] = part->number;
@@ -141,7 +143,8 @@ expected_check(const Hf__UploadComplete *q, uint32_t kind, struct slice value, s
 	for (size_t i = 0; i < q->n_checksums; i++)
 		if (q->checksums[i]->kind == kind && value.bytes > 0 &&
 		    !slice_equal(bin_slice(q->checksums[i]->value), value))
-			return (err_set(e, ERR_DIGEST, "the object has another checksum than was given"));
+			return (err_set(e, ERR_DIGEST,
+			    "the object has another checksum than was given"));
 	return (0);
 }
 
@@ -203,11 +206,13 @@ complete_again(struct state *st, struct op *op, const Hf__UploadComplete *q, uin
 	int rc;
 
 	key_object(&st->key, bucket_id, bin_slice(q->key));
-	rc = row_get(&r, buf_slice(&st->key), &hf__object_entry__descriptor, (void *)&entry, &ignored);
+	rc = row_get(&r, buf_slice(&st->key), &hf__object_entry__descriptor, (void *)&entry,
+	    &ignored);
 	if (rc < 0)
 		return (e->code);
 	rc = e->code;
-	if (q->upload_id.len == 16 && slice_equal(bin_slice(entry->upload_id), bin_slice(q->upload_id))) {
+	if (q->upload_id.len == 16 && slice_equal(bin_slice(entry->upload_id),
+	    bin_slice(q->upload_id))) {
 		rc = ADMIT_ANSWER;
 		if (entry->origin_lsn & LSN_PROVISIONAL)
 			rc = ADMIT_PARK;
@@ -236,7 +241,8 @@ complete_condition(struct state *st, const Hf__UploadComplete *q, uint64_t bucke
 }
 
 static int
-complete_open(struct state *st, struct op *op, const Hf__Upload *upload, uint64_t bucket_id, struct err *e)
+complete_open(struct state *st, struct op *op, const Hf__Upload *upload, uint64_t bucket_id,
+    struct err *e)
 {
 	struct completion c = { .q = op->request->upload_complete };
 	int rc;
@@ -245,7 +251,8 @@ complete_open(struct state *st, struct op *op, const Hf__Upload *upload, uint64_
 	if (rc == 0 && c.q->condition != NULL)
 		rc = complete_condition(st, c.q, bucket_id, e);
 	if (rc == 0)
-		rc = upload_sum_init(&c.sum, upload->checksum_kind, upload->checksum_full_object, e);
+		rc = upload_sum_init(&c.sum, upload->checksum_kind, upload->checksum_full_object,
+		    e);
 	if (rc < 0)
 		return (rc);
 	rc = parts_walk(st, &c, e);
@@ -268,7 +275,8 @@ admit_upload_complete(struct state *st, struct op *op, struct err *e)
 	uint64_t bucket_id = 0;
 	int rc;
 
-	rc = admit_upload(st, q->bucket, bin_slice(q->key), bin_slice(q->upload_id), &bucket_id, &upload, e);
+	rc = admit_upload(st, q->bucket, bin_slice(q->key), bin_slice(q->upload_id), &bucket_id,
+	    &upload, e);
 	if (rc == ERR_UPLOAD_NOT_FOUND)
 		return (complete_again(st, op, q, bucket_id, e));
 	if (rc != 0)

@@ -123,8 +123,8 @@ upload_sum_add(struct upload_sum *u, const Hf__Part *part, struct err *e)
 	if (u->kind != DIGEST_NONE) {
 		sum = part_checksum(part, u->kind);
 		if (sum == NULL)
-			return (err_set(e, ERR_PART_INVALID, "part %u has no checksum of the upload's kind",
-			    part->number));
+			return (err_set(e, ERR_PART_INVALID,
+			    "part %u has no checksum of the upload's kind", part->number));
 		if (u->full_object)
 			crc_add(u, part, sum);
 		else

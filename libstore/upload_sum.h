@@ -18,11 +18,11 @@ struct upload_sum {
 	bool			 full_object;
 	struct digest		 composite;
 	uint64_t		 crc;		/* of all parts so far */
-	uint64_t		 shift_bytes, shift;	/* x^(8 * shift_bytes), kept for parts of equal size */
+	uint64_t		 shift_bytes, shift;	/* x^(8 * shift_bytes), kept */
 	uint32_t		 parts;
 };
 
-/* ERR_INVALID: a kind that cannot be had this way (a full-object hash, a composite of MD5 or CRC64NVME). */
+/* ERR_INVALID: not to be had this way (a full-object hash, a composite of MD5 or CRC64NVME). */
 int upload_sum_init(struct upload_sum *u, uint32_t kind, bool full_object, struct err *e);
 /* ERR_PART_INVALID: the part lacks the checksum. */
 int upload_sum_add(struct upload_sum *u, const Hf__Part *part, struct err *e);

@@ -11,8 +11,8 @@ services_store_holdfast_store_SOURCES = \
 	services/store/store_drives.c \
 	services/store/store_start.c \
 	services/store/store_status.c
-services_store_holdfast_store_LDADD = libservice/libservice.a libstore/libstore.a $(LIBSERVICE_LIBS) \
-	$(LIBSTORE_LIBS)
+services_store_holdfast_store_LDADD = libservice/libservice.a libstore/libstore.a \
+	$(LIBSERVICE_LIBS) $(LIBSTORE_LIBS)
 
 # The program itself, over its channel. make check runs in the build directory, where it is.
 check_PROGRAMS += tests/unit/test_store_live

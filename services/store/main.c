@@ -2,10 +2,10 @@
  * holdfast-store - owns the log and the index; the only writer of metadata.
  *
  * holdfastd starts it first and stops it last. It may write the drives, the index directory and the
- * generation table, and listens on RUN_DIR/store.channel once it has recovered. Its crash costs clients a
- * pause: they keep their requests and send them again, and each is applied once. What must not be added:
- * bodies of objects (they go from the protocol servers to the drives), and anything that walks the
- * namespace (that is for services that read the feed).
+ * generation table, and listens on RUN_DIR/store.channel once it has recovered. Its crash costs
+ * clients a pause: they keep their requests and send them again, and each is applied once. What
+ * must not be added: bodies of objects (they go from the protocol servers to the drives), and
+ * anything that walks the namespace (that is for services that read the feed).
  *
  * SPDX-License-Identifier: Apache-2.0
  */

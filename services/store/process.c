@@ -13,7 +13,7 @@
 
 #include "libbase/file.h"
 
-/* Field 22 of /proc/PID/stat, counted from the end of the name, which may hold anything. 0: no such. */
+/* Field 22 of /proc/PID/stat, counted from the end of the name (it may hold anything). 0: none. */
 static uint64_t
 start_time_of(uint32_t pid)
 {

@@ -10,8 +10,9 @@
 #include <stdint.h>
 
 /*
- * A pidfd of the process with this pid and start time (field 22 of /proc/PID/stat) on this boot, or -1:
- * that process is gone. The start time is looked at after the pidfd is held, so the two are the same.
+ * A pidfd of the process with this pid and start time (field 22 of /proc/PID/stat) on this boot, or
+ * -1: that process is gone. The start time is looked at after the pidfd is held, so the two are the
+ * same.
  */
 int process_pidfd(const char *boot_id, uint32_t pid, uint64_t start_time);
 

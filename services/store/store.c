@@ -10,7 +10,7 @@
 
 #include "libbase/clock.h"
 
-#define METRICS_MS	500	/* metrics follow the figures so long after traffic began; idle, never */
+#define METRICS_MS	500	/* after traffic began metrics are brought up; idle, never */
 
 static void
 turn_at(struct store *t, uint64_t now_ms, uint64_t at_ms)
@@ -84,7 +84,7 @@ on_log_wake(evutil_socket_t fd, short what, void *arg)
 		event_add(t->metrics, &(struct timeval){ 0, METRICS_MS * 1000 });
 }
 
-/* --- what the state says ----------------------------------------------------------------------- */
+/* --- what the state says ---------------------------------------------------------------------- */
 
 static void
 on_wake(void *context)
@@ -104,7 +104,8 @@ static void
 on_note(void *context, const char *request_id, const char *text)
 {
 	(void)context;
-	log_write(LOG_WARN, request_id != NULL && request_id[0] != '\0' ? request_id : NULL, "%s", text);
+	log_write(LOG_WARN, request_id != NULL && request_id[0] != '\0' ? request_id : NULL, "%s",
+	    text);
 }
 
 static int
@@ -175,7 +176,7 @@ store_started(struct store *t)
 		service_fail(t->service, &e);
 }
 
-/* --- service_ops ------------------------------------------------------------------------------- */
+/* --- service_ops ------------------------------------------------------------------------------ */
 
 int
 store_open(struct service *s, struct err *e)
@@ -206,7 +207,7 @@ store_cancel(struct service *s, const char *reason, uint64_t deadline_ms)
 		t->cancelled = true;
 }
 
-/* What is admitted is finished and answered; new requests are dropped, and come again to the next store. */
+/* What is admitted is finished and answered; new requests come again to the next store. */
 void
 store_drain(struct service *s)
 {

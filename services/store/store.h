@@ -54,7 +54,7 @@ struct store {
 	struct store_drives_seen seen;
 	char			 degraded[480];
 	struct event		*metrics;	/* once after traffic */
-	uint64_t		 counted[METRIC_COUNT];	/* what metrics have of counters kept elsewhere */
+	uint64_t		 counted[METRIC_COUNT];	/* of counters kept elsewhere */
 };
 
 /* main.c's table. */

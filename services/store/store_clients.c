@@ -1,5 +1,6 @@
 /*
- * store_clients - connections on the store channel, the sessions behind them, and the processes behind those.
+ * store_clients - connections on the store channel, the sessions behind them, and the processes
+ * behind those.
  *
  *   connection ── session_open ──► bound to its session ── frames ──► state_request
  *        └ closed: the session waits for its process to come again
@@ -103,7 +104,7 @@ client_reply(void *context, struct session *s, uint64_t sequence, struct slice r
 		client_send(h->client, FRAME_REPLY, sequence, reply);
 }
 
-/* --- sessions ---------------------------------------------------------------------------------- */
+/* --- sessions --------------------------------------------------------------------------------- */
 
 static void
 holder_on_death(evutil_socket_t fd, short what, void *arg)
@@ -165,7 +166,8 @@ client_refuse(struct client *c, uint64_t sequence, const struct err *e)
 
 	reply.code = e->code;
 	reply.error = (char *)(uintptr_t)e->text;
-	hf__store_reply__pack(&reply, buf_extend(&packed, hf__store_reply__get_packed_size(&reply)));
+	hf__store_reply__pack(&reply, buf_extend(&packed,
+	    hf__store_reply__get_packed_size(&reply)));
 	log_warn("pid %d was refused: %s", (int)c->peer, e->text);
 	client_send(c, FRAME_REPLY, sequence, buf_slice(&packed));
 	buf_release(&packed);
@@ -196,7 +198,8 @@ client_session_open(struct client *c, uint64_t sequence, const Hf__SessionOpen *
 	int pidfd;
 
 	if (c->peer != 0 && (uint32_t)c->peer != q->pid) {
-		err_set(&e, ERR_DENIED, "process %d cannot open a session for process %u", (int)c->peer, q->pid);
+		err_set(&e, ERR_DENIED, "process %d cannot open a session for process %u",
+		    (int)c->peer, q->pid);
 		client_refuse(c, sequence, &e);
 		return;
 	}
@@ -220,7 +223,7 @@ client_session_open(struct client *c, uint64_t sequence, const Hf__SessionOpen *
 	client_bind(c, s);
 }
 
-/* --- frames ------------------------------------------------------------------------------------ */
+/* --- frames ----------------------------------------------------------------------------------- */
 
 static void
 client_on_request(struct client *c, uint64_t sequence, Hf__StoreRequest *q)
@@ -244,7 +247,8 @@ client_on_request(struct client *c, uint64_t sequence, Hf__StoreRequest *q)
 }
 
 static void
-client_on_frame(void *context, struct channel *channel, uint16_t type, uint64_t sequence, struct slice body)
+client_on_frame(void *context, struct channel *channel, uint16_t type, uint64_t sequence,
+    struct slice body)
 {
 	struct client *c = context;
 	Hf__StoreRequest *q = NULL;
@@ -256,8 +260,8 @@ client_on_frame(void *context, struct channel *channel, uint16_t type, uint64_t 
 		q = hf__store_request__unpack(NULL, body.bytes, body.data);
 	if (q == NULL) {
 		metric_add(METRIC_channel_refused_total, 1);
-		log_warn("pid %d sent a frame of type %u and %zu bytes that is no request", (int)c->peer, type,
-		    body.bytes);
+		log_warn("pid %d sent a frame of type %u and %zu bytes that is no request",
+		    (int)c->peer, type, body.bytes);
 		client_drop(c);
 		return;
 	}
@@ -285,7 +289,8 @@ clients_notify(struct store *t, const Hf__StoreNotice *notice)
 {
 	struct buf packed = BUF_INIT;
 
-	hf__store_notice__pack(notice, buf_extend(&packed, hf__store_notice__get_packed_size(notice)));
+	hf__store_notice__pack(notice, buf_extend(&packed,
+	    hf__store_notice__get_packed_size(notice)));
 	for (struct session *s = state_sessions(t->state); s != NULL; s = s->next) {
 		struct holder *h = s->context;
 
@@ -305,8 +310,8 @@ clients_open(struct store *t, struct err *e)
 			log_info("session %s ends: its process %u is gone", s->name, s->pid);
 			state_session_end(t->state, s);
 		}
-	return (channel_serve(service_base(t->service), service_run_path(t->service, "store.channel", path),
-	    &client_ops, t, &t->server, e));
+	return (channel_serve(service_base(t->service), service_run_path(t->service,
+	    "store.channel", path), &client_ops, t, &t->server, e));
 }
 
 void

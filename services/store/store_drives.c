@@ -1,9 +1,11 @@
 /*
- * store_drives - what happens to drives while the store runs: the mount table, probes, and telling everybody.
+ * store_drives - what happens to drives while the store runs: the mount table, probes, and telling
+ * everybody.
  *
- * The kernel says when the mount table changes (EPOLLPRI on /proc/self/mountinfo; libevent has no such
- * event, so an epoll of our own stands between). Otherwise drives are looked at when a client reports an
- * error on one and, while there is traffic, every few seconds. An idle store looks at nothing.
+ * The kernel says when the mount table changes (EPOLLPRI on /proc/self/mountinfo; libevent has no
+ * such event, so an epoll of our own stands between). Otherwise drives are looked at when a client
+ * reports an error on one and, while there is traffic, every few seconds. An idle store looks at
+ * nothing.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -26,7 +28,7 @@ struct probe_job {
 	uint32_t	 suspects;
 };
 
-/* --- probes ------------------------------------------------------------------------------------ */
+/* --- probes ----------------------------------------------------------------------------------- */
 
 /* Reads the drive file past the page cache: does the device still answer? */
 static void
@@ -108,15 +110,16 @@ drives_damage(void *context, struct session *s, const Hf__DamageReport *r)
 	struct store *t = context;
 
 	metric_add(METRIC_store_damage_reports_total, 1);
-	log_warn("session %s reports %s on drive %u, volume %016llx, segment %016llx, offset %llu: %s", s->name,
-	    err_name(r->code), r->slot, (unsigned long long)r->volume, (unsigned long long)r->segment,
-	    (unsigned long long)r->offset, r->text);
+	log_warn("session %s reports %s on drive %u, volume %016llx, segment %016llx, "
+	    "offset %llu: %s", s->name,
+	    err_name(r->code), r->slot, (unsigned long long)r->volume,
+	    (unsigned long long)r->segment, (unsigned long long)r->offset, r->text);
 	if (r->slot < drive_count(t->drives) && r->code == ERR_IO)
 		t->suspects |= 1u << r->slot;
 	drives_probe(t);
 }
 
-/* --- telling ----------------------------------------------------------------------------------- */
+/* --- telling ---------------------------------------------------------------------------------- */
 
 static void
 degraded_text(struct store *t, char *out, size_t out_bytes)
@@ -129,13 +132,14 @@ degraded_text(struct store *t, char *out, size_t out_bytes)
 		drive_get(t->drives, slot, &d);
 		if (t->seen.online >> slot & 1)
 			continue;
-		buf_printf(&text, "%sdrive %u (%s) is not online: %s", text.bytes > 0 ? "; " : "", slot,
-		    d.path, d.note[0] != '\0' ? d.note : "missing");
+		buf_printf(&text, "%sdrive %u (%s) is not online: %s", text.bytes > 0 ? "; " : "",
+		    slot, d.path, d.note[0] != '\0' ? d.note : "missing");
 	}
 	if (t->seen.read_only)
 		buf_printf(&text, "%sthe set is read-only", text.bytes > 0 ? "; " : "");
 	if (t->seen.full)
-		buf_printf(&text, "%sa drive is full up to its reserve", text.bytes > 0 ? "; " : "");
+		buf_printf(&text, "%sa drive is full up to its reserve", text.bytes > 0 ? "; "
+		    : "");
 	snprintf(out, out_bytes, "%s", buf_string(&text));
 	buf_release(&text);
 }
@@ -200,7 +204,7 @@ drives_turn(struct store *t)
 		drives_probe(t);
 }
 
-/* --- the mount table --------------------------------------------------------------------------- */
+/* --- the mount table -------------------------------------------------------------------------- */
 
 static void
 on_mounts(evutil_socket_t fd, short what, void *arg)
@@ -213,7 +217,8 @@ on_mounts(evutil_socket_t fd, short what, void *arg)
 		char bytes[4096];
 
 		/* The change is noted as seen when the file is read again. */
-		if (lseek(t->mounts_fd, 0, SEEK_SET) < 0 || read(t->mounts_fd, bytes, sizeof(bytes)) <= 0)
+		if (lseek(t->mounts_fd, 0, SEEK_SET) < 0 || read(t->mounts_fd, bytes,
+		    sizeof(bytes)) <= 0)
 			break;
 	}
 	drives_probe(t);
@@ -231,7 +236,8 @@ drives_watch(struct store *t, struct err *e)
 	    epoll_ctl(t->mounts_epoll, EPOLL_CTL_ADD, t->mounts_fd, &event) < 0 ||
 	    read(t->mounts_fd, bytes, sizeof(bytes)) < 0)
 		return (err_errno(e, errno, "cannot watch /proc/self/mountinfo"));
-	t->mounts = event_new(service_base(t->service), t->mounts_epoll, EV_READ | EV_PERSIST, on_mounts, t);
+	t->mounts = event_new(service_base(t->service), t->mounts_epoll, EV_READ | EV_PERSIST,
+	    on_mounts, t);
 	assert(t->mounts != NULL);
 	event_add(t->mounts, NULL);
 	t->probed_ms = clock_mono_ms();

@@ -1,5 +1,6 @@
 /*
- * store_start - the recovery: drives, log, index. On a pool thread, so that status and TERM work meanwhile.
+ * store_start - the recovery: drives, log, index. On a pool thread, so that status and TERM work
+ * meanwhile.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -44,7 +45,8 @@ drives_open(struct store *t, struct err *e)
 	const char *paths[DRIVES_MAX + 1];
 	char *copy = strdup(c->store_drives);
 	struct drive_set_options o = {
-		.paths = paths, .erasure = c->store_erasure, .segment_bytes = c->store_segment_bytes,
+		.paths = paths, .erasure = c->store_erasure,
+		    .segment_bytes = c->store_segment_bytes,
 		.volume_bytes = c->store_volume_bytes,
 		.min_write_redundancy = (uint32_t)c->store_min_write_redundancy,
 	};
@@ -56,8 +58,8 @@ drives_open(struct store *t, struct err *e)
 	o.count = drive_paths(copy, paths);
 	if (o.count == 0 || o.count > DRIVES_MAX) {
 		rc = err_set(e, ERR_CONFIG, "store.drives names %s%u drives; it needs 1 to %d",
-		    o.count > DRIVES_MAX ? "more than " : "", o.count > DRIVES_MAX ? DRIVES_MAX : o.count,
-		    DRIVES_MAX);
+		    o.count > DRIVES_MAX ? "more than " : "", o.count > DRIVES_MAX ? DRIVES_MAX
+		    : o.count, DRIVES_MAX);
 		goto out;
 	}
 	rc = drive_set_open(disk_posix(), &o, &t->drives, e);
@@ -107,8 +109,8 @@ recover(struct store *t, struct err *e)
 	rc = directory_make(directory, 0700, e);
 	if (rc < 0)
 		return (rc);
-	return (state_recover(t->drives, t->log, directory, c->store_index_cache_bytes, on_progress, t,
-	    &t->cancelled, &t->recovery, &t->index, e));
+	return (state_recover(t->drives, t->log, directory, c->store_index_cache_bytes, on_progress,
+	    t, &t->cancelled, &t->recovery, &t->index, e));
 }
 
 static void

@@ -22,7 +22,8 @@ add_drive(cJSON *list, struct drive_set *s, unsigned slot)
 	drive_get(s, slot, &d);
 	add_u64(o, "slot", slot);
 	cJSON_AddStringToObject(o, "path", d.path);
-	cJSON_AddStringToObject(o, "state", (unsigned)d.state < 4 ? drive_states[d.state] : "unknown");
+	cJSON_AddStringToObject(o, "state", (unsigned)d.state < 4 ? drive_states[d.state]
+	    : "unknown");
 	cJSON_AddStringToObject(o, "note", d.note);
 	add_u64(o, "space_bytes", d.space.total_bytes);
 	add_u64(o, "free_bytes", d.space.free_bytes);
@@ -61,7 +62,8 @@ add_log(cJSON *status, struct store *t)
 	add_u64(o, "degraded_writes", l.degraded);
 	add_u64(o, "segments", l.segments);
 	metric_add(METRIC_store_batches_total, l.batches - metric_get(METRIC_store_batches_total));
-	metric_add(METRIC_store_log_bytes_total, l.bytes - metric_get(METRIC_store_log_bytes_total));
+	metric_add(METRIC_store_log_bytes_total,
+	    l.bytes - metric_get(METRIC_store_log_bytes_total));
 }
 
 static void
@@ -156,8 +158,8 @@ store_reconcile(struct service *s, cJSON *plan)
 		drive_get(t->drives, slot, &d);
 		if (d.state == HF__CATALOG_DRIVE__STATE__ONLINE)
 			continue;
-		snprintf(text, sizeof(text), "bring drive %u (%.200s) back and restart the store: %s", slot,
-		    d.path, d.note);
+		snprintf(text, sizeof(text),
+		    "bring drive %u (%.200s) back and restart the store: %s", slot, d.path, d.note);
 		cJSON_AddItemToArray(plan, cJSON_CreateString(text));
 	}
 }

@@ -235,8 +235,8 @@ world_send(struct world *w, uint64_t sequence, const Hf__StoreRequest *q)
 int
 world_code(const struct world *w, uint64_t sequence)
 {
-	cr_assert_eq(w->answers[sequence], 1, "sequence %lu has %u answers", (unsigned long)sequence,
-	    w->answers[sequence]);
+	cr_assert_eq(w->answers[sequence], 1, "sequence %lu has %u answers",
+	    (unsigned long)sequence, w->answers[sequence]);
 	return (w->replies[sequence]->code);
 }
 

@@ -1,6 +1,6 @@
 /*
- * state_world - a store in one process for tests of the sequencer: four drives in a temporary directory, log,
- * index and state, without sockets.
+ * state_world - a store in one process for tests of the sequencer: four drives in a temporary
+ * directory, log, index and state, without sockets.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -37,12 +37,12 @@ void world_index_damage(struct world *w);	/* every file of it */
 /* Opens a session whose id is made of one byte, and waits for it. */
 struct session *world_session(struct world *w, uint8_t id);
 
-/* Sends an operation of the current session without giving the log a turn. The request is copied. */
+/* Sends an operation of the current session; the log gets no turn. The request is copied. */
 void world_send(struct world *w, uint64_t sequence, const Hf__StoreRequest *q);
 void world_settle(struct world *w);		/* turns until nothing is in flight */
 /* Sends and settles: the reply, which stays the world's. */
 const Hf__StoreReply *world_ask(struct world *w, uint64_t sequence, const Hf__StoreRequest *q);
-int world_code(const struct world *w, uint64_t sequence);	/* asserts that there was one answer */
+int world_code(const struct world *w, uint64_t sequence);	/* of the one answer */
 
 /* Requests: each fills *q and *op and returns q. */
 #define WORLD_OP(name, Name, CASE) \
@@ -53,12 +53,13 @@ int world_code(const struct world *w, uint64_t sequence);	/* asserts that there 
 void world_bucket_put(struct world *w, uint64_t sequence, const char *name);
 void world_bucket_delete(struct world *w, uint64_t sequence, const char *name);
 /* condition: if_none_match, may be NULL. */
-void world_put(struct world *w, uint64_t sequence, const char *bucket, const char *key, const char *body,
-    const char *if_none_match);
+void world_put(struct world *w, uint64_t sequence, const char *bucket, const char *key,
+    const char *body, const char *if_none_match);
 void world_put_extent(struct world *w, uint64_t sequence, const char *bucket, const char *key,
     const Hf__Extent *x);
 void world_delete(struct world *w, uint64_t sequence, const char *bucket, const char *key);
-const Hf__StoreReply *world_get(struct world *w, uint64_t sequence, const char *bucket, const char *key);
+const Hf__StoreReply *world_get(struct world *w, uint64_t sequence, const char *bucket,
+    const char *key);
 /* A dump of the index; free it. tables: only rows of these tables, NULL for all. */
 char *world_dump(struct world *w, const char *tables);
 /* Allocated bytes of all shard files. */

@@ -318,3 +318,189 @@ Test(log, random_histories, .timeout = 240)
 	for (seed = only != 0 ? only : 1; seed <= (only != 0 ? only : count); seed++)
 		cr_assert(history(seed, 0, 4, 40, seed % 2 == 0), "seed %llu", (unsigned long long)seed);
 }
+
+/* --- with threads --------------------------------------------------------------------------------- */
+
+static void
+model_start(struct model *m, bool threads)
+{
+	struct drive_set_options o = { .paths = paths, .count = 4, .erasure = "2+2", .segment_bytes = 65536,
+	    .volume_bytes = 16u << 20 };
+	struct err e = ERR_INIT;
+
+	m->next_number = 1;
+	if (m->disk == NULL)
+		m->disk = disk_memory_new(1, 4);
+	cr_assert_eq(drive_set_open(m->disk, &o, &m->set, &e), 0, "%s", e.text);
+	cr_assert_eq(log_open_with(m->set, threads, &m->log, &e), 0, "%s", e.text);
+}
+
+static void
+model_wait(struct model *m, unsigned seconds)
+{
+	struct pollfd p = { log_wake_fd(m->log), POLLIN, 0 };
+
+	while (m->sure < m->count && !m->dead && poll(&p, 1, (int)seconds * 1000) == 1)
+		log_collect(m->log, on_commit, m);
+}
+
+Test(log, threads_and_a_failing_drive, .timeout = 60)
+{
+	static struct model m;
+	struct err e = ERR_INIT;
+	unsigned turn, i;
+
+	model_start(&m, true);
+	for (turn = 0; turn < 300; turn++) {
+		for (i = 0; i < 8; i++)
+			model_append(&m);
+		log_submit(m.log);
+		if (turn == 100)
+			disk_memory_set_eio(m.disk, 1, true);
+		if (turn % 3 == 0)
+			model_wait(&m, 5);
+	}
+	model_wait(&m, 5);
+	cr_assert(!m.dead && !m.failed);
+	cr_assert_eq(m.sure, m.count);
+	cr_assert_eq(drive_online_mask(m.set), 13);
+	model_close(&m);
+	disk_memory_restart(m.disk);
+	disk_memory_set_eio(m.disk, 1, false);
+	cr_assert_eq(model_open(&m, &e), 0, "%s", e.text);
+	model_check(&m);
+	cr_assert(!m.failed);
+	cr_assert_eq(drive_online_mask(m.set), 15);
+	model_close(&m);
+	disk_memory_free(m.disk);
+}
+
+Test(log, an_overdue_mirror_is_replaced, .timeout = 60)
+{
+	static struct model m;
+
+	model_start(&m, true);
+	m.log->write_ms_max = 500;
+	disk_memory_set_hang(m.disk, 0, true);
+	model_append(&m);
+	log_submit(m.log);
+	model_wait(&m, 8);
+	cr_assert_eq(m.sure, 1);
+	cr_assert_eq(drive_online_mask(m.set), 14);
+	disk_memory_set_hang(m.disk, 0, false);
+	model_close(&m);
+	disk_memory_free(m.disk);
+}
+
+/* --- full and damaged ------------------------------------------------------------------------------ */
+
+Test(log, full_before_the_reserve)
+{
+	static struct model m;
+	static uint8_t body[8000];
+	uint64_t batch;
+	struct drive d;
+	unsigned i;
+	struct err e = ERR_INIT;
+
+	m.disk = disk_memory_new(1, 4);
+	disk_memory_set_free(m.disk, 1u << 20);
+	model_start(&m, false);
+	for (i = 0; i < 400; i++) {
+		if (log_append(m.log, 0, RECORD_OBJECT_PUT, SLICE(body, 600), SLICE(body, sizeof(body)), (void *)(uintptr_t)1,
+		    &batch, &e) < 0)
+			break;
+		m.count = m.sure + 1;
+		m.number[m.sure] = 1;
+		m.batch[m.sure] = batch;
+		log_submit(m.log);
+		log_collect(m.log, on_commit, &m);
+	}
+	cr_assert_eq(e.code, ERR_FULL, "%u: %s", i, e.text);
+	drive_set_refresh_space(m.set);
+	for (i = 0; i < 4; i++) {
+		drive_get(m.set, i, &d);
+		cr_assert(d.space.free_bytes >= drive_reserve_bytes(m.set, i) / 2);	/* catalogs may take of it */
+	}
+	for (i = 0; i < 20; i++) {	/* deletes go on */
+		cr_assert_eq(log_append(m.log, LOG_MAY_USE_RESERVE, RECORD_OBJECT_DELETE, SLICE(body, 600), SLICE_NONE,
+		    (void *)(uintptr_t)1, &batch, &e), 0, "%s", e.text);
+		m.count = m.sure + 1;
+		m.number[m.sure] = 1;
+		m.batch[m.sure] = batch;
+		log_submit(m.log);
+		cr_assert_eq(log_collect(m.log, on_commit, &m), 1);
+	}
+	disk_memory_set_free(m.disk, 4u << 20);
+	drive_set_refresh_space(m.set);
+	cr_assert_eq(log_append(m.log, 0, RECORD_OBJECT_PUT, SLICE(body, 600), SLICE_NONE, NULL, &batch, &e), 0, "%s", e.text);
+	model_close(&m);
+	disk_memory_free(m.disk);
+}
+
+/* Writes a few batches and cuts the power, so that the segment stays open. */
+static void
+open_segment_left(struct model *m)
+{
+	unsigned i;
+
+	model_start(m, false);
+	for (i = 0; i < 6; i++) {
+		model_append(m);
+		log_submit(m->log);
+		cr_assert_eq(log_collect(m->log, on_commit, m), 1);
+	}
+	disk_memory_cut_at(m->disk, 1);
+	model_append(m);
+	log_submit(m->log);
+	model_close(m);
+	disk_memory_restart(m->disk);
+}
+
+Test(log, rot_in_one_mirror_is_taken_from_another)
+{
+	static struct model m;
+	struct err e = ERR_INIT;
+	unsigned i;
+
+	open_segment_left(&m);
+	for (i = 0; i < 3; i++)		/* each mirror is damaged elsewhere */
+		cr_assert(disk_memory_flip(m.disk, disk_memory_find(m.disk, ".seg", i), 4096 * (i + 1) + 70));
+	cr_assert_eq(model_open(&m, &e), 0, "%s", e.text);
+	model_check(&m);
+	cr_assert(!m.failed);
+	model_close(&m);
+	disk_memory_free(m.disk);
+}
+
+Test(log, rot_in_all_mirrors_is_no_tail)
+{
+	static struct model m;
+	struct err e = ERR_INIT;
+	unsigned i;
+
+	open_segment_left(&m);
+	for (i = 0; i < 3; i++)
+		cr_assert(disk_memory_flip(m.disk, disk_memory_find(m.disk, ".seg", i), 4096 + 70));
+	cr_assert_eq(model_open(&m, &e), ERR_CORRUPT);
+	cr_assert(strstr(e.text, "acknowledged") != NULL, "%s", e.text);
+	disk_memory_free(m.disk);
+}
+
+Test(log, refusals)
+{
+	static struct model m;
+	static uint8_t body[RECORD_DATA_BYTES_MAX + 1];
+	struct err e = ERR_INIT;
+	uint64_t batch;
+	int rc = 0;
+
+	model_start(&m, false);
+	cr_assert_eq(log_append(m.log, 0, 1, SLICE_NONE, SLICE(body, sizeof(body)), NULL, &batch, &e), ERR_TOO_LARGE);
+	cr_assert_eq(log_append(m.log, 0, 1, SLICE_NONE, SLICE(body, 62000), NULL, &batch, &e), ERR_TOO_LARGE);
+	while (rc == 0)
+		rc = log_append(m.log, 0, 1, SLICE_NONE, SLICE(body, 60000), NULL, &batch, &e);
+	cr_assert(rc == ERR_BUSY || rc == ERR_FULL, "%s", e.text);
+	model_close(&m);
+	disk_memory_free(m.disk);
+}

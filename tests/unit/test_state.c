@@ -71,7 +71,7 @@ Test(state, put_get_delete_and_counters)
 Test(state, a_bucket_and_its_first_objects_in_one_turn)
 {
 	world_bucket_put(&w, 1, "b");
-	world_put(&w, 2, "b", "k", "x", NULL);		/* parked: the bucket's id is not known yet */
+	world_put(&w, 2, "b", "k", "x", NULL);	/* parked: the bucket has no id yet */
 	world_put(&w, 3, "c", "k", "x", NULL);
 	world_settle(&w);
 	cr_assert_eq(world_code(&w, 1), 0);
@@ -226,7 +226,7 @@ Test(state, config_is_kept_and_listed)
 	cr_assert_eq(world_ask(&w, 4, &list)->n_values, 0);
 }
 
-/* --- restarts ---------------------------------------------------------------------------------- */
+/* --- restarts --------------------------------------------------------------------------------- */
 
 /* What a store does that is killed after it applied and before anybody heard of it. */
 static void
@@ -243,7 +243,8 @@ in_a_store_that_dies(void (*act)(void))
 		_exit(0);	/* no flush, no close */
 	}
 	cr_assert_eq(waitpid(pid, &status, 0), pid);
-	cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "the first store failed: %x", status);
+	cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "the first store failed: %x",
+	    status);
 }
 
 static void
@@ -350,7 +351,7 @@ Test(restart, a_damaged_index_is_rebuilt)
 	free(rebuilt);
 }
 
-/* --- drives ------------------------------------------------------------------------------------ */
+/* --- drives ----------------------------------------------------------------------------------- */
 
 static void
 drive_move(unsigned slot, bool away)

@@ -85,7 +85,8 @@ part_put(uint64_t sequence, uint32_t number, const char *body)
 }
 
 static const Hf__StoreReply *
-complete(uint64_t sequence, unsigned count, const uint32_t numbers[], uint64_t bytes_min, const char *etag)
+complete(uint64_t sequence, unsigned count, const uint32_t numbers[], uint64_t bytes_min,
+    const char *etag)
 {
 	WORLD_OP(upload_complete, UploadComplete, UPLOAD_COMPLETE);
 	Hf__UploadComplete__Chosen chosen[8], *list[8];
@@ -110,7 +111,8 @@ TestSuite(upload, .init = setup, .fini = teardown, .timeout = 60);
 
 Test(upload, complete_checks_and_makes_the_object)
 {
-	const uint32_t all[] = { 1, 2, 5 }, wrong[] = { 2, 1 }, missing[] = { 1, 3 }, two[] = { 1, 5 };
+	const uint32_t all[] = { 1, 2, 5 }, wrong[] = { 2, 1 }, missing[] = { 1, 3 }, two[] = { 1,
+	    5 };
 	const Hf__StoreReply *r;
 	uint8_t md5[DIGEST_BYTES_MAX], both[32], expected[DIGEST_BYTES_MAX], crc[DIGEST_BYTES_MAX];
 	char hex[33], etag[40];
@@ -148,7 +150,7 @@ Test(upload, complete_checks_and_makes_the_object)
 	digest_once(DIGEST_CRC32C, "first partthe last part", 23, crc);
 	cr_assert_arr_eq(r->entry->checksums[0]->value.data, crc, 4);
 	cr_assert_not(r->entry->checksums[0]->composite);
-	r = complete(15, 2, two, 5, NULL);		/* a client that asks again, under a new sequence */
+	r = complete(15, 2, two, 5, NULL);	/* asked again, as a new request */
 	cr_assert_eq(r->code, 0);
 	cr_assert_str_eq(r->entry->etag, etag);
 	dump = world_dump(&w, "U");
@@ -199,7 +201,8 @@ Test(upload_sum, crcs_combine)
 			digest_once(kinds[k], bytes + cut, sizeof(bytes) - cut, out[1]);
 			digest_once(kinds[k], bytes, sizeof(bytes), out[2]);
 			for (size_t i = 0; i < 3; i++)
-				v[i] = digest_bytes(kinds[k]) == 4 ? get_be32(out[i]) : get_be64(out[i]);
+				v[i] = digest_bytes(kinds[k]) == 4 ? get_be32(out[i])
+				    : get_be64(out[i]);
 			cr_assert_eq(crc_combine(kinds[k], v[0], v[1], sizeof(bytes) - cut), v[2]);
 		}
 }

@@ -1,6 +1,6 @@
 /*
- * test_store_live - the store as a process, over its channel: killed again and again while a client asks for
- * conditional puts, each of which must succeed exactly once.
+ * test_store_live - the store as a process, over its channel: killed again and again while a client
+ * asks for conditional puts, each of which must succeed exactly once.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -58,7 +58,8 @@ static void
 store_spawn(void)
 {
 	char config[128], log[128];
-	char *argv[] = { (char *)(uintptr_t)"holdfast-store", (char *)(uintptr_t)"-c", config, NULL };
+	char *argv[] = { (char *)(uintptr_t)"holdfast-store", (char *)(uintptr_t)"-c", config,
+	    NULL };
 	posix_spawn_file_actions_t files;
 
 	snprintf(config, sizeof(config), "%s/conf", directory);
@@ -106,11 +107,13 @@ on_open(void *context, struct channel *channel, pid_t peer)
 	open.start_time = c->start_time;
 	open.name = (char *)(uintptr_t)"test.0";
 	cr_assert_leq(hf__store_request__get_packed_size(&q), sizeof(packed));
-	cr_assert_eq(channel_send(channel, 1, 0, SLICE(packed, hf__store_request__pack(&q, packed))), 0);
+	cr_assert_eq(channel_send(channel, 1, 0, SLICE(packed, hf__store_request__pack(&q,
+	    packed))), 0);
 }
 
 static void
-on_frame(void *context, struct channel *channel, uint16_t type, uint64_t sequence, struct slice body)
+on_frame(void *context, struct channel *channel, uint16_t type, uint64_t sequence,
+    struct slice body)
 {
 	struct client *c = context;
 	Hf__StoreReply *reply;
@@ -144,7 +147,8 @@ on_close(void *context, struct channel *channel, const struct err *why)
 	c->open = false;
 }
 
-static const struct channel_ops ops = { .on_open = on_open, .on_frame = on_frame, .on_close = on_close };
+static const struct channel_ops ops = { .on_open = on_open, .on_frame = on_frame,
+    .on_close = on_close };
 
 static void
 ask_begin(uint64_t sequence, Hf__StoreRequest *q)
@@ -176,7 +180,8 @@ ask_end(void)
 	uint64_t deadline = clock_mono_ms() + WAIT_MS;
 
 	while (client.reply == NULL) {
-		cr_assert_lt(clock_mono_ms(), deadline, "no answer to %lu", (unsigned long)client.sequence);
+		cr_assert_lt(clock_mono_ms(), deadline, "no answer to %lu",
+		    (unsigned long)client.sequence);
 		loop_for(100000);
 	}
 	return (client.reply);
@@ -208,7 +213,8 @@ setup(void)
 
 	snprintf(directory, sizeof(directory), "/var/tmp/hf-live-XXXXXX");
 	cr_assert_not_null(mkdtemp(directory));
-	buf_printf(&conf, "[supervisor]\nstate_dir = %s/state\nrun_dir = %s\nlog_level = info\n[store]\n"
+	buf_printf(&conf,
+	    "[supervisor]\nstate_dir = %s/state\nrun_dir = %s\nlog_level = info\n[store]\n"
 	    "segment_bytes = 4MiB\nvolume_bytes = 16MiB\ndrives =", directory, directory);
 	for (int i = 0; i < 4; i++) {
 		snprintf(path, sizeof(path), "%s/d%d", directory, i);
@@ -225,7 +231,8 @@ setup(void)
 	random_bytes(client.session, 16);
 	client.base = event_base_new();
 	snprintf(path, sizeof(path), "%s/store.channel", directory);
-	cr_assert_eq(channel_connect(client.base, path, &ops, &client, &client.channel, &e), 0, "%s", e.text);
+	cr_assert_eq(channel_connect(client.base, path, &ops, &client, &client.channel, &e), 0,
+	    "%s", e.text);
 	store_spawn();
 }
 
