@@ -151,9 +151,10 @@ slot_offline(const struct read_job *j, unsigned slot)
 static bool
 shard_usable(const struct read_job *j, unsigned shard, bool desperate)
 {
-	if ((j->extent.missing | j->map.missing) >> shard & 1)
+	if (j->extent.missing >> shard & 1)
 		return (false);
-	return (slot_offline(j, j->map.slots[shard]) == desperate);
+	/* A mirror that lacks records may still have this one. */
+	return ((slot_offline(j, j->map.slots[shard]) || j->map.missing >> shard & 1) == desperate);
 }
 
 static bool
