@@ -157,6 +157,7 @@ segment_make(struct log *l, bool use_reserve, struct prewrite *prewrite, struct 
 	unsigned failed = 0, tries;
 	int count, rc = ERR_NO_QUORUM;
 
+	drive_set_refresh_space(s);
 	for (tries = 0; tries <= drive_count(s); tries++) {
 		count = mirrors_choose(s, use_reserve, slots, e);
 		if (count < 0)
