@@ -6,6 +6,7 @@ s3_sources = \
 	services/s3/access_log.c services/s3/access_log.h \
 	services/s3/attributes.c \
 	services/s3/auth.c services/s3/auth.h \
+	services/s3/body_check.c services/s3/body_check.h \
 	services/s3/body_in.c services/s3/body_in.h \
 	services/s3/bucket.c \
 	services/s3/bucket_delete.c \
