@@ -6,3 +6,4 @@ dist_man_MANS += man/holdfast-admin.8
 dist_man_MANS += man/holdfast-store.8
 dist_man_MANS += man/holdfastd.8 man/holdfastctl.1
 dist_man_MANS += man/holdfast-format.5
+dist_man_MANS += man/holdfast-s3.8
