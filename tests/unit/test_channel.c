@@ -495,6 +495,7 @@ Test(channel, client_may_close_itself_in_callbacks)
 	channel_send(c, 1, 2, SLICE_LITERAL("y"));
 	run_until(&server.closes, 2);
 	cr_assert_eq(client.frames, 1);
+	buf_release(&client.got);
 	client = (struct end){ .on_close = CLOSE_CHANNEL };
 	c = dial(&client);
 	run_until(&client.opens, 1);
