@@ -24,13 +24,11 @@ expect_bucket(const char *name, bool good)
 Test(names, buckets)
 {
 	static const char *const good[] = { "abc", "a-b", "a.b.c", "1st",
-		"x23456789012345678901234567890"
-		"123456789012345678901234567890123",
+		"x23456789012345678901234567890123456789012345678901234567890123",
 		"192.168.1.x", "1.2.3.4.5" };
 	static const char *const bad[] = { "", "ab", "Abc", "a_b", "-ab", "ab-", ".ab", "ab.",
 		"a..b", "a.-b", "a-.b", "a b", "192.168.1.1", "xn--abc", "a/b",
-		"b\xc3\xbc"
-		"cher",
+		("b\xc3\xbc" "cher"),
 		"x234567890123456789012345678901234567890123456789012345678901234" };
 	size_t i;
 
