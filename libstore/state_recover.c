@@ -20,6 +20,7 @@ struct replay {
 	uint64_t		 lsn;
 	const volatile bool	*cancel;
 	struct state_recovery	*how;
+	bool			 index_failed;		/* not the log */
 	log_progress_fn		*progress;
 	void			*context;
 };
@@ -46,6 +47,7 @@ replay_record(void *context, const struct record *r, struct err *e)
 	if (p->cancel != NULL && *p->cancel)
 		return (err_set(e, ERR_CANCELLED, "the replay was cancelled"));
 	rc = apply_record(&p->apply, r, e);
+	p->index_failed = rc < 0;
 	if (rc < 0)
 		return (err_prefix(e, "record %llx", (unsigned long long)r->lsn));
 	p->lsn = r->lsn;
@@ -79,6 +81,8 @@ index_replay(struct index *x, struct log *log, log_progress_fn *progress, void *
 		rc = replay_write(&p, e);
 	apply_release(&p.apply);
 	index_layer_free(p.layer);
+	if ((rc == ERR_CORRUPT || rc == ERR_VERSION || rc == ERR_STALE) && !p.index_failed)
+		rc = err_set(e, ERR_IO, "the log cannot be replayed: %s", e->text);
 	if (rc == 0 && how->records > 0)
 		rc = index_flush(x, true, e);
 	return (rc);

@@ -206,6 +206,40 @@ Test(state, a_session_that_ends_leaves_no_answers)
 	free(dump);
 }
 
+Test(state, more_than_the_queue_holds_is_answered_busy)
+{
+	world_bucket_put(&w, 1, "b");
+	world_settle(&w);
+	for (uint64_t i = 2; i < 1002; i++)
+		world_put(&w, i, "b", "k", "x", NULL);
+	world_put(&w, 1002, "b", "k", "x", NULL);
+	cr_assert_eq(world_code(&w, 1002), ERR_BUSY, "the answer to a full queue does not wait");
+	cr_assert_eq(world_code(&w, 1), 0);
+	world_settle(&w);
+	for (uint64_t i = 2; i < 1002; i++)
+		cr_assert_eq(world_code(&w, i), 0);
+}
+
+Test(state, readers_see_a_change_in_the_generation_table)
+{
+	uint32_t slot = gentable_object_slot(w.table, SLICE_LITERAL("b"), SLICE_LITERAL("k"));
+	uint32_t bucket = gentable_bucket_slot(w.table, SLICE_LITERAL("b"));
+	struct gentable_mark before, bucket_before;
+
+	cr_assert(gentable_note(w.table, bucket, &bucket_before));
+	world_bucket_put(&w, 1, "b");
+	world_settle(&w);
+	cr_assert_not(gentable_current(w.table, bucket, &bucket_before));
+	cr_assert(gentable_note(w.table, slot, &before));
+	world_put(&w, 2, "b", "k", "x", NULL);
+	world_settle(&w);
+	cr_assert_not(gentable_current(w.table, slot, &before));
+	cr_assert(gentable_note(w.table, slot, &before), "even again: it may be cached");
+	world_delete(&w, 3, "b", "k");
+	world_settle(&w);
+	cr_assert_not(gentable_current(w.table, slot, &before));
+}
+
 Test(state, config_is_kept_and_listed)
 {
 	Hf__StoreRequest list = HF__STORE_REQUEST__INIT;
