@@ -2,8 +2,8 @@
  * catalog - commits epochs to all live drives and answers from the copy in memory.
  *
  * Which drives go on after one failed: at least k, plus store.min_write_redundancy. Because
- * k >= n - max(k, m+1) + 1, any set of drives that may start by itself contains one of them and so sees
- * the last epoch (holdfast-format(5), "Which epoch wins").
+ * k >= n - max(k, m+1) + 1, any set of drives that may start by itself contains one of them and so
+ * sees the last epoch (holdfast-format(5), "Which epoch wins").
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -17,7 +17,7 @@
 #include "libstore/catalog_format.h"
 #include "libstore/drive_internal.h"
 
-#define EPOCH_MAX ((UINT64_C(1) << 24) - 1)	/* an LSN has 24 bits for it */
+#define EPOCH_MAX ((UINT64_C(1) << 24) - 1) /* an LSN has 24 bits for it */
 
 /* Writes and syncs a packed change on the drives of a mask; returns those where it failed. */
 static uint32_t
@@ -32,7 +32,8 @@ change_write(struct drive_set *s, uint64_t epoch, struct slice body, uint32_t ma
 		for (i = 0; i < s->count; i++) {
 			if (!((mask & ~failed) >> i & 1))
 				continue;
-			rc = step == 0 ? catalog_file_append(s, i, epoch, body, &e) : catalog_file_sync(s, i, &e);
+			rc = step == 0 ? catalog_file_append(s, i, epoch, body, &e)
+				       : catalog_file_sync(s, i, &e);
 			if (rc < 0) {
 				failed |= 1u << i;
 				snprintf(why[i], 160, "%.150s", e.text);
@@ -50,8 +51,10 @@ catalogs_shorten(struct drive_set *s, uint32_t mask, char why[][160])
 	unsigned i;
 
 	for (i = 0; i < s->count; i++)
-		if (mask >> i & 1 && s->catalog_end[i] - s->catalog_snapshot_end[i] > CATALOG_CHANGES_BYTES_MAX &&
-		    s->catalog_end[i] > 2 * s->catalog_snapshot_end[i] && catalog_file_replace(s, i, &e) < 0) {
+		if (mask >> i & 1 &&
+		    s->catalog_end[i] - s->catalog_snapshot_end[i] > CATALOG_CHANGES_BYTES_MAX &&
+		    s->catalog_end[i] > 2 * s->catalog_snapshot_end[i] &&
+		    catalog_file_replace(s, i, &e) < 0) {
 			failed |= 1u << i;
 			snprintf(why[i], 160, "%.150s", e.text);
 		}
@@ -79,11 +82,13 @@ static struct slice
 change_pack(const Hf__CatalogChange *change, struct buf *out)
 {
 	buf_reset(out);
-	hf__catalog_change__pack(change, buf_extend(out, hf__catalog_change__get_packed_size(change)));
+	hf__catalog_change__pack(
+	    change, buf_extend(out, hf__catalog_change__get_packed_size(change)));
 	return (buf_slice(out));
 }
 
-/* Offline rows for a mask of drives, appended to a change's own. Returns the new array; rows in storage. */
+/* Offline rows for a mask of drives, appended to a change's own. Returns the new array; rows in
+ * storage. */
 static void
 change_add_offline(Hf__CatalogChange *change, uint32_t mask, Hf__CatalogDrive storage[DRIVES_MAX],
     Hf__CatalogDrive *pointers[2 * DRIVES_MAX])
@@ -112,7 +117,7 @@ change_apply(struct drive_set *s, const Hf__CatalogChange *change)
 	pthread_mutex_lock(&s->lock);
 	catalog_rows_apply(&s->rows, change);
 	for (i = 0; i < change->n_drives; i++)
-		s->drives[change->drives[i]->slot].state = change->drives[i]->state;	/* D2 */
+		s->drives[change->drives[i]->slot].state = change->drives[i]->state; /* D2 */
 	pthread_mutex_unlock(&s->lock);
 }
 
@@ -122,13 +127,14 @@ quorum_lost(struct drive_set *s, uint32_t survivors, struct err *e)
 	pthread_mutex_lock(&s->lock);
 	s->read_only = true;
 	pthread_mutex_unlock(&s->lock);
-	return (err_set(e, ERR_NO_QUORUM, "%d of %u drives are left; writing needs %u: the set is read-only",
+	return (err_set(e, ERR_NO_QUORUM,
+	    "%d of %u drives are left; writing needs %u: the set is read-only",
 	    __builtin_popcount(survivors), s->count, s->k + s->min_write_redundancy));
 }
 
 int
-catalog_commit_locked(struct drive_set *s, Hf__CatalogChange *change, uint32_t failing, const char *why,
-    struct err *e)
+catalog_commit_locked(struct drive_set *s, Hf__CatalogChange *change, uint32_t failing,
+    const char *why, struct err *e)
 {
 	Hf__CatalogChange next = HF__CATALOG_CHANGE__INIT;
 	Hf__CatalogDrive storage[DRIVES_MAX], *pointers[2 * DRIVES_MAX];
@@ -149,7 +155,8 @@ catalog_commit_locked(struct drive_set *s, Hf__CatalogChange *change, uint32_t f
 			rc = err_set(e, ERR_TOO_LARGE, "the catalog has no epochs left");
 			break;
 		}
-		failing = change_write(s, change->epoch, change_pack(change, &packed), live, reasons);
+		failing =
+		    change_write(s, change->epoch, change_pack(change, &packed), live, reasons);
 		failed |= failing;
 		live &= ~failing;
 		if ((unsigned)__builtin_popcount(live) >= s->k)
@@ -196,7 +203,8 @@ catalog_next_id(struct drive_set *s)
 }
 
 int
-catalog_segment_put(struct drive_set *s, const Hf__CatalogSegment *row, const char *reason, struct err *e)
+catalog_segment_put(
+    struct drive_set *s, const Hf__CatalogSegment *row, const char *reason, struct err *e)
 {
 	Hf__CatalogChange change = HF__CATALOG_CHANGE__INIT;
 	Hf__CatalogSegment copy = *row, *rows[1] = { &copy };
@@ -208,7 +216,8 @@ catalog_segment_put(struct drive_set *s, const Hf__CatalogSegment *row, const ch
 }
 
 int
-catalog_volume_put(struct drive_set *s, const Hf__CatalogVolume *row, const char *reason, struct err *e)
+catalog_volume_put(
+    struct drive_set *s, const Hf__CatalogVolume *row, const char *reason, struct err *e)
 {
 	Hf__CatalogChange change = HF__CATALOG_CHANGE__INIT;
 	Hf__CatalogVolume copy = *row, *rows[1] = { &copy };

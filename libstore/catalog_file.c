@@ -1,8 +1,9 @@
 /*
- * catalog_file - a drive's copy of the catalog: read it whole, replace it by a snapshot, append a change.
+ * catalog_file - a drive's copy of the catalog: read it whole, replace it by a snapshot, append a
+ * change.
  *
- * F1  Frames stand one behind the other, each on its own pages; an epoch follows its predecessor by one.
- * F2  A file is replaced by rename, never rewritten in place.
+ * F1  Frames stand one behind the other, each on its own pages; an epoch follows its predecessor by
+ * one. F2  A file is replaced by rename, never rewritten in place.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -51,7 +52,8 @@ frame_parse(const struct buf *file, uint64_t offset, uint64_t *next, uint32_t *v
 	return (change);
 }
 
-/* C3: something whole behind the first bad frame means that the bad one is damage, not a torn end. */
+/* C3: something whole behind the first bad frame means that the bad one is damage, not a torn end.
+ */
 static bool
 frame_follows(const struct buf *file, uint64_t offset)
 {
@@ -70,8 +72,8 @@ frame_follows(const struct buf *file, uint64_t offset)
 }
 
 static int
-change_check(const Hf__CatalogChange *c, const char *path, uint64_t offset, const uint8_t deployment[16],
-    const struct catalog_rows *rows, struct err *e)
+change_check(const Hf__CatalogChange *c, const char *path, uint64_t offset,
+    const uint8_t deployment[16], const struct catalog_rows *rows, struct err *e)
 {
 	size_t i;
 
@@ -79,19 +81,21 @@ change_check(const Hf__CatalogChange *c, const char *path, uint64_t offset, cons
 		if (!c->snapshot)
 			return (err_set(e, ERR_CORRUPT, "%s does not start with a snapshot", path));
 		if (c->deployment.len != 16 || memcmp(c->deployment.data, deployment, 16) != 0)
-			return (err_set(e, ERR_INVALID, "%s is of another deployment than its drive", path));
+			return (err_set(
+			    e, ERR_INVALID, "%s is of another deployment than its drive", path));
 	} else if (c->epoch != rows->epoch + 1)
-		return (err_set(e, ERR_CORRUPT, "%s: epoch %" PRIu64 " follows epoch %" PRIu64, path, c->epoch,
-		    rows->epoch));
+		return (err_set(e, ERR_CORRUPT, "%s: epoch %" PRIu64 " follows epoch %" PRIu64,
+		    path, c->epoch, rows->epoch));
 	for (i = 0; i < c->n_segments; i++)
 		if (c->segments[i]->n_slots > DRIVES_MAX)
-			return (err_set(e, ERR_CORRUPT, "%s: a segment with too many mirrors", path));
+			return (
+			    err_set(e, ERR_CORRUPT, "%s: a segment with too many mirrors", path));
 	return (0);
 }
 
 static int
-frames_apply(const struct buf *file, const char *path, const uint8_t deployment[16], struct catalog_rows *rows,
-    struct err *e)
+frames_apply(const struct buf *file, const char *path, const uint8_t deployment[16],
+    struct catalog_rows *rows, struct err *e)
 {
 	Hf__CatalogChange *change;
 	uint64_t offset = 0, next = 0;
@@ -102,8 +106,10 @@ frames_apply(const struct buf *file, const char *path, const uint8_t deployment[
 		change = frame_parse(file, offset, &next, &version);
 		if (change == NULL)
 			break;
-		rc = version > CATALOG_VERSION ? err_set(e, ERR_VERSION, "%s is of version %u; this program knows %u",
-		    path, version, CATALOG_VERSION) : change_check(change, path, offset, deployment, rows, e);
+		rc = version > CATALOG_VERSION
+			 ? err_set(e, ERR_VERSION, "%s is of version %u; this program knows %u",
+			       path, version, CATALOG_VERSION)
+			 : change_check(change, path, offset, deployment, rows, e);
 		if (rc == 0)
 			catalog_rows_apply(rows, change);
 		hf__catalog_change__free_unpacked(change, NULL);
@@ -119,8 +125,8 @@ frames_apply(const struct buf *file, const char *path, const uint8_t deployment[
 }
 
 int
-catalog_file_load(struct disk *d, const char *path, const uint8_t deployment[16], struct catalog_rows *rows,
-    struct err *e)
+catalog_file_load(struct disk *d, const char *path, const uint8_t deployment[16],
+    struct catalog_rows *rows, struct err *e)
 {
 	struct buf file = BUF_INIT;
 	uint64_t bytes;
@@ -146,8 +152,8 @@ catalog_file_load(struct disk *d, const char *path, const uint8_t deployment[16]
 }
 
 static int
-frame_write(struct disk *d, int handle, uint64_t epoch, struct slice body, uint64_t offset, uint64_t *end,
-    struct err *e)
+frame_write(struct disk *d, int handle, uint64_t epoch, struct slice body, uint64_t offset,
+    uint64_t *end, struct err *e)
 {
 	uint64_t bytes = align_up(CATALOG_HEADER_BYTES + body.bytes, CATALOG_ALIGN);
 	uint8_t *frame = calloc(1, bytes);
@@ -169,7 +175,8 @@ frame_write(struct disk *d, int handle, uint64_t epoch, struct slice body, uint6
 }
 
 int
-catalog_file_append(struct drive_set *s, unsigned slot, uint64_t epoch, struct slice body, struct err *e)
+catalog_file_append(
+    struct drive_set *s, unsigned slot, uint64_t epoch, struct slice body, struct err *e)
 {
 	assert(s->catalog_handle[slot] >= 0);
 	return (frame_write(s->disk, s->catalog_handle[slot], epoch, body, s->catalog_end[slot],

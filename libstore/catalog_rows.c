@@ -1,5 +1,6 @@
 /*
- * catalog_rows - the tables of a catalog in memory: apply a change, find a row, pack a snapshot. No I/O.
+ * catalog_rows - the tables of a catalog in memory: apply a change, find a row, pack a snapshot. No
+ * I/O.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -102,12 +103,14 @@ segment_apply(struct catalog_rows *r, const Hf__CatalogSegment *row)
 	if (there)
 		hf__catalog_segment__free_unpacked(r->segments[i], NULL);
 	if (there && drop)
-		memmove(&r->segments[i], &r->segments[i + 1], (--r->segment_count - i) * sizeof(*r->segments));
+		memmove(&r->segments[i], &r->segments[i + 1],
+		    (--r->segment_count - i) * sizeof(*r->segments));
 	if (drop)
 		return;
 	if (!there) {
 		r->segments = grow(r->segments, r->segment_count, &r->segment_capacity);
-		memmove(&r->segments[i + 1], &r->segments[i], (r->segment_count++ - i) * sizeof(*r->segments));
+		memmove(&r->segments[i + 1], &r->segments[i],
+		    (r->segment_count++ - i) * sizeof(*r->segments));
 	}
 	r->segments[i] = message_copy(&row->base);
 }
@@ -122,12 +125,14 @@ volume_apply(struct catalog_rows *r, const Hf__CatalogVolume *row)
 	if (there)
 		hf__catalog_volume__free_unpacked(r->volumes[i], NULL);
 	if (there && drop)
-		memmove(&r->volumes[i], &r->volumes[i + 1], (--r->volume_count - i) * sizeof(*r->volumes));
+		memmove(&r->volumes[i], &r->volumes[i + 1],
+		    (--r->volume_count - i) * sizeof(*r->volumes));
 	if (drop)
 		return;
 	if (!there) {
 		r->volumes = grow(r->volumes, r->volume_count, &r->volume_capacity);
-		memmove(&r->volumes[i + 1], &r->volumes[i], (r->volume_count++ - i) * sizeof(*r->volumes));
+		memmove(&r->volumes[i + 1], &r->volumes[i],
+		    (r->volume_count++ - i) * sizeof(*r->volumes));
 	}
 	r->volumes[i] = message_copy(&row->base);
 }
@@ -168,8 +173,8 @@ catalog_rows_apply(struct catalog_rows *r, const Hf__CatalogChange *change)
 }
 
 void
-catalog_rows_pack(const struct catalog_rows *r, const uint8_t deployment[16], unsigned k, unsigned m,
-    struct buf *out)
+catalog_rows_pack(const struct catalog_rows *r, const uint8_t deployment[16], unsigned k,
+    unsigned m, struct buf *out)
 {
 	Hf__CatalogChange change = HF__CATALOG_CHANGE__INIT;
 	Hf__CatalogDrive *drives[DRIVES_MAX];
@@ -192,7 +197,8 @@ catalog_rows_pack(const struct catalog_rows *r, const uint8_t deployment[16], un
 	change.horizon_lsn = r->horizon;
 	change.next_id = r->next_id;
 	change.reason = (char *)"snapshot";
-	hf__catalog_change__pack(&change, buf_extend(out, hf__catalog_change__get_packed_size(&change)));
+	hf__catalog_change__pack(
+	    &change, buf_extend(out, hf__catalog_change__get_packed_size(&change)));
 }
 
 Hf__CatalogSegment *

@@ -1,8 +1,8 @@
 /*
  * disk_posix - struct disk over the kernel's files. Stateless: a handle is a file descriptor.
  *
- * A descriptor does not know its path, so sentences of descriptor calls name the path that the kernel
- * has for it.
+ * A descriptor does not know its path, so sentences of descriptor calls name the path that the
+ * kernel has for it.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -100,7 +100,8 @@ iov_consume(struct iovec *v, int count, size_t n)
 }
 
 static int
-posix_pwritev(struct disk *d, int handle, const struct iovec *iov, int iov_count, uint64_t offset, struct err *e)
+posix_pwritev(struct disk *d, int handle, const struct iovec *iov, int iov_count, uint64_t offset,
+    struct err *e)
 {
 	struct iovec v[64];
 	ssize_t n;
@@ -159,7 +160,8 @@ posix_truncate(struct disk *d, int handle, uint64_t bytes, struct err *e)
 }
 
 static int
-handle_fallocate(int handle, int mode, uint64_t offset, uint64_t bytes, const char *what, struct err *e)
+handle_fallocate(
+    int handle, int mode, uint64_t offset, uint64_t bytes, const char *what, struct err *e)
 {
 	int rc;
 
@@ -182,7 +184,8 @@ static int
 posix_punch(struct disk *d, int handle, uint64_t offset, uint64_t bytes, struct err *e)
 {
 	(void)d;
-	return (handle_fallocate(handle, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, bytes, "punch", e));
+	return (handle_fallocate(
+	    handle, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, bytes, "punch", e));
 }
 
 static int
@@ -194,7 +197,8 @@ posix_lock(struct disk *d, int handle, struct err *e)
 	if (flock(handle, LOCK_EX | LOCK_NB) == 0)
 		return (0);
 	if (errno == EWOULDBLOCK)
-		return (err_set(e, ERR_LOCKED, "%s is locked by another process", handle_path(handle, path)));
+		return (err_set(
+		    e, ERR_LOCKED, "%s is locked by another process", handle_path(handle, path)));
 	return (handle_error(e, errno, handle, "lock"));
 }
 
@@ -286,10 +290,11 @@ sector_bytes(dev_t device)
 	char path[96];
 	uint32_t n;
 
-	snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/queue/physical_block_size", major(device), minor(device));
+	snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/queue/physical_block_size",
+	    major(device), minor(device));
 	if (!sector_read(path, &n)) {
-		snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/../queue/physical_block_size", major(device),
-		    minor(device));
+		snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/../queue/physical_block_size",
+		    major(device), minor(device));
 		if (!sector_read(path, &n))
 			return (4096);
 	}
@@ -318,14 +323,27 @@ posix_same(struct disk *d, int handle, const char *path)
 	struct stat a, b;
 
 	(void)d;
-	return (fstat(handle, &a) == 0 && stat(path, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino);
+	return (fstat(handle, &a) == 0 && stat(path, &b) == 0 && a.st_dev == b.st_dev &&
+		a.st_ino == b.st_ino);
 }
 
 static const struct disk_ops posix_ops = {
-	.open = posix_open, .close = posix_close, .pread = posix_pread, .pwritev = posix_pwritev,
-	.datasync = posix_datasync, .size = posix_size, .truncate = posix_truncate, .allocate = posix_allocate,
-	.punch = posix_punch, .lock = posix_lock, .rename = posix_rename, .unlink = posix_unlink,
-	.mkdir = posix_mkdir, .sync_dir = posix_sync_dir, .list = posix_list, .space = posix_space,
+	.open = posix_open,
+	.close = posix_close,
+	.pread = posix_pread,
+	.pwritev = posix_pwritev,
+	.datasync = posix_datasync,
+	.size = posix_size,
+	.truncate = posix_truncate,
+	.allocate = posix_allocate,
+	.punch = posix_punch,
+	.lock = posix_lock,
+	.rename = posix_rename,
+	.unlink = posix_unlink,
+	.mkdir = posix_mkdir,
+	.sync_dir = posix_sync_dir,
+	.list = posix_list,
+	.space = posix_space,
 	.same = posix_same,
 };
 

@@ -150,18 +150,19 @@ uint32_t
 drive_live_mask(const struct drive_set *s)
 {
 	return (state_mask(s, HF__CATALOG_DRIVE__STATE__ONLINE) |
-	    state_mask(s, HF__CATALOG_DRIVE__STATE__RETURNING));
+		state_mask(s, HF__CATALOG_DRIVE__STATE__RETURNING));
 }
 
 void
-drive_path(const struct drive_set *s, unsigned slot, const char *sub, const char *name, char out[4096])
+drive_path(
+    const struct drive_set *s, unsigned slot, const char *sub, const char *name, char out[4096])
 {
 	int n;
 
 	assert(slot < s->count);
 	n = snprintf(out, 4096, "%s%s%s%s%s", s->drives[slot].path, sub[0] == '\0' ? "" : "/", sub,
 	    name[0] == '\0' ? "" : "/", name);
-	assert(n > 0 && n < 4096);	/* drive_set_open bounds the path */
+	assert(n > 0 && n < 4096); /* drive_set_open bounds the path */
 }
 
 void
@@ -222,7 +223,8 @@ drive_set_probe(struct drive_set *s)
 			continue;
 		drive_path(s, i, "", "drive", path);
 		if (!s->disk->ops->same(s->disk, s->drives[i].lock_handle, path))
-			drive_fail(s, i, "its drive file is not at its path any more (unmounted?)", NULL);
+			drive_fail(
+			    s, i, "its drive file is not at its path any more (unmounted?)", NULL);
 	}
 }
 
@@ -234,7 +236,8 @@ drive_set_refresh_space(struct drive_set *s)
 	unsigned i;
 
 	for (i = 0; i < s->count; i++) {
-		if (!(mask >> i & 1) || s->disk->ops->space(s->disk, s->drives[i].path, &space, NULL) < 0)
+		if (!(mask >> i & 1) ||
+		    s->disk->ops->space(s->disk, s->drives[i].path, &space, NULL) < 0)
 			continue;
 		pthread_mutex_lock(&s->lock);
 		s->drives[i].space = space;
@@ -251,7 +254,8 @@ sharing_count(const struct drive_set *s, unsigned slot)
 	unsigned i, n = 0;
 
 	for (i = 0; i < s->count; i++)
-		if (mask >> i & 1 && s->drives[i].space.filesystem == s->drives[slot].space.filesystem)
+		if (mask >> i & 1 &&
+		    s->drives[i].space.filesystem == s->drives[slot].space.filesystem)
 			n++;
 	return (n);
 }

@@ -1,8 +1,8 @@
 /*
  * drive_file - the page that marks a directory as a drive: check it, make it.
  *
- * F1  The file comes into being by rename of a file that is whole, synced and locked, so that nobody ever
- *     sees a half-written one, and two processes never format one drive.
+ * F1  The file comes into being by rename of a file that is whole, synced and locked, so that
+ * nobody ever sees a half-written one, and two processes never format one drive.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -36,7 +36,8 @@ drive_file_read(struct disk *d, int handle, const char *path, Hf__DriveFile **ou
 		return (err_set(e, ERR_VERSION, "%s is of version %u; this program knows %u", path,
 		    get_u32(page + DRIVE_AT_VERSION), DRIVE_VERSION));
 	bytes = get_u32(page + DRIVE_AT_BYTES);
-	if (bytes > sizeof(page) - DRIVE_BODY_AT || get_u32(page + DRIVE_AT_CRC) != page_crc(page, bytes))
+	if (bytes > sizeof(page) - DRIVE_BODY_AT ||
+	    get_u32(page + DRIVE_AT_CRC) != page_crc(page, bytes))
 		return (err_set(e, ERR_CORRUPT, "%s is damaged: its checksum is wrong", path));
 	*out = hf__drive_file__unpack(NULL, bytes, page + DRIVE_BODY_AT);
 	if (*out == NULL || (*out)->deployment.len != 16 || (*out)->uuid.len != 16) {
@@ -69,7 +70,8 @@ page_write(struct disk *d, int handle, const Hf__DriveFile *file, struct err *e)
 }
 
 int
-drive_file_create(struct disk *d, const char *path, const Hf__DriveFile *file, int *handle, struct err *e)
+drive_file_create(
+    struct disk *d, const char *path, const Hf__DriveFile *file, int *handle, struct err *e)
 {
 	char fresh[4096], final[4096];
 	int fd, other, rc;

@@ -1,5 +1,6 @@
 /*
- * drive_open - opens a set: look at every path, format what is new, agree on the catalog, set it in force.
+ * drive_open - opens a set: look at every path, format what is new, agree on the catalog, set it in
+ * force.
  *
  *   look ──> format (only when no catalog exists anywhere) ──> load catalogs ──> highest epoch wins
  *        ──> bring it to all present ──> two epochs of our own ──> quarantine what it does not name
@@ -20,17 +21,17 @@
 #include "libstore/catalog_format.h"
 #include "libstore/drive_internal.h"
 
-#define PATH_BYTES_MAX		3800	/* leaves room for names below it */
-#define SEGMENT_BYTES_FLOOR	(UINT64_C(4) << 20)
-#define VOLUME_BYTES_FLOOR	(UINT64_C(16) << 20)
-#define SEGMENT_BYTES_LEAST	65536u
+#define PATH_BYTES_MAX      3800 /* leaves room for names below it */
+#define SEGMENT_BYTES_FLOOR (UINT64_C(4) << 20)
+#define VOLUME_BYTES_FLOOR  (UINT64_C(16) << 20)
+#define SEGMENT_BYTES_LEAST 65536u
 
 enum looks { LOOKS_ABSENT, LOOKS_EMPTY, LOOKS_FOREIGN, LOOKS_BAD, LOOKS_FORMATTED };
 
 struct look {
-	enum looks	 as;
-	Hf__DriveFile	*file;
-	bool		 has_catalog;
+	enum looks as;
+	Hf__DriveFile *file;
+	bool has_catalog;
 };
 
 static const char *const drive_directories[] = { "log", "vol", "quarantine" };
@@ -58,8 +59,9 @@ look_directory(struct drive_set *s, unsigned slot, struct look *l)
 		l->as = LOOKS_ABSENT;
 		snprintf(dr->note, sizeof(dr->note), "%.150s", why.text);
 	} else
-		snprintf(dr->note, sizeof(dr->note), "%s", l->as == LOOKS_EMPTY ?
-		    "empty directory: not mounted, or a new drive" : "holds files but no drive file");
+		snprintf(dr->note, sizeof(dr->note), "%s",
+		    l->as == LOOKS_EMPTY ? "empty directory: not mounted, or a new drive"
+					 : "holds files but no drive file");
 }
 
 /* Opens, locks and reads the drive file. Only what must stop the start is an error. */
@@ -101,7 +103,8 @@ look(struct drive_set *s, unsigned slot, struct look *l, struct err *e)
 	return (0);
 }
 
-/* --- geometry and identity ---------------------------------------------------------------------- */
+/* --- geometry and identity ----------------------------------------------------------------------
+ */
 
 static int
 erasure_parse(const struct drive_set_options *o, unsigned *k, unsigned *m, struct err *e)
@@ -114,10 +117,12 @@ erasure_parse(const struct drive_set_options *o, unsigned *k, unsigned *m, struc
 	if (o->erasure == NULL || o->erasure[0] == '\0')
 		return (0);
 	if (sscanf(o->erasure, "%2u+%2u%c", k, m, &rest) != 2 || *k < 1)
-		return (err_set(e, ERR_CONFIG, "store.erasure is \"%s\"; expected k+m, such as 4+2", o->erasure));
+		return (err_set(e, ERR_CONFIG, "store.erasure is \"%s\"; expected k+m, such as 4+2",
+		    o->erasure));
 	if (*k + *m != n)
-		return (err_set(e, ERR_CONFIG, "store.erasure %s needs %u drives, but %u are configured", o->erasure,
-		    *k + *m, n));
+		return (err_set(e, ERR_CONFIG,
+		    "store.erasure %s needs %u drives, but %u are configured", o->erasure, *k + *m,
+		    n));
 	return (0);
 }
 
@@ -132,9 +137,10 @@ identity_check(struct drive_set *s, const struct look *looks, struct err *e)
 		if (f == NULL)
 			continue;
 		for (j = 0; j < i; j++)
-			if (looks[j].file != NULL && memcmp(looks[j].file->uuid.data, f->uuid.data, 16) == 0)
-				return (err_set(e, ERR_INVALID, "%s and %s are the same drive", s->drives[j].path,
-				    s->drives[i].path));
+			if (looks[j].file != NULL &&
+			    memcmp(looks[j].file->uuid.data, f->uuid.data, 16) == 0)
+				return (err_set(e, ERR_INVALID, "%s and %s are the same drive",
+				    s->drives[j].path, s->drives[i].path));
 		if (first == NULL) {
 			first = f;
 			first_slot = i;
@@ -143,10 +149,12 @@ identity_check(struct drive_set *s, const struct look *looks, struct err *e)
 			return (err_set(e, ERR_INVALID, "%s belongs to another deployment than %s",
 			    s->drives[i].path, s->drives[first_slot].path));
 		if (f->slot != i)
-			return (err_set(e, ERR_INVALID, "%s is drive %u of its set, but is configured as drive %u",
+			return (err_set(e, ERR_INVALID,
+			    "%s is drive %u of its set, but is configured as drive %u",
 			    s->drives[i].path, f->slot, i));
 		if (f->k != s->k || f->m != s->m)
-			return (err_set(e, ERR_CONFIG, "%s was formatted as %u+%u, but the configuration says %u+%u",
+			return (err_set(e, ERR_CONFIG,
+			    "%s was formatted as %u+%u, but the configuration says %u+%u",
 			    s->drives[i].path, f->k, f->m, s->k, s->m));
 	}
 	if (first != NULL)
@@ -154,7 +162,8 @@ identity_check(struct drive_set *s, const struct look *looks, struct err *e)
 	return (0);
 }
 
-/* --- formatting --------------------------------------------------------------------------------- */
+/* --- formatting ---------------------------------------------------------------------------------
+ */
 
 static int
 format_drive(struct drive_set *s, unsigned slot, struct err *e)
@@ -175,7 +184,8 @@ format_drive(struct drive_set *s, unsigned slot, struct err *e)
 	return (drive_file_create(s->disk, dr->path, &f, &dr->lock_handle, e));
 }
 
-/* Refuses a first format unless every path is an empty directory or one that an interrupted try marked. */
+/* Refuses a first format unless every path is an empty directory or one that an interrupted try
+ * marked. */
 static int
 format_check(const struct drive_set *s, const struct look *looks, unsigned formatted, struct err *e)
 {
@@ -185,13 +195,15 @@ format_check(const struct drive_set *s, const struct look *looks, unsigned forma
 		if (looks[i].as == LOOKS_EMPTY || looks[i].as == LOOKS_FORMATTED)
 			continue;
 		return (err_set(e, formatted > 0 ? ERR_NO_QUORUM : ERR_INVALID, "cannot %s: %s: %s",
-		    formatted > 0 ? "finish the first format, which needs every drive" : "format a new set",
+		    formatted > 0 ? "finish the first format, which needs every drive"
+				  : "format a new set",
 		    s->drives[i].path, s->drives[i].note));
 	}
 	return (0);
 }
 
-/* All drive files first, then catalogs: an interrupted format is recognised by there being no catalog. */
+/* All drive files first, then catalogs: an interrupted format is recognised by there being no
+ * catalog. */
 static int
 format(struct drive_set *s, struct look *looks, unsigned formatted, struct err *e)
 {
@@ -218,9 +230,11 @@ format(struct drive_set *s, struct look *looks, unsigned formatted, struct err *
 	return (rc);
 }
 
-/* --- the catalog in force ------------------------------------------------------------------------- */
+/* --- the catalog in force
+ * ------------------------------------------------------------------------- */
 
-/* Loads every copy; the highest epoch stays in s->rows. Returns the mask of drives whose copy was read. */
+/* Loads every copy; the highest epoch stays in s->rows. Returns the mask of drives whose copy was
+ * read. */
 static int
 catalogs_load(struct drive_set *s, const struct look *looks, uint32_t *read, struct err *e)
 {
@@ -250,8 +264,9 @@ catalogs_load(struct drive_set *s, const struct look *looks, uint32_t *read, str
 		if (rc == ERR_VERSION || rc == ERR_INVALID)
 			return (err_set(e, rc, "%s", why.text));
 	}
-	for (i = 0; i < DRIVES_MAX; i++)	/* the struct moved: point at its own bytes */
-		s->rows.drives[i].uuid.data = s->rows.drives[i].uuid.len > 0 ? s->rows.uuids[i] : NULL;
+	for (i = 0; i < DRIVES_MAX; i++) /* the struct moved: point at its own bytes */
+		s->rows.drives[i].uuid.data =
+		    s->rows.drives[i].uuid.len > 0 ? s->rows.uuids[i] : NULL;
 	if (s->rows.epoch == 0 && *read != 0)
 		return (err_set(e, ERR_CORRUPT, "no drive has a whole catalog (%s)", why.text));
 	return (0);
@@ -265,7 +280,8 @@ uuids_check(const struct drive_set *s, const struct look *looks, struct err *e)
 	for (i = 0; i < s->count; i++)
 		if (looks[i].as == LOOKS_FORMATTED && s->rows.drives[i].uuid.len == 16 &&
 		    memcmp(s->rows.uuids[i], s->drives[i].uuid, 16) != 0)
-			return (err_set(e, ERR_INVALID, "%s is not the drive that the catalog has for slot %u",
+			return (err_set(e, ERR_INVALID,
+			    "%s is not the drive that the catalog has for slot %u",
 			    s->drives[i].path, i));
 	return (0);
 }
@@ -287,7 +303,8 @@ first_note(const struct drive_set *s)
 	return ("all are there");
 }
 
-/* The states in memory: what is not there is OFFLINE; what was OFFLINE and is there is RETURNING. */
+/* The states in memory: what is not there is OFFLINE; what was OFFLINE and is there is RETURNING.
+ */
 static void
 states_set(struct drive_set *s, const struct look *looks)
 {
@@ -398,7 +415,8 @@ set_start(struct drive_set *s, struct look *looks, uint32_t read, struct err *e)
 	}
 	states_set(s, looks);
 	if (looks_count(s, looks, UINT32_MAX) < s->k)
-		return (err_set(e, ERR_NO_QUORUM, "%u of %u drives are there and %u are needed even for reading (%s)",
+		return (err_set(e, ERR_NO_QUORUM,
+		    "%u of %u drives are there and %u are needed even for reading (%s)",
 		    looks_count(s, looks, UINT32_MAX), s->count, s->k, first_note(s)));
 	if (s->read_only)
 		return (0);
@@ -406,7 +424,7 @@ set_start(struct drive_set *s, struct look *looks, uint32_t read, struct err *e)
 	if (rc == 0)
 		rc = states_commit(s, "open, confirmed", e);
 	if (rc == ERR_NO_QUORUM && (unsigned)__builtin_popcount(drive_present_mask(s)) >= s->k)
-		return (0);	/* read-only, and says so */
+		return (0); /* read-only, and says so */
 	online = rc == 0 ? drive_present_mask(s) : 0;
 	for (i = 0; i < s->count; i++)
 		if (online >> i & 1 && drive_quarantine(s, i, &why) < 0)
@@ -468,7 +486,8 @@ set_open(struct drive_set *s, const struct drive_set_options *o, struct look *lo
 }
 
 int
-drive_set_open(struct disk *disk, const struct drive_set_options *o, struct drive_set **out, struct err *e)
+drive_set_open(
+    struct disk *disk, const struct drive_set_options *o, struct drive_set **out, struct err *e)
 {
 	struct look looks[DRIVES_MAX] = { 0 };
 	struct drive_set *s;
@@ -476,7 +495,8 @@ drive_set_open(struct disk *disk, const struct drive_set_options *o, struct driv
 	int rc;
 
 	if (o->count < 1 || o->count > DRIVES_MAX)
-		return (err_set(e, ERR_CONFIG, "a set has 1 to %u drives, not %u", DRIVES_MAX, o->count));
+		return (err_set(
+		    e, ERR_CONFIG, "a set has 1 to %u drives, not %u", DRIVES_MAX, o->count));
 	for (i = 0; i < o->count; i++)
 		if (strlen(o->paths[i]) > PATH_BYTES_MAX)
 			return (err_set(e, ERR_CONFIG, "the path of drive %u is too long", i));

@@ -1,6 +1,7 @@
 /*
- * drive_quarantine - moves files that the catalog does not name out of log/ and vol/: a drive that was away
- * cannot bring deleted objects back. Files ending in .new never held a record and are removed.
+ * drive_quarantine - moves files that the catalog does not name out of log/ and vol/: a drive that
+ * was away cannot bring deleted objects back. Files ending in .new never held a record and are
+ * removed.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -12,8 +13,8 @@
 #include "libstore/drive_internal.h"
 
 struct names {
-	char	**name;
-	size_t	  count, capacity;
+	char **name;
+	size_t count, capacity;
 };
 
 static void
@@ -51,15 +52,17 @@ named(struct drive_set *s, unsigned slot, const char *sub, const char *name)
 	uint64_t id;
 	int used = 0;
 
-	if (strlen(name) != 20 || sscanf(name, "%16" SCNx64 "%4s%n", &id, ending, &used) != 2 || used != 20)
+	if (strlen(name) != 20 || sscanf(name, "%16" SCNx64 "%4s%n", &id, ending, &used) != 2 ||
+	    used != 20)
 		return (false);
 	if (strcmp(sub, "log") == 0) {
 		segment = catalog_rows_segment(&s->rows, id);
 		return (strcmp(ending, ".seg") == 0 && segment != NULL &&
-		    slot_among(segment->slots, segment->n_slots, slot));
+			slot_among(segment->slots, segment->n_slots, slot));
 	}
 	volume = catalog_rows_volume(&s->rows, id);
-	return (strcmp(ending, ".vol") == 0 && volume != NULL && slot_among(volume->slots, volume->n_slots, slot));
+	return (strcmp(ending, ".vol") == 0 && volume != NULL &&
+		slot_among(volume->slots, volume->n_slots, slot));
 }
 
 static int

@@ -1,5 +1,6 @@
 /*
- * log - opening, closing, appending; see log.h for what is promised and log_internal.h for how it moves.
+ * log - opening, closing, appending; see log.h for what is promised and log_internal.h for how it
+ * moves.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -17,8 +18,8 @@
 #include "libbase/clock.h"
 #include "libstore/log_internal.h"
 
-#define CLOSE_MS_MAX		12000u
-#define PREWRITE_PAUSE_US	2000u	/* behind each 256 KiB: at most 128 MiB/s */
+#define CLOSE_MS_MAX      12000u
+#define PREWRITE_PAUSE_US 2000u /* behind each 256 KiB: at most 128 MiB/s */
 
 void
 log_wake(struct log *l)
@@ -56,7 +57,7 @@ threads_start(struct log *l, struct err *e)
 	if (rc == 0)
 		rc = thread_start(&l->keeper, log_keeper_main, l, e);
 	if (rc < 0)
-		l->threads = false;	/* log_close joins the workers that did start */
+		l->threads = false; /* log_close joins the workers that did start */
 	return (rc);
 }
 
@@ -99,7 +100,8 @@ log_open_with(struct drive_set *s, bool threads, struct log **out, struct err *e
 	log_init(l, s, threads);
 	l->state = drive_set_read_only(s) ? LOG_READ_ONLY : LOG_RUNNING;
 	rc = log_recover(l, e);
-	/* Without the drives that return there may be too few to write on: then bring those first. */
+	/* Without the drives that return there may be too few to write on: then bring those first.
+	 */
 	if (rc == 0 && l->state == LOG_RUNNING &&
 	    (unsigned)__builtin_popcount(drive_online_mask(s)) < drive_set_write_quorum(s))
 		log_returning_bring(l);
@@ -132,7 +134,8 @@ static bool
 log_rest(struct log *l)
 {
 	uint64_t deadline_ms = clock_mono_ms() + CLOSE_MS_MAX;
-	struct timespec until = { (time_t)(deadline_ms / 1000), (long)(deadline_ms % 1000) * 1000000 };
+	struct timespec until = { (time_t)(deadline_ms / 1000),
+		(long)(deadline_ms % 1000) * 1000000 };
 	bool busy;
 	unsigned i;
 
@@ -200,15 +203,19 @@ log_close(struct log **log)
 	l->returning = false;
 	l->prewrite.hurry = true;
 	if (!log_rest(l)) {
-		/* A thread hangs in the kernel with our memory in its hands: leave both to the end of the process. */
+		/* A thread hangs in the kernel with our memory in its hands: leave both to the end
+		 * of the process. */
 		l->stopping = true;
 		pthread_mutex_unlock(&l->lock);
 		return;
 	}
 	threads_stop(l);
-	/* A flight that came back but was not collected: committed if no mirror failed, as recovery would say. */
-	if (l->flight != NULL && l->flight->waiting == 0 && l->flight->failed == 0 && l->current != NULL) {
-		l->current->end = align_up(l->flight->offset + l->flight->image_bytes, l->current->sector_bytes);
+	/* A flight that came back but was not collected: committed if no mirror failed, as recovery
+	 * would say. */
+	if (l->flight != NULL && l->flight->waiting == 0 && l->flight->failed == 0 &&
+	    l->current != NULL) {
+		l->current->end =
+		    align_up(l->flight->offset + l->flight->image_bytes, l->current->sector_bytes);
 		l->current->last_lsn = l->flight->first_lsn + l->flight->batch->count - 1;
 	}
 	log_segment_retire(l);
@@ -227,14 +234,16 @@ log_last_lsn(const struct log *l)
 	return (lsn);
 }
 
-/* --- appending ---------------------------------------------------------------------------------- */
+/* --- appending ----------------------------------------------------------------------------------
+ */
 
 static struct batch *
 batch_forming(struct log *l, uint64_t record_bytes)
 {
 	struct batch *b = l->tail;
 
-	if (b != NULL && !b->closed && b->count < BATCH_RECORDS_MAX && b->encoded_bytes + record_bytes <= l->batch_bytes_max)
+	if (b != NULL && !b->closed && b->count < BATCH_RECORDS_MAX &&
+	    b->encoded_bytes + record_bytes <= l->batch_bytes_max)
 		return (b);
 	b = calloc(1, sizeof(*b));
 	assert(b != NULL);
@@ -256,7 +265,8 @@ batch_add(struct batch *b, uint16_t type, struct slice meta, struct slice data, 
 		b->records = realloc(b->records, b->capacity * sizeof(*b->records));
 		assert(b->records != NULL);
 	}
-	b->records[b->count++] = (struct pending){ type, (uint32_t)meta.bytes, (uint32_t)data.bytes, cookie };
+	b->records[b->count++] =
+	    (struct pending){ type, (uint32_t)meta.bytes, (uint32_t)data.bytes, cookie };
 	if (meta.bytes > 0)
 		buf_append_slice(&b->raw, meta);
 	if (data.bytes > 0)
@@ -265,9 +275,10 @@ batch_add(struct batch *b, uint16_t type, struct slice meta, struct slice data, 
 }
 
 /*
- * Is there room for a record? Preallocated segments cost no more space, so what counts is whether the
- * current one, the prepared one or a new one takes it. Without the reserve, a new one must leave the reserve
- * whole, and an eighth of a current one is kept for those that may use the reserve.
+ * Is there room for a record? Preallocated segments cost no more space, so what counts is whether
+ * the current one, the prepared one or a new one takes it. Without the reserve, a new one must
+ * leave the reserve whole, and an eighth of a current one is kept for those that may use the
+ * reserve.
  */
 static bool
 log_has_room(struct log *l, bool use_reserve, uint64_t bytes)
@@ -289,31 +300,36 @@ static int
 append_check(struct log *l, unsigned flags, uint64_t bytes, struct err *e)
 {
 	if (l->state == LOG_READ_ONLY || l->state == LOG_FAILED)
-		return (err_set(e, ERR_READ_ONLY, "the log takes nothing: %s", l->state == LOG_READ_ONLY ?
-		    "too few drives were there at the start" : "too few drives are left"));
+		return (err_set(e, ERR_READ_ONLY, "the log takes nothing: %s",
+		    l->state == LOG_READ_ONLY ? "too few drives were there at the start"
+					      : "too few drives are left"));
 	if (bytes + BATCH_HEADER_BYTES > l->batch_bytes_max)
-		return (err_set(e, ERR_TOO_LARGE, "a record of %" PRIu64 " bytes does not fit a batch of %" PRIu64, bytes,
+		return (err_set(e, ERR_TOO_LARGE,
+		    "a record of %" PRIu64 " bytes does not fit a batch of %" PRIu64, bytes,
 		    l->batch_bytes_max));
 	if (l->stats.waiting_bytes + bytes > WAITING_BYTES_MAX)
-		return (err_set(e, ERR_BUSY, "%" PRIu64 " bytes of records wait for the drives already",
-		    l->stats.waiting_bytes));
+		return (
+		    err_set(e, ERR_BUSY, "%" PRIu64 " bytes of records wait for the drives already",
+			l->stats.waiting_bytes));
 	if (!log_has_room(l, flags & LOG_MAY_USE_RESERVE, bytes))
-		return (err_set(e, ERR_FULL, "a new segment of %" PRIu64 " bytes would touch the reserve of the drives",
+		return (err_set(e, ERR_FULL,
+		    "a new segment of %" PRIu64 " bytes would touch the reserve of the drives",
 		    drive_set_segment_bytes(l->set)));
 	return (0);
 }
 
 int
-log_append(struct log *l, unsigned flags, uint16_t type, struct slice meta, struct slice data, void *cookie,
-    uint64_t *batch, struct err *e)
+log_append(struct log *l, unsigned flags, uint16_t type, struct slice meta, struct slice data,
+    void *cookie, uint64_t *batch, struct err *e)
 {
 	uint64_t bytes;
 	struct batch *b;
 	int rc;
 
 	if (meta.bytes > RECORD_META_BYTES_MAX || data.bytes > RECORD_DATA_BYTES_MAX)
-		return (err_set(e, ERR_TOO_LARGE, "a record with %zu bytes of body and %zu of data is over the limit",
-		    meta.bytes, data.bytes));
+		return (err_set(e, ERR_TOO_LARGE,
+		    "a record with %zu bytes of body and %zu of data is over the limit", meta.bytes,
+		    data.bytes));
 	bytes = record_encoded_bytes(meta, data);
 	pthread_mutex_lock(&l->lock);
 	rc = append_check(l, flags, bytes, e);

@@ -41,12 +41,13 @@ log_flight_put(struct log *l, struct flight *f)
 	free(f);
 }
 
-/* --- a flight starts ------------------------------------------------------------------------------ */
+/* --- a flight starts
+ * ------------------------------------------------------------------------------ */
 
 /* Record i of a batch with its final place, from the raw bytes; at is where its raw bytes start. */
 static void
-record_fill(const struct flight *f, const struct batch *b, uint32_t i, const uint8_t *raw, uint64_t offset,
-    struct record *r)
+record_fill(const struct flight *f, const struct batch *b, uint32_t i, const uint8_t *raw,
+    uint64_t offset, struct record *r)
 {
 	const struct pending *p = &b->records[i];
 
@@ -64,7 +65,8 @@ static void
 flight_encode(struct flight *f, uint64_t acked_lsn)
 {
 	const struct batch *b = f->batch;
-	struct batch_head h = { f->segment->id, f->offset, f->first_lsn, acked_lsn, (uint32_t)b->encoded_bytes, b->count };
+	struct batch_head h = { f->segment->id, f->offset, f->first_lsn, acked_lsn,
+		(uint32_t)b->encoded_bytes, b->count };
 	const uint8_t *raw = b->raw.data;
 	uint64_t at = BATCH_HEADER_BYTES;
 	struct record r;
@@ -224,7 +226,7 @@ flight_new(struct log *l)
 	struct segment *g = l->current;
 
 	assert(f != NULL);
-	f->refs = 2;		/* the log's, and one until the flight is handed out */
+	f->refs = 2; /* the log's, and one until the flight is handed out */
 	f->batch = l->head;
 	l->head = f->batch->link;
 	if (l->head == NULL)
@@ -241,7 +243,8 @@ flight_new(struct log *l)
 	flight_hand_out(l, f);
 	log_flight_put(l, f);
 	/* The next segment is made while half of this one is still free. */
-	if (l->next == NULL && !l->prepare_failed && g->end - SEGMENT_HEADER_BYTES >= (g->bytes - SEGMENT_HEADER_BYTES) / 2) {
+	if (l->next == NULL && !l->prepare_failed &&
+	    g->end - SEGMENT_HEADER_BYTES >= (g->bytes - SEGMENT_HEADER_BYTES) / 2) {
 		l->want_next = true;
 		pthread_cond_signal(&l->keeper_wake);
 	}
@@ -268,12 +271,13 @@ log_flight_start(struct log *l)
 			return;
 		}
 		if (l->threads)
-			return;		/* the keeper wakes the caller */
+			return; /* the keeper wakes the caller */
 		keeper_inline(l);
 	}
 }
 
-/* --- a flight ends -------------------------------------------------------------------------------- */
+/* --- a flight ends
+ * -------------------------------------------------------------------------------- */
 
 static unsigned
 batch_deliver(struct batch *b, const struct flight *f, int code, log_commit_fn *each, void *context)
@@ -289,9 +293,10 @@ batch_deliver(struct batch *b, const struct flight *f, int code, log_commit_fn *
 		memset(&c.record, 0, sizeof(c.record));
 		if (f != NULL) {
 			record_fill(f, b, i, raw, f->offset + at, &c.record);
-			c.record.place.record_bytes = (uint32_t)record_total_bytes(c.record.meta.bytes,
-			    c.record.data.bytes);
-			c.record.place.data_offset = (uint32_t)record_data_offset(c.record.meta.bytes);
+			c.record.place.record_bytes =
+			    (uint32_t)record_total_bytes(c.record.meta.bytes, c.record.data.bytes);
+			c.record.place.data_offset =
+			    (uint32_t)record_data_offset(c.record.meta.bytes);
 			c.record.place.data_bytes = (uint32_t)c.record.data.bytes;
 			c.record.place.data_crc = get_u32(f->image + at + RECORD_AT_DATA_CRC);
 			c.record.place.lsn = c.record.lsn;
@@ -342,7 +347,8 @@ log_flight_overdue(struct log *l, uint64_t now_ms)
 		return;
 	for (i = 0; i < f->segment->mirror_count; i++)
 		if (f->waiting >> i & 1)
-			snprintf(f->why[i], sizeof(f->why[i]), "a write took longer than %u ms", l->write_ms_max);
+			snprintf(f->why[i], sizeof(f->why[i]), "a write took longer than %u ms",
+			    l->write_ms_max);
 	f->failed |= f->waiting;
 	flight_back(l, f);
 }
@@ -397,7 +403,7 @@ log_collect(struct log *l, log_commit_fn *each, void *context)
 	ssize_t got;
 
 	got = read(l->wake_fd, &ticks, sizeof(ticks));
-	(void)got;		/* nothing to read is fine */
+	(void)got; /* nothing to read is fine */
 	pthread_mutex_lock(&l->lock);
 	if (l->flight != NULL && l->flight->waiting == 0) {
 		if (l->flight->failed != 0)

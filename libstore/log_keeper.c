@@ -1,6 +1,7 @@
 /*
- * log_keeper - what is slow and rare: make the next segment, seal the last, replace one whose mirror failed,
- * bring returning drives up to date. One thread; each step gives the lock up over its I/O.
+ * log_keeper - what is slow and rare: make the next segment, seal the last, replace one whose
+ * mirror failed, bring returning drives up to date. One thread; each step gives the lock up over
+ * its I/O.
  *
  * K1  Records go to a segment only after the one before is full, or is sealed in the catalog.
  * K2  A step that cannot be done because drives are missing puts the log to LOG_FAILED.
@@ -16,11 +17,12 @@
 #include "libstore/drive_internal.h"
 #include "libstore/log_internal.h"
 
-/* --- which drives --------------------------------------------------------------------------------- */
+/* --- which drives
+ * --------------------------------------------------------------------------------- */
 
 struct candidate {
-	unsigned	slot;
-	uint64_t	free_bytes, filesystem;
+	unsigned slot;
+	uint64_t free_bytes, filesystem;
 };
 
 static int
@@ -44,7 +46,8 @@ drive_takes(struct drive_set *s, unsigned slot, bool use_reserve, uint64_t bytes
 	return (d.space.free_bytes > bytes + 65536);
 }
 
-/* Online drives with room, most free space first; drives of a shared file system must hold all mirrors. */
+/* Online drives with room, most free space first; drives of a shared file system must hold all
+ * mirrors. */
 static unsigned
 candidates_find(struct drive_set *s, bool use_reserve, struct candidate c[DRIVES_MAX])
 {
@@ -60,7 +63,8 @@ candidates_find(struct drive_set *s, bool use_reserve, struct candidate c[DRIVES
 			drive_get(s, j, &other);
 			shared += (online >> j & 1) && other.space.filesystem == d.space.filesystem;
 		}
-		if (drive_takes(s, i, use_reserve, drive_set_segment_bytes(s) * (shared < want ? shared : want)))
+		if (drive_takes(s, i, use_reserve,
+			drive_set_segment_bytes(s) * (shared < want ? shared : want)))
 			c[n++] = (struct candidate){ i, d.space.free_bytes, d.space.filesystem };
 	}
 	qsort(c, n, sizeof(*c), candidate_order);
@@ -78,7 +82,8 @@ filesystem_among(const struct candidate *c, const bool *taken, unsigned n, uint6
 	return (false);
 }
 
-/* m+1 drives, or all that are online if those are fewer; on different file systems where possible. */
+/* m+1 drives, or all that are online if those are fewer; on different file systems where possible.
+ */
 static int
 mirrors_choose(struct drive_set *s, bool use_reserve, uint32_t slots[DRIVES_MAX], struct err *e)
 {
@@ -93,11 +98,13 @@ mirrors_choose(struct drive_set *s, bool use_reserve, uint32_t slots[DRIVES_MAX]
 	want = online < want ? online : want;
 	n = candidates_find(s, use_reserve, c);
 	if (n < want)
-		return (err_set(e, ERR_FULL, "%u of %u online drives have room for a segment of %llu bytes; %u are needed",
+		return (err_set(e, ERR_FULL,
+		    "%u of %u online drives have room for a segment of %llu bytes; %u are needed",
 		    n, online, (unsigned long long)drive_set_segment_bytes(s), want));
 	for (pass = 0; pass < 2; pass++)
 		for (i = 0; i < n && count < want; i++)
-			if (!taken[i] && (pass == 1 || !filesystem_among(c, taken, n, c[i].filesystem))) {
+			if (!taken[i] &&
+			    (pass == 1 || !filesystem_among(c, taken, n, c[i].filesystem))) {
 				taken[i] = true;
 				slots[count++] = c[i].slot;
 			}
@@ -123,7 +130,8 @@ log_has_space(struct log *l, bool use_reserve)
 	return (candidates_find(l->set, use_reserve, c) >= want);
 }
 
-/* --- opening -------------------------------------------------------------------------------------- */
+/* --- opening
+ * -------------------------------------------------------------------------------------- */
 
 static int
 segment_commit_open(struct drive_set *s, struct segment *g, struct err *e)
@@ -148,7 +156,8 @@ segment_commit_open(struct drive_set *s, struct segment *g, struct err *e)
 
 /* Makes a segment on good drives and commits it as open. No lock. */
 static int
-segment_make(struct log *l, bool use_reserve, struct prewrite *prewrite, struct segment **out, struct err *e)
+segment_make(
+    struct log *l, bool use_reserve, struct prewrite *prewrite, struct segment **out, struct err *e)
 {
 	struct drive_set *s = l->set;
 	struct segment *g = NULL;
@@ -162,13 +171,13 @@ segment_make(struct log *l, bool use_reserve, struct prewrite *prewrite, struct 
 		count = mirrors_choose(s, use_reserve, slots, e);
 		if (count < 0)
 			return (count);
-		rc = segment_create(s, catalog_next_id(s), slots, (unsigned)count, drive_set_segment_bytes(s), prewrite,
-		    &g, &failed, &why);
+		rc = segment_create(s, catalog_next_id(s), slots, (unsigned)count,
+		    drive_set_segment_bytes(s), prewrite, &g, &failed, &why);
 		if (rc == 0)
 			break;
 		err_set(e, rc, "%s", why.text);
 		if (rc == ERR_FULL) {
-			drive_set_refresh_space(s);	/* others, not us, took it */
+			drive_set_refresh_space(s); /* others, not us, took it */
 			continue;
 		}
 		rc = drive_fail(s, failed, why.text, e);
@@ -180,7 +189,7 @@ segment_make(struct log *l, bool use_reserve, struct prewrite *prewrite, struct 
 		return (rc);
 	rc = segment_commit_open(s, g, e);
 	if (rc < 0) {
-		segment_close(s, &g);	/* the files stay: it is not known what the catalogs say */
+		segment_close(s, &g); /* the files stay: it is not known what the catalogs say */
 		return (rc);
 	}
 	g->from_reserve = use_reserve;
@@ -199,8 +208,9 @@ log_fail(struct log *l, int code)
 static bool
 head_waits(const struct log *l)
 {
-	return (l->head != NULL && (l->current == NULL ||
-	    align_up(l->head->encoded_bytes, l->current->sector_bytes) > l->current->bytes - l->current->end));
+	return (l->head != NULL &&
+		(l->current == NULL || align_up(l->head->encoded_bytes, l->current->sector_bytes) >
+					   l->current->bytes - l->current->end));
 }
 
 /* Makes the next segment; from the reserve only if records wait for it. */
@@ -240,7 +250,7 @@ log_segment_first(struct log *l, struct err *e)
 
 	rc = segment_make(l, use_reserve, NULL, &l->current, e);
 	if (rc == ERR_FULL)
-		return (0);		/* a full store still reads; appends are told */
+		return (0); /* a full store still reads; appends are told */
 	if (rc == ERR_NO_QUORUM || rc == ERR_READ_ONLY) {
 		l->state = LOG_READ_ONLY;
 		return (0);
@@ -250,7 +260,8 @@ log_segment_first(struct log *l, struct err *e)
 	return (rc);
 }
 
-/* --- sealing -------------------------------------------------------------------------------------- */
+/* --- sealing
+ * -------------------------------------------------------------------------------------- */
 
 static int
 segment_drop(struct drive_set *s, const struct segment *g, struct err *e)
@@ -267,9 +278,9 @@ segment_drop(struct drive_set *s, const struct segment *g, struct err *e)
 }
 
 /*
- * Mirrors on drives that are there. The others do not become `missing': a segment is sealed at the last LSN
- * that all its mirrors had (L5), so what a drive took before it failed counts when it returns. Only recovery
- * finds mirrors that lack something.
+ * Mirrors on drives that are there. The others do not become `missing': a segment is sealed at the
+ * last LSN that all its mirrors had (L5), so what a drive took before it failed counts when it
+ * returns. Only recovery finds mirrors that lack something.
  */
 static uint32_t
 segment_mirrors_live(struct drive_set *s, const struct segment *g)
@@ -310,7 +321,8 @@ log_segment_seal(struct drive_set *s, struct segment *g, struct err *e)
 	if (g->last_lsn != 0) {
 		failed = segment_footer_write(s, g, segment_mirrors_live(s, g), e);
 		for (i = 0; i < g->mirror_count; i++)
-			if (failed >> i & 1 && e->code != ERR_FULL)	/* without room there is just no footer */
+			if (failed >> i & 1 &&
+			    e->code != ERR_FULL) /* without room there is just no footer */
 				drive_fail(s, g->slots[i], e->text, NULL);
 	}
 	return (segment_commit_sealed(s, g, e));
@@ -328,12 +340,13 @@ seal_one(struct log *l)
 	g = *p;
 	*p = NULL;
 	pthread_mutex_unlock(&l->lock);
-	log_segment_seal(l->set, g, &e);	/* fails only with the set, and recovery seals it then */
+	log_segment_seal(l->set, g, &e); /* fails only with the set, and recovery seals it then */
 	pthread_mutex_lock(&l->lock);
 	log_segment_put(l, g);
 }
 
-/* --- replacing ------------------------------------------------------------------------------------ */
+/* --- replacing
+ * ------------------------------------------------------------------------------------ */
 
 static bool
 segment_usable(struct drive_set *s, const struct segment *g)
@@ -347,10 +360,11 @@ segment_usable(struct drive_set *s, const struct segment *g)
 	return (true);
 }
 
-/* L5, in this order: the failed drives, the end of the current segment, another segment. No lock. */
+/* L5, in this order: the failed drives, the end of the current segment, another segment. No lock.
+ */
 static int
-segment_replace(struct log *l, uint32_t failing, const char *why, struct segment *current, struct segment **next,
-    struct err *e)
+segment_replace(struct log *l, uint32_t failing, const char *why, struct segment *current,
+    struct segment **next, struct err *e)
 {
 	struct drive_set *s = l->set;
 	unsigned i;
@@ -390,7 +404,7 @@ repair(struct log *l)
 	rc = segment_replace(l, failing, why, current, &next, &e);
 	pthread_mutex_lock(&l->lock);
 	if (current != NULL && current->last_lsn != 0) {
-		current->link = l->sealing;	/* for its footer */
+		current->link = l->sealing; /* for its footer */
 		l->sealing = current;
 	} else if (current != NULL)
 		log_segment_put(l, current);
@@ -405,7 +419,8 @@ repair(struct log *l)
 	log_wake(l);
 }
 
-/* --- returning drives ------------------------------------------------------------------------------ */
+/* --- returning drives
+ * ------------------------------------------------------------------------------ */
 
 void
 log_returning_bring(struct log *l)
@@ -421,14 +436,16 @@ log_returning_bring(struct log *l)
 		rc = log_mirrors_bring(l->set, i, &e);
 		if (rc == 0)
 			rc = drive_set_online(l->set, i, &e);
-		if (rc == ERR_NO_QUORUM || rc == ERR_CORRUPT)	/* the others lack something; not its fault */
+		if (rc == ERR_NO_QUORUM ||
+		    rc == ERR_CORRUPT) /* the others lack something; not its fault */
 			drive_note(l->set, i, HF__CATALOG_DRIVE__STATE__RETURNING, e.text);
 		else if (rc < 0)
 			drive_fail(l->set, i, e.text, NULL);
 	}
 }
 
-/* --- the keeper ------------------------------------------------------------------------------------ */
+/* --- the keeper
+ * ------------------------------------------------------------------------------------ */
 
 bool
 log_keeper_step(struct log *l)

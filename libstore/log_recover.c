@@ -1,6 +1,6 @@
 /*
- * log_recover - what log_open does before anything is served: bring the mirrors of segments that were open
- * to one history, tell the tail from rot, seal; and reading the whole log back in order.
+ * log_recover - what log_open does before anything is served: bring the mirrors of segments that
+ * were open to one history, tell the tail from rot, seal; and reading the whole log back in order.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -13,14 +13,15 @@
 #include "libstore/log_internal.h"
 
 struct rows {
-	Hf__CatalogSegment	**row;
-	size_t			  count;
+	Hf__CatalogSegment **row;
+	size_t count;
 };
 
 static int
 row_order(const void *a, const void *b)
 {
-	const Hf__CatalogSegment *x = *(Hf__CatalogSegment *const *)a, *y = *(Hf__CatalogSegment *const *)b;
+	const Hf__CatalogSegment *x = *(Hf__CatalogSegment *const *)a,
+				 *y = *(Hf__CatalogSegment *const *)b;
 
 	return (x->first_lsn < y->first_lsn ? -1 : x->first_lsn > y->first_lsn);
 }
@@ -60,12 +61,14 @@ segment_gone(const Hf__CatalogSegment *row, struct err *e)
 	size_t i, n = 0;
 
 	for (i = 0; i < row->n_slots && n < sizeof(slots) - 8; i++)
-		n += (size_t)snprintf(slots + n, sizeof(slots) - n, "%s%u", i == 0 ? "" : ", ", row->slots[i]);
-	return (err_set(e, ERR_NO_QUORUM, "no mirror of segment %016" PRIx64 " can be read; it is on drives %s", row->id,
-	    slots));
+		n += (size_t)snprintf(
+		    slots + n, sizeof(slots) - n, "%s%u", i == 0 ? "" : ", ", row->slots[i]);
+	return (err_set(e, ERR_NO_QUORUM,
+	    "no mirror of segment %016" PRIx64 " can be read; it is on drives %s", row->id, slots));
 }
 
-/* --- recovery of one open segment ------------------------------------------------------------------ */
+/* --- recovery of one open segment
+ * ------------------------------------------------------------------ */
 
 /* A mirror that does not take a repair is lost, and its drive with it. */
 static void
@@ -78,7 +81,8 @@ mirror_lose(struct drive_set *s, struct segment *g, unsigned i, const struct err
 }
 
 static void
-mirrors_repair(struct drive_set *s, struct segment *g, uint32_t bad, uint64_t offset, struct buf *batch)
+mirrors_repair(
+    struct drive_set *s, struct segment *g, uint32_t bad, uint64_t offset, struct buf *batch)
 {
 	uint64_t padded = align_up(batch->bytes, g->sector_bytes);
 	struct disk *d = drive_set_disk(s);
@@ -91,7 +95,8 @@ mirrors_repair(struct drive_set *s, struct segment *g, uint32_t bad, uint64_t of
 	memset(buf_reserve(batch, padded - batch->bytes), 0, padded - batch->bytes);
 	iov = (struct iovec){ batch->data, padded };
 	for (i = 0; i < g->mirror_count; i++)
-		if (bad >> i & 1 && g->handles[i] >= 0 && d->ops->pwritev(d, g->handles[i], &iov, 1, offset, &why) < 0)
+		if (bad >> i & 1 && g->handles[i] >= 0 &&
+		    d->ops->pwritev(d, g->handles[i], &iov, 1, offset, &why) < 0)
 			mirror_lose(s, g, i, &why);
 }
 
@@ -107,7 +112,8 @@ mirrors_sync(struct drive_set *s, struct segment *g)
 			mirror_lose(s, g, i, &why);
 }
 
-/* Walks the longest history; mirrors that lack a part of it get it. Leaves g->end and g->last_lsn. */
+/* Walks the longest history; mirrors that lack a part of it get it. Leaves g->end and g->last_lsn.
+ */
 static void
 history_walk(struct drive_set *s, struct segment *g, bool repair)
 {
@@ -117,7 +123,8 @@ history_walk(struct drive_set *s, struct segment *g, bool repair)
 	uint32_t bad;
 
 	g->end = SEGMENT_HEADER_BYTES;
-	while (g->end < g->bytes && segment_batch_read(s, g, UINT32_MAX, g->end, lsn, repair, &batch, &h, &bad)) {
+	while (g->end < g->bytes &&
+	       segment_batch_read(s, g, UINT32_MAX, g->end, lsn, repair, &batch, &h, &bad)) {
 		if (repair)
 			mirrors_repair(s, g, bad, g->end, &batch);
 		g->end = align_up(g->end + h.bytes, g->sector_bytes);
@@ -147,8 +154,10 @@ recover_one(struct log *l, const Hf__CatalogSegment *row, uint64_t acked_later, 
 	acked = segment_acked_behind(s, g, g->end, g->bytes);
 	acked = acked_later > acked ? acked_later : acked;
 	if (acked >= end_lsn) {
-		rc = err_set(e, ERR_CORRUPT, "segment %016" PRIx64 " is damaged on all its mirrors at offset %" PRIu64
-		    ": records up to LSN %016" PRIx64 " were acknowledged, and from %016" PRIx64 " on none can be read",
+		rc = err_set(e, ERR_CORRUPT,
+		    "segment %016" PRIx64 " is damaged on all its mirrors at offset %" PRIu64
+		    ": records up to LSN %016" PRIx64 " were acknowledged, and from %016" PRIx64
+		    " on none can be read",
 		    g->id, g->end, acked, end_lsn);
 		segment_close(s, &g);
 		return (rc);
@@ -179,7 +188,8 @@ first_acked(struct drive_set *s, const Hf__CatalogSegment *row)
 	struct segment *g = segment_open(s, row, false, &readable);
 	uint32_t bad;
 
-	if (!segment_batch_read(s, g, UINT32_MAX, SEGMENT_HEADER_BYTES, row->first_lsn, false, &batch, &h, &bad))
+	if (!segment_batch_read(
+		s, g, UINT32_MAX, SEGMENT_HEADER_BYTES, row->first_lsn, false, &batch, &h, &bad))
 		h.acked_lsn = 0;
 	buf_release(&batch);
 	segment_close(s, &g);
@@ -200,12 +210,14 @@ log_recover(struct log *l, struct err *e)
 			l->acked_lsn = r.row[i]->last_lsn;
 	for (i = 0; rc == 0 && i < r.count; i++)
 		if (r.row[i]->state == HF__CATALOG_SEGMENT__STATE__OPEN)
-			rc = recover_one(l, r.row[i], i + 1 < r.count ? first_acked(l->set, r.row[i + 1]) : 0, e);
+			rc = recover_one(l, r.row[i],
+			    i + 1 < r.count ? first_acked(l->set, r.row[i + 1]) : 0, e);
 	rows_release(&r);
 	return (rc);
 }
 
-/* --- a drive that was away ------------------------------------------------------------------------- */
+/* --- a drive that was away
+ * ------------------------------------------------------------------------- */
 
 static int
 mirror_copy(struct drive_set *s, const struct segment *g, unsigned i, struct err *e)
@@ -221,9 +233,11 @@ mirror_copy(struct drive_set *s, const struct segment *g, unsigned i, struct err
 	unsigned j;
 	int handle, rc;
 
-	rc = err_set(e, ERR_NO_QUORUM, "no other mirror of segment %016" PRIx64 " can be read", g->id);
+	rc = err_set(
+	    e, ERR_NO_QUORUM, "no other mirror of segment %016" PRIx64 " can be read", g->id);
 	for (j = 0; rc < 0 && j < g->mirror_count; j++)
-		if (g->handles[j] >= 0 && d->ops->pread(d, g->handles[j], page, sizeof(page), 0, e) == sizeof(page))
+		if (g->handles[j] >= 0 &&
+		    d->ops->pread(d, g->handles[j], page, sizeof(page), 0, e) == sizeof(page))
 			rc = 0;
 	segment_path(s, g->slots[i], g->id, ".seg", path);
 	drive_path(s, g->slots[i], "log", "", directory);
@@ -233,7 +247,8 @@ mirror_copy(struct drive_set *s, const struct segment *g, unsigned i, struct err
 	rc = d->ops->pwritev(d, handle, &iov, 1, 0, e);
 	while (rc == 0 && at < g->end) {
 		if (!segment_batch_read(s, g, UINT32_MAX, at, lsn, false, &batch, &h, &bad)) {
-			rc = err_set(e, ERR_CORRUPT, "segment %016" PRIx64 " is damaged at offset %" PRIu64, g->id, at);
+			rc = err_set(e, ERR_CORRUPT,
+			    "segment %016" PRIx64 " is damaged at offset %" PRIu64, g->id, at);
 			break;
 		}
 		memset(buf_reserve(&batch, g->sector_bytes), 0, g->sector_bytes);
@@ -259,7 +274,8 @@ mirror_short(struct drive_set *s, const struct segment *g, unsigned i)
 	uint64_t bytes = 0;
 
 	return (g->handles[i] < 0 || g->missing >> i & 1 ||
-	    drive_set_disk(s)->ops->size(drive_set_disk(s), g->handles[i], &bytes, NULL) < 0 || bytes < g->end);
+		drive_set_disk(s)->ops->size(drive_set_disk(s), g->handles[i], &bytes, NULL) < 0 ||
+		bytes < g->end);
 }
 
 static int
@@ -290,17 +306,19 @@ log_mirrors_bring(struct drive_set *s, unsigned slot, struct err *e)
 	rows_get(s, &r);
 	for (i = 0; i < r.count; i++)
 		for (j = 0; rc == 0 && j < r.row[i]->n_slots; j++)
-			if (r.row[i]->slots[j] == slot && r.row[i]->state == HF__CATALOG_SEGMENT__STATE__SEALED)
+			if (r.row[i]->slots[j] == slot &&
+			    r.row[i]->state == HF__CATALOG_SEGMENT__STATE__SEALED)
 				rc = mirror_bring(s, r.row[i], (unsigned)j, e);
 	rows_release(&r);
 	return (rc);
 }
 
-/* --- replay ---------------------------------------------------------------------------------------- */
+/* --- replay
+ * ---------------------------------------------------------------------------------------- */
 
 static int
-batch_replay(const struct buf *batch, const struct batch_head *h, uint64_t after, log_replay_fn *each, void *context,
-    struct err *e)
+batch_replay(const struct buf *batch, const struct batch_head *h, uint64_t after,
+    log_replay_fn *each, void *context, struct err *e)
 {
 	uint64_t at = BATCH_HEADER_BYTES;
 	struct record r;
@@ -308,7 +326,8 @@ batch_replay(const struct buf *batch, const struct batch_head *h, uint64_t after
 	int rc = 0;
 
 	for (i = 0; rc == 0 && i < h->count; i++) {
-		rc = record_parse(SLICE(batch->data + at, h->bytes - at), h->segment, h->offset + at, &r, e);
+		rc = record_parse(
+		    SLICE(batch->data + at, h->bytes - at), h->segment, h->offset + at, &r, e);
 		if (rc == 0 && r.lsn > after)
 			rc = each(context, &r, e);
 		at += align_up(r.place.record_bytes, 8);
@@ -318,8 +337,8 @@ batch_replay(const struct buf *batch, const struct batch_head *h, uint64_t after
 
 /* Reads batches, each from the first mirror that has it whole. */
 static int
-segment_scan(struct drive_set *s, const struct segment *g, uint64_t after, log_replay_fn *each, void *context,
-    struct err *e)
+segment_scan(struct drive_set *s, const struct segment *g, uint64_t after, log_replay_fn *each,
+    void *context, struct err *e)
 {
 	struct buf batch = BUF_INIT;
 	struct batch_head h;
@@ -331,8 +350,11 @@ segment_scan(struct drive_set *s, const struct segment *g, uint64_t after, log_r
 		if (segment_batch_read(s, g, UINT32_MAX, offset, lsn, false, &batch, &h, &bad))
 			rc = batch_replay(&batch, &h, after, each, context, e);
 		else
-			rc = err_set(e, ERR_CORRUPT, "segment %016" PRIx64 " is damaged on all its mirrors at offset %" PRIu64
-			    " (LSN %016" PRIx64 ")", g->id, offset, lsn);
+			rc = err_set(e, ERR_CORRUPT,
+			    "segment %016" PRIx64
+			    " is damaged on all its mirrors at offset %" PRIu64 " (LSN %016" PRIx64
+			    ")",
+			    g->id, offset, lsn);
 		if (rc == 0) {
 			offset = align_up(offset + h.bytes, g->sector_bytes);
 			lsn += h.count;
@@ -343,8 +365,8 @@ segment_scan(struct drive_set *s, const struct segment *g, uint64_t after, log_r
 }
 
 static int
-segment_replay(struct drive_set *s, const struct segment *g, uint64_t after, log_replay_fn *each, void *context,
-    struct err *e)
+segment_replay(struct drive_set *s, const struct segment *g, uint64_t after, log_replay_fn *each,
+    void *context, struct err *e)
 {
 	uint64_t last = 0;
 	unsigned i;
@@ -386,14 +408,16 @@ segment_end_known(struct log *l, const Hf__CatalogSegment *row, uint64_t *end, u
 }
 
 static int
-row_replay(struct log *l, Hf__CatalogSegment *row, uint64_t after, log_replay_fn *each, void *context, struct err *e)
+row_replay(struct log *l, Hf__CatalogSegment *row, uint64_t after, log_replay_fn *each,
+    void *context, struct err *e)
 {
 	struct segment *g;
 	unsigned readable;
 	int rc;
 
 	if (row->state == HF__CATALOG_SEGMENT__STATE__CONVERTED)
-		return (err_set(e, ERR_VERSION, "segment %016" PRIx64 " is erasure coded, which this program cannot read",
+		return (err_set(e, ERR_VERSION,
+		    "segment %016" PRIx64 " is erasure coded, which this program cannot read",
 		    row->id));
 	if (row->state == HF__CATALOG_SEGMENT__STATE__OPEN &&
 	    !segment_end_known(l, row, &row->bytes, &row->last_lsn))
@@ -401,13 +425,15 @@ row_replay(struct log *l, Hf__CatalogSegment *row, uint64_t after, log_replay_fn
 	if (row->last_lsn <= after)
 		return (0);
 	g = segment_open(l->set, row, false, &readable);
-	rc = readable == 0 ? segment_gone(row, e) : segment_replay(l->set, g, after, each, context, e);
+	rc = readable == 0 ? segment_gone(row, e)
+			   : segment_replay(l->set, g, after, each, context, e);
 	segment_close(l->set, &g);
 	return (rc);
 }
 
 int
-log_replay(struct log *l, uint64_t after, log_replay_fn *each, log_progress_fn *progress, void *context, struct err *e)
+log_replay(struct log *l, uint64_t after, log_replay_fn *each, log_progress_fn *progress,
+    void *context, struct err *e)
 {
 	uint64_t done = 0, total = 0;
 	struct rows r;

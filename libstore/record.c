@@ -48,22 +48,25 @@ record_encode(struct record *r, uint8_t *out)
 	put_u32(out + RECORD_AT_DATA_CRC, r->place.data_crc);
 	if (r->meta.bytes > 0)
 		memcpy(out + RECORD_HEADER_BYTES, r->meta.data, r->meta.bytes);
-	memset(out + RECORD_HEADER_BYTES + r->meta.bytes, 0, data_at - RECORD_HEADER_BYTES - r->meta.bytes);
+	memset(out + RECORD_HEADER_BYTES + r->meta.bytes, 0,
+	    data_at - RECORD_HEADER_BYTES - r->meta.bytes);
 	if (r->data.bytes > 0)
 		memcpy(out + data_at, r->data.data, r->data.bytes);
 	memset(out + total, 0, align_up(total, 8) - total);
-	put_u32(out + RECORD_AT_CRC, record_crc(out, r->meta.bytes, r->place.segment, r->place.offset));
+	put_u32(
+	    out + RECORD_AT_CRC, record_crc(out, r->meta.bytes, r->place.segment, r->place.offset));
 }
 
 static int
 record_damaged(struct err *e, uint64_t segment, uint64_t offset, const char *why)
 {
-	return (err_set(e, ERR_CORRUPT, "record at offset %" PRIu64 " of segment %016" PRIx64 ": %s",
-	    offset, segment, why));
+	return (err_set(e, ERR_CORRUPT,
+	    "record at offset %" PRIu64 " of segment %016" PRIx64 ": %s", offset, segment, why));
 }
 
 int
-record_parse_head(struct slice bytes, uint64_t segment, uint64_t offset, struct record *out, struct err *e)
+record_parse_head(
+    struct slice bytes, uint64_t segment, uint64_t offset, struct record *out, struct err *e)
 {
 	const uint8_t *p = bytes.data;
 	uint64_t meta_bytes, data_bytes;
@@ -79,7 +82,8 @@ record_parse_head(struct slice bytes, uint64_t segment, uint64_t offset, struct 
 	if (RECORD_HEADER_BYTES + meta_bytes > bytes.bytes)
 		return (record_damaged(e, segment, offset, "it ends within its body"));
 	if (get_u32(p + RECORD_AT_CRC) != record_crc(p, meta_bytes, segment, offset))
-		return (record_damaged(e, segment, offset, "the checksum of header and body is wrong"));
+		return (
+		    record_damaged(e, segment, offset, "the checksum of header and body is wrong"));
 
 	memset(out, 0, sizeof(*out));
 	hf__place__init(&out->place);
@@ -97,7 +101,8 @@ record_parse_head(struct slice bytes, uint64_t segment, uint64_t offset, struct 
 }
 
 int
-record_parse(struct slice bytes, uint64_t segment, uint64_t offset, struct record *out, struct err *e)
+record_parse(
+    struct slice bytes, uint64_t segment, uint64_t offset, struct record *out, struct err *e)
 {
 	int rc;
 
@@ -106,8 +111,10 @@ record_parse(struct slice bytes, uint64_t segment, uint64_t offset, struct recor
 		return (rc);
 	if (out->place.record_bytes > bytes.bytes)
 		return (record_damaged(e, segment, offset, "it ends within its data"));
-	out->data = SLICE((const uint8_t *)bytes.data + out->place.data_offset, out->place.data_bytes);
-	if (out->data.bytes > 0 && crc32c(0, out->data.data, out->data.bytes) != out->place.data_crc)
+	out->data =
+	    SLICE((const uint8_t *)bytes.data + out->place.data_offset, out->place.data_bytes);
+	if (out->data.bytes > 0 &&
+	    crc32c(0, out->data.data, out->data.bytes) != out->place.data_crc)
 		return (record_damaged(e, segment, offset, "the checksum of its data is wrong"));
 	return (0);
 }
@@ -122,9 +129,10 @@ record_body(struct slice bytes, const Hf__Place *place, struct slice *data, stru
 	if (rc < 0)
 		return (rc);
 	if (r.lsn != place->lsn)
-		return (err_set(e, ERR_STALE, "record at offset %" PRIu64 " of segment %016" PRIx64
-		    " is another one (LSN %016" PRIx64 ", not %016" PRIx64 ")", place->offset, place->segment,
-		    r.lsn, place->lsn));
+		return (err_set(e, ERR_STALE,
+		    "record at offset %" PRIu64 " of segment %016" PRIx64
+		    " is another one (LSN %016" PRIx64 ", not %016" PRIx64 ")",
+		    place->offset, place->segment, r.lsn, place->lsn));
 	rc = record_parse(bytes, place->segment, place->offset, &r, e);
 	if (rc == 0)
 		*data = r.data;

@@ -14,11 +14,12 @@
 
 #include "libbase/checksum.h"
 
-#define PREWRITE_CHUNK	(256u * 1024)
-#define FIRST_READ	16384u
-#define LOOK_AHEAD_MAX	(2 * (uint64_t)BATCH_BYTES_MAX)
+#define PREWRITE_CHUNK (256u * 1024)
+#define FIRST_READ     16384u
+#define LOOK_AHEAD_MAX (2 * (uint64_t)BATCH_BYTES_MAX)
 
-/* --- batches ------------------------------------------------------------------------------------ */
+/* --- batches ------------------------------------------------------------------------------------
+ */
 
 static uint32_t
 head_crc(const uint8_t *p, uint64_t segment, uint64_t offset)
@@ -52,7 +53,8 @@ batch_head_parse(const uint8_t *p, uint64_t segment, uint64_t offset, struct bat
 	out->bytes = get_u32(p + BATCH_AT_BYTES);
 	out->count = get_u32(p + BATCH_AT_COUNT);
 	return (out->segment == segment && out->offset == offset && out->count > 0 &&
-	    out->bytes >= BATCH_HEADER_BYTES + RECORD_HEADER_BYTES && out->bytes <= BATCH_BYTES_MAX);
+		out->bytes >= BATCH_HEADER_BYTES + RECORD_HEADER_BYTES &&
+		out->bytes <= BATCH_BYTES_MAX);
 }
 
 bool
@@ -63,18 +65,22 @@ batch_whole(const uint8_t *p, const struct batch_head *h)
 	uint32_t i;
 
 	for (i = 0; i < h->count; i++) {
-		if (at >= h->bytes || record_parse(SLICE(p + at, h->bytes - at), h->segment, h->offset + at, &r,
-		    NULL) < 0 || r.lsn != h->first_lsn + i)
+		if (at >= h->bytes ||
+		    record_parse(
+			SLICE(p + at, h->bytes - at), h->segment, h->offset + at, &r, NULL) < 0 ||
+		    r.lsn != h->first_lsn + i)
 			return (false);
 		at += align_up(r.place.record_bytes, 8);
 	}
 	return (at == h->bytes);
 }
 
-/* --- files -------------------------------------------------------------------------------------- */
+/* --- files --------------------------------------------------------------------------------------
+ */
 
 void
-segment_path(const struct drive_set *s, unsigned slot, uint64_t id, const char *ending, char out[4096])
+segment_path(
+    const struct drive_set *s, unsigned slot, uint64_t id, const char *ending, char out[4096])
 {
 	char name[32];
 
@@ -83,7 +89,8 @@ segment_path(const struct drive_set *s, unsigned slot, uint64_t id, const char *
 }
 
 static void
-header_encode(const struct drive_set *s, const struct segment *g, uint8_t page[SEGMENT_HEADER_BYTES])
+header_encode(
+    const struct drive_set *s, const struct segment *g, uint8_t page[SEGMENT_HEADER_BYTES])
 {
 	memset(page, 0, SEGMENT_HEADER_BYTES);
 	memcpy(page, SEGMENT_MAGIC, 8);
@@ -98,10 +105,11 @@ header_encode(const struct drive_set *s, const struct segment *g, uint8_t page[S
 static bool
 header_valid(const struct drive_set *s, const uint8_t *page, uint64_t id)
 {
-	return (memcmp(page, SEGMENT_MAGIC, 8) == 0 && get_u32(page + SEGMENT_AT_VERSION) <= SEGMENT_VERSION &&
-	    get_u64(page + SEGMENT_AT_ID) == id &&
-	    memcmp(page + SEGMENT_AT_DEPLOYMENT, drive_set_deployment(s), 16) == 0 &&
-	    get_u32(page + SEGMENT_AT_CRC) == crc32c(crc32c_seed(id, 0), page, SEGMENT_AT_CRC));
+	return (memcmp(page, SEGMENT_MAGIC, 8) == 0 &&
+		get_u32(page + SEGMENT_AT_VERSION) <= SEGMENT_VERSION &&
+		get_u64(page + SEGMENT_AT_ID) == id &&
+		memcmp(page + SEGMENT_AT_DEPLOYMENT, drive_set_deployment(s), 16) == 0 &&
+		get_u32(page + SEGMENT_AT_CRC) == crc32c(crc32c_seed(id, 0), page, SEGMENT_AT_CRC));
 }
 
 static int
@@ -117,7 +125,8 @@ zeros_write(struct disk *d, int handle, uint64_t bytes, struct prewrite *how, st
 		iov.iov_len = bytes - at < PREWRITE_CHUNK ? (size_t)(bytes - at) : PREWRITE_CHUNK;
 		rc = d->ops->pwritev(d, handle, &iov, 1, at, e);
 		if (rc == 0 && (at / PREWRITE_CHUNK) % 16 == 15)
-			rc = d->ops->datasync(d, handle, e);	/* keeps the queue of the drive short */
+			rc =
+			    d->ops->datasync(d, handle, e); /* keeps the queue of the drive short */
 		if (rc == 0 && how->pause_us > 0)
 			usleep(how->pause_us);
 	}
@@ -126,8 +135,8 @@ zeros_write(struct disk *d, int handle, uint64_t bytes, struct prewrite *how, st
 }
 
 static int
-mirror_create(struct drive_set *s, struct segment *g, unsigned i, struct prewrite *prewrite,
-    struct err *e)
+mirror_create(
+    struct drive_set *s, struct segment *g, unsigned i, struct prewrite *prewrite, struct err *e)
 {
 	struct disk *d = drive_set_disk(s);
 	uint8_t page[SEGMENT_HEADER_BYTES];
@@ -160,8 +169,9 @@ mirror_create(struct drive_set *s, struct segment *g, unsigned i, struct prewrit
 }
 
 int
-segment_create(struct drive_set *s, uint64_t id, const uint32_t *slots, unsigned count, uint64_t bytes,
-    struct prewrite *prewrite, struct segment **out, unsigned *failed_slot, struct err *e)
+segment_create(struct drive_set *s, uint64_t id, const uint32_t *slots, unsigned count,
+    uint64_t bytes, struct prewrite *prewrite, struct segment **out, unsigned *failed_slot,
+    struct err *e)
 {
 	struct segment *g = calloc(1, sizeof(*g));
 	unsigned i;
@@ -233,7 +243,8 @@ segment_open(struct drive_set *s, const Hf__CatalogSegment *row, bool writable, 
 	*readable = 0;
 	for (i = 0; i < g->mirror_count; i++) {
 		g->slots[i] = row->slots[i] < drive_count(s) ? row->slots[i] : 0;
-		g->handles[i] = row->slots[i] < drive_count(s) ? mirror_open(s, g, i, writable) : -1;
+		g->handles[i] =
+		    row->slots[i] < drive_count(s) ? mirror_open(s, g, i, writable) : -1;
 		*readable += g->handles[i] >= 0;
 	}
 	return (g);
@@ -258,7 +269,7 @@ void
 segment_unlink(struct drive_set *s, const struct segment *g)
 {
 	struct disk *d = drive_set_disk(s);
-	uint32_t present = drive_present_mask(s);	/* a failed drive may hang */
+	uint32_t present = drive_present_mask(s); /* a failed drive may hang */
 	char path[4096], directory[4096];
 	unsigned i;
 
@@ -272,11 +283,12 @@ segment_unlink(struct drive_set *s, const struct segment *g)
 	}
 }
 
-/* --- reading ------------------------------------------------------------------------------------ */
+/* --- reading ------------------------------------------------------------------------------------
+ */
 
 static bool
-mirror_batch_read(struct disk *d, int handle, const struct segment *g, uint64_t offset, uint64_t expected_lsn,
-    struct buf *out, struct batch_head *head)
+mirror_batch_read(struct disk *d, int handle, const struct segment *g, uint64_t offset,
+    uint64_t expected_lsn, struct buf *out, struct batch_head *head)
 {
 	ssize_t n;
 
@@ -289,8 +301,8 @@ mirror_batch_read(struct disk *d, int handle, const struct segment *g, uint64_t 
 		return (false);
 	out->bytes = (size_t)n;
 	if (head->bytes > out->bytes) {
-		n = d->ops->pread(d, handle, buf_reserve(out, head->bytes - out->bytes), head->bytes - out->bytes,
-		    offset + out->bytes, NULL);
+		n = d->ops->pread(d, handle, buf_reserve(out, head->bytes - out->bytes),
+		    head->bytes - out->bytes, offset + out->bytes, NULL);
 		if (n < 0 || out->bytes + (size_t)n < head->bytes)
 			return (false);
 	}

@@ -1,7 +1,8 @@
 /*
- * segment_footer - the heads of all records behind the batches of a sealed segment, so that replay reads
- * them without the inline data between. Where heads are most of a segment a footer would save nothing and
- * is left out. A footer that is missing or damaged costs time only: the batches say the same.
+ * segment_footer - the heads of all records behind the batches of a sealed segment, so that replay
+ * reads them without the inline data between. Where heads are most of a segment a footer would save
+ * nothing and is left out. A footer that is missing or damaged costs time only: the batches say the
+ * same.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -12,17 +13,17 @@
 #include "libbase/checksum.h"
 #include "libstore/segment.h"
 
-#define BLOCK_BYTES_MAX	(1024u * 1024)		/* a block is closed past this */
+#define BLOCK_BYTES_MAX   (1024u * 1024) /* a block is closed past this */
 #define BLOCK_BYTES_LIMIT (BLOCK_BYTES_MAX + RECORD_META_BYTES_MAX + 4096)
 
 struct footer {
-	struct drive_set	*set;
-	const struct segment	*segment;
-	uint32_t		 mask, failed;
-	struct buf		 block;
-	uint64_t		 at, record_count, head_bytes;
-	uint32_t		 block_count;
-	struct err		*err;
+	struct drive_set *set;
+	const struct segment *segment;
+	uint32_t mask, failed;
+	struct buf block;
+	uint64_t at, record_count, head_bytes;
+	uint32_t block_count;
+	struct err *err;
 };
 
 static uint32_t
@@ -99,9 +100,11 @@ batches_walk(struct footer *f, bool write)
 	bool whole = true;
 
 	while (whole && offset < g->end) {
-		whole = segment_batch_read(f->set, g, f->mask, offset, lsn, false, &batch, &h, &bad);
+		whole =
+		    segment_batch_read(f->set, g, f->mask, offset, lsn, false, &batch, &h, &bad);
 		for (i = 0, at = BATCH_HEADER_BYTES; whole && i < h.count; i++) {
-			if (record_parse_head(SLICE(batch.data + at, h.bytes - at), g->id, offset + at, &r, NULL) < 0)
+			if (record_parse_head(SLICE(batch.data + at, h.bytes - at), g->id,
+				offset + at, &r, NULL) < 0)
 				whole = false;
 			else if (write)
 				block_add(f, batch.data + at, &r);
@@ -129,7 +132,8 @@ trailer_write(struct footer *f, uint64_t footer_at)
 	put_u64(page + TRAILER_AT_FOOTER_BYTES, f->at - footer_at);
 	put_u64(page + TRAILER_AT_COUNT, f->record_count);
 	put_u64(page + TRAILER_AT_LAST_LSN, f->segment->last_lsn);
-	put_u32(page + TRAILER_AT_CRC, crc32c(crc32c_seed(f->segment->id, f->at), page, TRAILER_AT_CRC));
+	put_u32(page + TRAILER_AT_CRC,
+	    crc32c(crc32c_seed(f->segment->id, f->at), page, TRAILER_AT_CRC));
 	mirrors_write(f, page, sizeof(page));
 }
 
@@ -142,20 +146,23 @@ segment_footer_write(struct drive_set *s, const struct segment *g, uint32_t mask
 	unsigned i;
 
 	f.at = footer_at;
-	if (batches_walk(&f, false) && f.head_bytes < (g->end - SEGMENT_HEADER_BYTES) / 2 && batches_walk(&f, true)) {
+	if (batches_walk(&f, false) && f.head_bytes < (g->end - SEGMENT_HEADER_BYTES) / 2 &&
+	    batches_walk(&f, true)) {
 		block_end(&f);
 		trailer_write(&f, footer_at);
 	} else
 		f.at = footer_at;
 	for (i = 0; i < g->mirror_count; i++)
-		if ((mask & ~f.failed) >> i & 1 && (d->ops->truncate(d, g->handles[i], f.at, e) < 0 ||
-		    d->ops->datasync(d, g->handles[i], e) < 0))
+		if ((mask & ~f.failed) >> i & 1 &&
+		    (d->ops->truncate(d, g->handles[i], f.at, e) < 0 ||
+			d->ops->datasync(d, g->handles[i], e) < 0))
 			f.failed |= 1u << i;
 	buf_release(&f.block);
 	return (f.failed);
 }
 
-/* --- reading ------------------------------------------------------------------------------------ */
+/* --- reading ------------------------------------------------------------------------------------
+ */
 
 static bool
 trailer_read(struct disk *d, int handle, const struct segment *g, uint64_t *from, uint64_t *to)
@@ -163,38 +170,44 @@ trailer_read(struct disk *d, int handle, const struct segment *g, uint64_t *from
 	uint8_t page[TRAILER_BYTES];
 	uint64_t size, at;
 
-	if (d->ops->size(d, handle, &size, NULL) < 0 || size < align_up(g->end, 4096) + sizeof(page))
+	if (d->ops->size(d, handle, &size, NULL) < 0 ||
+	    size < align_up(g->end, 4096) + sizeof(page))
 		return (false);
 	at = size - sizeof(page);
 	if (d->ops->pread(d, handle, page, sizeof(page), at, NULL) != (ssize_t)sizeof(page) ||
 	    get_u32(page) != TRAILER_MAGIC || get_u64(page + TRAILER_AT_SEGMENT) != g->id ||
-	    get_u32(page + TRAILER_AT_CRC) != crc32c(crc32c_seed(g->id, at), page, TRAILER_AT_CRC) ||
+	    get_u32(page + TRAILER_AT_CRC) !=
+		crc32c(crc32c_seed(g->id, at), page, TRAILER_AT_CRC) ||
 	    get_u64(page + TRAILER_AT_LAST_LSN) != g->last_lsn)
 		return (false);
 	*from = get_u64(page + TRAILER_AT_FOOTER);
 	*to = at;
-	return (*from == align_up(g->end, 4096) && get_u64(page + TRAILER_AT_FOOTER_BYTES) == at - *from);
+	return (*from == align_up(g->end, 4096) &&
+		get_u64(page + TRAILER_AT_FOOTER_BYTES) == at - *from);
 }
 
 static bool
-block_read(struct disk *d, int handle, const struct segment *g, uint64_t at, uint64_t to, struct buf *out)
+block_read(
+    struct disk *d, int handle, const struct segment *g, uint64_t at, uint64_t to, struct buf *out)
 {
 	uint8_t head[FOOTER_HEADER_BYTES];
 	uint64_t bytes;
 
 	buf_reset(out);
-	if (to - at < sizeof(head) || d->ops->pread(d, handle, head, sizeof(head), at, NULL) != (ssize_t)sizeof(head))
+	if (to - at < sizeof(head) ||
+	    d->ops->pread(d, handle, head, sizeof(head), at, NULL) != (ssize_t)sizeof(head))
 		return (false);
 	bytes = get_u32(head + FOOTER_AT_BYTES);
-	if (get_u32(head) != FOOTER_MAGIC || bytes < sizeof(head) || bytes > BLOCK_BYTES_LIMIT || bytes > to - at ||
+	if (get_u32(head) != FOOTER_MAGIC || bytes < sizeof(head) || bytes > BLOCK_BYTES_LIMIT ||
+	    bytes > to - at ||
 	    d->ops->pread(d, handle, buf_extend(out, bytes), bytes, at, NULL) != (ssize_t)bytes)
 		return (false);
 	return (get_u32(out->data + FOOTER_AT_CRC) == block_crc(out->data, bytes, g->id, at));
 }
 
 static int
-block_deliver(const struct buf *block, const struct segment *g, uint64_t after, segment_each_fn *each,
-    void *context, uint64_t *last, struct err *e)
+block_deliver(const struct buf *block, const struct segment *g, uint64_t after,
+    segment_each_fn *each, void *context, uint64_t *last, struct err *e)
 {
 	uint32_t i, count = get_u32(block->data + FOOTER_AT_COUNT);
 	size_t at = FOOTER_HEADER_BYTES;
@@ -202,8 +215,10 @@ block_deliver(const struct buf *block, const struct segment *g, uint64_t after, 
 	int rc;
 
 	for (i = 0; i < count; i++) {
-		if (block->bytes - at < 8 || record_parse_head(SLICE(block->data + at + 8, block->bytes - at - 8),
-		    g->id, get_u64(block->data + at), &r, NULL) < 0 || r.lsn != *last + 1)
+		if (block->bytes - at < 8 ||
+		    record_parse_head(SLICE(block->data + at + 8, block->bytes - at - 8), g->id,
+			get_u64(block->data + at), &r, NULL) < 0 ||
+		    r.lsn != *last + 1)
 			return (FOOTER_NONE);
 		rc = r.lsn > after ? each(context, &r, e) : 0;
 		if (rc < 0)

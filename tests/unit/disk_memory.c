@@ -14,48 +14,48 @@
 
 #include "libbase/buf.h"
 
-#define SECTOR 512u
-#define DRIVES 16
+#define SECTOR  512u
+#define DRIVES  16
 #define HANDLES 1024
 
-struct change {			/* of a file, not synced */
-	uint64_t	 offset, bytes;
-	uint8_t		*data;		/* NULL: the file's size became offset */
+struct change { /* of a file, not synced */
+	uint64_t offset, bytes;
+	uint8_t *data; /* NULL: the file's size became offset */
 };
 struct node {
-	int		 refs;
-	bool		 locked;
-	struct buf	 now, synced;
-	struct change	*changes;
-	size_t		 count, capacity;
+	int refs;
+	bool locked;
+	struct buf now, synced;
+	struct change *changes;
+	size_t count, capacity;
 };
 struct name {
-	char		*path;
-	struct node	*now, *synced;
+	char *path;
+	struct node *now, *synced;
 };
-struct move {			/* of a directory, not synced: both names at once */
-	char		*directory;
-	unsigned	 name[2];
-	struct node	*after[2];
-	unsigned	 count;
+struct move { /* of a directory, not synced: both names at once */
+	char *directory;
+	unsigned name[2];
+	struct node *after[2];
+	unsigned count;
 };
 struct handle {
-	struct node	*node;
-	unsigned	 drive;
-	bool		 locked;
+	struct node *node;
+	unsigned drive;
+	bool locked;
 };
 struct memory {
-	struct disk	 disk;
-	pthread_mutex_t	 lock;
-	pthread_cond_t	 unhang;
-	uint64_t	 random, steps, cut_at, fail_at, free_bytes;
-	uint32_t	 sector;
-	bool		 cut, eio[DRIVES], missing[DRIVES], hang[DRIVES];
-	struct name	*names;
-	unsigned	 name_count;
-	struct move	*moves;
-	unsigned	 move_count;
-	struct handle	 handles[HANDLES];
+	struct disk disk;
+	pthread_mutex_t lock;
+	pthread_cond_t unhang;
+	uint64_t random, steps, cut_at, fail_at, free_bytes;
+	uint32_t sector;
+	bool cut, eio[DRIVES], missing[DRIVES], hang[DRIVES];
+	struct name *names;
+	unsigned name_count;
+	struct move *moves;
+	unsigned move_count;
+	struct handle handles[HANDLES];
 };
 
 static uint64_t
@@ -150,7 +150,8 @@ gate(struct memory *m, unsigned drive, bool changing, const char *what, struct e
 	while (changing && m->hang[drive])
 		pthread_cond_wait(&m->unhang, &m->lock);
 	if (m->cut || m->eio[drive])
-		return (err_set(e, ERR_IO, "%s on drive %u: %s", what, drive, m->cut ? "power cut" : "EIO"));
+		return (err_set(
+		    e, ERR_IO, "%s on drive %u: %s", what, drive, m->cut ? "power cut" : "EIO"));
 	if (m->missing[drive])
 		return (err_set(e, ERR_NOT_FOUND, "%s on drive %u: not there", what, drive));
 	if (!changing)
@@ -159,7 +160,7 @@ gate(struct memory *m, unsigned drive, bool changing, const char *what, struct e
 	if (m->steps == m->fail_at)
 		return (err_set(e, ERR_IO, "%s on drive %u: injected EIO", what, drive));
 	if (m->cut_at != 0 && m->steps >= m->cut_at)
-		m->cut = true;		/* the step itself happened, and is unsynced */
+		m->cut = true; /* the step itself happened, and is unsynced */
 	return (0);
 }
 
@@ -202,7 +203,8 @@ name_set(struct node **slot, struct node *n)
 }
 
 static void
-move_add(struct memory *m, unsigned a, struct node *after_a, unsigned b, struct node *after_b, unsigned count)
+move_add(struct memory *m, unsigned a, struct node *after_a, unsigned b, struct node *after_b,
+    unsigned count)
 {
 	struct move *v;
 	char *slash;
@@ -210,7 +212,8 @@ move_add(struct memory *m, unsigned a, struct node *after_a, unsigned b, struct 
 
 	m->moves = realloc(m->moves, (m->move_count + 1) * sizeof(*m->moves));
 	v = &m->moves[m->move_count++];
-	*v = (struct move){ strdup(m->names[a].path), { a, b }, { node_get(after_a), node_get(after_b) }, count };
+	*v = (struct move){ strdup(m->names[a].path), { a, b },
+		{ node_get(after_a), node_get(after_b) }, count };
 	slash = strrchr(v->directory, '/');
 	*slash = '\0';
 	for (i = 0; i < count; i++)
@@ -265,7 +268,7 @@ memory_close(struct disk *d, int handle)
 	struct memory *m = enter(d);
 	struct handle *h = &m->handles[handle];
 
-	if (h->node != NULL) {		/* NULL: a restart took it */
+	if (h->node != NULL) { /* NULL: a restart took it */
 		if (h->locked)
 			h->node->locked = false;
 		node_put(h->node);
@@ -282,7 +285,8 @@ memory_pread(struct disk *d, int handle, void *out, size_t bytes, uint64_t offse
 	ssize_t n = gate(m, h->drive, false, "read", e);
 
 	if (n == 0 && offset < h->node->now.bytes) {
-		n = (ssize_t)(h->node->now.bytes - offset < bytes ? h->node->now.bytes - offset : bytes);
+		n = (ssize_t)(h->node->now.bytes - offset < bytes ? h->node->now.bytes - offset
+								  : bytes);
 		memcpy(out, h->node->now.data + offset, (size_t)n);
 	}
 	pthread_mutex_unlock(&m->lock);
@@ -302,7 +306,8 @@ used_bytes(struct memory *m, unsigned drive)
 }
 
 static int
-memory_pwritev(struct disk *d, int handle, const struct iovec *iov, int count, uint64_t offset, struct err *e)
+memory_pwritev(
+    struct disk *d, int handle, const struct iovec *iov, int count, uint64_t offset, struct err *e)
 {
 	struct memory *m = enter(d);
 	struct handle *h = &m->handles[handle];
@@ -324,7 +329,7 @@ memory_datasync(struct disk *d, int handle, struct err *e)
 	struct handle *h = &m->handles[handle];
 	int rc = gate(m, h->drive, true, "datasync", e);
 
-	if (rc == 0 && m->cut)		/* it did not come back */
+	if (rc == 0 && m->cut) /* it did not come back */
 		rc = err_set(e, ERR_IO, "datasync: power cut");
 	if (rc == 0) {
 		size_t i;
@@ -470,7 +475,8 @@ memory_list(struct disk *d, const char *path, disk_list_fn *each, void *context,
 
 	for (i = 0; rc == 0 && i < m->name_count; i++)
 		if (m->names[i].now != NULL && strncmp(m->names[i].path, path, bytes) == 0 &&
-		    m->names[i].path[bytes] == '/' && strchr(m->names[i].path + bytes + 1, '/') == NULL)
+		    m->names[i].path[bytes] == '/' &&
+		    strchr(m->names[i].path + bytes + 1, '/') == NULL)
 			each(context, m->names[i].path + bytes + 1);
 	return (leave(m, rc));
 }
@@ -482,8 +488,8 @@ memory_space(struct disk *d, const char *path, struct disk_space *out, struct er
 	int rc = gate(m, drive_of(path), false, "space", e);
 	uint64_t used = used_bytes(m, drive_of(path));
 
-	*out = (struct disk_space){ m->free_bytes, used < m->free_bytes ? m->free_bytes - used : 0, drive_of(path),
-	    m->sector };
+	*out = (struct disk_space){ m->free_bytes, used < m->free_bytes ? m->free_bytes - used : 0,
+		drive_of(path), m->sector };
 	return (leave(m, rc));
 }
 
@@ -493,16 +499,29 @@ memory_same(struct disk *d, int handle, const char *path)
 	struct memory *m = enter(d);
 	bool same;
 
-	same = !m->missing[drive_of(path)] && m->names[name_index(m, path)].now == m->handles[handle].node;
+	same = !m->missing[drive_of(path)] &&
+	       m->names[name_index(m, path)].now == m->handles[handle].node;
 	leave(m, 0);
 	return (same);
 }
 
 static const struct disk_ops memory_ops = {
-	.open = memory_open, .close = memory_close, .pread = memory_pread, .pwritev = memory_pwritev,
-	.datasync = memory_datasync, .size = memory_size, .truncate = memory_truncate, .allocate = memory_allocate,
-	.punch = memory_punch, .lock = memory_lock, .rename = memory_rename, .unlink = memory_unlink,
-	.mkdir = memory_mkdir, .sync_dir = memory_sync_dir, .list = memory_list, .space = memory_space,
+	.open = memory_open,
+	.close = memory_close,
+	.pread = memory_pread,
+	.pwritev = memory_pwritev,
+	.datasync = memory_datasync,
+	.size = memory_size,
+	.truncate = memory_truncate,
+	.allocate = memory_allocate,
+	.punch = memory_punch,
+	.lock = memory_lock,
+	.rename = memory_rename,
+	.unlink = memory_unlink,
+	.mkdir = memory_mkdir,
+	.sync_dir = memory_sync_dir,
+	.list = memory_list,
+	.space = memory_space,
 	.same = memory_same,
 };
 

@@ -1,5 +1,6 @@
 /*
- * test_drive - opening sets: first formats and interrupted ones, refusals, states, space; and the catalog.
+ * test_drive - opening sets: first formats and interrupted ones, refusals, states, space; and the
+ * catalog.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -15,10 +16,14 @@ static const char *const paths[] = { "/d0", "/d1", "/d2", "/d3" };
 static const char *const swapped[] = { "/d1", "/d0", "/d2", "/d3" };
 
 static int
-open_paths(struct disk *d, const char *const *p, unsigned count, const char *erasure, struct drive_set **s, struct err *e)
+open_paths(struct disk *d, const char *const *p, unsigned count, const char *erasure,
+    struct drive_set **s, struct err *e)
 {
-	struct drive_set_options o = { .paths = p, .count = count, .erasure = erasure, .segment_bytes = 65536,
-	    .volume_bytes = 16u << 20 };
+	struct drive_set_options o = { .paths = p,
+		.count = count,
+		.erasure = erasure,
+		.segment_bytes = 65536,
+		.volume_bytes = 16u << 20 };
 
 	return (drive_set_open(d, &o, s, e));
 }
@@ -49,7 +54,8 @@ Test(drive, format_is_finished_wherever_it_was_cut)
 		if (open_paths(d, paths, 4, "", &s, &e) == 0)
 			drive_set_close(&s);
 		disk_memory_restart(d);
-		cr_assert_eq(open_paths(d, paths, 4, "", &s, &e), 0, "cut at %d: %s", (int)cut, e.text);
+		cr_assert_eq(
+		    open_paths(d, paths, 4, "", &s, &e), 0, "cut at %d: %s", (int)cut, e.text);
 		cr_assert_eq(drive_online_mask(s), 15);
 		cr_assert_eq(drive_set_k(s), 2);
 		drive_set_close(&s);
@@ -77,7 +83,8 @@ Test(drive, refusals)
 
 Test(drive, other_deployment_is_refused)
 {
-	static const char *const a[] = { "/d0", "/d1" }, *const b[] = { "/d2", "/d3" }, *const mixed[] = { "/d0", "/d3" };
+	static const char *const a[] = { "/d0", "/d1" }, *const b[] = { "/d2", "/d3" },
+				 *const mixed[] = { "/d0", "/d3" };
 	struct disk *d = disk_memory_new(1, 4);
 	struct drive_set *s;
 	struct err e = ERR_INIT;
@@ -123,14 +130,14 @@ Test(drive, failures_while_running)
 
 	cr_assert_eq(open_paths(d, paths, 4, "", &s, &e), 0);
 	disk_memory_set_eio(d, 1, true);
-	cr_assert_eq(volume_add(s, &id, &e), 0, "%s", e.text);	/* goes on with three */
+	cr_assert_eq(volume_add(s, &id, &e), 0, "%s", e.text); /* goes on with three */
 	cr_assert_eq(drive_online_mask(s), 13);
 	disk_memory_set_missing(d, 2, true);
 	drive_set_probe(s);
 	cr_assert_eq(drive_online_mask(s), 9);
 	drive_get(s, 2, &dr);
 	cr_assert(strstr(dr.note, "unmounted") != NULL);
-	cr_assert_eq(drive_fail(s, 2, "again", &e), 0);		/* idempotent */
+	cr_assert_eq(drive_fail(s, 2, "again", &e), 0); /* idempotent */
 	cr_assert_eq(drive_fail(s, 0, "third", &e), ERR_NO_QUORUM);
 	cr_assert(drive_set_read_only(s));
 	cr_assert_eq(volume_add(s, &id, &e), ERR_READ_ONLY);
@@ -212,7 +219,8 @@ Test(catalog, commits_survive_a_cut_at_every_step)
 		disk_memory_restart(d);
 		cr_assert_eq(open_paths(d, paths, 4, "", &s, &e), 0, "%s", e.text);
 		found = catalog_volume_ids(s, &ids);
-		cr_assert(found >= committed && found <= committed + 1, "%zu committed, %zu found", committed, found);
+		cr_assert(found >= committed && found <= committed + 1, "%zu committed, %zu found",
+		    committed, found);
 		free(ids);
 		drive_set_close(&s);
 		disk_memory_free(d);

@@ -1,9 +1,10 @@
 /*
- * test_log - the log over a simulated disk: power cuts at every step, drives that fail, return and rot.
+ * test_log - the log over a simulated disk: power cuts at every step, drives that fail, return and
+ * rot.
  *
- * The model: every record that was reported committed is replayed, in order, exactly once; besides them only
- * whole batches, in order, that were in flight at the end of a life. A failing seed is printed; run it alone
- * with HOLDFAST_TEST_SEED=n (and HOLDFAST_TEST_CUT=step).
+ * The model: every record that was reported committed is replayed, in order, exactly once; besides
+ * them only whole batches, in order, that were in flight at the end of a life. A failing seed is
+ * printed; run it alone with HOLDFAST_TEST_SEED=n (and HOLDFAST_TEST_CUT=step).
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -18,17 +19,17 @@
 #define RECORDS_MAX 4096
 
 struct model {
-	uint64_t	seed, cut;
-	struct disk	*disk;
+	uint64_t seed, cut;
+	struct disk *disk;
 	struct drive_set *set;
-	struct log	*log;
+	struct log *log;
 	/* What must come back, in order; from `sure` on: appended and not reported. */
-	uint64_t	number[RECORDS_MAX], lsn[RECORDS_MAX], batch[RECORDS_MAX];
-	unsigned	count, sure;
-	uint64_t	next_number, last_lsn;
-	bool		dead;		/* this life is over: something was refused */
-	unsigned	seen;		/* by replay */
-	bool		failed;
+	uint64_t number[RECORDS_MAX], lsn[RECORDS_MAX], batch[RECORDS_MAX];
+	unsigned count, sure;
+	uint64_t next_number, last_lsn;
+	bool dead;     /* this life is over: something was refused */
+	unsigned seen; /* by replay */
+	bool failed;
 };
 
 static const char *const paths[] = { "/d0", "/d1", "/d2", "/d3" };
@@ -38,8 +39,8 @@ wrong(struct model *m, const char *what, uint64_t a, uint64_t b)
 {
 	if (!m->failed)
 		fprintf(stderr, "HOLDFAST_TEST_SEED=%llu HOLDFAST_TEST_CUT=%llu: %s (%llu, %llu)\n",
-		    (unsigned long long)m->seed, (unsigned long long)m->cut, what, (unsigned long long)a,
-		    (unsigned long long)b);
+		    (unsigned long long)m->seed, (unsigned long long)m->cut, what,
+		    (unsigned long long)a, (unsigned long long)b);
 	m->failed = true;
 	return (false);
 }
@@ -47,8 +48,11 @@ wrong(struct model *m, const char *what, uint64_t a, uint64_t b)
 static int
 model_open(struct model *m, struct err *e)
 {
-	struct drive_set_options o = { .paths = paths, .count = 4, .erasure = "2+2", .segment_bytes = 65536,
-	    .volume_bytes = 16u << 20 };
+	struct drive_set_options o = { .paths = paths,
+		.count = 4,
+		.erasure = "2+2",
+		.segment_bytes = 65536,
+		.volume_bytes = 16u << 20 };
 	int rc;
 
 	rc = drive_set_open(m->disk, &o, &m->set, e);
@@ -95,15 +99,16 @@ model_append(struct model *m)
 {
 	uint8_t meta[700] = { 0 }, data[9000];
 	size_t meta_bytes = 8 + disk_memory_random(m->disk, 600);
-	size_t data_bytes = disk_memory_random(m->disk, 4) == 0 ? disk_memory_random(m->disk, sizeof(data)) : 0;
+	size_t data_bytes =
+	    disk_memory_random(m->disk, 4) == 0 ? disk_memory_random(m->disk, sizeof(data)) : 0;
 	int rc;
 
 	if (m->count == RECORDS_MAX)
 		return;
 	put_u64(meta, m->next_number);
 	memset(data, (int)(m->next_number % 251), sizeof(data));
-	rc = log_append(m->log, 0, RECORD_OBJECT_PUT, SLICE(meta, meta_bytes), SLICE(data, data_bytes),
-	    (void *)(uintptr_t)m->next_number, &m->batch[m->count], NULL);
+	rc = log_append(m->log, 0, RECORD_OBJECT_PUT, SLICE(meta, meta_bytes),
+	    SLICE(data, data_bytes), (void *)(uintptr_t)m->next_number, &m->batch[m->count], NULL);
 	if (rc < 0) {
 		m->dead = true;
 		return;
@@ -124,7 +129,8 @@ on_replay(void *context, const struct record *r, struct err *e)
 		return (ERR_INTERNAL);
 	}
 	if (i >= m->count || get_u64(r->meta.data) != m->number[i]) {
-		wrong(m, "replay gives another record", get_u64(r->meta.data), i < m->count ? m->number[i] : 0);
+		wrong(m, "replay gives another record", get_u64(r->meta.data),
+		    i < m->count ? m->number[i] : 0);
 		return (ERR_INTERNAL);
 	}
 	if (m->lsn[i] != 0 && m->lsn[i] != r->lsn)
@@ -239,19 +245,23 @@ history(uint64_t seed, uint64_t cut, unsigned lives, unsigned turns, bool breaks
 	if (disk_memory_random(m.disk, 2) == 0)
 		disk_memory_set_sector(m.disk, 512);
 	for (life = 0; life < lives && !m.failed; life++) {
-		disk_memory_cut_at(m.disk, life == 0 && cut != 0 ? cut : life + 1 == lives ? 0 :
-		    1 + disk_memory_random(m.disk, 600));
+		disk_memory_cut_at(m.disk, life == 0 && cut != 0 ? cut
+					   : life + 1 == lives
+					       ? 0
+					       : 1 + disk_memory_random(m.disk, 600));
 		broken = breaks ? 0 : 2;
-		/* Either drives fail while running, or one is away for a life. Both would be more than m: until heal
-		 * copies them, records of a degraded segment are on fewer drives than m+1. */
+		/* Either drives fail while running, or one is away for a life. Both would be more
+		 * than m: until heal copies them, records of a degraded segment are on fewer drives
+		 * than m+1. */
 		if (breaks && seed % 4 == 2) {
 			broken = 2;
 			if (life > 0 && disk_memory_random(m.disk, 2) == 0)
-				disk_memory_set_missing(m.disk, (unsigned)disk_memory_random(m.disk, 4), true);
+				disk_memory_set_missing(
+				    m.disk, (unsigned)disk_memory_random(m.disk, 4), true);
 		}
 		rc = model_open(&m, &e);
 		if (rc < 0 && broken > 0 && m.sure == 0 && !disk_memory_cut(m.disk)) {
-			drives_heal(&m);	/* the first format was cut short and needs every drive */
+			drives_heal(&m); /* the first format was cut short and needs every drive */
 			continue;
 		}
 		if (rc < 0 && !disk_memory_cut(m.disk)) {
@@ -266,7 +276,7 @@ history(uint64_t seed, uint64_t cut, unsigned lives, unsigned turns, bool breaks
 			clean = !disk_memory_cut(m.disk) && disk_memory_random(m.disk, 3) == 0;
 			if (clean)
 				while (!m.dead && m.sure < m.count && !disk_memory_cut(m.disk) &&
-				    log_collect(m.log, on_commit, &m) > 0)
+				       log_collect(m.log, on_commit, &m) > 0)
 					;
 			else
 				disk_memory_cut_at(m.disk, 1);
@@ -283,7 +293,8 @@ history(uint64_t seed, uint64_t cut, unsigned lives, unsigned turns, bool breaks
 		} else {
 			model_check(&m);
 			if (drive_online_mask(m.set) != 15)
-				wrong(&m, "a drive did not come back", drive_online_mask(m.set), 15);
+				wrong(
+				    &m, "a drive did not come back", drive_online_mask(m.set), 15);
 			model_close(&m);
 			if (!breaks)
 				pairs_check(&m);
@@ -303,11 +314,12 @@ environment_number(const char *name, uint64_t otherwise)
 
 Test(log, power_cut_at_every_step)
 {
-	uint64_t cut, seed = environment_number("HOLDFAST_TEST_SEED", 0), only = environment_number("HOLDFAST_TEST_CUT", 0);
+	uint64_t cut, seed = environment_number("HOLDFAST_TEST_SEED", 0),
+		      only = environment_number("HOLDFAST_TEST_CUT", 0);
 
 	for (cut = only != 0 ? only : 1; cut <= (only != 0 ? only : 400); cut++)
-		cr_assert(history(seed != 0 ? seed : 1000 + cut % 7, cut, 2, 25, false), "cut at step %llu",
-		    (unsigned long long)cut);
+		cr_assert(history(seed != 0 ? seed : 1000 + cut % 7, cut, 2, 25, false),
+		    "cut at step %llu", (unsigned long long)cut);
 }
 
 Test(log, random_histories, .timeout = 240)
@@ -316,16 +328,21 @@ Test(log, random_histories, .timeout = 240)
 	uint64_t count = environment_number("HOLDFAST_TEST_HISTORIES", 1500);
 
 	for (seed = only != 0 ? only : 1; seed <= (only != 0 ? only : count); seed++)
-		cr_assert(history(seed, 0, 4, 40, seed % 2 == 0), "seed %llu", (unsigned long long)seed);
+		cr_assert(
+		    history(seed, 0, 4, 40, seed % 2 == 0), "seed %llu", (unsigned long long)seed);
 }
 
-/* --- with threads --------------------------------------------------------------------------------- */
+/* --- with threads
+ * --------------------------------------------------------------------------------- */
 
 static void
 model_start(struct model *m, bool threads, uint64_t segment_bytes)
 {
-	struct drive_set_options o = { .paths = paths, .count = 4, .erasure = "2+2", .segment_bytes = segment_bytes,
-	    .volume_bytes = 16u << 20 };
+	struct drive_set_options o = { .paths = paths,
+		.count = 4,
+		.erasure = "2+2",
+		.segment_bytes = segment_bytes,
+		.volume_bytes = 16u << 20 };
 	struct err e = ERR_INIT;
 
 	m->next_number = 1;
@@ -392,7 +409,8 @@ Test(log, an_overdue_mirror_is_replaced, .timeout = 60)
 	disk_memory_free(m.disk);
 }
 
-/* --- full and damaged ------------------------------------------------------------------------------ */
+/* --- full and damaged
+ * ------------------------------------------------------------------------------ */
 
 Test(log, full_before_the_reserve)
 {
@@ -407,8 +425,8 @@ Test(log, full_before_the_reserve)
 	disk_memory_set_free(m.disk, 16u << 20);
 	model_start(&m, false, 1u << 20);
 	for (i = 0; i < 4000; i++) {
-		if (log_append(m.log, 0, RECORD_OBJECT_PUT, SLICE(body, 600), SLICE(body, sizeof(body)), (void *)(uintptr_t)1,
-		    &batch, &e) < 0)
+		if (log_append(m.log, 0, RECORD_OBJECT_PUT, SLICE(body, 600),
+			SLICE(body, sizeof(body)), (void *)(uintptr_t)1, &batch, &e) < 0)
 			break;
 		m.count = m.sure + 1;
 		m.number[m.sure] = 1;
@@ -420,11 +438,13 @@ Test(log, full_before_the_reserve)
 	drive_set_refresh_space(m.set);
 	for (i = 0; i < 4; i++) {
 		drive_get(m.set, i, &d);
-		cr_assert(d.space.free_bytes + (512u << 10) >= drive_reserve_bytes(m.set, i));	/* catalogs take of it */
+		cr_assert(d.space.free_bytes + (512u << 10) >=
+			  drive_reserve_bytes(m.set, i)); /* catalogs take of it */
 	}
-	for (i = 0; i < 400; i++) {	/* deletes go on */
-		cr_assert_eq(log_append(m.log, LOG_MAY_USE_RESERVE, RECORD_OBJECT_DELETE, SLICE(body, 600), SLICE_NONE,
-		    (void *)(uintptr_t)1, &batch, &e), 0, "%s", e.text);
+	for (i = 0; i < 400; i++) { /* deletes go on */
+		cr_assert_eq(log_append(m.log, LOG_MAY_USE_RESERVE, RECORD_OBJECT_DELETE,
+				 SLICE(body, 600), SLICE_NONE, (void *)(uintptr_t)1, &batch, &e),
+		    0, "%s", e.text);
 		m.count = m.sure + 1;
 		m.number[m.sure] = 1;
 		m.batch[m.sure] = batch;
@@ -433,7 +453,9 @@ Test(log, full_before_the_reserve)
 	}
 	disk_memory_set_free(m.disk, 32u << 20);
 	drive_set_refresh_space(m.set);
-	cr_assert_eq(log_append(m.log, 0, RECORD_OBJECT_PUT, SLICE(body, 600), SLICE_NONE, NULL, &batch, &e), 0, "%s", e.text);
+	cr_assert_eq(
+	    log_append(m.log, 0, RECORD_OBJECT_PUT, SLICE(body, 600), SLICE_NONE, NULL, &batch, &e),
+	    0, "%s", e.text);
 	model_close(&m);
 	disk_memory_free(m.disk);
 }
@@ -464,8 +486,9 @@ Test(log, rot_in_one_mirror_is_taken_from_another)
 	unsigned i;
 
 	open_segment_left(&m);
-	for (i = 0; i < 3; i++)		/* each mirror is damaged elsewhere */
-		cr_assert(disk_memory_flip(m.disk, disk_memory_find(m.disk, ".seg", i), 4096 * (i + 1) + 70));
+	for (i = 0; i < 3; i++) /* each mirror is damaged elsewhere */
+		cr_assert(disk_memory_flip(
+		    m.disk, disk_memory_find(m.disk, ".seg", i), 4096 * (i + 1) + 70));
 	cr_assert_eq(model_open(&m, &e), 0, "%s", e.text);
 	model_check(&m);
 	cr_assert(!m.failed);
@@ -496,8 +519,11 @@ Test(log, refusals)
 	int rc = 0;
 
 	model_start(&m, false, 65536);
-	cr_assert_eq(log_append(m.log, 0, 1, SLICE_NONE, SLICE(body, sizeof(body)), NULL, &batch, &e), ERR_TOO_LARGE);
-	cr_assert_eq(log_append(m.log, 0, 1, SLICE_NONE, SLICE(body, 62000), NULL, &batch, &e), ERR_TOO_LARGE);
+	cr_assert_eq(
+	    log_append(m.log, 0, 1, SLICE_NONE, SLICE(body, sizeof(body)), NULL, &batch, &e),
+	    ERR_TOO_LARGE);
+	cr_assert_eq(log_append(m.log, 0, 1, SLICE_NONE, SLICE(body, 62000), NULL, &batch, &e),
+	    ERR_TOO_LARGE);
 	while (rc == 0)
 		rc = log_append(m.log, 0, 1, SLICE_NONE, SLICE(body, 60000), NULL, &batch, &e);
 	cr_assert(rc == ERR_BUSY || rc == ERR_FULL, "%s", e.text);

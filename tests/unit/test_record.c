@@ -13,8 +13,10 @@ static const uint8_t data_bytes[100] = { 1, 2, 3 };
 static struct record
 example(uint8_t out[512])
 {
-	struct record r = { .lsn = LSN(7, 42), .type = RECORD_OBJECT_PUT, .meta = SLICE_LITERAL("the meta"),
-	    .data = SLICE(data_bytes, sizeof(data_bytes)) };
+	struct record r = { .lsn = LSN(7, 42),
+		.type = RECORD_OBJECT_PUT,
+		.meta = SLICE_LITERAL("the meta"),
+		.data = SLICE(data_bytes, sizeof(data_bytes)) };
 
 	hf__place__init(&r.place);
 	r.place.segment = 9;
@@ -46,9 +48,10 @@ Test(record, every_flipped_bit_is_seen)
 
 	for (i = 0; i < r.place.record_bytes * 8; i++) {
 		if (i / 8 >= pad_from && i / 8 < r.place.data_offset)
-			continue;	/* padding says nothing */
+			continue; /* padding says nothing */
 		bytes[i / 8] ^= (uint8_t)(1u << i % 8);
-		cr_assert_eq(record_parse(SLICE(bytes, r.place.record_bytes), 9, 4160, &back, NULL), ERR_CORRUPT, "bit %zu", i);
+		cr_assert_eq(record_parse(SLICE(bytes, r.place.record_bytes), 9, 4160, &back, NULL),
+		    ERR_CORRUPT, "bit %zu", i);
 		bytes[i / 8] ^= (uint8_t)(1u << i % 8);
 	}
 }
