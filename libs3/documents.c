@@ -217,7 +217,7 @@ attributes_parts_write(struct buf *out, const struct attributes_query *q, uint32
 	size_t i;
 
 	xml_open(out, "ObjectParts");
-	xml_element_u64(out, "TotalPartsCount", part_count);
+	xml_element_u64(out, "PartsCount", part_count);
 	if (parts != NULL) {
 		xml_element_u64(out, "PartNumberMarker", q->parts_after);
 		xml_element_u64(out, "NextPartNumberMarker",

@@ -62,6 +62,8 @@ digests_read(struct s3_request *r)
 			return (refuse(r, S3_InvalidDigest,
 			    "The Content-MD5 header is not the base64 of 16 bytes."));
 	}
+	if (r->in.checksum_elsewhere)
+		return (true);
 	/* The operation may have chosen a kind already, for when the client names none. */
 	if (r->in.checksum.kind == DIGEST_NONE) {
 		code = checksum_claim_read(r->http, &r->in.checksum, &e);

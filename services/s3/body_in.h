@@ -24,6 +24,7 @@ struct body_in {
 	bool			 has_md5;
 	uint8_t			 md5_claimed[16];
 	struct checksum_claim	 checksum;
+	bool			 checksum_elsewhere;	/* the header is not about this body */
 	struct aws_chunked	*decoder;		/* NULL: plain; in the arena */
 	void			*space;			/* the writer's, being filled */
 	size_t			 space_bytes;

@@ -99,6 +99,7 @@ upload_complete_prepare(struct s3_request *r)
 	if (c == NULL || !query_upload(r, &c->upload_id, NULL))
 		return (STEP_WAIT);
 	r->state = c;
+	r->in.checksum_elsewhere = true;	/* x-amz-checksum-* is the whole object's */
 	c->location = arena_printf(&r->arena, "http://%s%s", r->http->host, r->http->path_raw);
 	if (c->location == NULL)
 		c->location = "";

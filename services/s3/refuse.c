@@ -22,6 +22,7 @@ static const struct refused {
 	{ "x-amz-bucket-object-lock-enabled", { "false" }, "object lock" },
 	{ "x-amz-copy-source-server-side-encryption*", { 0 }, "server-side encryption" },
 	{ "x-amz-grant-*", { 0 }, "access for others than the owner" },
+	{ "x-amz-if-match-*", { 0 }, "a condition on time or size" },
 	{ "x-amz-object-lock-*", { 0 }, "object lock" },
 	{ "x-amz-object-ownership", { "BucketOwnerEnforced" }, "ACLs" },
 	{ "x-amz-server-side-encryption*", { 0 }, "server-side encryption" },
