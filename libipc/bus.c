@@ -50,6 +50,7 @@
 #define REPLY_MS_MAX		5000	/* for a caller that does not take its reply */
 #define CALLS_MAX		256
 #define PEER_IDLE_MS		10000
+#define CLOSE_MS		250
 #define EVENTS_PER_TURN		64
 
 struct bus {
@@ -78,6 +79,44 @@ nng_start(void)
 		nng_close(s);
 	libc_pretend_one_processor(false);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+static void *
+socket_close_thread(void *arg)
+{
+	nng_socket s = { .id = (uint32_t)(uintptr_t)arg };
+
+	nng_close(s);
+	return (NULL);
+}
+
+/*
+ * nng 1.5.2 now and then never comes back from nng_close: its reaper waits for an operation of a
+ * connection that ended at that moment. A loop must not wait with it: after CLOSE_MS the closing is
+ * left to its thread, and false comes back: callbacks of s may still run.
+ */
+static bool
+socket_close(nng_socket s)
+{
+	sigset_t all, before;
+	struct timespec until;
+	pthread_t thread;
+	uint64_t ns;
+	int rc;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	rc = pthread_create(&thread, NULL, socket_close_thread, (void *)(uintptr_t)s.id);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (rc != 0)		/* no thread to be had: the kernel closes it at exit */
+		return (false);
+	ns = clock_mono_ns() + CLOSE_MS * UINT64_C(1000000);
+	until.tv_sec = (time_t)(ns / 1000000000);
+	until.tv_nsec = (long)(ns % 1000000000);
+	if (pthread_clockjoin_np(thread, NULL, CLOCK_MONOTONIC, &until) == 0)
+		return (true);
+	pthread_detach(thread);
+	return (false);
 }
 
 static int
@@ -418,7 +457,7 @@ bus_server_close(struct bus_server **sp)
 		if (t->request != NULL)
 			t->request->slot = NULL;
 	}
-	nng_close(s->socket);
+	(void)socket_close(s->socket);
 	s->bus->users--;
 	free(s);
 }
@@ -435,6 +474,7 @@ struct peer {
 	atomic_int	 pipes;		/* connections; nng's threads change it in no order */
 	unsigned	 calls;
 	uint64_t	 idle_since_ms;
+	bool		 closed;
 };
 
 struct call {
@@ -469,13 +509,19 @@ static void
 peer_close(struct bus *b, struct peer *p)
 {
 	struct peer **link = &b->peers;
+	bool whole;
 
 	assert(p->calls == 0);
 	while (*link != p)
 		link = &(*link)->next;
 	*link = p->next;
-	nng_close(p->socket);
+	(void)nng_pipe_notify(p->socket, NNG_PIPE_EV_ADD_PRE, NULL, NULL);
+	(void)nng_pipe_notify(p->socket, NNG_PIPE_EV_REM_POST, NULL, NULL);
+	p->closed = true;
+	whole = socket_close(p->socket);
 	inbox_forget(b->inbox, &p->note);
+	if (!whole)
+		return;		/* left to the closing thread's callbacks */
 	free(p->address);
 	free(p);
 }
@@ -486,7 +532,7 @@ peer_on_note(struct note *n)
 	struct peer *p = (struct peer *)((char *)n - offsetof(struct peer, note));
 	struct call *c;
 
-	if (atomic_load(&p->pipes) > 0)
+	if (p->closed || atomic_load(&p->pipes) > 0)
 		return;
 	if (p->calls == 0) {
 		peer_close(p->bus, p);		/* B5 */
@@ -758,7 +804,7 @@ bus_call_wait(const char *address, struct slice bytes, uint64_t timeout_ms, stru
 	rc = socket_dial(s, address, e);
 	if (rc == 0)
 		rc = call_wait_on(s, address, bytes, timeout_ms, out, e);
-	nng_close(s);
+	(void)socket_close(s);
 	return (rc);
 }
 
@@ -826,7 +872,7 @@ bus_publish_close(struct bus_publisher **pp)
 	if (p == NULL)
 		return;
 	*pp = NULL;
-	nng_close(p->socket);
+	(void)socket_close(p->socket);
 	p->bus->users--;
 	free(p);
 }
@@ -846,7 +892,7 @@ subscriber_free(struct bus_subscriber *s)
 		aio_end(s->aio);
 		inbox_forget(s->bus->inbox, &s->note);
 	}
-	nng_close(s->socket);
+	(void)socket_close(s->socket);
 	s->bus->users--;
 	free(s);
 }
