@@ -121,6 +121,10 @@ tests_unit_test_log_SOURCES = tests/unit/test_log.c tests/unit/disk_memory.c tes
 tests_unit_test_log_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
 	$(CRITERION_LIBS) $(LIBSTORE_LIBS)
 
+noinst_PROGRAMS += tests/bench/bench_log
+tests_bench_bench_log_SOURCES = tests/bench/bench_log.c
+tests_bench_bench_log_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a $(LIBSTORE_LIBS)
+
 noinst_PROGRAMS += tests/bench/bench_volume
 tests_bench_bench_volume_SOURCES = tests/bench/bench_volume.c
 tests_bench_bench_volume_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a $(LIBSTORE_LIBS)

@@ -1,0 +1,297 @@
+/*
+ * bench_log - durable appends: libstore/log with 1, 16 and 64 waiting appenders, beside a bare loop that writes
+ * the same batches to as many prewritten files, one thread for each, pwritev and fdatasync.
+ *
+ * usage: bench_log DIR [ROUNDS [BYTES]]	makes four drives and the bare files in DIR, and leaves DIR empty
+ *
+ * Both sides commit in turns: everyone who waits is in one batch, and appends again when it is durable. The
+ * sides take turns of a few hundred batches, so that both see the same drives at the same time. The bare loop's
+ * batch has the encoded bytes of the same records, rounded up to a sector as the log does; it neither packs nor
+ * sums them.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "libbase/clock.h"
+#include "libstore/disk.h"
+#include "libstore/log.h"
+#include "libstore/record.h"
+#include "libstore/segment.h"
+
+#define DRIVES		4
+#define MIRRORS		3
+#define META_BYTES	160
+#define ROUNDS_MAX	100000
+#define SLICES		8
+#define FILE_BYTES	(UINT64_C(64) << 20)
+#define SEGMENT_BYTES	(UINT64_C(64) << 20)
+
+static char directory[2048];
+static uint64_t took[2][ROUNDS_MAX];	/* ns of each batch, by side */
+static unsigned taken[2];
+
+static void
+fail(const char *what)
+{
+	perror(what);
+	exit(1);
+}
+
+static void
+fail_err(const struct err *e)
+{
+	fprintf(stderr, "bench_log: %s\n", e->text);
+	exit(1);
+}
+
+/* --- the bare loop ---------------------------------------------------------------------------- */
+
+struct bare {
+	int		 fds[MIRRORS];
+	pthread_t	 threads[MIRRORS];
+	pthread_barrier_t begin, end;
+	uint8_t		*image;
+	size_t		 bytes;
+	uint64_t	 at;
+	bool		 stop;
+};
+
+struct bare_thread {
+	struct bare	*bare;
+	unsigned	 mirror;
+};
+
+static struct bare_thread bare_threads[MIRRORS];
+
+static void *
+bare_main(void *context)
+{
+	struct bare_thread *t = context;
+	struct bare *b = t->bare;
+
+	for (;;) {
+		pthread_barrier_wait(&b->begin);
+		if (b->stop)
+			return (NULL);
+		if (pwrite(b->fds[t->mirror], b->image, b->bytes, (off_t)b->at) !=
+			(ssize_t)b->bytes || fdatasync(b->fds[t->mirror]) < 0)
+			fail("bare write");
+		pthread_barrier_wait(&b->end);
+	}
+}
+
+static void
+bare_open(struct bare *b)
+{
+	char path[4096];
+	uint64_t at;
+	unsigned i;
+
+	memset(b, 0, sizeof(*b));
+	b->image = aligned_alloc(4096, 1u << 20);
+	memset(b->image, 0, 1u << 20);
+	for (i = 0; i < MIRRORS; i++) {
+		snprintf(path, sizeof(path), "%s/bare%u", directory, i);
+		b->fds[i] = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+		if (b->fds[i] < 0)
+			fail(path);
+		unlink(path);
+		for (at = 0; at < FILE_BYTES; at += 1u << 20)
+			if (pwrite(b->fds[i], b->image, 1u << 20, (off_t)at) != 1 << 20)
+				fail(path);
+		if (fsync(b->fds[i]) < 0)
+			fail(path);
+	}
+	memset(b->image, 'b', 1u << 20);
+	pthread_barrier_init(&b->begin, NULL, MIRRORS + 1);
+	pthread_barrier_init(&b->end, NULL, MIRRORS + 1);
+	for (i = 0; i < MIRRORS; i++) {
+		bare_threads[i] = (struct bare_thread){ b, i };
+		if (pthread_create(&b->threads[i], NULL, bare_main, &bare_threads[i]) != 0)
+			fail("thread");
+	}
+}
+
+static void
+bare_run(struct bare *b, size_t bytes, unsigned rounds)
+{
+	uint64_t begin;
+
+	b->bytes = bytes;
+	while (rounds-- > 0) {
+		if (b->at + bytes > FILE_BYTES)
+			b->at = 0;
+		begin = clock_mono_ns();
+		pthread_barrier_wait(&b->begin);
+		pthread_barrier_wait(&b->end);
+		took[0][taken[0]++] = clock_mono_ns() - begin;
+		b->at += bytes;
+	}
+}
+
+static void
+bare_close(struct bare *b)
+{
+	unsigned i;
+
+	b->stop = true;
+	pthread_barrier_wait(&b->begin);
+	for (i = 0; i < MIRRORS; i++) {
+		pthread_join(b->threads[i], NULL);
+		close(b->fds[i]);
+	}
+	free(b->image);
+}
+
+/* --- the log ---------------------------------------------------------------------------------- */
+
+struct side {
+	struct drive_set	*set;
+	struct log		*log;
+	struct slice		 meta, data;
+	unsigned		 waiting, rounds_left;
+};
+
+static void
+append(struct side *s)
+{
+	struct err e = ERR_INIT;
+	uint64_t batch;
+
+	if (log_append(s->log, 0, RECORD_OBJECT_PUT, s->meta, s->data, s, &batch, &e) < 0)
+		fail_err(&e);
+}
+
+static void
+on_commit(void *context, const struct log_commit *c)
+{
+	struct side *s = context;
+
+	if (c->code != 0)
+		fail("commit");
+	s->waiting++;
+}
+
+static void
+log_run(struct side *s, unsigned appenders, unsigned rounds)
+{
+	struct pollfd p = { .fd = log_wake_fd(s->log), .events = POLLIN };
+	uint64_t begin;
+	unsigned i;
+
+	while (rounds-- > 0) {
+		begin = clock_mono_ns();
+		for (i = 0; i < appenders; i++)
+			append(s);
+		log_submit(s->log);
+		for (s->waiting = 0; s->waiting < appenders;) {
+			if (poll(&p, 1, -1) < 0)
+				fail("poll");
+			log_collect(s->log, on_commit, s);
+		}
+		took[1][taken[1]++] = clock_mono_ns() - begin;
+	}
+}
+
+static void
+drives_open(struct side *s)
+{
+	static char paths[DRIVES][2100];
+	static const char *list[DRIVES];
+	struct drive_set_options o = { .paths = list, .count = DRIVES, .erasure = "2+2",
+		.segment_bytes = SEGMENT_BYTES, .volume_bytes = UINT64_C(256) << 20 };
+	struct err e = ERR_INIT;
+	unsigned i;
+
+	for (i = 0; i < DRIVES; i++) {
+		snprintf(paths[i], sizeof(paths[i]), "%s/drive%u", directory, i);
+		list[i] = paths[i];
+		if (mkdir(paths[i], 0700) < 0)
+			fail(paths[i]);
+	}
+	if (drive_set_open(disk_posix(), &o, &s->set, &e) < 0 || log_open(s->set, &s->log, &e) < 0)
+		fail_err(&e);
+}
+
+/* --- figures ---------------------------------------------------------------------------------- */
+
+static int
+order(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return ((x > y) - (x < y));
+}
+
+static double
+figures(const char *name, unsigned side, unsigned appenders)
+{
+	uint64_t sum = 0, *t = took[side];
+	unsigned n = taken[side], i;
+
+	for (i = 0; i < n; i++)
+		sum += t[i];
+	qsort(t, n, sizeof(*t), order);
+	printf("  %-5s %9.0f records/s   batch p50 %6.0f us  p99 %6.0f us\n", name,
+	    (double)n * appenders * 1e9 / (double)sum, (double)t[n / 2] / 1e3,
+	    (double)t[(uint64_t)n * 99 / 100] / 1e3);
+	return ((double)sum / n);
+}
+
+static void
+compare(struct bare *b, struct side *s, unsigned appenders, unsigned rounds)
+{
+	size_t bytes = BATCH_HEADER_BYTES + appenders * record_encoded_bytes(s->meta, s->data);
+	double bare_ns, log_ns;
+	unsigned i;
+
+	bytes = align_up(bytes, drive_set_sector_bytes(s->set));
+	taken[0] = taken[1] = 0;
+	for (i = 0; i < SLICES; i++) {
+		bare_run(b, bytes, rounds / SLICES);
+		log_run(s, appenders, rounds / SLICES);
+	}
+	printf("%u waiting, batches of %zu bytes on %u mirrors:\n", appenders, bytes, MIRRORS);
+	bare_ns = figures("bare", 0, appenders);
+	log_ns = figures("log", 1, appenders);
+	printf("  ratio %.2f\n", bare_ns / log_ns);
+}
+
+int
+main(int argc, char **argv)
+{
+	unsigned rounds = argc > 2 ? (unsigned)strtoul(argv[2], NULL, 10) : 2000;
+	size_t data_bytes = argc > 3 ? strtoul(argv[3], NULL, 10) : 4096;
+	static const unsigned appenders[] = { 1, 16, 64 };
+	static uint8_t meta[META_BYTES], data[65536];
+	struct side s = { .meta = SLICE(meta, sizeof(meta)), .data = SLICE(data, data_bytes) };
+	struct bare b;
+	char command[4096];
+	unsigned i;
+
+	if (argc < 2 || rounds < SLICES || rounds > ROUNDS_MAX || data_bytes > 8192) {
+		fprintf(stderr, "usage: bench_log DIR [ROUNDS [BYTES, at most 8192]]\n");
+		return (2);
+	}
+	snprintf(directory, sizeof(directory), "%s/bench-log.XXXXXX", argv[1]);
+	if (mkdtemp(directory) == NULL)
+		fail(directory);
+	memset(data, 'd', sizeof(data));
+	bare_open(&b);
+	drives_open(&s);
+	for (i = 0; i < sizeof(appenders) / sizeof(appenders[0]); i++)
+		compare(&b, &s, appenders[i], rounds);
+	log_close(&s.log);
+	drive_set_close(&s.set);
+	bare_close(&b);
+	snprintf(command, sizeof(command), "rm -rf '%s'", directory);
+	return (system(command) == 0 ? 0 : 1);
+}
