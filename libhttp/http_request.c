@@ -115,8 +115,9 @@ step_read(struct http_conn *c)
 	}
 	if (c->body_failed)
 		return (deliver(c, ERR_PROTOCOL));
-	if (c->req.expect_continue && !c->continue_sent && !c->begun && !conn_body_done(c) &&
-	    c->in_start == c->in_end)
+	/* Also before an empty body: botocore waits for it and loses its way without. */
+	if (c->req.expect_continue && !c->continue_sent && !c->begun &&
+	    (!conn_body_done(c) || c->req.content_length == 0) && c->in_start == c->in_end)
 		conn_response_continue(c);
 	if (c->turn_bytes >= CONN_TURN_BYTES) {
 		conn_turn_later(c);
