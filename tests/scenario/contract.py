@@ -40,7 +40,7 @@ def scenario():
                  house.services("admin")[0]["state"] == "running", 15)
         pids = house.pids()
         counters = [disk_writes(p) for p in pids]
-        for _ in range(200):
+        for _ in range(1000):
             house.ctl("status", "--json")
         check([disk_writes(p) for p in pids] == counters, "reading status moved a disk counter",
               counters, [disk_writes(p) for p in pids])

@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 # Two of four drives (2+2, each an ext4 loop image) go away under use: lazily unmounted, and in a second run
 # failing with EIO (the filesystem is shut down). Status names both within 10 s, nothing stored is lost, and
-# writing goes on. Needs root and loop devices.
+# writing goes on; a tree that awscli copied in before comes out by rclone the same, and a large file. Needs
+# root and loop devices. FILES (default 600) as in tree.py, LARGE_MIB (default 64).
 #
 # SPDX-License-Identifier: Apache-2.0
 import fcntl
@@ -13,8 +14,10 @@ import tempfile
 import time
 
 from house import House, Load, body_of, check, run, say, skip, wait_for
+from tree import call, client_environment, digests, make_tree, tool
 
 EXT4_IOC_SHUTDOWN = 0x8004587D
+LARGE_MIB = int(os.environ.get("LARGE_MIB", "64"))
 SIZES = (0, 1000, 40000, 65536, 65537, 200000, 3000000, 20000000)
 
 
@@ -54,6 +57,26 @@ def shut_down(path):
         os.close(handle)
 
 
+def copy_in(house):
+    """Returns the tree's directory."""
+    directory = os.path.join(house.directory, "tree")
+    make_tree(directory, int(os.environ.get("FILES", "600")))
+    with open(os.path.join(directory, "large"), "wb") as file:
+        file.write(os.urandom(LARGE_MIB << 20))
+    endpoint, env = client_environment(house)
+    aws = (tool("aws"), "--endpoint-url", endpoint, "s3")
+    call(env, *aws, "mb", "s3://tree")
+    call(env, *aws, "cp", "--recursive", "--only-show-errors", directory, "s3://tree/")
+    return directory
+
+
+def copy_out(house, directory):
+    _, env = client_environment(house)
+    call(env, tool("rclone"), "copy", "hf:tree", directory + ".back", "--transfers", "4", "--retries", "1")
+    check(digests(directory + ".back") == digests(directory), "the tree came out different")
+    shutil.rmtree(directory + ".back")
+
+
 def lose(remove, what):
     base, paths = make_drives()
     try:
@@ -63,6 +86,7 @@ def lose(remove, what):
             s3.make_bucket("load")
             for size in SIZES:
                 s3.put("keep", f"{size}", body_of("keep", size, size))
+            directory = copy_in(house)
             load = Load(house, clients=4).start()
             time.sleep(2)
             for path in (paths[1], paths[3]):
@@ -77,8 +101,10 @@ def lose(remove, what):
                 check(s3.get("keep", f"{size}") == body_of("keep", size, size), f"keep/{size} reads back different")
             check(not load.errors, "requests failed:", *load.errors[:3])
             say(f"{what}: both named after {named:.1f} s; {load.acknowledged} operations, {count} objects intact")
+            copy_out(house, directory)
             house.restart()
             count = load.verify()
+            copy_out(house, directory)
             for size in SIZES:
                 check(house.s3().get("keep", f"{size}") == body_of("keep", size, size), f"keep/{size} after a restart")
             say(f"{what}: {count} objects intact after a restart without them")
