@@ -65,8 +65,8 @@ object_more(struct s3_request *r)
 	struct body_in *in = &r->in;
 
 	if (in->bytes == in->bytes_expected) {
-		/* Clients that expect "100 Continue" want it for an empty body, too: botocore loses its
-		 * way on a connection where the answer comes at once. */
+		/* Clients that expect "100 Continue" want it for an empty body, too: botocore loses
+		 * its way on a connection where the answer comes at once. */
 		if (in->decoder == NULL && (in->bytes > 0 || !r->http->expect_continue))
 			object_end(r);
 		else
