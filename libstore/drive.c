@@ -185,10 +185,12 @@ drive_fail(struct drive_set *s, unsigned slot, const char *why, struct err *e)
 	snprintf(reason, sizeof(reason), "drive %u failed: %.200s", slot, why);
 	change.reason = reason;
 	pthread_mutex_lock(&s->commit_lock);
-	if (drive_present_mask(s) >> slot & 1)
-		rc = catalog_commit_locked(s, &change, 1u << slot, why, e);
-	else if (drive_set_read_only(s))
+	if (drive_set_read_only(s)) {	/* no epoch: its catalogs stay as they were found */
+		if (drive_present_mask(s) >> slot & 1)
+			drive_note(s, slot, HF__CATALOG_DRIVE__STATE__OFFLINE, why);
 		rc = err_set(e, ERR_NO_QUORUM, "too few drives are left: the set is read-only");
+	} else if (drive_present_mask(s) >> slot & 1)
+		rc = catalog_commit_locked(s, &change, 1u << slot, why, e);
 	pthread_mutex_unlock(&s->commit_lock);
 	return (rc);
 }

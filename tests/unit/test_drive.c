@@ -114,6 +114,10 @@ Test(drive, quorum_of_the_start)
 	disk_memory_set_missing(d, 2, true);
 	cr_assert_eq(open_paths(d, paths, 4, "", &s, &e), 0);
 	cr_assert(drive_set_read_only(s));
+	/* A drive that fails then changes no catalog: they were not brought to one epoch. */
+	cr_assert_eq(drive_fail(s, 1, "EIO", &e), ERR_NO_QUORUM);
+	cr_assert_eq(drive_online_mask(s), 1);
+	drive_set_probe(s);
 	drive_set_close(&s);
 	disk_memory_set_eio(d, 1, true);
 	cr_assert_eq(open_paths(d, paths, 4, "", &s, &e), ERR_NO_QUORUM);
