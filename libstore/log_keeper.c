@@ -231,6 +231,8 @@ prepare(struct log *l)
 	l->prewrite.hurry = waits;
 	pthread_mutex_unlock(&l->lock);
 	rc = segment_make(l, use_reserve, waits ? NULL : &l->prewrite, &g, &e);
+	if (rc == ERR_FULL && waits && !use_reserve)	/* the room was taken meanwhile */
+		rc = segment_make(l, true, NULL, &g, &e);
 	pthread_mutex_lock(&l->lock);
 	if (rc == 0) {
 		l->next = g;
