@@ -1,16 +1,18 @@
 /*
  * drive_quarantine - moves files that the catalog does not name out of log/ and vol/: a drive that
- * was away cannot bring deleted objects back. Files ending in .new never held a record and are
- * removed.
+ * was away cannot bring deleted objects back. Files ending in .new and segments without a batch never
+ * held a record and are removed.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include <assert.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "libstore/drive_internal.h"
+#include "libstore/segment_format.h"
 
 struct names {
 	char **name;
@@ -65,6 +67,25 @@ named(struct drive_set *s, unsigned slot, const char *sub, const char *name)
 		slot_among(volume->slots, volume->n_slots, slot));
 }
 
+/* A segment that a crash left before the catalog named it: nothing was written behind its header. */
+static bool
+never_written(struct disk *d, const char *path)
+{
+	uint8_t page[4096];
+	ssize_t n;
+	size_t i;
+	int handle = d->ops->open(d, path, O_RDONLY, NULL);
+
+	if (handle < 0)
+		return (false);
+	n = d->ops->pread(d, handle, page, sizeof(page), SEGMENT_HEADER_BYTES, NULL);
+	d->ops->close(d, handle);
+	for (i = 0; n > 0 && i < (size_t)n; i++)
+		if (page[i] != 0)
+			return (false);
+	return (n > 0);
+}
+
 static int
 move_away(struct drive_set *s, unsigned slot, const char *sub, const char *name, struct err *e)
 {
@@ -72,7 +93,8 @@ move_away(struct drive_set *s, unsigned slot, const char *sub, const char *name,
 	size_t bytes = strlen(name);
 
 	drive_path(s, slot, sub, name, from);
-	if (bytes > 4 && strcmp(name + bytes - 4, ".new") == 0)
+	if (bytes > 4 && (strcmp(name + bytes - 4, ".new") == 0 ||
+	    (strcmp(name + bytes - 4, ".seg") == 0 && never_written(s->disk, from))))
 		return (s->disk->ops->unlink(s->disk, from, e));
 	snprintf(kept, sizeof(kept), "%" PRIu64 "-%s-%s", s->rows.epoch, sub, name);
 	drive_path(s, slot, "quarantine", kept, to);

@@ -134,19 +134,18 @@ zeros_write(struct disk *d, int handle, uint64_t bytes, struct prewrite *how, st
 	return (rc);
 }
 
+/* Everything of a mirror but its name: what a crash leaves ends with .new and is removed at the next start. */
 static int
-mirror_create(
+mirror_prepare(
     struct drive_set *s, struct segment *g, unsigned i, struct prewrite *prewrite, struct err *e)
 {
 	struct disk *d = drive_set_disk(s);
 	uint8_t page[SEGMENT_HEADER_BYTES];
 	struct iovec iov = { page, sizeof(page) };
-	char fresh[4096], path[4096], directory[4096];
+	char fresh[4096];
 	int rc;
 
 	segment_path(s, g->slots[i], g->id, ".new", fresh);
-	segment_path(s, g->slots[i], g->id, ".seg", path);
-	drive_path(s, g->slots[i], "log", "", directory);
 	header_encode(s, g, page);
 	rc = d->ops->open(d, fresh, O_RDWR | O_CREAT, e);
 	if (rc < 0)
@@ -159,13 +158,39 @@ mirror_create(
 		rc = d->ops->pwritev(d, g->handles[i], &iov, 1, 0, e);
 	if (rc == 0)
 		rc = d->ops->datasync(d, g->handles[i], e);
-	if (rc == 0)
-		rc = d->ops->rename(d, fresh, path, e);
+	return (rc);
+}
+
+static int
+mirror_name(struct drive_set *s, const struct segment *g, unsigned i, struct err *e)
+{
+	struct disk *d = drive_set_disk(s);
+	char fresh[4096], path[4096], directory[4096];
+	int rc;
+
+	segment_path(s, g->slots[i], g->id, ".new", fresh);
+	segment_path(s, g->slots[i], g->id, ".seg", path);
+	drive_path(s, g->slots[i], "log", "", directory);
+	rc = d->ops->rename(d, fresh, path, e);
 	if (rc == 0)
 		rc = d->ops->sync_dir(d, directory, e);
-	if (rc < 0)
-		d->ops->unlink(d, fresh, NULL);
 	return (rc);
+}
+
+/* A segment that could not be made on every drive. */
+static void
+mirrors_forget(struct drive_set *s, const struct segment *g)
+{
+	struct disk *d = drive_set_disk(s);
+	char fresh[4096];
+	unsigned i;
+
+	for (i = 0; i < g->mirror_count; i++)
+		if (g->handles[i] >= 0 && drive_present_mask(s) >> g->slots[i] & 1) {
+			segment_path(s, g->slots[i], g->id, ".new", fresh);
+			d->ops->unlink(d, fresh, NULL);
+		}
+	segment_unlink(s, g);
 }
 
 int
@@ -189,11 +214,15 @@ segment_create(struct drive_set *s, uint64_t id, const uint32_t *slots, unsigned
 		g->handles[i] = -1;
 	}
 	for (i = 0; rc == 0 && i < count; i++) {
-		rc = mirror_create(s, g, i, prewrite, e);
+		rc = mirror_prepare(s, g, i, prewrite, e);
+		*failed_slot = slots[i];
+	}
+	for (i = 0; rc == 0 && i < count; i++) {
+		rc = mirror_name(s, g, i, e);
 		*failed_slot = slots[i];
 	}
 	if (rc < 0) {
-		segment_unlink(s, g);
+		mirrors_forget(s, g);
 		segment_close(s, &g);
 		return (rc);
 	}

@@ -298,6 +298,11 @@ history(uint64_t seed, uint64_t cut, unsigned lives, unsigned turns, bool breaks
 			model_close(&m);
 			if (!breaks)
 				pairs_check(&m);
+			/* What was never written is removed, or each crash would cost a segment. */
+			if (!breaks && disk_memory_find(m.disk, "/quarantine/", 0) != NULL) {
+				fprintf(stderr, "%s\n", disk_memory_find(m.disk, "/quarantine/", 0));
+				wrong(&m, "a crash alone left a file in quarantine", 0, 0);
+			}
 		}
 	}
 	disk_memory_free(m.disk);
