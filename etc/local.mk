@@ -4,14 +4,14 @@
 
 # The sample has every key with its default, from the rows of schema/config.def. It is installed beside
 # the real file, which is never touched.
-noinst_PROGRAMS += etc/config_sample
-etc_config_sample_SOURCES = etc/config_sample.c
-etc_config_sample_LDADD = libbase/libbase.a $(LIBBASE_LIBS)
+noinst_PROGRAMS += etc/config_table
+etc_config_table_SOURCES = etc/config_table.c
+etc_config_table_LDADD = libbase/libbase.a $(LIBBASE_LIBS)
 
 conf_DATA += etc/holdfast.conf.sample
 CLEANFILES += etc/holdfast.conf.sample etc/holdfast.service etc/holdfast.openrc
-etc/holdfast.conf.sample: etc/config_sample$(EXEEXT)
-	$(AM_V_GEN)./etc/config_sample$(EXEEXT) >$@.new && mv $@.new $@
+etc/holdfast.conf.sample: etc/config_table$(EXEEXT)
+	$(AM_V_GEN)./etc/config_table$(EXEEXT) sample >$@.new && mv $@.new $@
 
 # Units name the programs where they are installed.
 unit_edit = sed -e 's|@sbindir[@]|$(sbindir)|g' -e 's|@bindir[@]|$(bindir)|g' \

@@ -17,18 +17,22 @@ section_starts(int key)
 	    config_row((enum config_key)(key - 1))->section) != 0);
 }
 
-/* "65536" as "64KiB" and so on; for text the length. */
+/* "64KiB to 1GiB" and so on; for text, what it means. */
 static void
 bounds_print(const struct config_row *row, struct buf *out)
 {
-	if (row->type == CONFIG_BOOL)
+	if (row->type == CONFIG_BOOL) {
+		buf_append_string(out, "yes or no");
 		return;
+	}
+	if (row->type == CONFIG_STR) {
+		buf_append_string(out, row->unit);
+		return;
+	}
 	config_number_format(row->type, row->min, out);
 	buf_append_string(out, " to ");
 	config_number_format(row->type, row->max, out);
-	if (row->type == CONFIG_STR)
-		buf_append_string(out, " bytes of text");
-	else if (row->type == CONFIG_U64)
+	if (row->type == CONFIG_U64 && strcmp(row->unit, row->name) != 0)
 		buf_printf(out, " %s", row->unit);
 }
 
