@@ -19,7 +19,7 @@
 #include "libstore/index.h"
 #include "libstore/record.h"
 
-/* LSNs with this bit are of provisional rows. Real epochs (24 bits) never reach it. */
+/* LSNs with this bit are of provisional rows. Real epochs (LSN_EPOCH_MAX) never reach it. */
 #define LSN_PROVISIONAL		(UINT64_C(1) << 63)
 
 #define COUNTER_OBJECTS		"objects"

@@ -16,8 +16,8 @@
 
 #include "libstore/catalog_format.h"
 #include "libstore/drive_internal.h"
+#include "libstore/record.h"
 
-#define EPOCH_MAX ((UINT64_C(1) << 24) - 1) /* an LSN has 24 bits for it */
 
 /* Writes and syncs a packed change on the drives of a mask; returns those where it failed. */
 static uint32_t
@@ -73,7 +73,7 @@ change_number(struct drive_set *s, Hf__CatalogChange *change)
 	for (i = 0; i < change->n_segments; i++)
 		if (change->segments[i]->state == HF__CATALOG_SEGMENT__STATE__OPEN &&
 		    change->segments[i]->first_lsn == 0)
-			change->segments[i]->first_lsn = change->epoch << 40 | 1;
+			change->segments[i]->first_lsn = LSN(change->epoch, 1);
 	for (i = 0; i < change->n_drives; i++)
 		change->drives[i]->since_epoch = change->epoch;
 }
@@ -151,7 +151,7 @@ catalog_commit_locked(struct drive_set *s, Hf__CatalogChange *change, uint32_t f
 		if (failing != 0)
 			change_add_offline(change, failing, storage, pointers);
 		change_number(s, change);
-		if (change->epoch > EPOCH_MAX) {
+		if (change->epoch > LSN_EPOCH_MAX) {
 			rc = err_set(e, ERR_TOO_LARGE, "the catalog has no epochs left");
 			break;
 		}

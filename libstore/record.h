@@ -11,10 +11,16 @@
 #include "libbase/err.h"
 #include "schema/log.pb-c.h"
 
-/* (epoch, sequence) in one number that compares as the pair: 24 bits and 40 bits. Never used twice. */
-#define LSN(epoch, sequence)	((uint64_t)(epoch) << 40 | (uint64_t)(sequence))
-#define LSN_EPOCH(lsn)		((uint32_t)((lsn) >> 40))
-#define LSN_SEQUENCE(lsn)	((lsn) & ((UINT64_C(1) << 40) - 1))
+/*
+ * (epoch, sequence) in one number that compares as the pair. Never used twice. 28 bits of sequence are
+ * more than the records of the largest segment; 35 of epoch last for a thousand years of one
+ * change of the catalog a second. The highest bit stays free (LSN_PROVISIONAL).
+ */
+#define LSN_SEQUENCE_BITS	28
+#define LSN_EPOCH_MAX		((UINT64_C(1) << 35) - 1)
+#define LSN(epoch, sequence)	((uint64_t)(epoch) << LSN_SEQUENCE_BITS | (uint64_t)(sequence))
+#define LSN_EPOCH(lsn)		((lsn) >> LSN_SEQUENCE_BITS)
+#define LSN_SEQUENCE(lsn)	((lsn) & ((UINT64_C(1) << LSN_SEQUENCE_BITS) - 1))
 
 enum record_type {		/* numbers are on the disk: never reused */
 	RECORD_BUCKET_PUT = 1, RECORD_BUCKET_DELETE = 2, RECORD_OBJECT_PUT = 3, RECORD_OBJECT_DELETE = 4,

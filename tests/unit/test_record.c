@@ -6,7 +6,9 @@
 #include <criterion/criterion.h>
 #include <stdlib.h>
 
+#include "libstore/apply.h"
 #include "libstore/record.h"
+#include "libstore/segment_format.h"
 
 static const uint8_t data_bytes[100] = { 1, 2, 3 };
 
@@ -38,6 +40,16 @@ Test(record, round_trip)
 	cr_assert_eq(back.place.data_crc, r.place.data_crc);
 	cr_assert_eq(LSN_EPOCH(r.lsn), 7);
 	cr_assert_eq(LSN_SEQUENCE(r.lsn), 42);
+}
+
+Test(record, lsns_last)
+{
+	uint64_t segment_bytes_max = UINT64_C(4) << 30; /* store.segment_bytes */
+
+	cr_assert_lt(segment_bytes_max / RECORD_HEADER_BYTES, UINT64_C(1) << LSN_SEQUENCE_BITS);
+	cr_assert_lt(LSN(LSN_EPOCH_MAX, LSN_SEQUENCE(UINT64_MAX)), LSN_PROVISIONAL);
+	cr_assert_gt(LSN(LSN_EPOCH_MAX, 1), LSN(LSN_EPOCH_MAX - 1, LSN_SEQUENCE(UINT64_MAX)));
+	cr_assert_eq(LSN_EPOCH(LSN(LSN_EPOCH_MAX, 1)), LSN_EPOCH_MAX);
 }
 
 Test(record, every_flipped_bit_is_seen)
