@@ -184,13 +184,13 @@ file_path(struct file_cache *c, enum file_kind kind, uint64_t id, unsigned slot,
 	int n;
 
 	if (slot >= SLOTS || c->paths[slot] == NULL)
-		return (err_set(e, ERR_UNAVAILABLE, "the path of drive %u is not known", slot));
+		return (err_set(e, ERR_UNAVAILABLE, "the path of slot %u is not known", slot));
 	if (kind == FILE_VOLUME)
 		volume_name(id, name);
 	else
 		snprintf(name, sizeof(name), "%016" PRIx64 ".seg", id);
 	n = snprintf(out, 4096, "%s/%s/%s", c->paths[slot], kind == FILE_VOLUME ? "vol" : "log", name);
-	return (n < 4096 ? 0 : err_set(e, ERR_TOO_LARGE, "the path of drive %u is too long", slot));
+	return (n < 4096 ? 0 : err_set(e, ERR_TOO_LARGE, "the path of slot %u is too long", slot));
 }
 
 static struct file *

@@ -119,13 +119,13 @@ read_at(struct read_job *j, unsigned slot, uint64_t offset, void *out, size_t by
 
 	rc = file_get(o->files, kind, j->map.id, slot, false, &f, e);
 	if (rc < 0)
-		return (rc == ERR_NOT_FOUND ? err_prefix(e, "drive %u", slot), ERR_STALE : rc);
+		return (rc == ERR_NOT_FOUND ? err_prefix(e, "slot %u", slot), ERR_STALE : rc);
 	n = o->disk->ops->pread(o->disk, file_handle(f), out, bytes, offset, e);
 	file_put(&f);
 	if (n < 0)
 		return ((int)n);
 	if ((size_t)n < bytes)
-		return (err_set(e, ERR_STALE, "the file on drive %u ends before %llu", slot,
+		return (err_set(e, ERR_STALE, "the file in slot %u ends before %llu", slot,
 		    (unsigned long long)offset + bytes));
 	return (0);
 }

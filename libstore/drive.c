@@ -182,7 +182,7 @@ drive_fail(struct drive_set *s, unsigned slot, const char *why, struct err *e)
 	int rc = 0;
 
 	assert(slot < s->count);
-	snprintf(reason, sizeof(reason), "drive %u failed: %.200s", slot, why);
+	snprintf(reason, sizeof(reason), "slot %u failed: %.200s", slot, why);
 	change.reason = reason;
 	pthread_mutex_lock(&s->commit_lock);
 	if (drive_set_read_only(s)) {	/* no epoch: its catalogs stay as they were found */
@@ -206,7 +206,7 @@ drive_set_online(struct drive_set *s, unsigned slot, struct err *e)
 	row.state = HF__CATALOG_DRIVE__STATE__ONLINE;
 	change.drives = rows;
 	change.n_drives = 1;
-	change.reason = (char *)"drive was brought up to date";
+	change.reason = (char *)"the drive was brought up to date";
 	rc = catalog_commit(s, &change, e);
 	if (rc == 0 && (drive_online_mask(s) >> slot & 1))
 		drive_note(s, slot, HF__CATALOG_DRIVE__STATE__ONLINE, "");

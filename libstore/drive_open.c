@@ -150,7 +150,8 @@ identity_check(struct drive_set *s, const struct look *looks, struct err *e)
 			    s->drives[i].path, s->drives[first_slot].path));
 		if (f->slot != i)
 			return (err_set(e, ERR_INVALID,
-			    "%s is drive %u of its set, but is configured as drive %u",
+			    "%s belongs in slot %u of its set, but store.drives has it in slot %u "
+			    "(the first path is slot 0): put the paths back in order",
 			    s->drives[i].path, f->slot, i));
 		if (f->k != s->k || f->m != s->m)
 			return (err_set(e, ERR_CONFIG,
@@ -499,7 +500,7 @@ drive_set_open(
 		    e, ERR_CONFIG, "a set has 1 to %u drives, not %u", DRIVES_MAX, o->count));
 	for (i = 0; i < o->count; i++)
 		if (strlen(o->paths[i]) > PATH_BYTES_MAX)
-			return (err_set(e, ERR_CONFIG, "the path of drive %u is too long", i));
+			return (err_set(e, ERR_CONFIG, "the path of slot %u in store.drives is too long", i));
 	s = calloc(1, sizeof(*s));
 	assert(s != NULL);
 	s->disk = disk;

@@ -218,7 +218,7 @@ step_allocate(struct drive_set *s, unsigned slot, int handle, uint64_t offset, u
 	struct disk *d = drive_set_disk(s);
 
 	if (!drive_has_space(s, slot, bytes))
-		return (err_set(e, ERR_FULL, "drive %u has no room for %" PRIu64
+		return (err_set(e, ERR_FULL, "the drive in slot %u has no room for %" PRIu64
 		    " bytes above its reserve", slot, bytes));
 	return (d->ops->allocate(d, handle, offset, bytes, e));
 }
@@ -241,7 +241,7 @@ shards_have_space(struct drive_set *s, const Hf__CatalogVolume *row, uint64_t by
 
 	for (i = 0; i < row->n_slots; i++)
 		if (slot_online(s, row->slots[i]) && !drive_has_space(s, row->slots[i], bytes))
-			return (err_set(e, ERR_FULL, "drive %u has no room for %" PRIu64
+			return (err_set(e, ERR_FULL, "the drive in slot %u has no room for %" PRIu64
 			    " bytes above its reserve", row->slots[i], bytes));
 	return (0);
 }

@@ -110,7 +110,7 @@ drives_damage(void *context, struct session *s, const Hf__DamageReport *r)
 	struct store *t = context;
 
 	metric_add(METRIC_store_damage_reports_total, 1);
-	log_warn("session %s reports %s on drive %u, volume %016llx, segment %016llx, "
+	log_warn("session %s reports %s of slot %u, volume %016llx, segment %016llx, "
 	    "offset %llu: %s", s->name,
 	    err_name(r->code), r->slot, (unsigned long long)r->volume,
 	    (unsigned long long)r->segment, (unsigned long long)r->offset, r->text);
@@ -124,16 +124,20 @@ drives_damage(void *context, struct session *s, const Hf__DamageReport *r)
 static void
 degraded_text(struct store *t, char *out, size_t out_bytes)
 {
+	unsigned count = drive_count(t->drives);
+	unsigned away = count - (unsigned)__builtin_popcount(t->seen.online);
 	struct buf text = BUF_INIT;
 
-	for (unsigned slot = 0; slot < drive_count(t->drives); slot++) {
+	if (away > 0)
+		buf_printf(&text, "%u of %u drives not online: ", away, count);
+	for (unsigned slot = 0, named = 0; slot < count; slot++) {
 		struct drive d;
 
 		drive_get(t->drives, slot, &d);
 		if (t->seen.online >> slot & 1)
 			continue;
-		buf_printf(&text, "%sdrive %u (%s) is not online: %s", text.bytes > 0 ? "; " : "",
-		    slot, d.path, d.note[0] != '\0' ? d.note : "missing");
+		buf_printf(&text, "%sslot %u (%s) %s", named++ > 0 ? "; " : "", slot, d.path,
+		    d.note[0] != '\0' ? d.note : "is missing");
 	}
 	if (t->seen.read_only)
 		buf_printf(&text, "%sthe set is read-only", text.bytes > 0 ? "; " : "");
@@ -154,10 +158,6 @@ drives_tell(struct store *t)
 	degraded_text(t, text, sizeof(text));
 	if (strcmp(text, t->degraded) != 0) {
 		memcpy(t->degraded, text, sizeof(text));
-		if (text[0] != '\0')
-			log_warn("degraded: %s", text);
-		else
-			log_info("all drives are online");
 		service_set_degraded(t->service, text[0] != '\0' ? t->degraded : NULL);
 	}
 	state_layout(t->state, &layout);

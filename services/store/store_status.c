@@ -159,7 +159,7 @@ store_reconcile(struct service *s, cJSON *plan)
 		if (d.state == HF__CATALOG_DRIVE__STATE__ONLINE)
 			continue;
 		snprintf(text, sizeof(text),
-		    "bring drive %u (%.200s) back and restart the store: %s", slot, d.path, d.note);
+		    "bring %.200s (slot %u) back and restart the store: %s", d.path, slot, d.note);
 		cJSON_AddItemToArray(plan, cJSON_CreateString(text));
 	}
 }

@@ -75,7 +75,7 @@ Test(drive, refusals)
 	cr_assert_eq(open_paths(d, paths, 4, "", &second, &e), ERR_LOCKED);
 	drive_set_close(&s);
 	cr_assert_eq(open_paths(d, swapped, 4, "", &s, &e), ERR_INVALID);
-	cr_assert(strstr(e.text, "is drive 1") != NULL, "%s", e.text);
+	cr_assert(strstr(e.text, "belongs in slot 1") != NULL, "%s", e.text);
 	cr_assert_eq(open_paths(d, paths, 4, "3+1", &s, &e), ERR_CONFIG);
 	cr_assert_eq(open_paths(d, paths, 3, "", &s, &e), ERR_CONFIG);
 	disk_memory_free(d);
