@@ -54,22 +54,42 @@ service_ready(struct service *s)
 }
 
 void
-service_set_degraded(struct service *s, const char *reason)
+service_set_step(const struct service *s, const char *text)
 {
-	char line[300];
+	char line[500];
+	int n = snprintf(line, sizeof(line) - 1, "STATUS=%s", text);
 
+	n = n < (int)sizeof(line) - 1 ? n : (int)sizeof(line) - 2;
+	line[strcspn(line, "\n")] = ' ';
+	memcpy(line + n, "\n", 2);
+	launch_notify(&s->launch, line);
+}
+
+static void
+degraded_set(struct service *s, const char *reason, enum log_level level)
+{
 	if (strcmp(s->degraded, reason == NULL ? "" : reason) == 0)
 		return;
 	snprintf(s->degraded, sizeof(s->degraded), "%s", reason == NULL ? "" : reason);
 	if (reason != NULL)
-		log_warn("degraded: %s", reason);
+		log_write(level, NULL, "%s%s", level <= LOG_WARN ? "degraded: " : "", reason);
 	else
 		log_info("no longer degraded");
-	snprintf(line, sizeof(line), "STATUS=%s\n", s->degraded);
-	line[strcspn(line, "\n")] = '\n';
-	launch_notify(&s->launch, line);
+	service_set_step(s, s->degraded);
 	if (s->state == SERVICE_RUNNING || s->state == SERVICE_DEGRADED)
 		service_set_state(s, service_up_state(s));
+}
+
+void
+service_set_degraded(struct service *s, const char *reason)
+{
+	degraded_set(s, reason, LOG_WARN);
+}
+
+void
+service_set_waiting(struct service *s, const char *reason)
+{
+	degraded_set(s, reason, LOG_INFO);
 }
 
 void

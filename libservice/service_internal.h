@@ -43,7 +43,7 @@ struct service {
 	uint64_t			 since_ms;		/* clock_real_ms() */
 	bool				 ready_wanted, paused;
 	unsigned			 terms;
-	char				 degraded[256];		/* "": not degraded */
+	char				 degraded[480];		/* "": not degraded */
 	struct err			 last_error;
 	uint64_t			 last_error_ms, last_reload_ms;	/* real; 0: never */
 	uint64_t			 progress_ms;		/* mono; 0: never */

@@ -23,10 +23,13 @@
 #include "supervisord/announce.h"
 #include "supervisord/backoff.h"
 #include "supervisord/child_internal.h"
+#include "supervisord/init_notify.h"
 #include "supervisord/orphans.h"
 #include "supervisord/procfs.h"
 #include "supervisord/spawn.h"
 #include "supervisord/supervisor.h"
+
+#define START_TELL_MS	3000
 
 static void on_exit_noticed(evutil_socket_t fd, short what, void *context);
 static void on_notify(evutil_socket_t fd, short what, void *context);
@@ -227,12 +230,26 @@ on_stopping(void *context)
 	supervisor_event(c->supervisor, "stopping", c, "its own decision", 0, "");
 }
 
+/* Whoever watches a long start sees what it is at. */
+static void
+start_tell(struct child *c, uint64_t now)
+{
+	if (c->status_text[0] == '\0' || now - c->started_ms < START_TELL_MS ||
+	    now - c->told_ms < START_TELL_MS)
+		return;
+	c->told_ms = now;
+	announce_person("%s: %s\n", c->name, c->status_text);
+	init_notify("STATUS=%s: %s", c->name, c->status_text);
+}
+
 static void
 on_status(void *context, const char *text)
 {
 	struct child *c = context;
 
 	snprintf(c->status_text, sizeof(c->status_text), "%s", text);
+	if (c->state == CHILD_STARTING)
+		start_tell(c, clock_mono_ms());
 	supervisor_changed(c->supervisor);
 }
 

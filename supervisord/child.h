@@ -65,6 +65,7 @@ struct child {
 	uint64_t			 pid_start_ticks;
 	uint64_t			 generation;
 	uint64_t			 started_ms, ready_ms;	/* monotonic; 0: not */
+	uint64_t			 told_ms;		/* a person, of a long start */
 	uint64_t			 starts, failures;
 	uint64_t			 next_start_ms;		/* in backoff and failed */
 	struct event			*exit_event, *notify_event, *timer;

@@ -128,7 +128,7 @@ s3_open(struct service *s, struct err *e)
 	if (rc < 0)
 		return (rc);
 	if (!objects_connected(server->objects))
-		service_set_degraded(s, "the store is not reachable yet");
+		service_set_waiting(s, "waiting for the store");
 	service_ready(s);
 	return (0);
 }

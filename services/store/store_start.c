@@ -5,6 +5,7 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -16,11 +17,13 @@
 #define LOCK_WAIT_MS	3000	/* a predecessor that was killed may still be exiting */
 #define LOCK_STEP_MS	20
 #define PROGRESS_LOG_MS	5000
+#define PROGRESS_TELL_MS 1000
 
 static void
 step(struct store *t, const char *text)
 {
 	__atomic_store_n(&t->progress.step, text, __ATOMIC_RELEASE);
+	service_set_step(t->service, text);
 }
 
 /* store.drives, cut at blanks; paths[] points into copy. */
@@ -72,22 +75,42 @@ out:
 	return (rc);
 }
 
+/* "…: 12 % (120 of 1000 MiB), about 8 s to go" */
+static void
+progress_format(uint64_t done, uint64_t total, uint64_t ms, char *out, size_t out_bytes)
+{
+	uint64_t left_s = done > 0 ? ms * (total - done) / done / 1000 : 0;
+	int n;
+
+	n = snprintf(out, out_bytes, "bringing the index up to the log: %u %% (%llu of %llu MiB)",
+	    total > 0 ? (unsigned)(done * 100 / total) : 100, (unsigned long long)(done >> 20),
+	    (unsigned long long)(total >> 20));
+	if (done > 0 && n > 0 && (size_t)n < out_bytes)
+		snprintf(out + n, out_bytes - (size_t)n, ", about %llu s to go",
+		    (unsigned long long)left_s + 1);
+}
+
 static void
 on_progress(void *context, uint64_t done, uint64_t total)
 {
 	struct store *t = context;
-	static uint64_t logged_ms;	/* one recovery in a process's life */
+	static uint64_t began_ms, told_ms, logged_ms;	/* one recovery in a process's life */
 	uint64_t now = clock_mono_ms();
+	char text[160];
 
 	__atomic_store_n(&t->progress.bytes_done, done, __ATOMIC_RELAXED);
 	__atomic_store_n(&t->progress.bytes_total, total, __ATOMIC_RELAXED);
-	if (logged_ms == 0)
-		logged_ms = now;
+	if (began_ms == 0)
+		began_ms = told_ms = logged_ms = now;
+	if (now - told_ms < PROGRESS_TELL_MS)
+		return;
+	told_ms = now;
+	progress_format(done, total, now - began_ms, text, sizeof(text));
+	service_set_step(t->service, text);
 	if (now - logged_ms < PROGRESS_LOG_MS)
 		return;
 	logged_ms = now;
-	log_info("replaying the log: %llu of %llu bytes", (unsigned long long)done,
-	    (unsigned long long)total);
+	log_info("%s", text);
 }
 
 static int
@@ -121,7 +144,8 @@ start_work(void *context)
 
 	t->start_rc = recover(t, &t->start_err);
 	t->recovery_ms = clock_mono_ms() - began;
-	step(t, "serving");
+	__atomic_store_n(&t->progress.step, "serving", __ATOMIC_RELEASE);
+	service_set_step(t->service, "");
 }
 
 static void
