@@ -1,7 +1,8 @@
 /*
  * log - one line per event on standard error.
  *
- * L1  A line is one write(2) of at most LINE_BYTES: lines of several threads do not mix.
+ * L1  A line is whole within one write(2) of at most LINE_BYTES (a pipe takes that many at once): lines of
+ *     several threads or processes do not mix.
  * L2  Only the last byte of a line is below 0x20 or is 0x7f.
  *
  * SPDX-License-Identifier: Apache-2.0
@@ -9,6 +10,7 @@
 #include "libbase/log.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -23,11 +25,16 @@
 static const char *const level_names[] = { "error", "warn", "info", "debug" };
 static _Atomic int level_now = LOG_INFO;
 static char service_name[64] = "holdfast";
+static pid_t service_pid;	/* asking the kernel for each line is a system call */
+static pthread_mutex_t held_lock = PTHREAD_MUTEX_INITIALIZER;
+static char held[LINE_BYTES];
+static size_t held_bytes;
 
 void
 log_init(const char *service, enum log_level level)
 {
 	snprintf(service_name, sizeof(service_name), "%s", service);
+	service_pid = getpid();
 	atomic_store(&level_now, (int)level);
 }
 
@@ -86,30 +93,90 @@ line_append(char line[LINE_BYTES], size_t at, const char *text)
 	return (at);
 }
 
+/* Makes a line of at most LINE_BYTES and returns its length. */
+static size_t
+line_make(char line[LINE_BYTES], enum log_level level, const char *request_id, const char *format,
+    va_list ap)
+{
+	char text[LINE_BYTES], time[25];
+	size_t n;
+
+	clock_format_iso(clock_real_ms(), time);
+	snprintf(text, sizeof(text), "%s %s %s[%d] ", time, log_level_name(level), service_name,
+	    (int)(service_pid != 0 ? service_pid : getpid()));
+	n = line_append(line, 0, text);
+	if (request_id != NULL) {
+		snprintf(text, sizeof(text), "req=%s ", request_id);
+		n = line_append(line, n, text);
+	}
+	vsnprintf(text, sizeof(text), format, ap);
+	n = line_append(line, n, text);
+	line[n++] = '\n';
+	return (n);
+}
+
+static void
+bytes_write(const char *bytes, size_t n)
+{
+	while (write(STDERR_FILENO, bytes, n) < 0 && errno == EINTR)
+		;
+}
+
+/* held_lock is taken. */
+static void
+held_write(void)
+{
+	if (held_bytes > 0)
+		bytes_write(held, held_bytes);
+	held_bytes = 0;
+}
+
 void
 log_write(enum log_level level, const char *request_id, const char *format, ...)
 {
-	char line[LINE_BYTES], text[LINE_BYTES], time[25];
+	char line[LINE_BYTES];
 	int saved = errno;
 	size_t n;
 	va_list ap;
 
 	if (level > log_level())
 		return;
-	clock_format_iso(clock_real_ms(), time);
-	snprintf(text, sizeof(text), "%s %s %s[%d] ", time, log_level_name(level), service_name,
-	    (int)getpid());
-	n = line_append(line, 0, text);
-	if (request_id != NULL) {
-		snprintf(text, sizeof(text), "req=%s ", request_id);
-		n = line_append(line, n, text);
-	}
 	va_start(ap, format);
-	vsnprintf(text, sizeof(text), format, ap);
+	n = line_make(line, level, request_id, format, ap);
 	va_end(ap);
-	n = line_append(line, n, text);
-	line[n++] = '\n';
-	while (write(STDERR_FILENO, line, n) < 0 && errno == EINTR)
-		;
+	pthread_mutex_lock(&held_lock);
+	held_write();
+	bytes_write(line, n);
+	pthread_mutex_unlock(&held_lock);
 	errno = saved;
+}
+
+void
+log_hold(enum log_level level, const char *request_id, const char *format, ...)
+{
+	char line[LINE_BYTES];
+	int saved = errno;
+	size_t n;
+	va_list ap;
+
+	if (level > log_level())
+		return;
+	va_start(ap, format);
+	n = line_make(line, level, request_id, format, ap);
+	va_end(ap);
+	pthread_mutex_lock(&held_lock);
+	if (held_bytes + n > sizeof(held))
+		held_write();
+	memcpy(held + held_bytes, line, n);
+	held_bytes += n;
+	pthread_mutex_unlock(&held_lock);
+	errno = saved;
+}
+
+void
+log_flush(void)
+{
+	pthread_mutex_lock(&held_lock);
+	held_write();
+	pthread_mutex_unlock(&held_lock);
 }

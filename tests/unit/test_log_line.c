@@ -4,6 +4,7 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include <criterion/criterion.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -86,6 +87,49 @@ Test(log_line, long_lines_are_cut_and_ended)
 	cr_assert_geq(strlen(line), 4080);
 	cr_assert_eq(line[strlen(line) - 1], '\n');
 	free(big);
+}
+
+Test(log_line, held_lines_go_out_together_and_in_order)
+{
+	struct pollfd p = { .fd = pipe_fds[0], .events = POLLIN };
+
+	log_init("x", LOG_INFO);
+	log_hold(LOG_INFO, "1", "first");
+	log_hold(LOG_DEBUG, "1", "hidden");
+	cr_assert_eq(poll(&p, 1, 0), 0);
+	log_info("second");
+	cr_assert_lt(strstr(logged(), "first\n"), strstr(line, "second\n"));
+	cr_assert_not_null(strstr(line, "first\n"));
+	log_hold(LOG_INFO, NULL, "third");
+	log_flush();
+	log_flush();
+	cr_assert_not_null(strstr(logged(), "third\n"));
+	cr_assert_null(strstr(line, "first"));
+}
+
+Test(log_line, held_lines_that_do_not_fit_are_written)
+{
+	static char all[32768];
+	char expected[24], *at = all;
+	size_t bytes = 0;
+	unsigned i;
+
+	log_init("x", LOG_INFO);
+	for (i = 0; i < 10; i++)
+		log_hold(LOG_INFO, NULL, "%u%01000d", i, 0);
+	log_flush();
+	close(pipe_fds[1]);
+	close(2);
+	for (ssize_t n = 1; n > 0; bytes += (size_t)n) {
+		n = read(pipe_fds[0], all + bytes, sizeof(all) - 1 - bytes);
+		cr_assert_geq(n, 0);
+	}
+	for (i = 0; i < 10; i++) {
+		snprintf(expected, sizeof(expected), "] %u000", i);
+		at = strstr(at, expected);
+		cr_assert_not_null(at);
+	}
+	cr_assert_eq(all[bytes - 1], '\n');
 }
 
 Test(log_line, names)
