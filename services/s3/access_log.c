@@ -44,7 +44,7 @@ access_log_write(const struct s3_request *r, enum http_end why)
 	const struct http_request *http = r->http;
 
 	count(http);
-	log_write(LOG_INFO, r->id,
+	log_hold(LOG_INFO, r->id,
 	    "access op=%s method=%s target=%.1500s status=%d code=%s in=%llu out=%llu ms=%llu "
 	    "key=%s "
 	    "client=%s:%u end=%s",
@@ -54,6 +54,7 @@ access_log_write(const struct s3_request *r, enum http_end why)
 	    (unsigned long long)(clock_mono_ms() - http->started_ms),
 	    r->authenticated ? r->auth.access_key : "-", http->client, http->client_port,
 	    end_name(why));
+	s3_flush_soon(r->server);
 }
 
 void

@@ -46,12 +46,10 @@ request_start(struct http_request *http, void *context)
 {
 	struct s3_server *server = context;
 	struct s3_request *r = calloc(1, sizeof(*r));
-	uint64_t id;
 
 	if (r == NULL)
 		abort();
-	random_bytes(&id, sizeof(id));
-	snprintf(r->id, sizeof(r->id), "%016llX", (unsigned long long)id);
+	snprintf(r->id, sizeof(r->id), "%016llX", (unsigned long long)s3_request_id(server));
 	arena_init(&r->arena, ARENA_BYTES_MAX);
 	r->server = server;
 	r->http = http;

@@ -98,6 +98,15 @@ sockets_listen(struct s3_server *server, struct err *e)
 	return (0);
 }
 
+static void
+on_flush(evutil_socket_t fd, short what, void *context)
+{
+	(void)fd;
+	(void)what;
+	(void)context;
+	log_flush();
+}
+
 int
 s3_open(struct service *s, struct err *e)
 {
@@ -110,6 +119,9 @@ s3_open(struct service *s, struct err *e)
 		abort();
 	server->service = s;
 	service_set_context(s, server);
+	server->flush = event_new(service_base(s), -1, 0, on_flush, server);
+	if (server->flush == NULL)
+		abort();
 	snprintf(server->host_id, sizeof(server->host_id), "holdfast-s3.%u-%llu",
 	    service_instance(s), (unsigned long long)service_generation(s));
 	rc = root_key_load(c, &server->root_key, e);
@@ -198,6 +210,8 @@ s3_close(struct service *s)
 		http_server_free(server->http);
 	if (server->objects != NULL)
 		objects_close(&server->objects);
+	event_free(server->flush);
+	log_flush();
 	sigv4_verifier_release(&server->verifier);
 	explicit_bzero(&server->root_key, sizeof(server->root_key));
 	free(server);
@@ -205,6 +219,23 @@ s3_close(struct service *s)
 }
 
 /* --- for others ------------------------------------------------------------------------------ */
+
+uint64_t
+s3_request_id(struct s3_server *server)
+{
+	if (server->id_count == 0) {
+		random_bytes(server->ids, sizeof(server->ids));
+		server->id_count = sizeof(server->ids) / sizeof(server->ids[0]);
+	}
+	return (server->ids[--server->id_count]);
+}
+
+void
+s3_flush_soon(struct s3_server *server)
+{
+	if (!event_pending(server->flush, EV_TIMEOUT, NULL))
+		event_active(server->flush, EV_TIMEOUT, 0);
+}
 
 uint64_t
 s3_store_deadline(const struct s3_server *server)

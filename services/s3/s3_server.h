@@ -11,6 +11,7 @@
 #define HF_S3_S3_SERVER_H
 
 #include <cjson/cJSON.h>
+#include <event2/event.h>
 
 #include "libauth/sigv4.h"
 #include "libhttp/http_server.h"
@@ -30,6 +31,9 @@ struct s3_server {
 	struct root_key		 root_key;
 	char			 region[65];
 	char			 host_id[64];		/* x-amz-id-2: which process answered */
+	struct event		*flush;			/* the access log, at the end of a turn */
+	uint64_t		 ids[64];		/* random, for requests to come */
+	unsigned		 id_count;
 	unsigned		 requests;		/* alive, those without a client included */
 	uint64_t		 document_memory;
 	bool			 http_drained;
@@ -43,6 +47,10 @@ void s3_status(struct service *s, cJSON *status);
 
 /* Absolute deadline of one operation on the store that begins now. */
 uint64_t s3_store_deadline(const struct s3_server *server);
+/* A random number for a request. */
+uint64_t s3_request_id(struct s3_server *server);
+/* The lines that are held (log_hold) go out when this turn of the loop has done what else it has. */
+void s3_flush_soon(struct s3_server *server);
 /* A request has ended altogether. */
 void s3_request_gone(struct s3_server *server);
 
