@@ -29,22 +29,50 @@ line_flush(struct logpipe *l)
 	l->line_bytes = 0;
 }
 
-/* Lines leave whole; one that is longer than the buffer leaves in pieces. */
+/* Whole lines that came together go into the file together. */
+static void
+lines_flush(struct logpipe *l, const char *lines, size_t bytes)
+{
+	const char *next = lines, *end = lines + bytes, *stop;
+
+	for (; next < end; next = stop + 1) {
+		stop = memchr(next, '\n', (size_t)(end - next));
+		announce_service_line(l->name, SLICE(next, (size_t)(stop - next)));
+	}
+	logfile_write(&l->file, lines, bytes);
+}
+
+/* Adds to the line that was begun, up to its end; returns how much. */
+static size_t
+line_gather(struct logpipe *l, const char *data, size_t bytes)
+{
+	const char *end = memchr(data, '\n', bytes);
+	size_t piece = end != NULL ? (size_t)(end - data) + 1 : bytes;
+
+	if (piece > sizeof(l->line) - l->line_bytes)
+		piece = sizeof(l->line) - l->line_bytes;
+	memcpy(l->line + l->line_bytes, data, piece);
+	l->line_bytes += piece;
+	if (l->line[l->line_bytes - 1] == '\n' || l->line_bytes == sizeof(l->line))
+		line_flush(l);
+	return (piece);
+}
+
+/* Lines leave whole; one that is longer than the buffer may leave in pieces. */
 static void
 bytes_take(struct logpipe *l, const char *data, size_t bytes)
 {
-	const char *end;
+	const char *last;
 	size_t piece;
 
 	while (bytes > 0) {
-		end = memchr(data, '\n', bytes);
-		piece = end != NULL ? (size_t)(end - data) + 1 : bytes;
-		if (piece > sizeof(l->line) - l->line_bytes)
-			piece = sizeof(l->line) - l->line_bytes;
-		memcpy(l->line + l->line_bytes, data, piece);
-		l->line_bytes += piece;
-		if (l->line[l->line_bytes - 1] == '\n' || l->line_bytes == sizeof(l->line))
-			line_flush(l);
+		last = l->line_bytes == 0 ? memrchr(data, '\n', bytes) : NULL;
+		if (last != NULL) {
+			piece = (size_t)(last - data) + 1;
+			lines_flush(l, data, piece);
+		} else {
+			piece = line_gather(l, data, bytes);
+		}
 		data += piece;
 		bytes -= piece;
 	}
