@@ -77,7 +77,7 @@ log_init(struct log *l, struct drive_set *s, bool threads)
 	pthread_condattr_destroy(&monotonic);
 	for (i = 0; i < DRIVES_MAX; i++) {
 		l->workers[i].log = l;
-		pthread_cond_init(&l->workers[i].wake, NULL);
+		sem_init(&l->workers[i].wake, 0, 0);
 	}
 	l->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	assert(l->wake_fd >= 0);
@@ -158,7 +158,7 @@ threads_stop(struct log *l)
 	l->stopping = true;
 	pthread_cond_broadcast(&l->keeper_wake);
 	for (i = 0; i < DRIVES_MAX; i++)
-		pthread_cond_broadcast(&l->workers[i].wake);
+		sem_post(&l->workers[i].wake);
 	pthread_mutex_unlock(&l->lock);
 	for (i = 0; i < DRIVES_MAX; i++)
 		if (l->workers[i].started)

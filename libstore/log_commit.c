@@ -4,6 +4,7 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include <assert.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -100,8 +101,8 @@ mirror_write(struct drive_set *s, const struct flight *f, unsigned i, struct err
 	return (rc);
 }
 
-/* A mirror answered; with lock. */
-static void
+/* A mirror answered; with lock. True if it was the last one: then the caller is to be woken. */
+static bool
 mirror_done(struct log *l, struct flight *f, unsigned i, int rc, const struct err *e)
 {
 	f->waiting &= ~(1u << i);
@@ -109,8 +110,7 @@ mirror_done(struct log *l, struct flight *f, unsigned i, int rc, const struct er
 		f->failed |= 1u << i;
 		snprintf(f->why[i], sizeof(f->why[i]), "%.150s", e->text);
 	}
-	if (f->waiting == 0 && f == l->flight)
-		log_wake(l);
+	return (f->waiting == 0 && f == l->flight);
 }
 
 void *
@@ -120,26 +120,26 @@ log_worker_main(void *context)
 	struct log *l = w->log;
 	struct err e = ERR_INIT;
 	struct flight *f;
+	bool last;
 	int rc;
 
-	pthread_mutex_lock(&l->lock);
-	while (!l->stopping) {
+	for (;;) {
+		while (sem_wait(&w->wake) < 0)
+			assert(errno == EINTR);
 		f = w->flight;
-		if (f == NULL) {
-			pthread_cond_wait(&w->wake, &l->lock);
-			continue;
-		}
-		pthread_mutex_unlock(&l->lock);
+		if (f == NULL)
+			return (NULL);
 		rc = mirror_write(l->set, f, w->mirror, &e);
 		pthread_mutex_lock(&l->lock);
 		w->flight = NULL;
 		w->busy = false;
-		mirror_done(l, f, w->mirror, rc, &e);
+		last = mirror_done(l, f, w->mirror, rc, &e);
 		log_flight_put(l, f);
 		pthread_cond_broadcast(&l->idle);
+		pthread_mutex_unlock(&l->lock);
+		if (last)
+			log_wake(l);	/* the log outlives its workers */
 	}
-	pthread_mutex_unlock(&l->lock);
-	return (NULL);
 }
 
 static void
@@ -147,6 +147,7 @@ flight_hand_out(struct log *l, struct flight *f)
 {
 	struct err e = ERR_INIT;
 	struct worker *w;
+	bool done = false;
 	unsigned i;
 	int rc;
 
@@ -155,18 +156,20 @@ flight_hand_out(struct log *l, struct flight *f)
 		w = &l->workers[f->segment->slots[i]];
 		if (!l->threads) {
 			rc = mirror_write(l->set, f, i, &e);
-			mirror_done(l, f, i, rc, &e);
+			done |= mirror_done(l, f, i, rc, &e);
 		} else if (w->busy) {
 			err_set(&e, ERR_TIMEOUT, "an earlier write still hangs");
-			mirror_done(l, f, i, ERR_TIMEOUT, &e);
+			done |= mirror_done(l, f, i, ERR_TIMEOUT, &e);
 		} else {
 			w->flight = f;
 			w->mirror = i;
 			w->busy = true;
 			f->refs++;
-			pthread_cond_signal(&w->wake);
+			sem_post(&w->wake);
 		}
 	}
+	if (done)
+		log_wake(l);
 	if (l->threads && !l->keeper_watching)
 		pthread_cond_signal(&l->keeper_wake);
 }

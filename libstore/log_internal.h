@@ -8,6 +8,7 @@
  *
  * W1  Everything here is guarded by lock, which is never held over I/O, except what a flight's workers read
  *     of it (image, segment, offset: constant while it flies).
+ *     A worker takes the lock only to report; the caller is woken after it was given back.
  * W2  The keeper does all that is slow and rare: prepare the next segment, seal the last, replace a failed
  *     one, bring returning drives up to date. The caller's thread only swaps pointers.
  * W3  Without threads (tests), commit and keeper run inside the caller's calls; the code is the same.
@@ -18,6 +19,7 @@
 #define HF_STORE_LOG_INTERNAL_H
 
 #include <pthread.h>
+#include <semaphore.h>
 
 #include "libstore/log.h"
 #include "libstore/segment.h"
@@ -64,8 +66,8 @@ struct flight {
 struct worker {
 	struct log	*log;
 	pthread_t	 thread;
-	pthread_cond_t	 wake;
-	struct flight	*flight;	/* to do, or being done */
+	sem_t		 wake;		/* posted once for each flight; without one: end */
+	struct flight	*flight;	/* to do, or being done; handed over by wake */
 	unsigned	 mirror;
 	bool		 busy, started;
 };
