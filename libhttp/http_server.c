@@ -17,7 +17,7 @@
 #include "libbase/file.h"
 #include "libhttp/http_conn.h"
 
-#define ACCEPTS_MAX	32	/* in one turn, so that other processes get their share */
+#define ACCEPTS_MAX	1	/* in one turn, so that other processes get their share */
 #define RETRY_MS	100	/* after running out of descriptors */
 
 union any_address {
