@@ -36,7 +36,7 @@ def kill_store(house):
     time.sleep(1)
     for n in range(KILLS):
         kill_and_wait(house, "store", quick=n % 5 == 4)
-        time.sleep(1.2 if n % 2 else 0.3)
+        time.sleep(0.3 if n % 5 == 3 else 1.2)
     time.sleep(1)
     load.stop()
     count = load.verify()
@@ -50,7 +50,7 @@ def kill_others(house):
     for name in ("s3.0", "s3.1", "admin"):
         for n in range(KILLS):
             kill_and_wait(house, name, quick=n % 5 == 4)
-            time.sleep(0.2)
+            time.sleep(0.2 if n % 5 == 3 else 1.1)  # past healthy_after: no pause before the next start
     kill_and_wait(house, "s3.0", quick=True)
     kill_and_wait(house, "store", quick=True)
     kill_and_wait(house, "s3.1", quick=True)
