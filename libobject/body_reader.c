@@ -1,12 +1,16 @@
 /*
  * body_reader - gives the bytes of a body in order, with some pieces read ahead in the pool.
  *
- *     span (body_source) -> map of its drives -> memory -> job in the pool -> delivered unit by unit
+ *     span (body_source) -> map of its drives -> memory -> job in the pool -> delivered unit by
+ *     unit
  *
  * R1  Pieces are delivered in order, each verified (read_job D2).
- * R2  What cannot be read is asked for again once: the store says whether the version is still there and
- *     where. Another version or none: ERR_STALE. The same address: it is damage, and the error is final.
- * R3  Memory for the piece that the caller waits for is waited for; readahead only takes what is free.
+ * R2  What cannot be read is asked for again once: the store says whether the version is still
+ *     there and
+ *     where. Another version or none: ERR_STALE. The same address: it is damage, and the error is
+ *     final.
+ * R3  Memory for the piece that the caller waits for is waited for; readahead only takes what is
+ *     free.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -219,7 +223,8 @@ span_map(struct body_reader *r, const struct span *span, struct map *out)
 	struct err why = ERR_INIT;
 
 	if (!map_find(r->objects, kind, id, out)) {
-		r->map_question = map_ask(r->objects, r->request_id, kind, id, reader_deadline(r), on_map, r);
+		r->map_question = map_ask(r->objects, r->request_id, kind, id, reader_deadline(r),
+		    on_map, r);
 		return (false);
 	}
 	if (kind == FILE_VOLUME && (out->k != r->objects->k || out->m != r->objects->m)) {
@@ -251,8 +256,9 @@ parts_ask(struct body_reader *r, uint32_t after, uint32_t max)
 }
 
 /*
- * Numbers may have gaps, so the number of the part at an ordinal is known only when no part before it is
- * missing: then the last part's number is the count. Worth a question when many would be listed in vain.
+ * Numbers may have gaps, so the number of the part at an ordinal is known only when no part before
+ * it is missing: then the last part's number is the count. Worth a question when many would be
+ * listed in vain.
  */
 static void
 parts_next(struct body_reader *r)
@@ -284,7 +290,8 @@ parts_probe_answer(struct body_reader *r, const Hf__StoreReply *reply)
 
 	r->parts_probed = true;
 	if (reply->n_parts != 1 || reply->parts[0]->number != r->source.part_count ||
-	    body_source_part(&r->source, r->planned, &r->part_ordinal, &r->part_begin, &ignored) < 0)
+	    body_source_part(&r->source, r->planned, &r->part_ordinal, &r->part_begin,
+	    &ignored) < 0)
 		return;
 	r->part_after = r->part_ordinal;
 	r->parts_begun = true;
@@ -304,7 +311,8 @@ part_add(struct body_reader *r, const Hf__Part *p, struct err *e)
 	for (i = 0; i < p->n_extents; i++)
 		extents[i] = *p->extents[i];
 	to = to < p->bytes ? to : p->bytes;
-	rc = span_queue_add(&r->spans, p->place, extents, p->n_extents, p->bytes, from, to - from, e);
+	rc = span_queue_add(&r->spans, p->place, extents, p->n_extents, p->bytes, from, to - from,
+	    e);
 	free(extents);
 	if (rc == 0)
 		r->planned += to - from;
@@ -318,7 +326,8 @@ parts_add(struct body_reader *r, const Hf__StoreReply *reply, struct err *e)
 	int rc;
 
 	if (reply->n_parts == 0)
-		return (err_set(e, ERR_STALE, "the parts of the object end after %u", r->part_ordinal));
+		return (err_set(e, ERR_STALE, "the parts of the object end after %u",
+		    r->part_ordinal));
 	for (i = 0; i < reply->n_parts && r->planned < r->end; i++) {
 		const Hf__Part *p = reply->parts[i];
 
@@ -339,7 +348,8 @@ on_parts(void *context, int code, const Hf__StoreReply *reply, const struct err 
 
 	r->call = NULL;
 	if (code != 0)
-		reader_fail(r, code == ERR_NOT_FOUND || code == ERR_UPLOAD_NOT_FOUND ? ERR_STALE : code, e);
+		reader_fail(r, code == ERR_NOT_FOUND || code == ERR_UPLOAD_NOT_FOUND ? ERR_STALE
+		    : code, e);
 	else if (!r->parts_begun)
 		parts_probe_answer(r, reply);
 	else if ((code = parts_add(r, reply, &why)) < 0)
@@ -363,8 +373,8 @@ reader_span(struct body_reader *r)
 		parts_next(r);
 		return (NULL);
 	}
-	if (span_queue_add(&r->spans, s->has_place ? &s->place : NULL, s->extents, s->extent_count, s->bytes,
-	    r->planned, r->end - r->planned, &why) < 0) {
+	if (span_queue_add(&r->spans, s->has_place ? &s->place : NULL, s->extents, s->extent_count,
+	    s->bytes, r->planned, r->end - r->planned, &why) < 0) {
 		reader_fail(r, ERR_CORRUPT, &why);
 		return (NULL);
 	}
@@ -460,7 +470,8 @@ reader_refresh(struct body_reader *r)
 	get.version_id = (ProtobufCBinaryData){ r->source.version_id_bytes, r->source.version_id };
 	request.op_case = HF__STORE_REQUEST__OP_OBJECT_GET;
 	request.object_get = &get;
-	r->call = object_call(r->objects, r->request_id, &request, reader_deadline(r), on_object, r);
+	r->call = object_call(r->objects, r->request_id, &request, reader_deadline(r), on_object,
+	    r);
 }
 
 static bool

@@ -1,6 +1,6 @@
 /*
- * body_row - one row of a body in memory: received bytes lie in the payloads of its data units, where they
- * are encoded and written from, without a copy.
+ * body_row - one row of a body in memory: received bytes lie in the payloads of its data units,
+ * where they are encoded and written from, without a copy.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -16,7 +16,8 @@ payload(const struct row *r)
 
 /* The extent as it will be when `bytes` bytes are in it. */
 static void
-place_in(unsigned k, const struct extent_out *x, uint64_t bytes, uint64_t at, struct volume_row *out)
+place_in(unsigned k, const struct extent_out *x, uint64_t bytes, uint64_t at,
+    struct volume_row *out)
 {
 	Hf__Extent whole = HF__EXTENT__INIT;
 
@@ -49,7 +50,8 @@ row_space(const struct row *r, size_t *bytes)
 	return (r->memory + (size_t)unit * r->stride + at);
 }
 
-/* Moves body bytes [from, to) from payloads of p_old to the one payload of p_new that they belong to. */
+/* Moves body bytes [from, to) from payloads of p_old to the one payload of p_new that they belong
+ * to. */
 static void
 row_move(struct row *r, uint32_t p_old, uint32_t p_new, uint32_t from, uint32_t to)
 {
@@ -58,7 +60,8 @@ row_move(struct row *r, uint32_t p_old, uint32_t p_new, uint32_t from, uint32_t 
 
 	/* The later part first: bytes only ever move to higher addresses. */
 	if (middle > from) {
-		memmove(unit + (middle - from), r->memory + (size_t)(middle / p_old) * r->stride, to - middle);
+		memmove(unit + (middle - from), r->memory + (size_t)(middle / p_old) * r->stride,
+		    to - middle);
 		to = middle;
 	}
 	memmove(unit, r->memory + (size_t)(from / p_old) * r->stride + from % p_old, to - from);

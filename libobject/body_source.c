@@ -87,7 +87,8 @@ body_source_same(const struct body_source *s, const Hf__ObjectEntry *entry)
 	for (i = 0; i < s->extent_count; i++)
 		if (!extent_same(&s->extents[i], entry->extents[i]))
 			return (false);
-	return (!s->multipart || memcmp(s->upload_id, entry->upload_id.data, sizeof(s->upload_id)) == 0);
+	return (!s->multipart || memcmp(s->upload_id, entry->upload_id.data,
+	    sizeof(s->upload_id)) == 0);
 }
 
 /* --- Spans. --- */
@@ -128,8 +129,8 @@ span_new(struct span_queue *q, uint64_t skip, uint64_t bytes)
 }
 
 static int
-bodies_check(const Hf__Place *place, const Hf__Extent *extents, size_t extent_count, uint64_t body_bytes,
-    struct err *e)
+bodies_check(const Hf__Place *place, const Hf__Extent *extents, size_t extent_count,
+    uint64_t body_bytes, struct err *e)
 {
 	uint64_t sum = place != NULL ? place->data_bytes : 0;
 	size_t i;
@@ -143,8 +144,8 @@ bodies_check(const Hf__Place *place, const Hf__Extent *extents, size_t extent_co
 }
 
 int
-span_queue_add(struct span_queue *q, const Hf__Place *place, const Hf__Extent *extents, size_t extent_count,
-    uint64_t body_bytes, uint64_t offset, uint64_t bytes, struct err *e)
+span_queue_add(struct span_queue *q, const Hf__Place *place, const Hf__Extent *extents,
+    size_t extent_count, uint64_t body_bytes, uint64_t offset, uint64_t bytes, struct err *e)
 {
 	uint64_t at = 0, end = offset + bytes;
 	size_t i;

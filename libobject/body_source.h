@@ -1,6 +1,6 @@
 /*
- * body_source - where the bytes of a body are: a queue of spans, each in one record or one extent, for the
- * part of the body that is wanted.
+ * body_source - where the bytes of a body are: a queue of spans, each in one record or one extent,
+ * for the part of the body that is wanted.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -43,13 +43,14 @@ struct span_queue {
 void span_queue_release(struct span_queue *q);
 struct span *span_queue_first(struct span_queue *q);	/* NULL: empty */
 /*
- * Appends the part of [offset, offset + bytes) of a body of body_bytes that is in one place and extents.
- * ERR_CORRUPT: they do not add up to the body.
+ * Appends the part of [offset, offset + bytes) of a body of body_bytes that is in one place and
+ * extents. ERR_CORRUPT: they do not add up to the body.
  */
 int span_queue_add(struct span_queue *q, const Hf__Place *place, const Hf__Extent *extents,
     size_t extent_count, uint64_t body_bytes, uint64_t offset, uint64_t bytes, struct err *e);
 
-/* Part of a multipart body where `offset` lies: its ordinal (from 0) and where it begins. ERR_CORRUPT if none. */
-int body_source_part(const struct body_source *s, uint64_t offset, uint32_t *ordinal, uint64_t *begin,
-    struct err *e);
+/* Part of a multipart body where `offset` lies: its ordinal (from 0) and where it begins.
+ * ERR_CORRUPT if none. */
+int body_source_part(const struct body_source *s, uint64_t offset, uint32_t *ordinal,
+    uint64_t *begin, struct err *e);
 #endif

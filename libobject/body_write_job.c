@@ -1,6 +1,6 @@
 /*
- * body_write_job - what a pool thread does for a body: digests in order, parity, trailers, one write for each
- * shard; and the syncs at the end.
+ * body_write_job - what a pool thread does for a body: digests in order, parity, trailers, one
+ * write for each shard; and the syncs at the end.
  *
  * J1  A writer has one job at a time, so bytes are hashed in order and its extents have one writer.
  * J2  A shard where anything went wrong is missing for the whole extent, and is not written again.
@@ -14,7 +14,8 @@
 static void
 row_hash(struct body_writer *w, const struct row *r)
 {
-	uint32_t payload = r->place.unit_bytes - VOLUME_TRAILER_BYTES, left = r->place.body_bytes, i, d;
+	uint32_t payload = r->place.unit_bytes - VOLUME_TRAILER_BYTES, left = r->place.body_bytes,
+	    i, d;
 
 	for (i = 0; left > 0; i++) {
 		uint32_t here = left < payload ? left : payload;
@@ -80,7 +81,8 @@ extent_write(struct write_job *j, unsigned first, unsigned count)
 		return;
 	}
 	if (j->why.code != ERR_FULL)
-		err_set(&j->why, ERR_NO_QUORUM, "only %u of %u shards can be written, %u are needed",
+		err_set(&j->why, ERR_NO_QUORUM,
+		    "only %u of %u shards can be written, %u are needed",
 		    shards - (unsigned)__builtin_popcount(x->x.missing), shards, j->k);
 }
 
@@ -103,7 +105,8 @@ write_job_run(void *context)
 
 		row_hash(j->writer, r);
 		row_units(r, j->k + j->m, units);
-		volume_row_encode(j->writer->objects->erasure, j->k, j->m, &r->extent->x, &r->place, units);
+		volume_row_encode(j->writer->objects->erasure, j->k, j->m, &r->extent->x, &r->place,
+		    units);
 	}
 	for (i = 1; i <= j->count && j->why.code == 0; i++)
 		if (i == j->count || !row_follows(j->rows[i - 1], j->rows[i])) {

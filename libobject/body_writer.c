@@ -7,12 +7,16 @@
  *     finish: END_ASKED -> (inline) END_HASHING -> END_DONE
  *                       -> (rows written) END_SYNCING -> END_DONE
  *
- * B1  Body bytes get their place in an extent before they are received; a row is filled, then full, then in
+ * B1  Body bytes get their place in an extent before they are received; a row is filled, then full,
+ *     then in
  *     the one job, then free. What the job touches is not touched here meanwhile.
- * B2  END_DONE with code 0: every extent has at least k shards that took all writes and one sync after them.
- * B3  Memory: one row is waited for, more are taken only if there is room. So every writer can go on with
+ * B2  END_DONE with code 0: every extent has at least k shards that took all writes and one sync
+ *     after them.
+ * B3  Memory: one row is waited for, more are taken only if there is room. So every writer can go
+ *     on with
  *     what it has.
- * B4  An extent that is not committed is given back to the store; what was never written, to the run.
+ * B4  An extent that is not committed is given back to the store; what was never written, to the
+ *     run.
  *
  * Every callback from outside ends in writer_advance, which does all that can be done now.
  *
@@ -69,7 +73,8 @@ writer_choose(struct body_writer *w)
 {
 	w->k = w->objects->k;
 	w->m = w->objects->m;
-	w->mode = w->expected == BODY_LENGTH_UNKNOWN || w->expected <= inline_max(w) ? WRITER_INLINE :
+	w->mode = w->expected == BODY_LENGTH_UNKNOWN || w->expected <= inline_max(w)
+	    ? WRITER_INLINE :
 	    WRITER_VOLUME;
 }
 
@@ -145,7 +150,8 @@ writer_memory(struct body_writer *w, size_t bytes, bool wait)
 	if (memory_take(w->objects, bytes))
 		return (true);
 	if (wait)
-		memory_wait(w->objects, &w->memory_waiter, bytes, w->data_capacity > 0, on_memory, w);
+		memory_wait(w->objects, &w->memory_waiter, bytes, w->data_capacity > 0, on_memory,
+		    w);
 	return (false);
 }
 
@@ -276,7 +282,8 @@ row_release(struct body_writer *w, struct row *r)
 	r->stride = 0;
 }
 
-/* A free row with memory for units of `stride`, or NULL: when the job is done, or there is memory. */
+/* A free row with memory for units of `stride`, or NULL: when the job is done, or there is
+ * memory. */
 static struct row *
 row_find(struct body_writer *w, uint32_t stride)
 {
@@ -462,7 +469,8 @@ body_writer_filled(struct body_writer *w, size_t bytes)
 {
 	assert(w->end == END_NONE && w->room == NULL);
 	w->bytes += bytes;
-	if (w->error.code != 0 || w->mode != WRITER_VOLUME) {	/* the error may have come meanwhile */
+	/* the error may have come meanwhile */
+	if (w->error.code != 0 || w->mode != WRITER_VOLUME) {
 		assert(w->error.code != 0 || w->bytes <= w->data_capacity);
 		return;
 	}
@@ -572,12 +580,14 @@ extents_check(struct body_writer *w)
 		if (x->x.bytes == 0)
 			continue;
 		if (x->run.generation != w->objects->session.generation) {
-			err_set(&why, ERR_UNAVAILABLE, "the store lost the session that held volume %llu",
+			err_set(&why, ERR_UNAVAILABLE,
+			    "the store lost the session that held volume %llu",
 			    (unsigned long long)x->x.volume);
 			writer_fail(w, why.code, &why);
 		} else if (good < w->k) {
-			err_set(&why, ERR_NO_QUORUM, "only %u of %u shards took the body, %u are needed",
-			    good, w->k + w->m, w->k);
+			err_set(&why, ERR_NO_QUORUM,
+			    "only %u of %u shards took the body, %u are needed", good, w->k + w->m,
+			    w->k);
 			writer_fail(w, why.code, &why);
 		}
 	}
@@ -639,8 +649,10 @@ finish_sync(struct body_writer *w)
 		abort();
 	for (x = 0; x < w->extent_count; x++)
 		for (shard = 0; shard < w->k + w->m; shard++)
-			if (w->extents[x]->files[shard] != NULL && !(w->extents[x]->x.missing >> shard & 1))
-				sync_add(w, w->extents[x]->files[shard], w->extents[x]->run.map.slots[shard]);
+			if (w->extents[x]->files[shard] != NULL &&
+			    !(w->extents[x]->x.missing >> shard & 1))
+				sync_add(w, w->extents[x]->files[shard],
+				    w->extents[x]->run.map.slots[shard]);
 	w->syncs_running = w->sync_count;
 	for (i = 0; i < w->sync_count; i++)
 		work_submit(w->objects, &w->syncs[i].work, sync_job_run, on_sync, &w->syncs[i]);
@@ -813,8 +825,8 @@ writer_discard(struct body_writer *w)
 		discard.extents = rows;
 		request.op_case = HF__STORE_REQUEST__OP_EXTENT_DISCARD;
 		request.extent_discard = &discard;
-		(void)object_call(w->objects, w->request_id, &request, clock_mono_ms() + STORE_WAIT_MS,
-		    NULL, NULL);
+		(void)object_call(w->objects, w->request_id, &request,
+		    clock_mono_ms() + STORE_WAIT_MS, NULL, NULL);
 	}
 	free(rows);
 }

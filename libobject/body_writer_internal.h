@@ -1,5 +1,6 @@
 /*
- * body_writer_internal - a body on its way to the drives: rows in memory, extents, the jobs between them.
+ * body_writer_internal - a body on its way to the drives: rows in memory, extents, the jobs between
+ * them.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -18,7 +19,8 @@ struct extent_out {
 	uint64_t	 capacity;	/* body bytes that fit */
 	uint64_t	 begun;		/* body bytes that rows were laid out for */
 	bool		 settled;	/* the unused end was given back */
-	struct file	*files[16];	/* of shards; opened by the first job, held until the sync */
+	/* of shards; opened by the first job, held until the sync */
+	struct file	*files[16];
 };
 
 enum row_state { ROW_FREE, ROW_FILLING, ROW_FULL, ROW_IN_JOB };
@@ -37,7 +39,8 @@ struct row {
 /* body_row.c: pure. */
 void row_begin(struct row *r, unsigned k, struct extent_out *x);
 uint8_t *row_space(const struct row *r, size_t *bytes);
-void row_end(struct row *r, unsigned k);	/* fewer bytes came: lays out as the extent's last row */
+/* fewer bytes came: lays out as the extent's last row */
+void row_end(struct row *r, unsigned k);
 void row_units(const struct row *r, unsigned count, uint8_t *units[]);
 
 struct write_job {
@@ -93,7 +96,8 @@ struct body_writer {
 	struct extent_out	**extents;
 	Hf__Extent		**extent_rows;	/* for the request */
 	size_t			 extent_count;
-	uint64_t		 chunk_rows;	/* of the next extent, when the length is not known */
+	/* of the next extent, when the length is not known */
+	uint64_t		 chunk_rows;
 	struct write_job	 job;
 	bool			 job_running;
 	struct sync_job		*syncs;

@@ -1,10 +1,14 @@
 /*
  * call - one question to the store, from object_call to its one callback.
  *
- * A1  Sequences rise and are never reused, across sessions too. The list holds what is unanswered, in order.
- * A2  A call that was sent goes again, with the same sequence, on every new connection of its session, until
- *     it is answered, its deadline passes or it is cancelled. Then its sequence is never sent again.
- * A3  When the session is lost, a mutation that was ever sent ends as ERR_UNAVAILABLE: its fate is unknown.
+ * A1  Sequences rise and are never reused, across sessions too. The list holds what is unanswered,
+ *     in order.
+ * A2  A call that was sent goes again, with the same sequence, on every new connection of its
+ *     session, until
+ *     it is answered, its deadline passes or it is cancelled. Then its sequence is never sent
+ *     again.
+ * A3  When the session is lost, a mutation that was ever sent ends as ERR_UNAVAILABLE: its fate is
+ *     unknown.
  *     All others go again in the new session.
  * A4  One timer, for the earliest deadline; none is pending when nothing waits.
  *
@@ -19,7 +23,8 @@
 
 #define FRAME_REQUEST 1
 
-static void call_end(struct object_call *c, int code, const Hf__StoreReply *reply, const struct err *e);
+static void call_end(struct object_call *c, int code, const Hf__StoreReply *reply,
+    const struct err *e);
 static void calls_on_timer(evutil_socket_t fd, short what, void *arg);
 
 /* --- The heap of deadlines. --- */
@@ -239,7 +244,8 @@ op_is_mutation(Hf__StoreRequest__OpCase op)
 static bool
 call_send(struct objects *o, struct object_call *c)
 {
-	if (channel_send(o->session.channel, FRAME_REQUEST, c->sequence, buf_slice(&c->request)) < 0) {
+	if (channel_send(o->session.channel, FRAME_REQUEST, c->sequence,
+	    buf_slice(&c->request)) < 0) {
 		o->calls.stalled = true;
 		return (false);
 	}
@@ -264,8 +270,8 @@ call_pack(struct object_call *c, const Hf__StoreRequest *request)
 	size_t bytes = hf__store_request__get_packed_size(request);
 
 	if (bytes > CHANNEL_BODY_BYTES_MAX)
-		return (err_set(&c->why, ERR_TOO_LARGE, "a request of %zu bytes is larger than %u", bytes,
-		    CHANNEL_BODY_BYTES_MAX));
+		return (err_set(&c->why, ERR_TOO_LARGE, "a request of %zu bytes is larger than %u",
+		    bytes, CHANNEL_BODY_BYTES_MAX));
 	hf__store_request__pack(request, buf_extend(&c->request, bytes));
 	return (0);
 }
@@ -276,13 +282,14 @@ call_admit(struct objects *o, struct object_call *c)
 	if (o->closed)
 		return (err_set(&c->why, ERR_CANCELLED, "the service is stopping"));
 	if (o->calls.count >= CALLS_MAX)
-		return (err_set(&c->why, ERR_BUSY, "%u requests wait for the store already", CALLS_MAX));
+		return (err_set(&c->why, ERR_BUSY, "%u requests wait for the store already",
+		    CALLS_MAX));
 	return (0);
 }
 
 struct object_call *
-object_call(struct objects *o, const char *request_id, Hf__StoreRequest *request, uint64_t deadline_ms,
-    object_fn *fn, void *context)
+object_call(struct objects *o, const char *request_id, Hf__StoreRequest *request,
+    uint64_t deadline_ms, object_fn *fn, void *context)
 {
 	struct object_call *c = calloc(1, sizeof(*c));
 

@@ -183,7 +183,8 @@ entry_cache_find(struct entry_cache *c, struct slice bucket, struct slice key)
 	return (entry_get(n->value));
 }
 
-/* Unpacked messages take a few times their packed size: pointers, and an allocation for each field. */
+/* Unpacked messages take a few times their packed size: pointers, and an allocation for each
+ * field. */
 static size_t
 entry_cost(const struct entry *v)
 {
@@ -192,9 +193,10 @@ entry_cost(const struct entry *v)
 	if (v->bucket != NULL)
 		packed += hf__bucket__get_packed_size(v->bucket) + sizeof(*v->bucket) + 64;
 	if (v->object != NULL)
-		packed += 2 * hf__object_entry__get_packed_size(v->object) + sizeof(*v->object) + 128 *
-		    (1 + v->object->n_headers + v->object->n_metadata + v->object->n_checksums +
-		    v->object->n_extents + v->object->n_parts + v->object->n_tags);
+		packed += 2 * hf__object_entry__get_packed_size(v->object) + sizeof(*v->object) +
+		    128 * (1 + v->object->n_headers + v->object->n_metadata +
+		    v->object->n_checksums + v->object->n_extents + v->object->n_parts +
+		    v->object->n_tags);
 	return (sizeof(*v) + packed);
 }
 

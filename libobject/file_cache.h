@@ -1,8 +1,10 @@
 /*
- * file_cache - open shard and segment files, shared by all bodies of a process. Safe from any thread.
+ * file_cache - open shard and segment files, shared by all bodies of a process. Safe from any
+ * thread.
  *
  * C1  A file is closed only when nobody holds it; at most FILES_MAX stay open that nobody holds.
- * C2  A sync that failed is final for that file: no later sync of it succeeds, for any writer. (The kernel
+ * C2  A sync that failed is final for that file: no later sync of it succeeds, for any writer. (The
+ *     kernel
  *     reports a lost page to one caller only; so syncs of a file go one after another, and share.)
  * C3  When a drive changes its state, its files are not found again: they are opened anew.
  *

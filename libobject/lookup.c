@@ -1,9 +1,11 @@
 /*
- * lookup - a bucket and the current version of an object by name, from the cache while the generation table
- * says that nothing changed, else from the store.
+ * lookup - a bucket and the current version of an object by name, from the cache while the
+ * generation table says that nothing changed, else from the store.
  *
- * K1  Marks are noted before the store is asked, and an answer is cached under these (gentable.h, G2).
- * K2  An object's value is bound to its bucket's mark too: a bucket that was deleted and made again has
+ * K1  Marks are noted before the store is asked, and an answer is cached under these (gentable.h,
+ *     G2).
+ * K2  An object's value is bound to its bucket's mark too: a bucket that was deleted and made again
+ *     has
  *     none of the old objects.
  * K3  What is cached: values, and that a name does not exist. Other errors are not.
  *
@@ -18,7 +20,8 @@
 #include "libobject/entry_cache.h"
 #include "libobject/objects_internal.h"
 
-/* A lookup that waits for the store. The caller's handle is `handle`: it only carries the way here. */
+/* A lookup that waits for the store. The caller's handle is `handle`: it only carries the way
+ * here. */
 struct lookup {
 	struct objects		*objects;
 	struct object_call	 handle;	/* what the caller may cancel; not filed */
@@ -75,7 +78,8 @@ cached_object(struct objects *o, struct slice bucket, struct slice key, uint32_t
 	struct entry *v = entry_cache_find(o->cache, bucket, key);
 
 	if (v != NULL && (!gentable_current(o->table, bucket_slot, &v->bucket_mark) ||
-	    !gentable_current(o->table, gentable_object_slot(o->table, bucket, key), &v->object_mark)))
+	    !gentable_current(o->table, gentable_object_slot(o->table, bucket, key),
+	    &v->object_mark)))
 		entry_put(&v);
 	return (v);
 }
@@ -136,7 +140,8 @@ on_bucket(void *context, int code, const Hf__StoreReply *reply, const struct err
 		lookup_fail(l, code == 0 ? ERR_PROTOCOL : code, e);
 		return;
 	}
-	l->bucket = entry_new(code == 0 ? 0 : ERR_BUCKET_NOT_FOUND, code == 0 ? mine->bucket : NULL, NULL);
+	l->bucket = entry_new(code == 0 ? 0 : ERR_BUCKET_NOT_FOUND, code == 0 ? mine->bucket : NULL,
+	    NULL);
 	if (code == 0)
 		mine->bucket = NULL;
 	l->bucket->bucket_mark = l->bucket_mark;
@@ -199,14 +204,16 @@ lookup_note(struct lookup *l)
 
 	if (t == NULL)
 		return;
-	l->bucket_may = gentable_note(t, gentable_bucket_slot(t, lookup_bucket(l)), &l->bucket_mark);
+	l->bucket_may = gentable_note(t, gentable_bucket_slot(t, lookup_bucket(l)),
+	    &l->bucket_mark);
 	if (l->key_bytes > 0)
-		l->object_may = gentable_note(t, gentable_object_slot(t, lookup_bucket(l), lookup_key(l)),
-		    &l->object_mark) && l->bucket_may;
+		l->object_may = gentable_note(t, gentable_object_slot(t, lookup_bucket(l),
+		    lookup_key(l)), &l->object_mark) && l->bucket_may;
 }
 
 static struct lookup *
-lookup_new(struct objects *o, struct slice bucket, struct slice key, object_lookup_fn *fn, void *context)
+lookup_new(struct objects *o, struct slice bucket, struct slice key, object_lookup_fn *fn,
+    void *context)
 {
 	struct lookup *l = calloc(1, sizeof(*l) + bucket.bytes + 1 + key.bytes + 1);
 

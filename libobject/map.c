@@ -1,6 +1,7 @@
 /*
- * map - on which drives a segment's mirrors or a volume's shards lie. Asked once, kept in a table where a
- * newer one takes the place of an older one with the same hash; forgotten when reading finds it wrong.
+ * map - on which drives a segment's mirrors or a volume's shards lie. Asked once, kept in a table
+ * where a newer one takes the place of an older one with the same hash; forgotten when reading
+ * finds it wrong.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -111,8 +112,8 @@ on_map(void *context, int code, const Hf__StoreReply *reply, const struct err *e
 }
 
 struct map_question *
-map_ask(struct objects *o, const char *request_id, enum file_kind kind, uint64_t id, uint64_t deadline_ms,
-    map_fn *fn, void *context)
+map_ask(struct objects *o, const char *request_id, enum file_kind kind, uint64_t id,
+    uint64_t deadline_ms, map_fn *fn, void *context)
 {
 	Hf__StoreRequest request = HF__STORE_REQUEST__INIT;
 	Hf__SegmentLocate segment = HF__SEGMENT_LOCATE__INIT;
@@ -121,7 +122,8 @@ map_ask(struct objects *o, const char *request_id, enum file_kind kind, uint64_t
 
 	if (q == NULL)
 		abort();
-	*q = (struct map_question){ .objects = o, .kind = kind, .id = id, .fn = fn, .context = context };
+	*q = (struct map_question){ .objects = o, .kind = kind, .id = id, .fn = fn,
+	    .context = context };
 	if (kind == FILE_VOLUME) {
 		volume.volume = id;
 		request.op_case = HF__STORE_REQUEST__OP_VOLUME_LOCATE;

@@ -1,11 +1,14 @@
 /*
  * memory - one bound for the bytes of all bodies in flight in this process.
  *
- * M1  used <= max, except for one piece: it is let through when nothing is used, so that a bound below one
+ * M1  used <= max, except for one piece: it is let through when nothing is used, so that a bound
+ *     below one
  *     row slows everybody down and stops nobody; or for M3.
  * M2  Waiters are served in order, holders first; nobody takes memory past them.
- * M3  A body with one buffer goes on with it. Who must have more and holds some already (an inline body
- *     that outgrows its buffer) is a holder: it may pass the bound, one at a time, so that holders never
+ * M3  A body with one buffer goes on with it. Who must have more and holds some already (an inline
+ *     body
+ *     that outgrows its buffer) is a holder: it may pass the bound, one at a time, so that holders
+ *     never
  *     wait for each other.
  *
  * SPDX-License-Identifier: Apache-2.0
@@ -17,7 +20,8 @@
 static bool
 memory_fits(const struct memory *m, size_t bytes, bool holder)
 {
-	return (m->used == 0 || m->used + bytes <= m->max || (holder && m->used <= m->max));	/* M1 */
+	/* M1 */
+	return (m->used == 0 || m->used + bytes <= m->max || (holder && m->used <= m->max));
 }
 
 bool

@@ -188,8 +188,10 @@ objects_layout_set(struct objects *o, Hf__Layout **layout)
 	Hf__Layout *l = *layout;
 	size_t i;
 
-	/* Nothing from outside reaches an assert: a layout that cannot be is as if it had not come. */
-	if (l->k < 1 || l->m > 8 || l->k + l->m > 16 || (o->k != 0 && (o->k != l->k || o->m != l->m)))
+	/* Nothing from outside reaches an assert: a layout that cannot be is as if it had not
+	 * come. */
+	if (l->k < 1 || l->m > 8 || l->k + l->m > 16 || (o->k != 0 &&
+	    (o->k != l->k || o->m != l->m)))
 		return;
 	*layout = NULL;
 	if (o->layout != NULL)
@@ -197,7 +199,8 @@ objects_layout_set(struct objects *o, Hf__Layout **layout)
 	o->layout = l;
 	o->offline = 0;
 	for (i = 0; i < l->n_drives; i++)
-		if (l->drives[i]->slot < 16 && l->drives[i]->state != HF__CATALOG_DRIVE__STATE__ONLINE)
+		if (l->drives[i]->slot < 16 &&
+		    l->drives[i]->state != HF__CATALOG_DRIVE__STATE__ONLINE)
 			o->offline |= 1u << l->drives[i]->slot;
 	file_cache_layout(o->files, l);
 	layout_erasure(o);

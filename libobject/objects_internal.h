@@ -1,6 +1,6 @@
 /*
- * objects_internal - what the files of libobject share: the struct behind struct objects, and the small
- * parts that it is made of. Each part's rules stand in the file of its name.
+ * objects_internal - what the files of libobject share: the struct behind struct objects, and the
+ * small parts that it is made of. Each part's rules stand in the file of its name.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -22,7 +22,8 @@
 #define MAPS_COUNT		4096
 #define STORE_WAIT_MS		30000	/* for questions that no caller waits for */
 
-/* --- soon.c: later in this turn of the loop ---------------------------------------------------- */
+/* --- soon.c: later in this turn of the loop
+ * ---------------------------------------------------- */
 
 typedef void soon_fn(void *context);
 struct soon {
@@ -34,7 +35,8 @@ struct soon {
 void soon_run(struct objects *o, struct soon *s, soon_fn *fn, void *context);
 void soon_cancel(struct objects *o, struct soon *s);
 
-/* --- call.c ------------------------------------------------------------------------------------ */
+/* --- call.c
+ * ------------------------------------------------------------------------------------ */
 
 struct object_call {
 	TAILQ_ENTRY(object_call) order;
@@ -46,7 +48,8 @@ struct object_call {
 	uint64_t		 sent_on;	/* number of the connection; 0: never sent */
 	bool			 mutation;
 	bool			 filed;		/* in the list and the table */
-	bool			 lookup;	/* not a call: the handle of a struct lookup (lookup.c) */
+	/* not a call: the handle of a struct lookup (lookup.c) */
+	bool			 lookup;
 	struct buf		 request;
 	object_fn		*fn;		/* NULL: nobody waits */
 	void			*context;
@@ -76,7 +79,8 @@ void calls_on_reply(struct objects *o, uint64_t sequence, Hf__StoreReply *reply)
 uint64_t calls_floor(const struct objects *o);
 void lookup_cancel(struct object_call *handle);
 
-/* --- session.c --------------------------------------------------------------------------------- */
+/* --- session.c
+ * --------------------------------------------------------------------------------- */
 
 struct session {
 	struct channel	*channel;
@@ -92,7 +96,8 @@ int session_init(struct objects *o, struct err *e);
 void session_release(struct objects *o);
 void session_lost(struct objects *o);	/* the store does not know it: a new one */
 
-/* --- memory.c: bytes of bodies in flight -------------------------------------------------------- */
+/* --- memory.c: bytes of bodies in flight
+ * -------------------------------------------------------- */
 
 struct memory_waiter {
 	TAILQ_ENTRY(memory_waiter) entry;
@@ -113,7 +118,8 @@ void memory_wait(struct objects *o, struct memory_waiter *w, size_t bytes, bool 
 void memory_cancel(struct objects *o, struct memory_waiter *w);
 void memory_give(struct objects *o, size_t bytes);
 
-/* --- work.c: jobs for the pool that are never refused ------------------------------------------ */
+/* --- work.c: jobs for the pool that are never refused
+ * ------------------------------------------ */
 
 struct work {
 	TAILQ_ENTRY(work)	 entry;
@@ -129,9 +135,11 @@ struct works {
 };
 void works_init(struct objects *o);
 void works_release(struct objects *o);
-void work_submit(struct objects *o, struct work *w, pool_work_fn *work, pool_done_fn *done, void *context);
+void work_submit(struct objects *o, struct work *w, pool_work_fn *work, pool_done_fn *done,
+    void *context);
 
-/* --- map.c: where segments and volumes lie ------------------------------------------------------ */
+/* --- map.c: where segments and volumes lie
+ * ------------------------------------------------------ */
 
 struct map {
 	enum file_kind	 kind;
@@ -148,11 +156,12 @@ void map_forget(struct objects *o, enum file_kind kind, uint64_t id);
 int map_note_volume(struct objects *o, const Hf__CatalogVolume *row, struct map *out);
 typedef void map_fn(void *context, int code, const struct map *map, const struct err *e);
 struct map_question;
-struct map_question *map_ask(struct objects *o, const char *request_id, enum file_kind kind, uint64_t id,
-    uint64_t deadline_ms, map_fn *fn, void *context);
+struct map_question *map_ask(struct objects *o, const char *request_id, enum file_kind kind,
+    uint64_t id, uint64_t deadline_ms, map_fn *fn, void *context);
 void map_cancel(struct map_question **q);
 
-/* --- run.c: space in volumes -------------------------------------------------------------------- */
+/* --- run.c: space in volumes
+ * -------------------------------------------------------------------- */
 
 struct run {
 	uint64_t	 offset, bytes;
@@ -177,7 +186,8 @@ struct runs {
 	TAILQ_HEAD(, run_waiter) waiters;
 };
 /*
- * Takes up to `bytes` of shard space: all of it, or fewer whole rows. False: wait for it with run_wait.
+ * Takes up to `bytes` of shard space: all of it, or fewer whole rows. False: wait for it with
+ * run_wait.
  */
 bool run_take(struct objects *o, uint64_t bytes, struct run *out);
 void run_wait(struct objects *o, struct run_waiter *w, run_fn *fn, void *context);
@@ -187,7 +197,8 @@ void run_give(struct objects *o, const struct run *piece, uint64_t used_bytes);
 void runs_return_all(struct objects *o);
 void runs_drop(struct objects *o);		/* the session is gone, and they with it */
 
-/* --- damage.c ---------------------------------------------------------------------------------- */
+/* --- damage.c
+ * ---------------------------------------------------------------------------------- */
 
 /* What a job met on a drive, kept until it is back on the loop. */
 struct damage {
@@ -202,12 +213,13 @@ struct damages {
 	unsigned	 count;
 	struct damage	 rows[DAMAGES_MAX];	/* one for each drive; more are not kept */
 };
-void damages_add(struct damages *d, enum file_kind kind, uint64_t id, uint64_t offset, unsigned slot,
-    const struct err *why);
+void damages_add(struct damages *d, enum file_kind kind, uint64_t id, uint64_t offset,
+    unsigned slot, const struct err *why);
 /* Sends what *told does not have for that drive yet, and empties d. */
 void damages_report(struct objects *o, const char *request_id, struct damages *d, uint32_t *told);
 
-/* --- objects.c --------------------------------------------------------------------------------- */
+/* --- objects.c
+ * --------------------------------------------------------------------------------- */
 
 struct entry_cache;
 
@@ -240,8 +252,8 @@ void objects_get(struct objects *o);
 void objects_put(struct objects *o);
 void objects_layout_set(struct objects *o, Hf__Layout **layout);	/* takes it */
 /* layout_get; a layout that comes is set before fn (which may be NULL). */
-struct object_call *objects_layout_ask(struct objects *o, const char *request_id, uint64_t deadline_ms,
-    object_fn *fn, void *context);
+struct object_call *objects_layout_ask(struct objects *o, const char *request_id,
+    uint64_t deadline_ms, object_fn *fn, void *context);
 void objects_state_changed(struct objects *o);
 
 #endif

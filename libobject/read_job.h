@@ -1,5 +1,6 @@
 /*
- * read_job - one piece of a body read on a pool thread: a record, or units of a few rows of an extent.
+ * read_job - one piece of a body read on a pool thread: a record, or units of a few rows of an
+ * extent.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -42,7 +43,8 @@ struct read_job {
 	struct err		 why;
 };
 
-/* Takes what fits one job from the span; returns how many bytes of memory it needs. Map must be set. */
+/* Takes what fits one job from the span; returns how many bytes of memory it needs. Map must be
+ * set. */
 size_t read_job_plan(struct read_job *j, struct span *span);
 /* Lays out j->memory, when it is there. */
 void read_job_place(struct read_job *j);

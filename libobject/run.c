@@ -1,9 +1,11 @@
 /*
  * run - space in volumes that the store granted to this session, handed to bodies piece by piece.
  *
- * R1  A byte of a run is handed out once. What was handed out and not written may come back (run_give).
+ * R1  A byte of a run is handed out once. What was handed out and not written may come back
+ *     (run_give).
  * R2  Runs belong to a session: when it is lost, they are forgotten and never written again.
- * R3  The next run is asked for when half of the current one is used, and grows with use: 4 to 64 MiB of
+ * R3  The next run is asked for when half of the current one is used, and grows with use: 4 to 64
+ *     MiB of
  *     each shard file. A process that writes nothing holds none.
  *
  * SPDX-License-Identifier: Apache-2.0
@@ -17,7 +19,8 @@
 #define ASK_BYTES_MIN	(4ull * 1024 * 1024)
 #define ASK_BYTES_MAX	(64ull * 1024 * 1024)
 
-static void runs_ask(struct objects *o, uint64_t bytes, const char *request_id, uint64_t deadline_ms);
+static void runs_ask(struct objects *o, uint64_t bytes, const char *request_id,
+    uint64_t deadline_ms);
 
 static void
 run_return(struct objects *o, const struct run *r)
@@ -196,7 +199,8 @@ run_give(struct objects *o, const struct run *piece, uint64_t used_bytes)
 		return;
 	if (rs->current.bytes > 0 && rs->current.map.id == rest.map.id &&
 	    rest.offset + rest.bytes == rs->current.offset) {
-		rs->current.offset = rest.offset;	/* R1: the neighbour of what was not handed out yet */
+		/* R1: the neighbour of what was not handed out yet */
+		rs->current.offset = rest.offset;
 		rs->current.bytes += rest.bytes;
 	} else {
 		run_return(o, &rest);

@@ -1,11 +1,13 @@
 /*
- * session - the identity under which this process asks the store, and the connection that carries it.
+ * session - the identity under which this process asks the store, and the connection that carries
+ * it.
  *
  *     connect -> session_open -> (answer 0) open: unanswered calls go again, then layout_get
  *                             -> ERR_SESSION: a new identity, connect again
  *                             -> another error: connect again, later
  *
- * S1  session_open is the first frame of every connection, with sequence 0; nothing else is sent before its
+ * S1  session_open is the first frame of every connection, with sequence 0; nothing else is sent
+ *     before its
  *     answer.
  * S2  A session lives as long as the process, unless the store says that it ended.
  *
@@ -25,11 +27,13 @@
 #define FRAME_REPLY	2
 #define FRAME_NOTICE	3
 
-#define REOPEN_MS	50	/* after the store refused; a lost connection is the channel's business */
+/* after the store refused; a lost connection is the channel's business */
+#define REOPEN_MS	50
 
 static void session_connect(struct objects *o);
 
-/* Field 22 of /proc/self/stat; the name in field 2 may hold anything, so count from its last ')'. */
+/* Field 22 of /proc/self/stat; the name in field 2 may hold anything, so count from its last
+ * ')'. */
 static int
 start_time_parse(struct buf *stat, uint64_t *out)
 {
@@ -87,7 +91,8 @@ session_send_open(struct objects *o)
 	request.floor = calls_floor(o);
 	request.op_case = HF__STORE_REQUEST__OP_SESSION_OPEN;
 	request.session_open = &open;
-	space = channel_send_space(s->channel, FRAME_REQUEST, 0, hf__store_request__get_packed_size(&request));
+	space = channel_send_space(s->channel, FRAME_REQUEST, 0,
+	    hf__store_request__get_packed_size(&request));
 	assert(space != NULL);	/* a new connection has room */
 	hf__store_request__pack(&request, space);
 }
@@ -198,7 +203,8 @@ session_on_notice(struct objects *o, struct slice body)
 }
 
 static void
-session_on_frame(void *context, struct channel *c, uint16_t type, uint64_t sequence, struct slice body)
+session_on_frame(void *context, struct channel *c, uint16_t type, uint64_t sequence,
+    struct slice body)
 {
 	struct objects *o = context;
 
@@ -234,7 +240,8 @@ static void
 session_connect(struct objects *o)
 {
 	struct err e = ERR_INIT;
-	int rc = channel_connect(o->base, o->channel_path, &session_ops, o, &o->session.channel, &e);
+	int rc = channel_connect(o->base, o->channel_path, &session_ops, o, &o->session.channel,
+	    &e);
 
 	assert(rc == 0);	/* the path was good at objects_open */
 }

@@ -1,5 +1,6 @@
 /*
- * soon - callbacks that must not come from inside the call that caused them: later in the same turn.
+ * soon - callbacks that must not come from inside the call that caused them: later in the same
+ * turn.
  *
  * SPDX-License-Identifier: Apache-2.0
  */

@@ -1,6 +1,6 @@
 /*
- * work - jobs for the pool that are never refused: what finds the pool's queue full waits here. Bodies
- * bound how many there are (a writer has one job and its syncs, a reader a few).
+ * work - jobs for the pool that are never refused: what finds the pool's queue full waits here.
+ * Bodies bound how many there are (a writer has one job and its syncs, a reader a few).
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -50,7 +50,8 @@ works_drain(struct objects *o)
 }
 
 void
-work_submit(struct objects *o, struct work *w, pool_work_fn *work, pool_done_fn *done, void *context)
+work_submit(struct objects *o, struct work *w, pool_work_fn *work, pool_done_fn *done,
+    void *context)
 {
 	w->objects = o;
 	w->work = work;

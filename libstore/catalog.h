@@ -1,8 +1,9 @@
 /*
- * catalog - the small checksummed history of epochs that every drive of a set carries: drives and their
- * states, segments with their mirrors, volumes with their shards, the horizon.
+ * catalog - the small checksummed history of epochs that every drive of a set carries: drives and
+ * their states, segments with their mirrors, volumes with their shards, the horizon.
  *
- * C1  A change is durable on every online drive before catalog_commit returns and before anything depends
+ * C1  A change is durable on every online drive before catalog_commit returns and before anything
+ *     depends
  *     on it. A drive where it fails is failed in the next epoch.
  * C2  Epochs rise by one. The highest valid epoch over the present drives is the truth.
  * C3  A torn last change is as if never written; damage before it makes that copy void.
@@ -18,13 +19,16 @@
 
 /* A new number for a segment or volume; durable no later than the commit that uses it. */
 uint64_t catalog_next_id(struct drive_set *s);
-/* Commits a change: rows in it replace rows with the same id, DROPPED ones go. epoch, next_id, since_epoch and
- * the first_lsn of an OPEN segment that has none, LSN(epoch, 1), are filled in here. ERR_NO_QUORUM: fewer than
- * drive_set_write_quorum drives took it; the set is read-only now, and it is not known what a restart finds. */
+/* Commits a change: rows in it replace rows with the same id, DROPPED ones go. epoch, next_id,
+ * since_epoch and the first_lsn of an OPEN segment that has none, LSN(epoch, 1), are filled in
+ * here. ERR_NO_QUORUM: fewer than drive_set_write_quorum drives took it; the set is read-only now,
+ * and it is not known what a restart finds. */
 int catalog_commit(struct drive_set *s, Hf__CatalogChange *change, struct err *e);
 /* Convenience over catalog_commit. */
-int catalog_segment_put(struct drive_set *s, const Hf__CatalogSegment *row, const char *reason, struct err *e);
-int catalog_volume_put(struct drive_set *s, const Hf__CatalogVolume *row, const char *reason, struct err *e);
+int catalog_segment_put(struct drive_set *s, const Hf__CatalogSegment *row, const char *reason,
+    struct err *e);
+int catalog_volume_put(struct drive_set *s, const Hf__CatalogVolume *row, const char *reason,
+    struct err *e);
 /* Unpacked copies, owned by the caller (hf__catalog_segment__free_unpacked); NULL: not there. */
 Hf__CatalogSegment *catalog_segment(struct drive_set *s, uint64_t id);
 Hf__CatalogVolume *catalog_volume(struct drive_set *s, uint64_t id);

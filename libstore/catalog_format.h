@@ -1,6 +1,6 @@
 /*
- * catalog_format - bytes of the two small files that every drive carries: `drive` and `catalog`. Written
- * down in holdfast-format(5); numbers are little-endian, checksums crc32c.
+ * catalog_format - bytes of the two small files that every drive carries: `drive` and `catalog`.
+ * Written down in holdfast-format(5); numbers are little-endian, checksums crc32c.
  *
  * SPDX-License-Identifier: Apache-2.0
  */

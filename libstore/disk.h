@@ -1,12 +1,13 @@
 /*
- * disk - the one interface through which everything of ours on a drive is read and written, so that a
- * simulated disk can lose, tear, reorder and refuse each step. disk_posix() is the real one. RocksDB's
- * files are outside of it: the index can be rebuilt.
+ * disk - the one interface through which everything of ours on a drive is read and written, so that
+ * a simulated disk can lose, tear, reorder and refuse each step. disk_posix() is the real one.
+ * RocksDB's files are outside of it: the index can be rebuilt.
  *
- * Every function returns 0 (or a count) or ERR_* with a sentence that names the path. Handles are small
- * integers of the disk (file descriptors for the real one). Functions may be called from any thread.
- * Short reads happen at the end of a file only; a short write is an error. A failed datasync is final:
- * the caller must not try again on that file (bytes may be gone from the page cache).
+ * Every function returns 0 (or a count) or ERR_* with a sentence that names the path. Handles are
+ * small integers of the disk (file descriptors for the real one). Functions may be called from any
+ * thread. Short reads happen at the end of a file only; a short write is an error. A failed
+ * datasync is final: the caller must not try again on that file (bytes may be gone from the page
+ * cache).
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -29,24 +30,30 @@ struct disk_space {
 };
 
 struct disk_ops {
-	/* flags as open(2): O_RDONLY or O_RDWR, O_CREAT, O_EXCL, O_DIRECT. Returns a handle >= 0. */
+	/* flags as open(2): O_RDONLY or O_RDWR, O_CREAT, O_EXCL, O_DIRECT. Returns a handle >=
+	 * 0. */
 	int	(*open)(struct disk *d, const char *path, int flags, struct err *e);
 	void	(*close)(struct disk *d, int handle);
-	ssize_t	(*pread)(struct disk *d, int handle, void *out, size_t bytes, uint64_t offset, struct err *e);
+	ssize_t	(*pread)(struct disk *d, int handle, void *out, size_t bytes, uint64_t offset,
+	    struct err *e);
 	int	(*pwritev)(struct disk *d, int handle, const struct iovec *iov, int iov_count,
 		    uint64_t offset, struct err *e);
 	int	(*datasync)(struct disk *d, int handle, struct err *e);
 	int	(*size)(struct disk *d, int handle, uint64_t *out, struct err *e);
 	int	(*truncate)(struct disk *d, int handle, uint64_t bytes, struct err *e);
-	int	(*allocate)(struct disk *d, int handle, uint64_t offset, uint64_t bytes, struct err *e);
-	int	(*punch)(struct disk *d, int handle, uint64_t offset, uint64_t bytes, struct err *e);
+	int	(*allocate)(struct disk *d, int handle, uint64_t offset, uint64_t bytes,
+	    struct err *e);
+	int	(*punch)(struct disk *d, int handle, uint64_t offset, uint64_t bytes,
+	    struct err *e);
 	/* Exclusive whole-file lock held until close; ERR_LOCKED. */
 	int	(*lock)(struct disk *d, int handle, struct err *e);
 	int	(*rename)(struct disk *d, const char *from, const char *to, struct err *e);
 	int	(*unlink)(struct disk *d, const char *path, struct err *e);
-	int	(*mkdir)(struct disk *d, const char *path, struct err *e);	/* existing is fine */
+	/* existing is fine */
+	int	(*mkdir)(struct disk *d, const char *path, struct err *e);
 	int	(*sync_dir)(struct disk *d, const char *path, struct err *e);
-	int	(*list)(struct disk *d, const char *path, disk_list_fn *each, void *context, struct err *e);
+	int	(*list)(struct disk *d, const char *path, disk_list_fn *each, void *context,
+	    struct err *e);
 	int	(*space)(struct disk *d, const char *path, struct disk_space *out, struct err *e);
 	/* True if path still is what handle is (device and inode): false after a lazy unmount. */
 	bool	(*same)(struct disk *d, int handle, const char *path);

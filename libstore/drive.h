@@ -1,6 +1,6 @@
 /*
- * drive - the drives of the set: their `drive` files, locks, paths, states and space; and the catalog that
- * they all carry (catalog.h). Layouts are in holdfast-format(5).
+ * drive - the drives of the set: their `drive` files, locks, paths, states and space; and the
+ * catalog that they all carry (catalog.h). Layouts are in holdfast-format(5).
  *
  *   DRIVE/drive              DriveFile, framed; locked for life
  *   DRIVE/catalog            epochs; see catalog.h
@@ -9,7 +9,8 @@
  *   DRIVE/quarantine/        files that the catalog does not name
  *
  * D1  No state is changed on drives that are not locked by us.
- * D2  A drive's state changes in memory only after the epoch that says so is durable on the survivors.
+ * D2  A drive's state changes in memory only after the epoch that says so is durable on the
+ *     survivors.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -37,21 +38,22 @@ struct drive_set_options {
 	const char *const	*paths;		/* in slot order */
 	unsigned		 count;
 	const char		*erasure;	/* "k+m", or "" to choose by count */
-	uint64_t		 segment_bytes, volume_bytes;	/* wanted; made less on small drives */
+	/* wanted; made less on small drives */
+	uint64_t		 segment_bytes, volume_bytes;
 	uint32_t		 min_write_redundancy;
 };
 
 /*
- * Opens and locks all drives that are there. If every one is an empty directory, formats them as a new
- * deployment. Refuses: a drive of another deployment or in the wrong slot, one twice, a newer version, a
- * partly formatted set (except where a first format was interrupted before any catalog existed: then it
- * is finished), a drive locked by another process. Missing or unreadable drives are tolerated: with at
- * least max(k, m+1) present the set is read-write, with k read-only, with fewer ERR_NO_QUORUM.
- * The catalog with the highest epoch wins and is brought to the other present drives; files that it does
- * not name go to quarantine/ on their drive. Fixed arrays: drives[slot].
+ * Opens and locks all drives that are there. If every one is an empty directory, formats them as a
+ * new deployment. Refuses: a drive of another deployment or in the wrong slot, one twice, a newer
+ * version, a partly formatted set (except where a first format was interrupted before any catalog
+ * existed: then it is finished), a drive locked by another process. Missing or unreadable drives
+ * are tolerated: with at least max(k, m+1) present the set is read-write, with k read-only, with
+ * fewer ERR_NO_QUORUM. The catalog with the highest epoch wins and is brought to the other present
+ * drives; files that it does not name go to quarantine/ on their drive. Fixed arrays: drives[slot].
  */
-int drive_set_open(struct disk *disk, const struct drive_set_options *options, struct drive_set **out,
-    struct err *e);
+int drive_set_open(struct disk *disk, const struct drive_set_options *options,
+    struct drive_set **out, struct err *e);
 void drive_set_close(struct drive_set **s);
 
 struct disk *drive_set_disk(const struct drive_set *s);
@@ -69,24 +71,28 @@ unsigned drive_set_write_quorum(const struct drive_set *s);
 /* A copy of a drive's row; safe from any thread. */
 void drive_get(const struct drive_set *s, unsigned slot, struct drive *out);
 uint32_t drive_online_mask(const struct drive_set *s);
-/* ONLINE and RETURNING: readable, though a RETURNING drive may lack what was written while it was away. */
+/* ONLINE and RETURNING: readable, though a RETURNING drive may lack what was written while it was
+ * away. */
 uint32_t drive_present_mask(const struct drive_set *s);
 /* Path of "sub/name" on a drive into out[4096]. */
-void drive_path(const struct drive_set *s, unsigned slot, const char *sub, const char *name, char out[4096]);
+void drive_path(const struct drive_set *s, unsigned slot, const char *sub, const char *name,
+    char out[4096]);
 /*
- * A drive failed: an epoch on the survivors, then its state is OFFLINE. Idempotent. ERR_NO_QUORUM if the
- * survivors are fewer than drive_set_write_quorum (the set is read-only then), 0 otherwise.
+ * A drive failed: an epoch on the survivors, then its state is OFFLINE. Idempotent. ERR_NO_QUORUM
+ * if the survivors are fewer than drive_set_write_quorum (the set is read-only then), 0 otherwise.
  */
 int drive_fail(struct drive_set *s, unsigned slot, const char *why, struct err *e);
 /* A RETURNING drive is up to date: an epoch, then it is ONLINE. */
 int drive_set_online(struct drive_set *s, unsigned slot, struct err *e);
-/* Looks at every online drive without reading data: path still the locked file? Fails those that are not. */
+/* Looks at every online drive without reading data: path still the locked file? Fails those that
+ * are not. */
 void drive_set_probe(struct drive_set *s);
-/* statvfs of all online drives. A drive is full when free < reserve (larger of 2 % and four segments). */
+/* statvfs of all online drives. A drive is full when free < reserve (larger of 2 % and four
+ * segments). */
 void drive_set_refresh_space(struct drive_set *s);
 uint64_t drive_reserve_bytes(const struct drive_set *s, unsigned slot);
-/* True if `bytes` more could be written on a drive without touching the reserve, by the last refresh
- * and what was allocated since (drive_space_take). */
+/* True if `bytes` more could be written on a drive without touching the reserve, by the last
+ * refresh and what was allocated since (drive_space_take). */
 bool drive_has_space(const struct drive_set *s, unsigned slot, uint64_t bytes);
 void drive_space_take(struct drive_set *s, unsigned slot, uint64_t bytes);
 

@@ -1,7 +1,8 @@
 /*
  * drive_internal - struct drive_set, for drive*.c and catalog*.c.
  *
- * I1  commit_lock serialises everything that writes catalogs and is held over that I/O; lock guards what
+ * I1  commit_lock serialises everything that writes catalogs and is held over that I/O; lock guards
+ *     what
  *     is in memory and is held for moments only. Order: commit_lock, then lock.
  *
  * SPDX-License-Identifier: Apache-2.0
@@ -45,33 +46,39 @@ void catalog_rows_init(struct catalog_rows *r);
 void catalog_rows_release(struct catalog_rows *r);
 void catalog_rows_apply(struct catalog_rows *r, const Hf__CatalogChange *change);
 /* The whole as a packed snapshot. */
-void catalog_rows_pack(const struct catalog_rows *r, const uint8_t deployment[16], unsigned k, unsigned m,
-    struct buf *out);
+void catalog_rows_pack(const struct catalog_rows *r, const uint8_t deployment[16], unsigned k,
+    unsigned m, struct buf *out);
 Hf__CatalogSegment *catalog_rows_segment(const struct catalog_rows *r, uint64_t id);
 Hf__CatalogVolume *catalog_rows_volume(const struct catalog_rows *r, uint64_t id);
 
 /* catalog_file.c */
-/* Reads a drive's catalog into rows (initialised). 0; ERR_NOT_FOUND: no such file; ERR_CORRUPT: void;
- * ERR_VERSION; ERR_IO. A torn last change is left out. */
-int catalog_file_load(struct disk *d, const char *path, const uint8_t deployment[16], struct catalog_rows *rows,
-    struct err *e);
+/* Reads a drive's catalog into rows (initialised). 0; ERR_NOT_FOUND: no such file; ERR_CORRUPT:
+ * void; ERR_VERSION; ERR_IO. A torn last change is left out. */
+int catalog_file_load(struct disk *d, const char *path, const uint8_t deployment[16],
+    struct catalog_rows *rows, struct err *e);
 /* Replaces the drive's catalog by a snapshot of s->rows, durably, and keeps it open. */
 int catalog_file_replace(struct drive_set *s, unsigned slot, struct err *e);
 /* Appends one packed change to the drive's catalog; datasync is the second step. */
-int catalog_file_append(struct drive_set *s, unsigned slot, uint64_t epoch, struct slice body, struct err *e);
+int catalog_file_append(struct drive_set *s, unsigned slot, uint64_t epoch, struct slice body,
+    struct err *e);
 int catalog_file_sync(struct drive_set *s, unsigned slot, struct err *e);
 
-/* catalog.c; commit_lock is held. Drives in `failing` are left out and are OFFLINE with this epoch. */
-int catalog_commit_locked(struct drive_set *s, Hf__CatalogChange *change, uint32_t failing, const char *why,
-    struct err *e);
-uint32_t drive_live_mask(const struct drive_set *s);	/* ONLINE and RETURNING; lock is held or single-threaded */
+/* catalog.c; commit_lock is held. Drives in `failing` are left out and are OFFLINE with this
+ * epoch. */
+int catalog_commit_locked(struct drive_set *s, Hf__CatalogChange *change, uint32_t failing,
+    const char *why, struct err *e);
+/* ONLINE and RETURNING; lock is held or single-threaded */
+uint32_t drive_live_mask(const struct drive_set *s);
 void drive_note(struct drive_set *s, unsigned slot, Hf__CatalogDrive__State state, const char *why);
 
 /* drive_file.c */
 /* Reads and checks the drive file behind a handle; free with hf__drive_file__free_unpacked. */
-int drive_file_read(struct disk *d, int handle, const char *path, Hf__DriveFile **out, struct err *e);
-/* Makes DRIVE/drive durable and locked; *handle is the lock. ERR_LOCKED if another process is at it. */
-int drive_file_create(struct disk *d, const char *path, const Hf__DriveFile *file, int *handle, struct err *e);
+int drive_file_read(struct disk *d, int handle, const char *path, Hf__DriveFile **out,
+    struct err *e);
+/* Makes DRIVE/drive durable and locked; *handle is the lock. ERR_LOCKED if another process is at
+ * it. */
+int drive_file_create(struct disk *d, const char *path, const Hf__DriveFile *file, int *handle,
+    struct err *e);
 
 /* drive_quarantine.c: moves what the catalog does not name; lost errors only cost space. */
 int drive_quarantine(struct drive_set *s, unsigned slot, struct err *e);

@@ -1,24 +1,38 @@
 /*
- * gentable - sequence locks in memory shared between the store, which writes, and readers, which cache.
+ * gentable - sequence locks in memory shared between the store, which writes, and readers, which
+ * cache.
  *
- * Why a cached entry is never stale. Let W be a change of a name that hashes to slot s, and R a lookup that
- * is answered from the cache; v is a value of the slot (even: at rest), E the table's epoch.
+ * Why a cached entry is never stale. Let W be a change of a name that hashes to slot s, and R a
+ * lookup that is answered from the cache; v is a value of the slot (even: at rest), E the table's
+ * epoch.
  *
  *   writer:  begin: s = v+1 | W becomes visible | s = v+2 :end | answers that depend on W leave
- *   reader:  note: a = (E, s) with s even | asks, and caches the answer with a | ... | lookup: (E, s) == a ?
+ *   reader:  note: a = (E, s) with s even | asks, and caches the answer with a | ... | lookup: (E,
+ *   s) == a ?
  *
- *   1. To be stale, the answer cached must be older than W, though some answer that depends on W (or its
- *      acknowledgement) left the store before R began. That answer left after `begin`. So R, which follows
- *      it in the order of messages, sees s >= v+1: the store of v+1 is before the message by program order
- *      and its fence, the message before R by the kernel's locks, and R's load is an acquire. Hence the
+ *   1. To be stale, the answer cached must be older than W, though some answer that depends on W
+ *   (or its
+ *      acknowledgement) left the store before R began. That answer left after `begin`. So R, which
+ *      follows
+ *      it in the order of messages, sees s >= v+1: the store of v+1 is before the message by
+ *      program order
+ *      and its fence, the message before R by the kernel's locks, and R's load is an acquire. Hence
+ *      the
  *      entry is used only if it was noted at v+1 (impossible: odd) or at v+2 or later.
- *   2. Noted at v+2 or later means: the reader's acquire load saw the release store of `end`, or a later
- *      one, and asked afterwards. W was applied before `end`, so the answer has W in it: it is not older.
- *   3. A store that dies in the middle leaves s = v+1 and, maybe, W visible to some. Nothing is cached at
- *      v+1. Its successor raises E before it serves anything and only then makes s even: entries noted
- *      under the old E are never used again. (E, s) is not loaded in one piece; E is loaded first. If E
- *      is the new one, the slot was loaded after the raise, and an answer to a question that is asked
- *      still later comes from the new store: the old one was gone, its drive locks free, before the raise.
+ *   2. Noted at v+2 or later means: the reader's acquire load saw the release store of `end`, or a
+ *   later
+ *      one, and asked afterwards. W was applied before `end`, so the answer has W in it: it is not
+ *      older.
+ *   3. A store that dies in the middle leaves s = v+1 and, maybe, W visible to some. Nothing is
+ *   cached at
+ *      v+1. Its successor raises E before it serves anything and only then makes s even: entries
+ *      noted
+ *      under the old E are never used again. (E, s) is not loaded in one piece; E is loaded first.
+ *      If E
+ *      is the new one, the slot was loaded after the raise, and an answer to a question that is
+ *      asked
+ *      still later comes from the new store: the old one was gone, its drive locks free, before the
+ *      raise.
  *      If E is the old one, the pair is never current again.
  *   4. 64 bits do not wrap: 2^63 changes of one slot.
  *
@@ -146,7 +160,8 @@ gentable_close(struct gentable **tp)
 	free(t);
 }
 
-/* The key does not change once the table is there. The two halves keep objects and buckets apart. */
+/* The key does not change once the table is there. The two halves keep objects and buckets
+ * apart. */
 static uint64_t
 hash_bucket(const struct gentable *t, struct slice bucket, size_t half)
 {
@@ -183,10 +198,12 @@ gentable_note(const struct gentable *t, uint32_t slot, struct gentable_mark *out
 bool
 gentable_current(const struct gentable *t, uint32_t slot, const struct gentable_mark *mark)
 {
-	/* Both loads are acquires, and either may be first: each alone rules out what it rules out. */
+	/* Both loads are acquires, and either may be first: each alone rules out what it rules
+	 * out. */
 	return (mark->value % 2 == 0 && mark->epoch != 0 &&
 	    atomic_load_explicit(slot_word(t, slot), memory_order_acquire) == mark->value &&
-	    atomic_load_explicit(word(t, GENTABLE_EPOCH_OFFSET), memory_order_acquire) == mark->epoch);
+	    atomic_load_explicit(word(t, GENTABLE_EPOCH_OFFSET),
+	    memory_order_acquire) == mark->epoch);
 }
 
 void

@@ -1,9 +1,11 @@
 /*
  * gentable - the shared table of sequence locks that makes cached metadata strongly consistent.
  *
- * G1  The store makes a slot odd before a change that hashes to it becomes visible, and even after, and
+ * G1  The store makes a slot odd before a change that hashes to it becomes visible, and even after,
+ *     and
  *     acknowledges last. A new store raises the epoch before it serves anything.
- * G2  A reader notes slot and epoch BEFORE it asks; it caches nothing under an odd slot; it uses a cached
+ * G2  A reader notes slot and epoch BEFORE it asks; it caches nothing under an odd slot; it uses a
+ *     cached
  *     entry only while slot and epoch are what it noted.
  *
  * Layout: schema/table.h. The table is memory shared between processes; only the store writes.
@@ -18,8 +20,9 @@
 
 struct gentable;
 
-/* Maps fd. The writer initialises magic and count if zero; a reader refuses other sizes or magics, except
- * a table that is still all zero: then gentable_note answers false until the store has come. */
+/* Maps fd. The writer initialises magic and count if zero; a reader refuses other sizes or magics,
+ * except a table that is still all zero: then gentable_note answers false until the store has
+ * come. */
 int gentable_open(int fd, bool writer, struct gentable **out, struct err *e);
 void gentable_close(struct gentable **t);
 

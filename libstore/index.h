@@ -1,8 +1,11 @@
 /*
- * index - ordered keys and values, rebuildable from the log. index_rocksdb.c is the wall around RocksDB.
+ * index - ordered keys and values, rebuildable from the log. index_rocksdb.c is the wall around
+ * RocksDB.
  *
- * I1  A layer written with index_write, and the LSN it applied, reach the disk together or not at all.
- * I2  No write-ahead log: after a crash the index is at some earlier applied LSN; the log is replayed.
+ * I1  A layer written with index_write, and the LSN it applied, reach the disk together or not at
+ *     all.
+ * I2  No write-ahead log: after a crash the index is at some earlier applied LSN; the log is
+ *     replayed.
  * I3  Keys are as in index_keys.h. Values are messages of log.proto, packed.
  *
  * A reader looks through layers, newest first, then the database: the state with everything that is
@@ -22,16 +25,19 @@ struct index_iter;
 
 #define INDEX_LAYERS_MAX 8
 
-/* ERR_CORRUPT or ERR_VERSION: the caller may index_destroy and rebuild. A missing directory is made. */
+/* ERR_CORRUPT or ERR_VERSION: the caller may index_destroy and rebuild. A missing directory is
+ * made. */
 int index_open(const char *directory, uint64_t cache_bytes, struct index **out, struct err *e);
-void index_close(struct index **x);			/* flushes; a failure to flush costs a replay */
+/* flushes; a failure to flush costs a replay */
+void index_close(struct index **x);
 int index_destroy(const char *directory, struct err *e);
 uint64_t index_applied(const struct index *x);		/* LSN; 0 for a new index */
 /* Applies a layer and notes the LSN. Any error is final for this handle: the store must restart. */
 int index_write(struct index *x, const struct index_layer *layer, uint64_t applied, struct err *e);
 /* Makes what was applied durable. wait: returns when it is. */
 int index_flush(struct index *x, bool wait, struct err *e);
-/* A consistent copy (hard links where possible) in a directory that must not exist; *applied is its LSN. */
+/* A consistent copy (hard links where possible) in a directory that must not exist; *applied is its
+ * LSN. */
 int index_checkpoint(struct index *x, const char *directory, uint64_t *applied, struct err *e);
 
 /* A set of changes, and what they look like over older ones. */
@@ -50,7 +56,8 @@ struct index_reader {
 
 /* Replaces *out's content. 0, ERR_NOT_FOUND, ERR_IO. */
 int index_get(const struct index_reader *r, struct slice key, struct buf *out, struct err *e);
-/* Walks keys in [from, to); to SLICE_NONE: to the end of the database. Sees the state at its making. */
+/* Walks keys in [from, to); to SLICE_NONE: to the end of the database. Sees the state at its
+ * making. */
 struct index_iter *index_iter_new(const struct index_reader *r, struct slice from, struct slice to);
 void index_iter_free(struct index_iter *i);
 bool index_iter_valid(const struct index_iter *i);
@@ -58,6 +65,7 @@ void index_iter_next(struct index_iter *i);
 void index_iter_seek(struct index_iter *i, struct slice key);	/* forward only */
 struct slice index_iter_key(const struct index_iter *i);	/* borrowed until it moves */
 struct slice index_iter_value(const struct index_iter *i);
-int index_iter_error(const struct index_iter *i, struct err *e);	/* 0 or ERR_IO: check at the end */
+/* 0 or ERR_IO: check at the end */
+int index_iter_error(const struct index_iter *i, struct err *e);
 
 #endif

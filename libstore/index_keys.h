@@ -1,6 +1,6 @@
 /*
- * index_keys - the keys of the index. The first byte names the table; numbers are big-endian so that
- * they sort. Object keys hold no NUL byte (refused at the protocol edge and in the sequencer).
+ * index_keys - the keys of the index. The first byte names the table; numbers are big-endian so
+ * that they sort. Object keys hold no NUL byte (refused at the protocol edge and in the sequencer).
  *
  *   M name                                    meta: applied LSN, format version, counters
  *   B bucket-name                             Bucket
@@ -8,8 +8,10 @@
  *   V bucket-id(8) key 00 ~origin-lsn(8)      ObjectEntry, other versions and delete markers
  *   U bucket-id(8) key 00 upload-id(16)       Upload
  *   P upload-id(16) number(2)                 Part, of an open upload or a completed object
- *   X volume(8) end(8)                        Extent that is live (committed); under its end, so that
- *                                             the first row past an offset is all that can overlap it
+ *   X volume(8) end(8)                        Extent that is live (committed); under its end, so
+ *   that
+ *                                             the first row past an offset is all that can overlap
+ *                                             it
  *   Y volume(8)                               VolumeUse
  *   F lsn(8) n(4)                             Extent freed by that record, to be punched
  *   S session(16)                             RecordSessionOpen, with the floor of its answers
@@ -42,8 +44,10 @@ void key_config(struct buf *k, const char *section, const char *name);
 void key_after_prefix(struct buf *k, struct slice prefix);
 /* Back again; each borrows from key. ERR_CORRUPT if it is not of that table. */
 int key_object_parse(struct slice key, uint64_t *bucket_id, struct slice *name);
-int key_version_parse(struct slice key, uint64_t *bucket_id, struct slice *name, uint64_t *origin_lsn);
-int key_upload_parse(struct slice key, uint64_t *bucket_id, struct slice *name, struct slice *upload_id);
+int key_version_parse(struct slice key, uint64_t *bucket_id, struct slice *name,
+    uint64_t *origin_lsn);
+int key_upload_parse(struct slice key, uint64_t *bucket_id, struct slice *name,
+    struct slice *upload_id);
 int key_part_parse(struct slice key, struct slice *upload_id, uint32_t *number);
 
 #endif

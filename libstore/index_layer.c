@@ -1,6 +1,6 @@
 /*
- * index_layer - an ordered set of pending changes in memory: what a batch of the log will do to the index
- * before it is committed, and the one write that does it after.
+ * index_layer - an ordered set of pending changes in memory: what a batch of the log will do to the
+ * index before it is committed, and the one write that does it after.
  *
  * Layers are bounded by their batch: the store frees one when its batch has been applied.
  *

@@ -1,5 +1,6 @@
 /*
- * index_layer - how a layer of pending changes is built inside; for index_layer.c and index_rocksdb.c.
+ * index_layer - how a layer of pending changes is built inside; for index_layer.c and
+ * index_rocksdb.c.
  *
  * SPDX-License-Identifier: Apache-2.0
  */

@@ -1,9 +1,10 @@
 /*
  * index_rocksdb - the wall around RocksDB: ordered keys and values without a write-ahead log.
  *
- * One column family, because through the C API a flush over several is not atomic. A write is one batch
- * that also holds the applied LSN, so both reach the disk together (I1). Every error of a write is final:
- * RocksDB's own state after it is not to be trusted, and the log can rebuild everything.
+ * One column family, because through the C API a flush over several is not atomic. A write is one
+ * batch that also holds the applied LSN, so both reach the disk together (I1). Every error of a
+ * write is final: RocksDB's own state after it is not to be trusted, and the log can rebuild
+ * everything.
  *
  * No timers of RocksDB run (statistics dumps are off): an idle store stays idle.
  *
@@ -82,7 +83,8 @@ index_options_new(struct index *x, uint64_t cache_bytes)
 	rocksdb_block_based_options_set_block_cache(x->table_options, x->cache);
 	rocksdb_block_based_options_set_block_size(x->table_options, BLOCK_BYTES);
 	rocksdb_block_based_options_set_cache_index_and_filter_blocks(x->table_options, 1);
-	rocksdb_block_based_options_set_pin_l0_filter_and_index_blocks_in_cache(x->table_options, 1);
+	rocksdb_block_based_options_set_pin_l0_filter_and_index_blocks_in_cache(x->table_options,
+	    1);
 	rocksdb_block_based_options_set_filter_policy(x->table_options,
 	    rocksdb_filterpolicy_create_bloom_full(BLOOM_BITS));
 	rocksdb_options_set_block_based_table_factory(x->options, x->table_options);
@@ -306,7 +308,8 @@ index_get(const struct index_reader *r, struct slice key, struct buf *out, struc
 		buf_append(out, entry->value, entry->value_bytes);
 		return (0);
 	}
-	pinned = rocksdb_get_pinned(r->index->db, r->index->read_options, key.data, key.bytes, &message);
+	pinned = rocksdb_get_pinned(r->index->db, r->index->read_options, key.data, key.bytes,
+	    &message);
 	if (message != NULL)
 		return (index_error(e, "cannot read", r->index->directory, message));
 	if (pinned == NULL)
@@ -317,7 +320,8 @@ index_get(const struct index_reader *r, struct slice key, struct buf *out, struc
 	return (0);
 }
 
-/* --- iteration ---------------------------------------------------------------------------------- */
+/* --- iteration
+ * ---------------------------------------------------------------------------------- */
 
 static bool
 iter_below_upper(const struct index_iter *i, struct slice key)
@@ -335,8 +339,8 @@ iter_db_key(const struct index_iter *i)
 }
 
 /*
- * Settles on the least key >= `from` (> if after) that is not deleted, over the layers and the database.
- * The newest layer that has a key decides about it.
+ * Settles on the least key >= `from` (> if after) that is not deleted, over the layers and the
+ * database. The newest layer that has a key decides about it.
  */
 static void
 iter_settle(struct index_iter *i, bool after)
@@ -356,7 +360,8 @@ iter_settle(struct index_iter *i, bool after)
 		best = NULL;
 		for (n = 0; n < i->reader.layer_count; n++) {
 			entry = layer_seek(i->reader.layers[n], buf_slice(&i->at), after);
-			if (entry != NULL && (best == NULL || slice_compare(entry->key, best->key) < 0))
+			if (entry != NULL && (best == NULL ||
+			    slice_compare(entry->key, best->key) < 0))
 				best = entry;
 		}
 		if (rocksdb_iter_valid(i->db) &&

@@ -1,8 +1,8 @@
 /*
  * listing - pages of buckets, objects, versions, uploads and parts, as range scans of the index.
  *
- * A page collects items until `max` of them are there, then looks one further to say whether there is
- * more. A common prefix counts as one item, and the scan seeks past all keys below it.
+ * A page collects items until `max` of them are there, then looks one further to say whether there
+ * is more. A common prefix counts as one item, and the scan seeks past all keys below it.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -47,7 +47,8 @@ listing_bound(uint32_t max)
 	return (max < LISTING_MAX ? max : LISTING_MAX);
 }
 
-/* Where a key ends its common prefix: bytes up to and with the first delimiter after `prefix`; 0: none. */
+/* Where a key ends its common prefix: bytes up to and with the first delimiter after `prefix`; 0:
+ * none. */
 static size_t
 common_prefix_bytes(struct slice name, struct slice prefix, struct slice delimiter)
 {
@@ -62,10 +63,12 @@ common_prefix_bytes(struct slice name, struct slice prefix, struct slice delimit
 	return ((size_t)(found - (const char *)name.data) + delimiter.bytes);
 }
 
-/* --- buckets ------------------------------------------------------------------------------------- */
+/* --- buckets
+ * ------------------------------------------------------------------------------------- */
 
 int
-listing_buckets(const struct index_reader *r, const Hf__BucketList *q, Hf__StoreReply *out, struct err *e)
+listing_buckets(const struct index_reader *r, const Hf__BucketList *q, Hf__StoreReply *out,
+    struct err *e)
 {
 	uint32_t max = listing_bound(q->max);
 	struct slice prefix = slice_from_string(q->prefix), after = slice_from_string(q->after);
@@ -99,14 +102,16 @@ listing_buckets(const struct index_reader *r, const Hf__BucketList *q, Hf__Store
 	if (rc == 0)
 		rc = index_iter_error(i, e);
 	if (rc == 0 && out->truncated && out->n_buckets > 0)
-		out->next_key = listing_bytes(slice_from_string(out->buckets[out->n_buckets - 1]->name));
+		out->next_key =
+		    listing_bytes(slice_from_string(out->buckets[out->n_buckets - 1]->name));
 	index_iter_free(i);
 	buf_release(&from);
 	buf_release(&to);
 	return (rc);
 }
 
-/* --- objects -------------------------------------------------------------------------------------- */
+/* --- objects
+ * -------------------------------------------------------------------------------------- */
 
 /* A page under way over one or two iterators (current versions, and other versions). */
 struct object_page {
@@ -213,7 +218,8 @@ page_seek_past(struct object_page *p, struct index_iter *i, char table, struct s
 static int
 page_step(struct object_page *p, struct err *e)
 {
-	struct slice prefix = binary_slice(&p->q->prefix), delimiter = binary_slice(&p->q->delimiter);
+	struct slice prefix = binary_slice(&p->q->prefix),
+	    delimiter = binary_slice(&p->q->delimiter);
 	struct slice a, b, name;
 	uint64_t lsn;
 	bool has_a = page_name(p->current, &a, &lsn), has_b = page_name(p->others, &b, &lsn);
@@ -263,7 +269,8 @@ page_iter(struct object_page *p, const struct index_reader *r, char table)
 		} else if (table == 'O') {
 			buf_append(&from, "", 1);	/* strictly after */
 		} else {
-			buf_append(&from, "\001", 1);	/* after every version of it (NUL and a number) */
+			/* after every version of it (NUL and a number) */
+			buf_append(&from, "\001", 1);
 		}
 	}
 	i = index_iter_new(r, buf_slice(&from), buf_slice(&to));
@@ -273,8 +280,8 @@ page_iter(struct object_page *p, const struct index_reader *r, char table)
 }
 
 /*
- * A page of versions that went on within one key: after_version is the origin LSN (8 bytes, big-endian) of
- * the last one shown, so older ones of `after` come next.
+ * A page of versions that went on within one key: after_version is the origin LSN (8 bytes,
+ * big-endian) of the last one shown, so older ones of `after` come next.
  */
 static struct index_iter *
 page_iter_within(struct object_page *p, const struct index_reader *r)
@@ -301,7 +308,8 @@ int
 listing_objects(const struct index_reader *r, uint64_t bucket_id, const Hf__ObjectList *q,
     Hf__StoreReply *out, struct err *e)
 {
-	struct object_page p = { .q = q, .bucket_id = bucket_id, .max = listing_bound(q->max), .out = out };
+	struct object_page p = { .q = q, .bucket_id = bucket_id, .max = listing_bound(q->max),
+	    .out = out };
 	const Hf__ListItem *last;
 	int rc = 0;
 
@@ -312,7 +320,8 @@ listing_objects(const struct index_reader *r, uint64_t bucket_id, const Hf__Obje
 	out->items = listing_alloc(p.max, sizeof(*out->items));
 	p.current = page_iter(&p, r, 'O');
 	if (q->versions)
-		p.others = q->after_version.len == 8 ? page_iter_within(&p, r) : page_iter(&p, r, 'V');
+		p.others = q->after_version.len == 8 ? page_iter_within(&p, r) : page_iter(&p, r,
+		    'V');
 	while (rc == 0)
 		rc = page_step(&p, e);
 	if (rc == 1)
@@ -330,7 +339,8 @@ listing_objects(const struct index_reader *r, uint64_t bucket_id, const Hf__Obje
 	return (rc);
 }
 
-/* --- uploads and parts ----------------------------------------------------------------------------- */
+/* --- uploads and parts
+ * ----------------------------------------------------------------------------- */
 
 static int
 uploads_add(struct index_iter *i, Hf__StoreReply *out, struct err *e)
@@ -367,7 +377,8 @@ uploads_scan(struct index_iter *i, uint64_t bucket_id, const Hf__UploadList *q, 
 		}
 		free(out->next_key.data);
 		free(out->next_upload_id.data);
-		common = common_prefix_bytes(name, binary_slice(&q->prefix), binary_slice(&q->delimiter));
+		common = common_prefix_bytes(name, binary_slice(&q->prefix),
+		    binary_slice(&q->delimiter));
 		if (common == 0) {
 			out->next_key = listing_bytes(name);
 			out->next_upload_id = listing_bytes(upload_id);
@@ -378,7 +389,8 @@ uploads_scan(struct index_iter *i, uint64_t bucket_id, const Hf__UploadList *q, 
 		}
 		out->next_key = listing_bytes(SLICE(name.data, common));
 		out->next_upload_id = listing_bytes(SLICE_NONE);
-		out->common_prefixes[out->n_common_prefixes++] = listing_bytes(SLICE(name.data, common));
+		out->common_prefixes[out->n_common_prefixes++] = listing_bytes(SLICE(name.data,
+		    common));
 		key_object(&start, bucket_id, SLICE(name.data, common));
 		start.data[0] = 'U';
 		key_after_prefix(&past, buf_slice(&start));
@@ -438,7 +450,8 @@ listing_uploads(const struct index_reader *r, uint64_t bucket_id, const Hf__Uplo
 }
 
 int
-listing_parts(const struct index_reader *r, const Hf__PartList *q, Hf__StoreReply *out, struct err *e)
+listing_parts(const struct index_reader *r, const Hf__PartList *q, Hf__StoreReply *out,
+    struct err *e)
 {
 	struct buf from = BUF_INIT, to = BUF_INIT;
 	uint32_t max = listing_bound(q->max);

@@ -4,13 +4,15 @@
  * L1  A record is reported committed only when it is durable on every live mirror of its segment.
  * L2  Commits are reported in the order of log_append, exactly once.
  * L3  An LSN is never used twice; the epoch part rises with every log_open and every failed mirror.
- * L4  A segment that was open when a process ended is sealed by log_open and never appended to again.
- * L5  A failed or overdue mirror: the segment is sealed in the catalog at the last LSN that all mirrors
+ * L4  A segment that was open when a process ended is sealed by log_open and never appended to
+ *     again.
+ * L5  A failed or overdue mirror: the segment is sealed in the catalog at the last LSN that all
+ *     mirrors
  *     had; what waited is written again, in order, under new LSNs, in a new segment on live drives.
  *     The caller sees only a later commit.
  *
- * One commit thread per drive: one pwritev and one fdatasync for all that waits; batching comes from load.
- * The caller is one thread (the store's loop); the threads wake it through an eventfd.
+ * One commit thread per drive: one pwritev and one fdatasync for all that waits; batching comes
+ * from load. The caller is one thread (the store's loop); the threads wake it through an eventfd.
  * Segment, batch and record layout: segment_format.h and holdfast-format(5).
  *
  * SPDX-License-Identifier: Apache-2.0
@@ -27,23 +29,25 @@ typedef int log_replay_fn(void *context, const struct record *r, struct err *e);
 typedef void log_progress_fn(void *context, uint64_t bytes_done, uint64_t bytes_total);
 
 /*
- * Recovers: for each segment that the catalog has as open, the longest valid history among its mirrors
- * wins, is copied to the others, synced, sealed at its end (a bad record below the highest LSN known as
- * acknowledged is rot: taken from another mirror, or reported). Then opens a new segment unless read-only.
+ * Recovers: for each segment that the catalog has as open, the longest valid history among its
+ * mirrors wins, is copied to the others, synced, sealed at its end (a bad record below the highest
+ * LSN known as acknowledged is rot: taken from another mirror, or reported). Then opens a new
+ * segment unless read-only.
  */
 int log_open(struct drive_set *s, struct log **out, struct err *e);
-void log_close(struct log **l);		/* waits for what is being written; what waits longer is dropped */
+/* waits for what is being written; what waits longer is dropped */
+void log_close(struct log **l);
 
-/* Every record with lsn > after, in order, from the best mirror; stops at the first error of each. Records that
- * come from a segment's footer have no data; their place tells where it is. */
+/* Every record with lsn > after, in order, from the best mirror; stops at the first error of each.
+ * Records that come from a segment's footer have no data; their place tells where it is. */
 int log_replay(struct log *l, uint64_t after, log_replay_fn *each, log_progress_fn *progress,
     void *context, struct err *e);
 uint64_t log_last_lsn(const struct log *l);	/* of the last committed record; 0: none */
 
 /*
- * Queues a record (bytes are copied). *batch is the number of the batch that it will be committed with:
- * rises, never reused; a whole batch is committed together. ERR_FULL: it would touch the reserve
- * (not checked with LOG_MAY_USE_RESERVE); ERR_READ_ONLY; ERR_BUSY: too much waits.
+ * Queues a record (bytes are copied). *batch is the number of the batch that it will be committed
+ * with: rises, never reused; a whole batch is committed together. ERR_FULL: it would touch the
+ * reserve (not checked with LOG_MAY_USE_RESERVE); ERR_READ_ONLY; ERR_BUSY: too much waits.
  */
 #define LOG_MAY_USE_RESERVE 1
 int log_append(struct log *l, unsigned flags, uint16_t type, struct slice meta, struct slice data,
@@ -53,22 +57,26 @@ uint64_t log_forming_batch(const struct log *l);
 /* End of a turn: hands the forming batch to the commit threads if none is in flight. */
 void log_submit(struct log *l);
 
-int log_wake_fd(const struct log *l);		/* eventfd, readable when log_collect has something */
+/* eventfd, readable when log_collect has something */
+int log_wake_fd(const struct log *l);
 
 struct log_commit {
-	int		 code;		/* 0; or ERR_NO_QUORUM, ERR_READ_ONLY, ERR_FULL: not known to be durable, and
-					 * nothing after it is; then the record has no content, and the log
-					 * takes nothing more until it is opened again */
+	/* 0; or ERR_NO_QUORUM, ERR_READ_ONLY, ERR_FULL: not known to be durable, and nothing after
+	 * it is; then the record has no content, and the log takes nothing more until it is opened
+	 * again */
+	int		 code;
 	uint64_t	 batch;
 	bool		 last_of_batch;
 	void		*cookie;
 	struct record	 record;	/* with its final LSN and place; borrowed until return */
 };
 typedef void log_commit_fn(void *context, const struct log_commit *c);
-/* Delivers what was committed, in order; then submits the next batch. Returns how many. each may append. */
+/* Delivers what was committed, in order; then submits the next batch. Returns how many. each may
+ * append. */
 unsigned log_collect(struct log *l, log_commit_fn *each, void *context);
 
-struct log_stats { uint64_t batches, records, bytes, waiting_records, waiting_bytes, degraded, segments; };
+struct log_stats { uint64_t batches, records, bytes, waiting_records, waiting_bytes, degraded,
+    segments; };
 void log_stats(const struct log *l, struct log_stats *out);
 
 #endif

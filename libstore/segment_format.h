@@ -23,7 +23,8 @@
 
 /* Offsets in the header page. */
 enum {
-	SEGMENT_AT_VERSION = 8, SEGMENT_AT_SECTOR = 12, SEGMENT_AT_DEPLOYMENT = 16, SEGMENT_AT_ID = 32,
+	SEGMENT_AT_VERSION = 8, SEGMENT_AT_SECTOR = 12, SEGMENT_AT_DEPLOYMENT = 16,
+	    SEGMENT_AT_ID = 32,
 	SEGMENT_AT_BYTES = 40, SEGMENT_AT_CRC = 60,
 };
 
@@ -43,18 +44,21 @@ enum {
 	RECORD_AT_DATA_CRC = 24, RECORD_AT_CRC = 36,
 };
 
-/* Footer block header: then entries of { u64 record offset, record header and meta, padding to 8 }. */
+/* Footer block header: then entries of { u64 record offset, record header and meta, padding to 8
+ * }. */
 #define FOOTER_MAGIC		0x31464648u	/* "HFF1" */
 #define FOOTER_HEADER_BYTES	32u
 enum {
-	FOOTER_AT_BYTES = 4, FOOTER_AT_SEGMENT = 8, FOOTER_AT_OFFSET = 16, FOOTER_AT_COUNT = 24, FOOTER_AT_CRC = 28,
+	FOOTER_AT_BYTES = 4, FOOTER_AT_SEGMENT = 8, FOOTER_AT_OFFSET = 16, FOOTER_AT_COUNT = 24,
+	    FOOTER_AT_CRC = 28,
 };
 
 /* Trailer page: the last page of a sealed file with a footer. */
 #define TRAILER_MAGIC		0x31544648u	/* "HFT1" */
 #define TRAILER_BYTES		4096u
 enum {
-	TRAILER_AT_SEGMENT = 8, TRAILER_AT_FOOTER = 16, TRAILER_AT_FOOTER_BYTES = 24, TRAILER_AT_COUNT = 32,
+	TRAILER_AT_SEGMENT = 8, TRAILER_AT_FOOTER = 16, TRAILER_AT_FOOTER_BYTES = 24,
+	    TRAILER_AT_COUNT = 32,
 	TRAILER_AT_LAST_LSN = 40, TRAILER_AT_CRC = 60,
 };
 

@@ -1,7 +1,8 @@
 /*
  * volume - geometry of extents, and encoding and checking of their rows. Pure computation.
  *
- * V1 to V3 are in volume.h. The store's operations on shard files are in volume_files.c; reading and
+ * V1 to V3 are in volume.h. The store's operations on shard files are in volume_files.c; reading
+ * and
  * writing bodies is libobject's business.
  *
  * SPDX-License-Identifier: Apache-2.0
@@ -61,12 +62,14 @@ trailer_crc(const uint8_t *unit, uint32_t payload)
 {
 	uint32_t crc = crc32c(0, unit, payload);
 
-	return (crc32c(crc, unit + payload + TRAILER_PAYLOAD, VOLUME_TRAILER_BYTES - TRAILER_PAYLOAD));
+	return (crc32c(crc, unit + payload + TRAILER_PAYLOAD,
+	    VOLUME_TRAILER_BYTES - TRAILER_PAYLOAD));
 }
 
 /* V2 */
 static void
-trailer_identity(const Hf__Extent *x, const struct volume_row *row, unsigned shard, uint8_t *trailer)
+trailer_identity(const Hf__Extent *x, const struct volume_row *row, unsigned shard,
+    uint8_t *trailer)
 {
 	put_u16(trailer + TRAILER_PAYLOAD, (uint16_t)(row->unit_bytes - VOLUME_TRAILER_BYTES));
 	trailer[TRAILER_SHARD] = (uint8_t)shard;

@@ -1,5 +1,6 @@
 /*
- * volume_format - the trailer that ends every unit of a volume's shard file. All numbers little-endian.
+ * volume_format - the trailer that ends every unit of a volume's shard file. All numbers
+ * little-endian.
  *
  *	 0  u32  crc32c of the payload followed by bytes 4..31 of the trailer
  *	 4  u16  payload bytes: of the unit without its trailer (4064 .. 65504)
