@@ -219,14 +219,13 @@ set_open(struct set_test *t)
 {
 	struct drive_set_options options = { .paths = t->path_list, .count = DRIVES, .erasure = "2+2",
 	    .segment_bytes = 4u << 20, .volume_bytes = 16u << 20 };
-	char root[sizeof(t->root)] = "/tmp/test_volume.XXXXXX";
 	struct err e = ERR_INIT;
 	int i;
 
-	cr_assert_not_null(mkdtemp(root));
-	strcpy(t->root, root);
+	snprintf(t->root, sizeof(t->root), "/tmp/test_volume.XXXXXX");
+	cr_assert_not_null(mkdtemp(t->root));
 	for (i = 0; i < DRIVES; i++) {
-		snprintf(t->paths[i], sizeof(t->paths[i]), "%s/d%d", root, i);
+		snprintf(t->paths[i], sizeof(t->paths[i]), "%s/d%d", t->root, i);
 		mkdir(t->paths[i], 0700);
 		t->path_list[i] = t->paths[i];
 	}
