@@ -64,9 +64,13 @@ def wait_for(what, function, seconds=30, every=0.05):
 
 
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """A port below those that outgoing connections get: while holdfastd is away, a client that tries again
+    and again would else be given that very port one day, and be connected to itself."""
+    while True:
+        port = random.SystemRandom().randrange(10000, 32000)
+        with contextlib.suppress(OSError), socket.socket() as s:
+            s.bind(("127.0.0.1", port))
+            return port
 
 
 # --- S3 --------------------------------------------------------------------------------------------
