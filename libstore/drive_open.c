@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "libbase/checksum.h"
 #include "libbase/clock.h"
 #include "libstore/catalog_format.h"
 #include "libstore/drive_internal.h"
@@ -234,6 +235,19 @@ format(struct drive_set *s, struct look *looks, unsigned formatted, struct err *
 /* --- the catalog in force
  * ------------------------------------------------------------------------- */
 
+/* Tells copies that say the same from others, also of the same epoch. */
+static uint32_t
+rows_sum(const struct drive_set *s, const struct catalog_rows *rows)
+{
+	struct buf packed = BUF_INIT;
+	uint32_t sum;
+
+	catalog_rows_pack(rows, s->deployment, s->k, s->m, &packed);
+	sum = crc32c(0, packed.data, packed.bytes);
+	buf_release(&packed);
+	return (sum);
+}
+
 /* Loads every copy; the highest epoch stays in s->rows. Returns the mask of drives whose copy was
  * read. */
 static int
@@ -241,8 +255,9 @@ catalogs_load(struct drive_set *s, const struct look *looks, uint32_t *read, str
 {
 	struct catalog_rows rows;
 	struct err why = ERR_INIT;
+	uint32_t sums[DRIVES_MAX] = { 0 };
 	char path[4096];
-	unsigned i;
+	unsigned i, winner = 0;
 	int rc;
 
 	*read = 0;
@@ -251,7 +266,9 @@ catalogs_load(struct drive_set *s, const struct look *looks, uint32_t *read, str
 			continue;
 		drive_path(s, i, "", "catalog", path);
 		catalog_rows_init(&rows);
-		rc = catalog_file_load(s->disk, path, s->deployment, &rows, &why);
+		rc = catalog_file_load(
+		    s->disk, path, s->deployment, &rows, &s->catalog_end[i], &why);
+		sums[i] = rc == 0 ? rows_sum(s, &rows) : 0;
 		if (rc == 0 || rc == ERR_NOT_FOUND)
 			*read |= 1u << i;
 		else
@@ -259,12 +276,16 @@ catalogs_load(struct drive_set *s, const struct look *looks, uint32_t *read, str
 		if (rc == 0 && rows.epoch > s->rows.epoch) {
 			catalog_rows_release(&s->rows);
 			s->rows = rows;
+			winner = i;
 			catalog_rows_init(&rows);
 		}
 		catalog_rows_release(&rows);
 		if (rc == ERR_VERSION || rc == ERR_INVALID)
 			return (err_set(e, rc, "%s", why.text));
 	}
+	for (i = 0; i < s->count; i++)
+		if (sums[i] != sums[winner])
+			s->catalog_end[i] = 0; /* it says something else: no change follows it */
 	for (i = 0; i < DRIVES_MAX; i++) /* the struct moved: point at its own bytes */
 		s->rows.drives[i].uuid.data =
 		    s->rows.drives[i].uuid.len > 0 ? s->rows.uuids[i] : NULL;
@@ -293,15 +314,19 @@ start_quorum(const struct drive_set *s)
 	return (s->k > s->m + 1 ? s->k : s->m + 1);
 }
 
+/* "slot 1 (path): why; slot 2 ...", as far as it fits. */
 static const char *
-first_note(const struct drive_set *s)
+notes_join(const struct drive_set *s, char *out, size_t out_bytes)
 {
+	size_t n = 0;
 	unsigned i;
 
-	for (i = 0; i < s->count; i++)
+	out[0] = '\0';
+	for (i = 0; i < s->count && n < out_bytes; i++)
 		if (s->drives[i].note[0] != '\0')
-			return (s->drives[i].note);
-	return ("all are there");
+			n += (size_t)snprintf(out + n, out_bytes - n, "%sslot %u (%s): %s",
+			    n > 0 ? "; " : "", i, s->drives[i].path, s->drives[i].note);
+	return (out);
 }
 
 /* The states in memory: what is not there is OFFLINE; what was OFFLINE and is there is RETURNING.
@@ -383,6 +408,8 @@ catalogs_bring(struct drive_set *s, struct look *looks)
 		rc = directories_make(s, i, &why);
 		if (rc == 0)
 			rc = catalog_file_replace(s, i, &why);
+		if (rc == ERR_FULL && s->catalog_end[i] > 0)
+			rc = catalog_file_continue(s, i, s->catalog_end[i], &why);
 		if (rc < 0) {
 			looks[i].as = LOOKS_BAD;
 			snprintf(s->drives[i].note, sizeof(s->drives[i].note), "%.150s", why.text);
@@ -405,6 +432,7 @@ static int
 set_start(struct drive_set *s, struct look *looks, uint32_t read, struct err *e)
 {
 	struct err why = ERR_INIT;
+	char notes[400];
 	uint32_t online;
 	unsigned i;
 	int rc;
@@ -417,8 +445,8 @@ set_start(struct drive_set *s, struct look *looks, uint32_t read, struct err *e)
 	states_set(s, looks);
 	if (looks_count(s, looks, UINT32_MAX) < s->k)
 		return (err_set(e, ERR_NO_QUORUM,
-		    "%u of %u drives are there and %u are needed even for reading (%s)",
-		    looks_count(s, looks, UINT32_MAX), s->count, s->k, first_note(s)));
+		    "%u of %u drives are there and %u are needed even for reading: %s",
+		    looks_count(s, looks, UINT32_MAX), s->count, s->k, notes_join(s, notes, sizeof(notes))));
 	if (s->read_only)
 		return (0);
 	rc = states_commit(s, "open", e);

@@ -122,6 +122,22 @@ drives_damage(void *context, struct session *s, const Hf__DamageReport *r)
 /* --- telling ---------------------------------------------------------------------------------- */
 
 static void
+full_text(struct store *t, struct buf *text)
+{
+	buf_printf(text, "%sputs may be refused, full up to the reserve:", text->bytes > 0 ? "; " : "");
+	for (unsigned slot = 0, named = 0; slot < drive_count(t->drives); slot++) {
+		struct drive d;
+
+		if ((t->seen.online >> slot & 1) == 0 || drive_has_space(t->drives, slot, 1))
+			continue;
+		drive_get(t->drives, slot, &d);
+		buf_printf(text, "%s slot %u (%s, %llu MiB free, %llu kept)", named++ > 0 ? "," : "",
+		    slot, d.path, (unsigned long long)(d.space.free_bytes >> 20),
+		    (unsigned long long)(drive_reserve_bytes(t->drives, slot) >> 20));
+	}
+}
+
+static void
 degraded_text(struct store *t, char *out, size_t out_bytes)
 {
 	unsigned count = drive_count(t->drives);
@@ -136,14 +152,13 @@ degraded_text(struct store *t, char *out, size_t out_bytes)
 		drive_get(t->drives, slot, &d);
 		if (t->seen.online >> slot & 1)
 			continue;
-		buf_printf(&text, "%sslot %u (%s) %s", named++ > 0 ? "; " : "", slot, d.path,
-		    d.note[0] != '\0' ? d.note : "is missing");
+		buf_printf(&text, "%sslot %u (%s): %s", named++ > 0 ? "; " : "", slot, d.path,
+		    d.note[0] != '\0' ? d.note : "missing");
 	}
 	if (t->seen.read_only)
 		buf_printf(&text, "%sthe set is read-only", text.bytes > 0 ? "; " : "");
 	if (t->seen.full)
-		buf_printf(&text, "%sa drive is full up to its reserve", text.bytes > 0 ? "; "
-		    : "");
+		full_text(t, &text);
 	snprintf(out, out_bytes, "%s", buf_string(&text));
 	buf_release(&text);
 }
