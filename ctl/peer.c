@@ -5,6 +5,7 @@
  */
 #include "ctl/peer.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +24,9 @@ peer_call(const struct ctl *ctl, const char *name, enum message_type type,
 	snprintf(address, sizeof(address), "%s/%s.control", ctl->run_dir, name);
 	snprintf(asked_by, sizeof(asked_by), "uid=%u pid=%d holdfastctl", (unsigned)getuid(),
 	    (int)getpid());
+	if (access(address, F_OK) < 0 && errno == EACCES)
+		return (err_set(e, ERR_DENIED, "uid %u may not look into %s: be the user that "
+		    "holdfastd runs as, or root", (unsigned)getuid(), ctl->run_dir));
 	if (access(address, F_OK) < 0)
 		return (err_set(e, ERR_UNAVAILABLE, "there is no %s", address));
 	return (message_call_wait(address, type, body, asked_by, timeout_ms, reply, e));

@@ -148,7 +148,8 @@ config_locate(const struct arguments *a, char *path, struct err *e)
 		return (quickstart_prepare(&a->quickstart, path, e));
 	real = realpath(given, NULL);
 	if (real == NULL)
-		return (err_errno(e, errno, "config file %s", given));
+		return (err_errno(e, errno, "config file %s%s", given, a->config != NULL ? "" :
+		    " (-c names another one; --quickstart DIR makes a store in DIR)"));
 	snprintf(path, 4096, "%s", real);
 	free(real);
 	return (0);
@@ -159,16 +160,25 @@ static int
 paths_check(const struct config *c, struct err *e)
 {
 	const struct {
-		const char	*key, *path;
-	} paths[] = {
-		{ "state_dir", c->supervisor_state_dir }, { "run_dir", c->supervisor_run_dir },
-		{ "log_dir", c->supervisor_log_dir }, { "libexec_dir", c->supervisor_libexec_dir },
+		const char	*key, *paths;
+	} rows[] = {
+		{ "supervisor.state_dir", c->supervisor_state_dir },
+		{ "supervisor.run_dir", c->supervisor_run_dir },
+		{ "supervisor.log_dir", c->supervisor_log_dir },
+		{ "supervisor.libexec_dir", c->supervisor_libexec_dir },
+		{ "store.drives", c->store_drives },
+		{ "store.index_dir", c->store_index_dir },
+		{ "admin.scrape_token_file", c->admin_scrape_token_file },
+		{ "auth.credentials_file", c->auth_credentials_file },
 	};
 
-	for (unsigned i = 0; i < sizeof(paths) / sizeof(paths[0]); i++)
-		if (paths[i].path[0] != '/' && paths[i].path[0] != '\0')
-			return (err_set(e, ERR_CONFIG, "supervisor.%s: expected an absolute path, "
-			    "found \"%s\"", paths[i].key, paths[i].path));
+	for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		for (const char *p = rows[i].paths; *p != '\0'; p += strcspn(p, " \t")) {
+			p += strspn(p, " \t");
+			if (*p != '/' && *p != '\0')
+				return (err_set(e, ERR_CONFIG, "%s: expected an absolute path, "
+				    "found \"%.*s\"", rows[i].key, (int)strcspn(p, " \t"), p));
+		}
 	return (0);
 }
 

@@ -50,7 +50,9 @@ directory_resolve(const char *given, char out[4096], struct err *e)
 	char *real;
 	int rc;
 
-	rc = directory_make(given, 0700, e);
+	rc = directory_check(given, e);		/* before anything is made */
+	if (rc == 0)
+		rc = directory_make(given, 0700, e);
 	if (rc < 0)
 		return (rc);
 	real = realpath(given, NULL);
@@ -61,7 +63,7 @@ directory_resolve(const char *given, char out[4096], struct err *e)
 		snprintf(out, 4096, "%s", real);
 	free(real);
 	if (rc == 0 && chmod(out, 0700) < 0)
-		return (err_errno(e, errno, "%s is not ours: cannot set its mode to 0700", out));
+		return (err_errno(e, errno, "%s belongs to another user: cannot set its mode to 0700", out));
 	return (rc);
 }
 
@@ -170,6 +172,53 @@ quickstart_prepare(const struct quickstart *q, char *config_path, struct err *e)
 	return (config_make(directory, config_path, drives, e));
 }
 
+/* How to call holdfastctl from a shell with our PATH. */
+static void
+ctl_name(const struct supervisor *s, char out[4096])
+{
+	const char *path = getenv("PATH");
+	char place[4200], *real;
+
+	snprintf(out, 4096, "holdfastctl");
+	for (size_t n; path != NULL && *path != '\0'; path += n + (path[n] == ':')) {
+		n = strcspn(path, ":");
+		snprintf(place, sizeof(place), "%.*s/holdfastctl", (int)(n < 4000 ? n : 4000), path);
+		if (access(place, X_OK) == 0)
+			return;
+	}
+	snprintf(place, sizeof(place), "%s/../bin/holdfastctl", s->program_dir);
+	real = realpath(place, NULL);
+	if (real != NULL)
+		snprintf(out, 4096, "%s", real);
+	free(real);
+}
+
+/* Lines to paste: the secret is read from its file and does not reach the terminal. */
+static void
+summary_examples(const struct supervisor *s, const struct socket_group *s3)
+{
+	char ctl[4096], file[4096];
+	bool given = s->config.auth_root_user[0] != '\0';
+
+	ctl_name(s, ctl);
+	config_credentials_file(&s->config, file);
+	announce_person("Try, in another terminal:\n");
+	if (s3 != NULL) {
+		announce_person("  export AWS_ACCESS_KEY_ID=%s AWS_DEFAULT_REGION=%s\n",
+		    s->credentials.access_key, s->config.s3_region);
+		if (given)
+			announce_person("  export AWS_SECRET_ACCESS_KEY=...\n");
+		else
+			announce_person("  export AWS_SECRET_ACCESS_KEY=$(sed -n "
+			    "'s/^secret_key *= *//p' %s)\n", file);
+		announce_person("  aws --endpoint-url http://%s s3 mb s3://first\n"
+		    "  aws --endpoint-url http://%s s3 cp --recursive /usr/share/doc "
+		    "s3://first/doc\n", s3->address, s3->address);
+	}
+	announce_person("  %s -c %s status\n\nCtrl-C stops everything in order.\n", ctl,
+	    s->config_path);
+}
+
 void
 quickstart_summary(const struct supervisor *s)
 {
@@ -187,14 +236,5 @@ quickstart_summary(const struct supervisor *s)
 	    s->credentials.source);
 	announce_person("  control socket  %s/holdfastd.control\n  logs            %s\n\n", run_dir,
 	    s->config.supervisor_log_dir);
-	announce_person("Try:\n");
-	if (s3 != NULL)
-		announce_person("  export AWS_ACCESS_KEY_ID=%s AWS_SECRET_ACCESS_KEY=... "
-		    "AWS_DEFAULT_REGION=%s\n"
-		    "  aws --endpoint-url http://%s s3 mb s3://first\n"
-		    "  aws --endpoint-url http://%s s3 cp --recursive /usr/share/doc "
-		    "s3://first/doc\n",
-		    s->credentials.access_key, s->config.s3_region, s3->address, s3->address);
-	announce_person("  holdfastctl --run-dir %s status\n\nCtrl-C stops everything in order.\n",
-	    run_dir);
+	summary_examples(s, s3);
 }

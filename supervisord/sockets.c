@@ -108,8 +108,12 @@ group_open(struct sockets *s, const char *name, const char *listen_text, uint64_
 		return (rc);
 	g->name = name;
 	if (group_listen(g, &address) < 0) {
-		rc = err_errno(e, errno, "cannot listen on %s port %llu (%s.listen, %s.port)",
-		    listen_text, (unsigned long long)port, name, name);
+		const char *hint = errno == EADDRINUSE ? "; `ss -ltnp` shows who has the port" :
+		    errno == EADDRNOTAVAIL ? "; no interface here has that address" :
+		    errno == EACCES ? "; ports below 1024 need CAP_NET_BIND_SERVICE" : "";
+
+		rc = err_errno(e, errno, "cannot listen on %s port %llu (%s.listen, %s.port%s)",
+		    listen_text, (unsigned long long)port, name, name, hint);
 		if (g->fd >= 0)
 			close(g->fd);
 		return (rc);

@@ -68,7 +68,8 @@ admin_authorized(struct admin *a, struct http_request *req)
 	if (result == SIGV4_OK)
 		return (true);
 	if (result == SIGV4_ANONYMOUS)
-		deny(req, 403, "AccessDenied", "Sign the request with the root key (AWS Signature V4).");
+		deny(req, 403, "AccessDenied", "Sign the request with the root key (AWS Signature V4); "
+		    "/metrics takes the scrape token from loopback, too.");
 	else
 		deny(req, sigv4_status(result), sigv4_code(result), e.text);
 	return (false);
