@@ -27,7 +27,7 @@ def files_of(house, drive):
             kind = os.path.basename(directory) if os.path.basename(directory) in ("log", "vol") else name
             if os.path.basename(directory) != "quarantine":
                 found.append((os.path.join(directory, name), kind))
-    return found
+    return sorted(found)
 
 
 def allocated(path, rng):
@@ -101,6 +101,17 @@ def verify(house, objects):
     check({k for k, _, _ in s3.keys("rot")} == set(objects), "the listing differs")
 
 
+def remove(house, objects, spoiled):
+    """With two catalogs or drive files gone the set is read-only by design; otherwise it must take deletes."""
+    catalogs = {os.path.dirname(p) for p in spoiled if os.path.basename(p) in ("catalog", "drive")}
+    if len(catalogs) >= DAMAGED and "read-only" in house.status_text():
+        say("... read-only, as a set is that misses two catalogs")
+    else:
+        for key in objects:
+            house.s3().delete("rot", key)
+    objects.clear()
+
+
 def scenario():
     rng = random.Random(SEED)
     with House(config=CONFIG) as house:
@@ -132,9 +143,7 @@ def scenario():
             verify(house, objects)
             house.restart()
             verify(house, objects)
-            for key in list(objects):
-                house.s3().delete("rot", key)
-            objects.clear()
+            remove(house, objects, [path for path, _ in done])
             text = house.log("store") + house.log("s3-1") + house.log("s3-2") + house.log("s3")
             check("ssert" not in text, "an assertion failed")
             house.clean()
