@@ -49,15 +49,19 @@ catalogs_shorten(struct drive_set *s, uint32_t mask, char why[][160])
 	struct err e = ERR_INIT;
 	uint32_t failed = 0;
 	unsigned i;
+	int rc;
 
-	for (i = 0; i < s->count; i++)
-		if (mask >> i & 1 &&
-		    s->catalog_end[i] - s->catalog_snapshot_end[i] > CATALOG_CHANGES_BYTES_MAX &&
-		    s->catalog_end[i] > 2 * s->catalog_snapshot_end[i] &&
-		    catalog_file_replace(s, i, &e) < 0) {
+	for (i = 0; i < s->count; i++) {
+		if (!(mask >> i & 1) ||
+		    s->catalog_end[i] - s->catalog_snapshot_end[i] <= CATALOG_CHANGES_BYTES_MAX ||
+		    s->catalog_end[i] <= 2 * s->catalog_snapshot_end[i])
+			continue;
+		rc = catalog_file_replace(s, i, &e);
+		if (rc < 0 && rc != ERR_FULL) { /* without room the long one does */
 			failed |= 1u << i;
 			snprintf(why[i], 160, "%.150s", e.text);
 		}
+	}
 	return (failed);
 }
 

@@ -3,7 +3,9 @@
  * change.
  *
  * F1  Frames stand one behind the other, each on its own pages; an epoch follows its predecessor by
- * one. F2  A file is replaced by rename, never rewritten in place.
+ *     one.
+ * F2  A file is replaced by rename, never rewritten in place.
+ * F3  Room for the next changes is allocated behind the frames, so that a full drive keeps its catalog.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -95,7 +97,7 @@ change_check(const Hf__CatalogChange *c, const char *path, uint64_t offset,
 
 static int
 frames_apply(const struct buf *file, const char *path, const uint8_t deployment[16],
-    struct catalog_rows *rows, struct err *e)
+    struct catalog_rows *rows, uint64_t *end, struct err *e)
 {
 	Hf__CatalogChange *change;
 	uint64_t offset = 0, next = 0;
@@ -121,12 +123,13 @@ frames_apply(const struct buf *file, const char *path, const uint8_t deployment[
 		return (err_set(e, ERR_CORRUPT, "%s has no whole snapshot", path));
 	if (offset < file->bytes && frame_follows(file, offset))
 		return (err_set(e, ERR_CORRUPT, "%s is damaged at offset %" PRIu64, path, offset));
+	*end = offset;
 	return (0);
 }
 
 int
 catalog_file_load(struct disk *d, const char *path, const uint8_t deployment[16],
-    struct catalog_rows *rows, struct err *e)
+    struct catalog_rows *rows, uint64_t *end, struct err *e)
 {
 	struct buf file = BUF_INIT;
 	uint64_t bytes;
@@ -146,7 +149,7 @@ catalog_file_load(struct disk *d, const char *path, const uint8_t deployment[16]
 	}
 	d->ops->close(d, handle);
 	if (rc == 0)
-		rc = frames_apply(&file, path, deployment, rows, e);
+		rc = frames_apply(&file, path, deployment, rows, end, e);
 	buf_release(&file);
 	return (rc);
 }
@@ -189,6 +192,45 @@ catalog_file_sync(struct drive_set *s, unsigned slot, struct err *e)
 	return (s->disk->ops->datasync(s->disk, s->catalog_handle[slot], e));
 }
 
+/* F3; without room there is none to keep. */
+static int
+room_keep(struct disk *d, int handle, uint64_t end, struct err *e)
+{
+	struct err why = ERR_INIT;
+	int rc = d->ops->allocate(d, handle, end, CATALOG_ROOM_BYTES, &why);
+
+	return (rc == 0 || rc == ERR_FULL ? 0 : err_set(e, rc, "%s", why.text));
+}
+
+static void
+file_take(struct drive_set *s, unsigned slot, int handle, uint64_t snapshot_end, uint64_t end)
+{
+	if (s->catalog_handle[slot] >= 0)
+		s->disk->ops->close(s->disk, s->catalog_handle[slot]);
+	s->catalog_handle[slot] = handle;
+	s->catalog_snapshot_end[slot] = snapshot_end;
+	s->catalog_end[slot] = end;
+}
+
+int
+catalog_file_continue(struct drive_set *s, unsigned slot, uint64_t end, struct err *e)
+{
+	struct disk *d = s->disk;
+	char path[4096];
+	int handle, rc;
+
+	drive_path(s, slot, "", "catalog", path);
+	handle = d->ops->open(d, path, O_RDWR, e);
+	if (handle < 0)
+		return (handle);
+	rc = room_keep(d, handle, end, e);
+	if (rc == 0)
+		file_take(s, slot, handle, 0, end);
+	else
+		d->ops->close(d, handle);
+	return (rc);
+}
+
 int
 catalog_file_replace(struct drive_set *s, unsigned slot, struct err *e)
 {
@@ -209,6 +251,8 @@ catalog_file_replace(struct drive_set *s, unsigned slot, struct err *e)
 	if (rc == 0)
 		rc = frame_write(d, handle, s->rows.epoch, buf_slice(&body), 0, &end, e);
 	if (rc == 0)
+		rc = room_keep(d, handle, end, e);
+	if (rc == 0)
 		rc = d->ops->datasync(d, handle, e);
 	if (rc == 0)
 		rc = d->ops->rename(d, fresh, path, e);
@@ -217,11 +261,9 @@ catalog_file_replace(struct drive_set *s, unsigned slot, struct err *e)
 	buf_release(&body);
 	if (rc < 0) {
 		d->ops->close(d, handle);
+		d->ops->unlink(d, fresh, NULL);	/* its room */
 		return (rc);
 	}
-	if (s->catalog_handle[slot] >= 0)
-		d->ops->close(d, s->catalog_handle[slot]);
-	s->catalog_handle[slot] = handle;
-	s->catalog_end[slot] = s->catalog_snapshot_end[slot] = end;
+	file_take(s, slot, handle, end, end);
 	return (0);
 }

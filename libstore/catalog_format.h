@@ -24,5 +24,7 @@ enum { CATALOG_AT_BYTES = 4, CATALOG_AT_EPOCH = 8, CATALOG_AT_VERSION = 16, CATA
 
 /* Past this many bytes of changes behind its snapshot a catalog file is written anew. */
 #define CATALOG_CHANGES_BYTES_MAX	(1024u * 1024)
+/* Allocated behind the last frame of a new file: for all changes until then, and some more. */
+#define CATALOG_ROOM_BYTES		(CATALOG_CHANGES_BYTES_MAX + 256u * 1024)
 
 #endif

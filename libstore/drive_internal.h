@@ -53,11 +53,14 @@ Hf__CatalogVolume *catalog_rows_volume(const struct catalog_rows *r, uint64_t id
 
 /* catalog_file.c */
 /* Reads a drive's catalog into rows (initialised). 0; ERR_NOT_FOUND: no such file; ERR_CORRUPT:
- * void; ERR_VERSION; ERR_IO. A torn last change is left out. */
+ * void; ERR_VERSION; ERR_IO. A torn last change is left out.
+ * *end: where the next change goes. */
 int catalog_file_load(struct disk *d, const char *path, const uint8_t deployment[16],
-    struct catalog_rows *rows, struct err *e);
+    struct catalog_rows *rows, uint64_t *end, struct err *e);
 /* Replaces the drive's catalog by a snapshot of s->rows, durably, and keeps it open. */
 int catalog_file_replace(struct drive_set *s, unsigned slot, struct err *e);
+/* Goes on with the file that is there, loaded as of the newest epoch and with its end. */
+int catalog_file_continue(struct drive_set *s, unsigned slot, uint64_t end, struct err *e);
 /* Appends one packed change to the drive's catalog; datasync is the second step. */
 int catalog_file_append(struct drive_set *s, unsigned slot, uint64_t epoch, struct slice body,
     struct err *e);

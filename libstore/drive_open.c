@@ -446,7 +446,8 @@ set_start(struct drive_set *s, struct look *looks, uint32_t read, struct err *e)
 	if (looks_count(s, looks, UINT32_MAX) < s->k)
 		return (err_set(e, ERR_NO_QUORUM,
 		    "%u of %u drives are there and %u are needed even for reading: %s",
-		    looks_count(s, looks, UINT32_MAX), s->count, s->k, notes_join(s, notes, sizeof(notes))));
+		    looks_count(s, looks, UINT32_MAX), s->count, s->k,
+		    notes_join(s, notes, sizeof(notes))));
 	if (s->read_only)
 		return (0);
 	rc = states_commit(s, "open", e);

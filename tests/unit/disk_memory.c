@@ -312,7 +312,13 @@ memory_pwritev(
 	struct memory *m = enter(d);
 	struct handle *h = &m->handles[handle];
 	int i, rc = gate(m, h->drive, true, "write", e);
+	uint64_t end = offset;
 
+	for (i = 0; i < count; i++)
+		end += iov[i].iov_len;
+	if (rc == 0 && end > h->node->now.bytes &&
+	    used_bytes(m, h->drive) + end - h->node->now.bytes > m->free_bytes)
+		rc = err_set(e, ERR_FULL, "write on drive %u: full", h->drive);
 	for (i = 0; rc == 0 && i < count; i++) {
 		node_change(h->node, offset, iov[i].iov_base, iov[i].iov_len);
 		offset += iov[i].iov_len;

@@ -251,13 +251,39 @@ Test(catalog, a_long_history_is_shortened)
 	disk_memory_free(d);
 }
 
+Test(catalog, a_full_drive_keeps_its_catalog)
+{
+	struct disk *d = disk_memory_new(1, 4);
+	struct drive_set *s;
+	struct err e = ERR_INIT;
+	uint64_t id, *ids;
+	unsigned i, starts;
+
+	cr_assert_eq(open_paths(d, paths, 4, "", &s, &e), 0);
+	disk_memory_set_free(d, 0);
+	for (starts = 1; starts <= 4; starts++) {
+		for (i = 0; i < 50; i++)
+			cr_assert_eq(volume_add(s, &id, &e), 0, "%u: %s", i, e.text);
+		cr_assert_eq(drive_online_mask(s), 15);
+		drive_set_close(&s);
+		cr_assert_eq(open_paths(d, paths, 4, "", &s, &e), 0, "%s", e.text);
+		cr_assert(!drive_set_read_only(s));
+		cr_assert_eq(drive_online_mask(s), 15);
+		cr_assert_eq(catalog_volume_ids(s, &ids), starts * 50);
+		free(ids);
+	}
+	cr_assert(disk_memory_find(d, "catalog.new", 0) == NULL);
+	drive_set_close(&s);
+	disk_memory_free(d);
+}
+
 Test(drive, space_and_reserve)
 {
 	struct disk *d = disk_memory_new(1, 4);
 	struct drive_set *s;
 	struct err e = ERR_INIT;
 
-	disk_memory_set_free(d, 4u << 20);
+	disk_memory_set_free(d, 11u << 19);
 	cr_assert_eq(open_paths(d, paths, 4, "", &s, &e), 0);
 	cr_assert_eq(drive_reserve_bytes(s, 0), 4 * 65536);
 	cr_assert(drive_has_space(s, 0, 3u << 20));
