@@ -19,7 +19,7 @@
 #include "libstore/log_internal.h"
 
 #define CLOSE_MS_MAX      12000u
-#define PREWRITE_PAUSE_US 2000u /* behind each 256 KiB: at most 128 MiB/s */
+#define PREWRITE_PAUSE_US 2000u /* behind each 256 KiB: at most 128 MiB/s on each mirror */
 
 void
 log_wake(struct log *l)
@@ -82,6 +82,7 @@ log_init(struct log *l, struct drive_set *s, bool threads)
 	l->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	assert(l->wake_fd >= 0);
 	l->batch_next = 1;
+	l->prewrite.bytes_max = UINT64_MAX;
 	l->prewrite.pause_us = threads ? PREWRITE_PAUSE_US : 0;
 	l->returning = true;
 	l->write_ms_max = MIRROR_WRITE_MS_MAX;

@@ -180,11 +180,23 @@ segment_fits(const struct segment *g, const struct batch *b)
 	return (g != NULL && align_up(b->encoded_bytes, g->sector_bytes) <= g->bytes - g->end);
 }
 
+/* Behind what was prewritten each sync writes metadata of the file: the next segment is better. */
+static bool
+segment_worn(const struct log *l)
+{
+	const struct segment *g = l->current;
+
+	return (g->prewritten > 0 &&
+		g->end + align_up(l->head->encoded_bytes, g->sector_bytes) > g->prewritten &&
+		l->next != NULL && l->next->prewritten > g->prewritten &&
+		l->next->from_reserve == g->from_reserve);
+}
+
 /* Takes the prepared segment when the current one has no room; false: it is not ready yet. */
 static bool
 segment_roll(struct log *l)
 {
-	if (segment_fits(l->current, l->head))
+	if (segment_fits(l->current, l->head) && !segment_worn(l))
 		return (true);
 	if (l->next == NULL) {
 		l->want_next = true;
@@ -227,6 +239,7 @@ flight_new(struct log *l)
 {
 	struct flight *f = calloc(1, sizeof(*f));
 	struct segment *g = l->current;
+	uint64_t good;
 
 	assert(f != NULL);
 	f->refs = 2; /* the log's, and one until the flight is handed out */
@@ -245,9 +258,10 @@ flight_new(struct log *l)
 	l->flight = f;
 	flight_hand_out(l, f);
 	log_flight_put(l, f);
-	/* The next segment is made while half of this one is still free. */
+	/* The next segment is made while half of what is prewritten of this one is still free. */
+	good = g->prewritten > 0 ? g->prewritten : g->bytes;
 	if (l->next == NULL && !l->prepare_failed &&
-	    g->end - SEGMENT_HEADER_BYTES >= (g->bytes - SEGMENT_HEADER_BYTES) / 2) {
+	    g->end - SEGMENT_HEADER_BYTES >= (good - SEGMENT_HEADER_BYTES) / 2) {
 		l->want_next = true;
 		pthread_cond_signal(&l->keeper_wake);
 	}

@@ -17,6 +17,8 @@
 #include "libstore/drive_internal.h"
 #include "libstore/log_internal.h"
 
+#define FIRST_PREWRITE_BYTES (UINT64_C(16) << 20)
+
 /* --- which drives
  * --------------------------------------------------------------------------------- */
 
@@ -248,9 +250,13 @@ int
 log_segment_first(struct log *l, struct err *e)
 {
 	bool use_reserve = !log_has_space(l, false);
+	struct prewrite some = { .bytes_max = drive_set_segment_bytes(l->set) / 4 };
 	int rc;
 
-	rc = segment_make(l, use_reserve, NULL, &l->current, e);
+	/* Enough to begin with; before it is used up the keeper has made another segment. */
+	if (some.bytes_max > FIRST_PREWRITE_BYTES)
+		some.bytes_max = FIRST_PREWRITE_BYTES;
+	rc = segment_make(l, use_reserve, &some, &l->current, e);
 	if (rc == ERR_FULL)
 		return (0); /* a full store still reads; appends are told */
 	if (rc == ERR_NO_QUORUM || rc == ERR_READ_ONLY) {

@@ -112,57 +112,76 @@ header_valid(const struct drive_set *s, const uint8_t *page, uint64_t id)
 		get_u32(page + SEGMENT_AT_CRC) == crc32c(crc32c_seed(id, 0), page, SEGMENT_AT_CRC));
 }
 
+/* A chunk of zeros on every mirror; now and then a sync, which keeps the queues short. */
 static int
-zeros_write(struct disk *d, int handle, uint64_t bytes, struct prewrite *how, struct err *e)
+zeros_write(struct disk *d, const struct segment *g, uint64_t at, struct iovec *zeros,
+    unsigned *mirror, struct err *e)
 {
-	uint8_t *zeros = calloc(1, PREWRITE_CHUNK);
-	struct iovec iov = { zeros, 0 };
-	uint64_t at;
 	int rc = 0;
 
-	assert(zeros != NULL);
-	for (at = SEGMENT_HEADER_BYTES; rc == 0 && at < bytes && !how->hurry; at += iov.iov_len) {
-		iov.iov_len = bytes - at < PREWRITE_CHUNK ? (size_t)(bytes - at) : PREWRITE_CHUNK;
-		rc = d->ops->pwritev(d, handle, &iov, 1, at, e);
+	for (*mirror = 0; rc == 0 && *mirror < g->mirror_count; ++*mirror) {
+		rc = d->ops->pwritev(d, g->handles[*mirror], zeros, 1, at, e);
 		if (rc == 0 && (at / PREWRITE_CHUNK) % 16 == 15)
-			rc =
-			    d->ops->datasync(d, handle, e); /* keeps the queue of the drive short */
+			rc = d->ops->datasync(d, g->handles[*mirror], e);
+		if (rc < 0)
+			return (rc);
+	}
+	return (0);
+}
+
+/* Zeros on all mirrors side by side, so that they are equally far when somebody is in a hurry. */
+static int
+segment_prewrite(struct drive_set *s, struct segment *g, struct prewrite *how, unsigned *mirror,
+    struct err *e)
+{
+	struct iovec zeros = { calloc(1, PREWRITE_CHUNK), 0 };
+	uint64_t end = g->bytes < how->bytes_max ? g->bytes : how->bytes_max, at;
+	int rc = 0;
+
+	assert(zeros.iov_base != NULL);
+	for (at = SEGMENT_HEADER_BYTES; rc == 0 && at < end && !how->hurry; at += zeros.iov_len) {
+		zeros.iov_len = end - at < PREWRITE_CHUNK ? (size_t)(end - at) : PREWRITE_CHUNK;
+		rc = zeros_write(drive_set_disk(s), g, at, &zeros, mirror, e);
 		if (rc == 0 && how->pause_us > 0)
 			usleep(how->pause_us);
 	}
-	free(zeros);
+	g->prewritten = at;
+	free(zeros.iov_base);
 	return (rc);
 }
 
-/* Everything of a mirror but its name: what a crash leaves ends with .new and is removed at the next start. */
 static int
-mirror_prepare(
-    struct drive_set *s, struct segment *g, unsigned i, struct prewrite *prewrite, struct err *e)
+mirror_create(struct drive_set *s, struct segment *g, unsigned i, struct err *e)
 {
 	struct disk *d = drive_set_disk(s);
-	uint8_t page[SEGMENT_HEADER_BYTES];
-	struct iovec iov = { page, sizeof(page) };
 	char fresh[4096];
 	int rc;
 
 	segment_path(s, g->slots[i], g->id, ".new", fresh);
-	header_encode(s, g, page);
 	rc = d->ops->open(d, fresh, O_RDWR | O_CREAT, e);
 	if (rc < 0)
 		return (rc);
 	g->handles[i] = rc;
-	rc = d->ops->allocate(d, g->handles[i], 0, g->bytes, e);
-	if (rc == 0 && prewrite != NULL)
-		rc = zeros_write(d, g->handles[i], g->bytes, prewrite, e);
-	if (rc == 0)
-		rc = d->ops->pwritev(d, g->handles[i], &iov, 1, 0, e);
+	return (d->ops->allocate(d, g->handles[i], 0, g->bytes, e));
+}
+
+static int
+mirror_head_write(struct drive_set *s, struct segment *g, unsigned i, struct err *e)
+{
+	struct disk *d = drive_set_disk(s);
+	uint8_t page[SEGMENT_HEADER_BYTES];
+	struct iovec iov = { page, sizeof(page) };
+	int rc;
+
+	header_encode(s, g, page);
+	rc = d->ops->pwritev(d, g->handles[i], &iov, 1, 0, e);
 	if (rc == 0)
 		rc = d->ops->datasync(d, g->handles[i], e);
 	return (rc);
 }
 
 static int
-mirror_name(struct drive_set *s, const struct segment *g, unsigned i, struct err *e)
+mirror_name(struct drive_set *s, struct segment *g, unsigned i, struct err *e)
 {
 	struct disk *d = drive_set_disk(s);
 	char fresh[4096], path[4096], directory[4096];
@@ -174,6 +193,40 @@ mirror_name(struct drive_set *s, const struct segment *g, unsigned i, struct err
 	rc = d->ops->rename(d, fresh, path, e);
 	if (rc == 0)
 		rc = d->ops->sync_dir(d, directory, e);
+	return (rc);
+}
+
+typedef int mirror_fn(struct drive_set *s, struct segment *g, unsigned i, struct err *e);
+
+/* *mirror is the one at fault. */
+static int
+mirrors_each(struct drive_set *s, struct segment *g, mirror_fn *each, unsigned *mirror,
+    struct err *e)
+{
+	int rc = 0;
+
+	for (*mirror = 0; *mirror < g->mirror_count; ++*mirror) {
+		rc = each(s, g, *mirror, e);
+		if (rc < 0)
+			break;
+	}
+	return (rc);
+}
+
+/* Names come last: what a crash leaves ends with .new and is removed at the next start. */
+static int
+mirrors_make(struct drive_set *s, struct segment *g, struct prewrite *prewrite, unsigned *mirror,
+    struct err *e)
+{
+	int rc;
+
+	rc = mirrors_each(s, g, mirror_create, mirror, e);
+	if (rc == 0 && prewrite != NULL)
+		rc = segment_prewrite(s, g, prewrite, mirror, e);
+	if (rc == 0)
+		rc = mirrors_each(s, g, mirror_head_write, mirror, e);
+	if (rc == 0)
+		rc = mirrors_each(s, g, mirror_name, mirror, e);
 	return (rc);
 }
 
@@ -199,8 +252,8 @@ segment_create(struct drive_set *s, uint64_t id, const uint32_t *slots, unsigned
     struct err *e)
 {
 	struct segment *g = calloc(1, sizeof(*g));
-	unsigned i;
-	int rc = 0;
+	unsigned i, mirror;
+	int rc;
 
 	assert(g != NULL && count > 0 && count <= DRIVES_MAX);
 	g->id = id;
@@ -213,15 +266,9 @@ segment_create(struct drive_set *s, uint64_t id, const uint32_t *slots, unsigned
 		g->slots[i] = slots[i];
 		g->handles[i] = -1;
 	}
-	for (i = 0; rc == 0 && i < count; i++) {
-		rc = mirror_prepare(s, g, i, prewrite, e);
-		*failed_slot = slots[i];
-	}
-	for (i = 0; rc == 0 && i < count; i++) {
-		rc = mirror_name(s, g, i, e);
-		*failed_slot = slots[i];
-	}
+	rc = mirrors_make(s, g, prewrite, &mirror, e);
 	if (rc < 0) {
+		*failed_slot = slots[mirror];
 		mirrors_forget(s, g);
 		segment_close(s, &g);
 		return (rc);

@@ -472,6 +472,7 @@ open_segment_left(struct model *m)
 	unsigned i;
 
 	model_start(m, false, 65536);
+	m->log->current->prewritten = 0; /* all of it is as good: no other segment is taken */
 	for (i = 0; i < 6; i++) {
 		model_append(m);
 		log_submit(m->log);
