@@ -58,8 +58,9 @@ add_note(cJSON *o, const struct child *c)
 		snprintf(note, sizeof(note), "disabled (source: %s)",
 		    config_source_name(c->enabled_source));
 	else if (c->state == CHILD_BACKOFF || c->state == CHILD_FAILED)
-		snprintf(note, sizeof(note), "next start in %.1f s: %s",
-		    (double)(c->next_start_ms > now ? c->next_start_ms - now : 0) / 1000, c->note);
+		snprintf(note, sizeof(note), "next start in %.1f s: %s (holdfastctl logs %s)",
+		    (double)(c->next_start_ms > now ? c->next_start_ms - now : 0) / 1000, c->note,
+		    c->name);
 	else if (c->paused)
 		snprintf(note, sizeof(note), "paused");
 	else
