@@ -41,17 +41,17 @@ settings_take(struct s3_server *server, const struct config *c)
 	server->verifier.skew_max_ms = c->s3_clock_skew_max;
 }
 
-/* While the store is away the service works on: it holds requests back. */
+/*
+ * While the store is away the service works on: it holds requests back. Why the store is away is
+ * warned of by itself or by holdfastd, once and not by each of us.
+ */
 static void
 on_store_state(void *context, bool connected)
 {
 	struct s3_server *server = context;
 
-	service_set_degraded(server->service, connected ? NULL : "the store is not reachable");
-	if (connected)
-		log_info("the store is reachable");
-	else
-		log_warn("the store is not reachable; requests wait for it");
+	service_set_waiting(server->service, connected ? NULL :
+	    "the store is not reachable: requests wait for it");
 }
 
 static int

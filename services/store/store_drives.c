@@ -110,10 +110,10 @@ drives_damage(void *context, struct session *s, const Hf__DamageReport *r)
 	struct store *t = context;
 
 	metric_add(METRIC_store_damage_reports_total, 1);
-	log_warn("session %s reports %s of slot %u, volume %016llx, segment %016llx, "
-	    "offset %llu: %s", s->name,
-	    err_name(r->code), r->slot, (unsigned long long)r->volume,
-	    (unsigned long long)r->segment, (unsigned long long)r->offset, r->text);
+	log_warn("%s reports %s in slot %u, %s %016llx at %llu: %s", s->name, err_name(r->code),
+	    r->slot, r->volume != 0 ? "volume" : "segment",
+	    (unsigned long long)(r->volume != 0 ? r->volume : r->segment),
+	    (unsigned long long)r->offset, r->text);
 	if (r->slot < drive_count(t->drives) && r->code == ERR_IO)
 		t->suspects |= 1u << r->slot;
 	drives_probe(t);
