@@ -50,7 +50,7 @@ def wrk(directory, port, method, targets, body):
                            f"http://127.0.0.1:{port}"], capture_output=True, text=True)
     rate = re.search(r"Requests/sec:\s+([\d.]+)", done.stdout)
     errors = re.search(r"errors (\d+)", done.stdout)
-    p50, p99 = (re.search(rf"{p}%\s+(\S+)", done.stdout) for p in (50, 99))
+    p50, p99 = (re.search(rf"^\s+{p}%\s+(\S+)", done.stdout, re.M) for p in (50, 99))
     if not rate:
         raise SystemExit(f"wrk said: {done.stdout} {done.stderr}")
     return float(rate.group(1)), int(errors.group(1)) if errors else 0, p50 and p50.group(1), p99 and p99.group(1)
