@@ -115,8 +115,8 @@ struct http_server {
 	TAILQ_HEAD(, http_listener)	 listeners;
 	size_t				 conn_count, request_count;
 	struct http_counters		 counters;
-	bool				 paused, full, draining;
-	struct event			 retry;		/* accept again after EMFILE */
+	bool				 paused, full, draining, resting;
+	struct event			 retry, rest;	/* accept again: after EMFILE, after a burst */
 	struct event			 drained;
 	http_drained_fn			*drained_fn;
 	void				*drained_argument;

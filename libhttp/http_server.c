@@ -17,7 +17,12 @@
 #include "libbase/file.h"
 #include "libhttp/http_conn.h"
 
-#define ACCEPTS_MAX	1	/* in one turn, so that other processes get their share */
+/*
+ * Processes that share a listening socket do not know each other's load. The one that wakes first leaves
+ * the rest of a burst alone for a moment, so that the others, which were woken too, take their share.
+ */
+#define ACCEPTS_MAX	4	/* at a time */
+#define REST_MS		1
 #define RETRY_MS	100	/* after running out of descriptors */
 
 union any_address {
@@ -47,7 +52,7 @@ http_limits_init(struct http_limits *limits)
 static bool
 may_accept(const struct http_server *s)
 {
-	return (!s->paused && !s->full && !s->draining);
+	return (!s->paused && !s->full && !s->draining && !s->resting);
 }
 
 static void
@@ -82,6 +87,27 @@ on_retry(evutil_socket_t fd, short what, void *context)
 	(void)fd;
 	(void)what;
 	s->full = s->conn_count >= s->limits.connections_max;
+	listeners_update(s);
+}
+
+static void
+accept_rest(struct http_server *s)
+{
+	static const struct timeval wait = { 0, REST_MS * 1000 };
+
+	s->resting = true;
+	listeners_update(s);
+	event_add(&s->rest, &wait);
+}
+
+static void
+on_rested(evutil_socket_t fd, short what, void *context)
+{
+	struct http_server *s = context;
+
+	(void)fd;
+	(void)what;
+	s->resting = false;
 	listeners_update(s);
 }
 
@@ -123,6 +149,8 @@ on_acceptable(evutil_socket_t fd, short what, void *context)
 		if (!accept_one(l))
 			return;
 	}
+	if (i == ACCEPTS_MAX)
+		accept_rest(s);
 }
 
 void
@@ -167,6 +195,7 @@ http_server_new(struct event_base *base, const struct http_limits *limits,
 	TAILQ_INIT(&s->conns);
 	TAILQ_INIT(&s->listeners);
 	event_assign(&s->retry, base, -1, 0, on_retry, s);
+	event_assign(&s->rest, base, -1, 0, on_rested, s);
 	event_assign(&s->drained, base, -1, 0, on_drained, s);
 	return (s);
 }
@@ -277,6 +306,7 @@ http_server_free(struct http_server *s)
 	while ((c = TAILQ_FIRST(&s->conns)) != NULL)
 		conn_shutdown(c);
 	event_del(&s->retry);
+	event_del(&s->rest);
 	event_del(&s->drained);
 	free(s);
 }
