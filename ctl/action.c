@@ -32,13 +32,15 @@ result_print(const cJSON *o, const struct ctl *ctl)
 		return (done);
 	}
 	cJSON_ArrayForEach(instance, cJSON_GetObjectItemCaseSensitive(o, "instances")) {
-		const char *why = json_text(instance, "error");
+		const char *error = json_text(instance, "error"), *note = json_text(instance, "note");
 
-		if (why[0] == '\0')
-			why = json_text(instance, "note");
-		printf("%-12s %s: %s%s%s\n", json_text(instance, "name"),
-		    json_text(instance, "result"), json_text(instance, "state"),
-		    why[0] != '\0' ? ", " : "", why);
+		if (error[0] != '\0')
+			printf("%-12s %s: %s\n", json_text(instance, "name"),
+			    json_text(instance, "result"), error);
+		else
+			printf("%-12s %s: %s%s%s\n", json_text(instance, "name"),
+			    json_text(instance, "result"), json_text(instance, "state"),
+			    note[0] != '\0' ? ", " : "", note);
 	}
 	return (done);
 }

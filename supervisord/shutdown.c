@@ -40,7 +40,7 @@ shutdown_begin(struct supervisor *s, const char *reason, const char *asked_by)
 	init_notify("STOPPING=1\nSTATUS=stopping services");
 	announce(LOG_INFO, "shutdown asked by %s (%s): cancellation broadcast, deadline %llu ms",
 	    asked_by, reason, (unsigned long long)deadline);
-	announce_person("\nholdfastd: stopping (once more: hurry)\n");
+	announce_person("\nholdfastd: stopping; Ctrl-C again hurries\n");
 	for (unsigned i = 0; i < s->child_count; i++) {
 		s->children[i].wanted = false;
 		s->children[i].cancel_seen = false;
@@ -103,10 +103,10 @@ endings_tell(const struct supervisor *s)
 			snprintf(how, sizeof(how), "was not running");
 		announce_person("  %-12s %s\n", c->name, how);
 	}
-	announce_person("holdfastd: %s\n", s->forced_stops == 0 ? "stopped" :
-	    "stopped, but not every service by itself");
-	announce(s->forced_stops == 0 ? LOG_INFO : LOG_ERROR, "stopped; %u services had to be "
-	    "killed or survived", s->forced_stops);
+	if (s->forced_stops == 0)
+		announce_person("holdfastd: stopped\n");
+	announce(s->forced_stops == 0 ? LOG_INFO : LOG_ERROR, "stopped; services that had to be "
+	    "killed: %u", s->forced_stops);
 }
 
 void
