@@ -13,40 +13,13 @@
 
 #include "libbase/clock.h"
 #include "libbase/digest.h"
+#include "libbase/percent.h"
 
 /* A parameter's encoded text inside a buf. */
 struct encoded_pair {
 	size_t	name, name_bytes;
 	size_t	value, value_bytes;
 };
-
-static bool
-is_unreserved(uint8_t c)
-{
-	return ((c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
-	    c == '-' || c == '_' || c == '.' || c == '~');
-}
-
-/* The twin of libhttp's uri_encode: the two libraries stand on one floor and do not meet. */
-void
-sigv4_canonical_encode(struct buf *out, const char *text, bool keep_slash)
-{
-	static const char digits[] = "0123456789ABCDEF";
-	const uint8_t *p = (const uint8_t *)text;
-	size_t n = 0;
-	char *to = buf_reserve(out, 3 * strlen(text) + 1);
-
-	for (; *p != '\0'; p++) {
-		if (is_unreserved(*p) || (keep_slash && *p == '/')) {
-			to[n++] = (char)*p;
-			continue;
-		}
-		to[n++] = '%';
-		to[n++] = digits[*p >> 4];
-		to[n++] = digits[*p & 15];
-	}
-	out->bytes += n;
-}
 
 static int
 compare_pairs(const struct buf *text, const struct encoded_pair *a, const struct encoded_pair *b)
@@ -64,10 +37,10 @@ static void
 encode_pair(struct buf *text, const struct sigv4_field *field, struct encoded_pair *out)
 {
 	out->name = text->bytes;
-	sigv4_canonical_encode(text, field->name, false);
+	percent_encode(text, slice_from_string(field->name), false);
 	out->name_bytes = text->bytes - out->name;
 	out->value = text->bytes;
-	sigv4_canonical_encode(text, field->value, false);
+	percent_encode(text, slice_from_string(field->value), false);
 	out->value_bytes = text->bytes - out->value;
 }
 
@@ -146,7 +119,7 @@ sigv4_canonical_request(struct buf *out, const struct sigv4_request *r,
 
 	buf_append_string(out, r->method);
 	buf_append(out, "\n", 1);
-	sigv4_canonical_encode(out, r->path, true);
+	percent_encode(out, slice_from_string(r->path), true);
 	buf_append(out, "\n", 1);
 	canonical_query(out, r);
 	buf_append(out, "\n", 1);

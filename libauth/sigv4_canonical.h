@@ -13,8 +13,6 @@
 #define SIGV4_ALGORITHM		"AWS4-HMAC-SHA256"
 #define SIGV4_EMPTY_SHA256	"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
-/* Appends S3's UriEncode of text. */
-void sigv4_canonical_encode(struct buf *out, const char *text, bool keep_slash);
 /*
  * Appends the canonical request. signed_headers is the list "a;b;c" in its order; headers that are
  * listed but absent count as empty. X-Amz-Signature of the query is left out. The query has at most

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "libauth/sigv4_canonical.h"
+#include "libbase/percent.h"
 #include "libauth/sigv4_parse.h"
 
 static int
@@ -123,9 +124,9 @@ sigv4_presign(const struct sigv4_credentials *c, const struct sigv4_request *r, 
 	    buf_string(&list) };
 	sign_into(&full, buf_string(&list), "UNSIGNED-PAYLOAD", &auth);
 	for (i = 0; i < full.query_count; i++) {
-		sigv4_canonical_encode(query, fields[i].name, false);
+		percent_encode(query, slice_from_string(fields[i].name), false);
 		buf_append(query, "=", 1);
-		sigv4_canonical_encode(query, fields[i].value, false);
+		percent_encode(query, slice_from_string(fields[i].value), false);
 		buf_append(query, "&", 1);
 	}
 	buf_printf(query, "X-Amz-Signature=%s", auth.signature);

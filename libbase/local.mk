@@ -24,6 +24,7 @@ libbase_libbase_a_SOURCES = \
 	libbase/isal.c \
 	libbase/log.c libbase/log.h \
 	libbase/metrics.c libbase/metrics.h \
+	libbase/percent.c libbase/percent.h \
 	libbase/pool.c libbase/pool.h
 
 check_PROGRAMS += \
@@ -39,6 +40,7 @@ check_PROGRAMS += \
 	tests/unit/test_file \
 	tests/unit/test_log_line \
 	tests/unit/test_metrics \
+	tests/unit/test_percent \
 	tests/unit/test_pool
 
 tests_unit_test_arena_SOURCES = tests/unit/test_arena.c
@@ -76,6 +78,9 @@ tests_unit_test_log_line_LDADD = libbase/libbase.a $(CRITERION_LIBS)
 
 tests_unit_test_metrics_SOURCES = tests/unit/test_metrics.c
 tests_unit_test_metrics_LDADD = libbase/libbase.a $(CRITERION_LIBS)
+
+tests_unit_test_percent_SOURCES = tests/unit/test_percent.c
+tests_unit_test_percent_LDADD = libbase/libbase.a $(CRITERION_LIBS)
 
 tests_unit_test_pool_SOURCES = tests/unit/test_pool.c
 tests_unit_test_pool_LDADD = libbase/libbase.a $(CRITERION_LIBS) $(EVENT_LIBS)

@@ -8,36 +8,7 @@
 #include "libhttp/uri.h"
 
 #include "libbase/bytes.h"
-
-static bool
-is_unreserved(uint8_t c)
-{
-	return ((c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
-	    c == '-' || c == '_' || c == '.' || c == '~');
-}
-
-void
-uri_encode(struct buf *out, struct slice text, bool keep_slash)
-{
-	static const char digits[] = "0123456789ABCDEF";
-	const uint8_t *p = text.data;
-	size_t i, n = 0;
-	char *to;
-
-	if (text.bytes == 0)
-		return;
-	to = buf_reserve(out, 3 * text.bytes);
-	for (i = 0; i < text.bytes; i++) {
-		if (is_unreserved(p[i]) || (keep_slash && p[i] == '/')) {
-			to[n++] = (char)p[i];
-			continue;
-		}
-		to[n++] = '%';
-		to[n++] = digits[p[i] >> 4];
-		to[n++] = digits[p[i] & 15];
-	}
-	out->bytes += n;
-}
+#include "libbase/percent.h"
 
 /* The value of one %XX, 1..255, or -1 (also for %00: U1). */
 static int
@@ -163,8 +134,8 @@ uri_query_encode(struct buf *out, const struct uri_query *q)
 	for (i = 0; i < q->count; i++) {
 		if (i > 0)
 			buf_append(out, "&", 1);
-		uri_encode(out, slice_from_string(q->pairs[i].name), false);
+		percent_encode(out, slice_from_string(q->pairs[i].name), false);
 		buf_append(out, "=", 1);
-		uri_encode(out, slice_from_string(q->pairs[i].value), false);
+		percent_encode(out, slice_from_string(q->pairs[i].value), false);
 	}
 }

@@ -32,12 +32,6 @@ struct uri_query {
 };
 
 /*
- * Appends text with all but A-Z a-z 0-9 - _ . ~ as %XX (upper case). '/' stays as it is if
- * keep_slash. This is S3's "UriEncode" and also what encoding-type=url wants.
- */
-void uri_encode(struct buf *out, struct slice text, bool keep_slash);
-
-/*
  * Decodes %XX (and '+' to a space if plus_is_space) into a terminated string in the arena.
  * NULL with ERR_INVALID in *e for a broken escape or %00, with ERR_TOO_LARGE at the arena's bound.
  */

@@ -5,7 +5,7 @@
  */
 #include "libs3/listing_documents.h"
 
-#include "libhttp/uri.h"
+#include "libbase/percent.h"
 #include "libhttp/xml.h"
 #include "libs3/checksum_kind.h"
 #include "libs3/continuation.h"
@@ -20,7 +20,7 @@ name_element(struct buf *out, const char *name, struct slice text, bool encode_u
 		return;
 	}
 	xml_open(out, name);
-	uri_encode(out, text, true);
+	percent_encode(out, text, true);
 	xml_close(out, name);
 }
 

@@ -5,6 +5,7 @@
  */
 #include <assert.h>
 
+#include "libbase/percent.h"
 #include "libhttp/uri.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
@@ -40,7 +41,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 	path = uri_decode(&arena, SLICE(data, bytes), false, NULL);
 	if (path != NULL) {
 		assert(strlen(path) <= bytes);
-		uri_encode(&text, slice_from_string(path), true);
+		percent_encode(&text, slice_from_string(path), true);
 		again = uri_decode(&arena, buf_slice(&text), false, NULL);
 		assert(again != NULL && strcmp(again, path) == 0);
 	}
