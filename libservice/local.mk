@@ -13,6 +13,7 @@ libservice_libservice_a_SOURCES = \
 	libservice/launch.c \
 	libservice/rights.c \
 	libservice/root_key.c libservice/root_key.h \
+	libservice/signed_view.c libservice/signed_view.h \
 	libservice/service.c libservice/service.h libservice/service_internal.h \
 	libservice/service_control.c
 

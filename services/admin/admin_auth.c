@@ -6,6 +6,7 @@
 #include <openssl/crypto.h>
 
 #include "libbase/clock.h"
+#include "libservice/signed_view.h"
 #include "services/admin/admin.h"
 
 /* The API's error document, as S3 clients expect it, in JSON. */
@@ -27,40 +28,15 @@ deny(struct http_request *req, int status, const char *code, const char *message
 	buf_release(&body);
 }
 
-/* Copies names and values into the shapes of libauth; NULL at the arena's bound. */
-static struct sigv4_field *
-fields_of_query(struct http_request *req)
-{
-	struct sigv4_field *f = arena_alloc(req->arena, (req->query.count + 1) * sizeof(*f));
-
-	for (size_t i = 0; f != NULL && i < req->query.count; i++)
-		f[i] = (struct sigv4_field){ req->query.pairs[i].name, req->query.pairs[i].value };
-	return (f);
-}
-
-static struct sigv4_field *
-fields_of_headers(struct http_request *req)
-{
-	struct sigv4_field *f = arena_alloc(req->arena, (req->header_count + 1) * sizeof(*f));
-
-	for (size_t i = 0; f != NULL && i < req->header_count; i++)
-		f[i] = (struct sigv4_field){ req->headers[i].name, req->headers[i].value };
-	return (f);
-}
-
 bool
 admin_authorized(struct admin *a, struct http_request *req)
 {
-	struct sigv4_request r = { .method = req->method, .path = req->path };
+	struct sigv4_request r;
 	struct err e = ERR_INIT;
 	struct sigv4_auth auth;
 	enum sigv4_result result;
 
-	r.query = fields_of_query(req);
-	r.query_count = req->query.count;
-	r.headers = fields_of_headers(req);
-	r.header_count = req->header_count;
-	if (r.query == NULL || r.headers == NULL) {
+	if (signed_view(req->arena, req, &r) < 0) {
 		deny(req, 431, "RequestTooLarge", "The request has too many headers or parameters.");
 		return (false);
 	}
