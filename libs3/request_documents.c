@@ -48,22 +48,25 @@ children_count(const struct xml_node *root, const char *name)
 static enum s3_code
 delete_item_read(const struct xml_node *node, struct delete_item *out, struct err *e)
 {
-	static const char *const conditions[] = { "ETag", "LastModifiedTime", "Size" };
+	static const char *const conditions[] = { "LastModifiedTime", "Size" };
 	size_t i;
 
 	for (i = 0; i < sizeof(conditions) / sizeof(conditions[0]); i++) {
 		if (xml_child(node, conditions[i]) != NULL) {
 			err_set(e, ERR_UNSUPPORTED,
 			    "Conditions (%s) on single keys of a DeleteObjects "
-			    "request are not supported; use DeleteObject with If-Match.",
+			    "request are not supported; use ETag.",
 			    conditions[i]);
 			return (S3_NotImplemented);
 		}
 	}
 	out->key = xml_child_text(node, "Key");
 	out->version_id = xml_child_text(node, "VersionId");
+	out->etag = xml_child_text(node, "ETag");
 	if (out->key == NULL || *out->key == '\0')
 		return (malformed(e, "An Object has no Key."));
+	if (out->etag != NULL && *out->etag == '\0')
+		return (malformed(e, "An Object has an empty ETag."));
 	return (S3_NONE);
 }
 

@@ -20,6 +20,7 @@
 struct delete_item {
 	const char	*key;
 	const char	*version_id;	/* NULL: the current one */
+	const char	*etag;		/* the condition If-Match, as it came; NULL: none */
 };
 struct delete_document {
 	struct delete_item	*items;

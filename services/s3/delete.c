@@ -37,8 +37,7 @@ object_delete(struct s3_request *r)
 	op.bucket = (char *)(uintptr_t)r->bucket;
 	op.keys = &key;
 	op.n_keys = 1;
-	op.condition = object_condition_read(r);
-	if (r->http->status != 0)
+	if (!object_condition_read(r, &op.condition))
 		return (STEP_WAIT);
 	request.op_case = HF__STORE_REQUEST__OP_OBJECT_DELETE;
 	request.object_delete = &op;
@@ -53,6 +52,7 @@ struct many {
 	struct delete_answer	*answers;
 	size_t			*asked;		/* index of the item for each key sent */
 	size_t			 asked_count;
+	size_t			 next;		/* item to be looked at for its own condition */
 };
 
 enum step_result
@@ -71,7 +71,10 @@ objects_delete_prepare(struct s3_request *r)
 	return (request_check_bucket(r));
 }
 
-/* The items whose names can exist go to the store; others are answered here. */
+/*
+ * The items whose names can exist and that have no condition go to the store at once; those with
+ * one follow one by one; others are answered here.
+ */
 static size_t
 keys_choose(struct many *m, ProtobufCBinaryData *keys)
 {
@@ -86,7 +89,7 @@ keys_choose(struct many *m, ProtobufCBinaryData *keys)
 		    strcmp(item->version_id, "null") != 0)
 			code = S3_NoSuchVersion;
 		m->answers[i].code = code;
-		if (code != S3_NONE)
+		if (code != S3_NONE || item->etag != NULL)
 			continue;
 		keys[m->asked_count] = (ProtobufCBinaryData){ strlen(item->key),
 		    (uint8_t *)(uintptr_t)item->key };
@@ -95,11 +98,51 @@ keys_choose(struct many *m, ProtobufCBinaryData *keys)
 	return (m->asked_count);
 }
 
+static s3_answer_fn on_conditional;
+
+/* The next item with a condition, or the answer. */
 static void
-many_reply(struct s3_request *r, const struct many *m)
+many_go_on(struct s3_request *r)
 {
-	delete_result_document_write(&r->out, &m->document, m->answers);
-	reply_document(r);
+	Hf__StoreRequest request = HF__STORE_REQUEST__INIT;
+	Hf__ObjectDelete op = HF__OBJECT_DELETE__INIT;
+	Hf__Condition condition = HF__CONDITION__INIT;
+	ProtobufCBinaryData key;
+	struct many *m = r->state;
+	const struct delete_item *item;
+
+	while (m->next < m->document.count && (m->document.items[m->next].etag == NULL ||
+	    m->answers[m->next].code != S3_NONE))
+		m->next++;
+	if (m->next == m->document.count) {
+		delete_result_document_write(&r->out, &m->document, m->answers);
+		reply_document(r);
+		return;
+	}
+	item = &m->document.items[m->next];
+	key = (ProtobufCBinaryData){ strlen(item->key), (uint8_t *)(uintptr_t)item->key };
+	condition.if_match = (char *)(uintptr_t)item->etag;
+	op.bucket = (char *)(uintptr_t)r->bucket;
+	op.keys = &key;
+	op.n_keys = 1;
+	op.condition = &condition;
+	request.op_case = HF__STORE_REQUEST__OP_OBJECT_DELETE;
+	request.object_delete = &op;
+	request_commit(r, &request, on_conditional);
+}
+
+static void
+on_conditional(struct s3_request *r, int code, const Hf__StoreReply *reply, const struct err *e)
+{
+	struct many *m = r->state;
+
+	(void)e;
+	if (code == 0 && reply->n_codes == 1)
+		code = reply->codes[0];
+	if (code < 0)
+		m->answers[m->next].code = s3_error_of(code);
+	m->next++;
+	many_go_on(r);
 }
 
 static void
@@ -118,7 +161,7 @@ on_many_deleted(struct s3_request *r, int code, const Hf__StoreReply *reply, con
 		if (one < 0 && one != ERR_NOT_FOUND)
 			m->answers[m->asked[i]].code = s3_error_of(one);
 	}
-	many_reply(r, m);
+	many_go_on(r);
 }
 
 enum step_result
@@ -138,15 +181,14 @@ objects_delete(struct s3_request *r)
 		reply_error(r, code, "%s", e.text);
 		return (STEP_WAIT);
 	}
-	m->answers = arena_alloc(&r->arena, m->document.count * sizeof(*m->answers));
-	m->asked = arena_alloc(&r->arena, m->document.count * sizeof(*m->asked));
-	op.keys = request_alloc(r, m->document.count * sizeof(*op.keys));
-	if (op.keys == NULL)
+	if ((m->answers = request_alloc(r, m->document.count * sizeof(*m->answers))) == NULL ||
+	    (m->asked = request_alloc(r, m->document.count * sizeof(*m->asked))) == NULL ||
+	    (op.keys = request_alloc(r, m->document.count * sizeof(*op.keys))) == NULL)
 		return (STEP_WAIT);
 	op.bucket = (char *)(uintptr_t)r->bucket;
 	op.n_keys = keys_choose(m, op.keys);
 	if (op.n_keys == 0) {
-		many_reply(r, m);
+		many_go_on(r);
 		return (STEP_WAIT);
 	}
 	request.op_case = HF__STORE_REQUEST__OP_OBJECT_DELETE;

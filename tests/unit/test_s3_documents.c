@@ -85,8 +85,14 @@ Test(documents, delete_bad)
 	    read_delete("<Delete><Object><Key></Key></Object></Delete>", &d), S3_MalformedXML);
 	cr_assert_eq(read_delete("<!DOCTYPE a [<!ENTITY x 'y'>]><Delete/>", &d), S3_MalformedXML);
 	cr_assert_eq(
-	    read_delete("<Delete><Object><Key>k</Key><ETag>e</ETag></Object></Delete>", &d),
+	    read_delete("<Delete><Object><Key>k</Key><ETag/></Object></Delete>", &d),
+	    S3_MalformedXML);
+	cr_assert_eq(
+	    read_delete("<Delete><Object><Key>k</Key><Size>1</Size></Object></Delete>", &d),
 	    S3_NotImplemented);
+	cr_assert_eq(read_delete("<Delete><Object><Key>k</Key><ETag>\"e\"</ETag></Object>"
+	    "</Delete>", &d), S3_NONE);
+	cr_assert_str_eq(d.items[0].etag, "\"e\"");
 	buf_append_string(&many, "<Delete>");
 	for (i = 0; i < 1000; i++)
 		buf_printf(&many, "<Object><Key>%d</Key></Object>", i);
@@ -375,7 +381,7 @@ Test(documents, buckets_and_small_ones)
 
 Test(documents, delete_result)
 {
-	struct delete_item two[2] = { { "a", NULL }, { "b", "v" } };
+	struct delete_item two[2] = { { "a", NULL, NULL }, { "b", "v", NULL } };
 	struct delete_document d = { two, 2, false };
 	struct delete_answer answers[2] = { { S3_NONE, NULL }, { S3_NoSuchVersion, NULL } };
 	const struct xml_node *root;
