@@ -19,6 +19,7 @@
 #include "services/s3/object_headers.h"
 #include "services/s3/operations.h"
 #include "services/s3/part.h"
+#include "services/s3/patience.h"
 #include "services/s3/reply.h"
 
 /* The first member, so that part_check_upload's state is ours as well. */
@@ -100,6 +101,7 @@ copy_start(struct s3_request *r)
 	struct copy *c = r->state;
 	enum digest_kind kinds[2] = { DIGEST_MD5, c->part.checksum_kind };
 
+	patience_begin(r);
 	r->writer = body_writer_new(r->server->objects, r->id, c->bytes, kinds,
 	    c->part.checksum_kind == DIGEST_NONE ? 1 : 2, s3_store_deadline(r->server));
 	copy_more(r);
@@ -206,8 +208,7 @@ copy_commit_object(struct s3_request *r, struct copy *c)
 	put.bucket = (char *)(uintptr_t)r->bucket;
 	put.key = request_key_data(r);
 	put.entry = c->entry;
-	put.condition = object_condition_read(r);
-	if (r->http->status != 0)
+	if (!object_condition_read(r, &put.condition))
 		return;
 	body_writer_fill_put(r->writer, &put);
 	request.op_case = HF__STORE_REQUEST__OP_OBJECT_PUT;

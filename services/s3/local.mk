@@ -19,6 +19,7 @@ s3_sources = \
 	services/s3/object_headers.c services/s3/object_headers.h \
 	services/s3/operations.h \
 	services/s3/part.c services/s3/part.h \
+	services/s3/patience.c services/s3/patience.h \
 	services/s3/proxy.c services/s3/proxy.h \
 	services/s3/proxy_answer.c services/s3/proxy_answer.h \
 	services/s3/put.c \

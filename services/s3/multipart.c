@@ -10,6 +10,7 @@
 #include "libs3/names.h"
 #include "services/s3/object_headers.h"
 #include "services/s3/operations.h"
+#include "services/s3/patience.h"
 #include "services/s3/reply.h"
 
 /* --- create ---------------------------------------------------------------------------------- */
@@ -89,16 +90,27 @@ upload_create(struct s3_request *r)
 struct complete {
 	ProtobufCBinaryData	 upload_id;
 	const char		*location;
+	struct complete_document document;
+	bool			 has_bytes_expected;	/* x-amz-mp-object-size */
+	uint64_t		 bytes_expected;
+	uint64_t		 bytes;			/* of the parts that were looked at so far */
+	size_t			 next, found;		/* parts of the document */
 };
 
 enum step_result
 upload_complete_prepare(struct s3_request *r)
 {
 	struct complete *c = request_alloc(r, sizeof(*c));
+	const char *text = request_header(r, "x-amz-mp-object-size");
 
 	if (c == NULL || !query_upload(r, &c->upload_id, NULL))
 		return (STEP_WAIT);
 	r->state = c;
+	if (text != NULL && u64_parse(text, strlen(text), UINT64_MAX - 1, &c->bytes_expected) < 0) {
+		reply_error(r, S3_InvalidArgument, "x-amz-mp-object-size is not a number.");
+		return (STEP_WAIT);
+	}
+	c->has_bytes_expected = text != NULL;
 	r->in.checksum_elsewhere = true;	/* x-amz-checksum-* is the whole object's */
 	c->location = arena_printf(&r->arena, "http://%s%s", r->http->host, r->http->path_raw);
 	if (c->location == NULL)
@@ -140,33 +152,26 @@ checksum_expect(struct s3_request *r, Hf__UploadComplete *op)
 static bool
 parts_choose(struct s3_request *r, Hf__UploadComplete *op)
 {
-	struct complete_document d;
-	Hf__UploadComplete__Chosen *rows;
-	struct err e = ERR_INIT;
-	enum s3_code code;
+	const struct complete *c = r->state;
+	const struct complete_document *d = &c->document;
+	Hf__UploadComplete__Chosen *rows = request_alloc(r, d->count * sizeof(*rows));
 	size_t i;
 
-	code = complete_document_read(&r->arena, buf_slice(&r->in.document), &d, &e);
-	if (code != S3_NONE) {
-		reply_error(r, code, "%s", e.text);
+	if (rows == NULL ||
+	    (op->parts = request_alloc(r, d->count * sizeof(*op->parts))) == NULL)
 		return (false);
-	}
-	rows = arena_alloc(&r->arena, d.count * sizeof(*rows));
-	op->parts = request_alloc(r, d.count * sizeof(*op->parts));
-	if (op->parts == NULL)
-		return (false);
-	for (i = 0; i < d.count; i++) {
+	for (i = 0; i < d->count; i++) {
 		hf__upload_complete__chosen__init(&rows[i]);
-		rows[i].number = d.parts[i].number;
-		rows[i].etag = (char *)(uintptr_t)d.parts[i].etag;
-		if (d.parts[i].checksum_kind != DIGEST_NONE) {
-			rows[i].checksums = checksum_records(&r->arena, d.parts[i].checksum_kind,
-			    d.parts[i].checksum);
+		rows[i].number = d->parts[i].number;
+		rows[i].etag = (char *)(uintptr_t)d->parts[i].etag;
+		if (d->parts[i].checksum_kind != DIGEST_NONE) {
+			rows[i].checksums = checksum_records(&r->arena, d->parts[i].checksum_kind,
+			    d->parts[i].checksum);
 			rows[i].n_checksums = rows[i].checksums != NULL;
 		}
 		op->parts[i] = &rows[i];
 	}
-	op->n_parts = d.count;
+	op->n_parts = d->count;
 	return (true);
 }
 
@@ -178,6 +183,8 @@ complete_reply(struct s3_request *r, const Hf__ObjectEntry *entry)
 	complete_document_write(&r->out, c->location, r->bucket, r->key, entry);
 	reply_document(r);
 }
+
+static s3_answer_fn on_sizes;
 
 /* A client that repeats a completion that was answered into the void gets the answer again. */
 static void
@@ -208,25 +215,103 @@ on_completed(struct s3_request *r, int code, const Hf__StoreReply *reply, const 
 		complete_reply(r, reply->entry);
 }
 
-enum step_result
-upload_complete(struct s3_request *r)
+static void
+complete_commit(struct s3_request *r)
 {
 	Hf__StoreRequest request = HF__STORE_REQUEST__INIT;
 	Hf__UploadComplete op = HF__UPLOAD_COMPLETE__INIT;
 	const struct complete *c = r->state;
 
 	if (!parts_choose(r, &op) || !checksum_expect(r, &op))
-		return (STEP_WAIT);
+		return;
 	op.bucket = (char *)(uintptr_t)r->bucket;
 	op.key = request_key_data(r);
 	op.upload_id = c->upload_id;
 	op.part_bytes_min = S3_PART_BYTES_MIN;
-	op.condition = object_condition_read(r);
-	if (r->http->status != 0)
-		return (STEP_WAIT);
+	if (!object_condition_read(r, &op.condition))
+		return;
 	request.op_case = HF__STORE_REQUEST__OP_UPLOAD_COMPLETE;
 	request.upload_complete = &op;
 	request_commit(r, &request, on_completed);
+}
+
+/*
+ * x-amz-mp-object-size: the sizes are compared before the completion. A part that is replaced in
+ * between has another etag, or the same bytes, so that nothing can slip through.
+ */
+static void
+sizes_ask(struct s3_request *r, uint32_t after)
+{
+	Hf__StoreRequest request = HF__STORE_REQUEST__INIT;
+	Hf__PartList op = HF__PART_LIST__INIT;
+	const struct complete *c = r->state;
+
+	op.bucket = (char *)(uintptr_t)r->bucket;
+	op.key = request_key_data(r);
+	op.upload_id = c->upload_id;
+	op.after = after;
+	op.max = 1000;
+	request.op_case = HF__STORE_REQUEST__OP_PART_LIST;
+	request.part_list = &op;
+	request_call(r, &request, on_sizes);
+}
+
+/* Parts of the page and of the document both ascend; what is missing is the store's to tell. */
+static void
+sizes_add(struct complete *c, const Hf__StoreReply *reply)
+{
+	const struct complete_document *d = &c->document;
+	size_t i;
+
+	for (i = 0; i < reply->n_parts; i++) {
+		while (c->next < d->count && d->parts[c->next].number < reply->parts[i]->number)
+			c->next++;
+		if (c->next < d->count && d->parts[c->next].number == reply->parts[i]->number) {
+			c->bytes += reply->parts[i]->bytes;
+			c->found++;
+		}
+	}
+}
+
+static void
+on_sizes(struct s3_request *r, int code, const Hf__StoreReply *reply, const struct err *e)
+{
+	struct complete *c = r->state;
+
+	if (code == ERR_UPLOAD_NOT_FOUND) {
+		complete_commit(r);	/* it may be completed already */
+	} else if (code < 0) {
+		reply_store_error(r, code, e);
+	} else {
+		sizes_add(c, reply);
+		if (reply->truncated && reply->n_parts > 0)
+			sizes_ask(r, reply->parts[reply->n_parts - 1]->number);
+		else if (c->found == c->document.count && c->bytes != c->bytes_expected)
+			reply_error(r, S3_InvalidRequest,
+			    "The parts have %llu bytes together, not x-amz-mp-object-size.",
+			    (unsigned long long)c->bytes);
+		else
+			complete_commit(r);
+	}
+}
+
+enum step_result
+upload_complete(struct s3_request *r)
+{
+	struct complete *c = r->state;
+	struct err e = ERR_INIT;
+	enum s3_code code;
+
+	code = complete_document_read(&r->arena, buf_slice(&r->in.document), &c->document, &e);
+	if (code != S3_NONE) {
+		reply_error(r, code, "%s", e.text);
+		return (STEP_WAIT);
+	}
+	patience_begin(r);
+	if (c->has_bytes_expected)
+		sizes_ask(r, 0);
+	else
+		complete_commit(r);
 	return (STEP_WAIT);
 }
 

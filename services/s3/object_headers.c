@@ -51,7 +51,7 @@ encoding_without_aws_chunked(struct arena *a, const char *list)
 		return (list);
 	while (*(list += strspn(list, ", \t")) != '\0') {
 		bytes = strcspn(list, ",");
-		if (strncasecmp(list, "aws-chunked", 11) != 0) {
+		if (strncasecmp(list, "aws-chunked", bytes) != 0 || bytes != 11) {
 			if (end != out)
 				end = stpcpy(end, ", ");
 			memcpy(end, list, bytes);
@@ -216,8 +216,8 @@ standard_write(struct s3_request *r, const Hf__ObjectEntry *entry, const struct 
 void
 object_headers_write(struct s3_request *r, const Hf__ObjectEntry *entry)
 {
-	const char *type = request_query(r, "response-content-type");
-	char name[512], date[30];
+	const char *type = request_query(r, "response-content-type"), *name;
+	char date[30];
 	size_t i;
 
 	clock_format_http(entry->modified_ms, date);
@@ -228,30 +228,38 @@ object_headers_write(struct s3_request *r, const Hf__ObjectEntry *entry)
 	for (i = 0; i < STANDARD_HEADERS; i++)
 		standard_write(r, entry, &standard_headers[i]);
 	for (i = 0; i < entry->n_metadata; i++) {
-		snprintf(name, sizeof(name), METADATA_PREFIX "%s", entry->metadata[i]->name);
-		http_response_header(r->http, name, entry->metadata[i]->value);
+		name = arena_printf(&r->arena, METADATA_PREFIX "%s", entry->metadata[i]->name);
+		if (name != NULL)
+			http_response_header(r->http, name, entry->metadata[i]->value);
 	}
 }
 
-Hf__Condition *
-object_condition_read(struct s3_request *r)
+bool
+object_condition_read(struct s3_request *r, Hf__Condition **out)
 {
 	const char *match = request_header(r, "if-match"),
 		   *none = request_header(r, "if-none-match");
 	Hf__Condition *c;
 
+	*out = NULL;
 	if (match == NULL && none == NULL)
-		return (NULL);
-	c = request_alloc(r, sizeof(*c));
+		return (true);
+	/* The store takes an empty text for no condition; no object has an empty etag. */
+	if (match != NULL && etag_bare(match).bytes == 0) {
+		reply_error(r, S3_PreconditionFailed, "%s",
+		    s3_code_row(S3_PreconditionFailed)->message);
+		return (false);
+	}
+	*out = c = request_alloc(r, sizeof(*c));
 	if (c == NULL)
-		return (NULL);
+		return (false);
 	hf__condition__init(c);
 	if (match != NULL)
 		c->if_match = arena_string(&r->arena, etag_bare(match));
 	if (none != NULL)
 		c->if_none_match = arena_string(&r->arena, etag_bare(none));
 	if (c->if_match != NULL && c->if_none_match != NULL)
-		return (c);
+		return (true);
 	reply_error(r, S3_InvalidRequest, "The request needs too much memory.");
-	return (NULL);
+	return (false);
 }

@@ -21,8 +21,8 @@ bool object_headers_copy(struct s3_request *r, Hf__ObjectEntry *to, const Hf__Ob
 /* Adds them to the answer, with ETag, Last-Modified and the overrides of the query (response-*). */
 void object_headers_write(struct s3_request *r, const Hf__ObjectEntry *entry);
 void object_etag_header(struct s3_request *r, const char *etag);
-/* The conditions for a write: If-Match and If-None-Match; NULL if there are none or after a
- * reply. */
-Hf__Condition *object_condition_read(struct s3_request *r);
+/* The conditions for a write: If-Match and If-None-Match; *out is NULL if there are none. False
+ * after a reply. */
+bool object_condition_read(struct s3_request *r, Hf__Condition **out);
 
 #endif

@@ -51,8 +51,7 @@ object_put(struct s3_request *r)
 	put.bucket = (char *)(uintptr_t)r->bucket;
 	put.key = request_key_data(r);
 	put.entry = entry;
-	put.condition = object_condition_read(r);
-	if (r->http->status != 0)
+	if (!object_condition_read(r, &put.condition))
 		return (STEP_WAIT);
 	body_writer_fill_put(r->writer, &put);
 	request.op_case = HF__STORE_REQUEST__OP_OBJECT_PUT;

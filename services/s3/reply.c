@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 #include "libs3/documents.h"
+#include "services/s3/patience.h"
 #include "services/s3/s3_error.h"
 
 void
@@ -29,6 +30,8 @@ reply_empty(struct s3_request *r, int status)
 void
 reply_document(struct s3_request *r)
 {
+	if (patience_end(r))
+		return;
 	reply_common_headers(r);
 	http_reply_xml(r->http, 200, buf_slice(&r->out));
 }
@@ -37,6 +40,8 @@ reply_document(struct s3_request *r)
 static void
 error_begin(struct s3_request *r)
 {
+	if (patience_answering(r))
+		return;
 	assert(r->http->status == 0);
 	http_response_reset(r->http);
 }
@@ -49,19 +54,20 @@ error_send(struct s3_request *r, enum s3_code code, const char *detail_name, con
 	unsigned retry_after = s3_error_retry_after(code);
 
 	r->code = code;
-	reply_common_headers(r);
-	if (retry_after > 0)
-		http_response_headerf(r->http, "Retry-After", "%u", retry_after);
-	if (code == S3_NotModified) {
-		http_response_send(r->http, row->status, NULL, 0);
-		return;
-	}
 	buf_reset(&r->out);
 	error_document_write(&r->out, &(struct error_document){ .code = code, .message = message,
 	    .resource = r->http->path, .bucket = r->bucket, .key = r->key,
 	    .detail_name = detail_name, .detail = detail,
 	    .request_id = r->id, .host_id = r->server->host_id });
-	http_reply_xml(r->http, row->status, buf_slice(&r->out));
+	if (patience_end(r))
+		return;
+	reply_common_headers(r);
+	if (retry_after > 0)
+		http_response_headerf(r->http, "Retry-After", "%u", retry_after);
+	if (code == S3_NotModified)
+		http_response_send(r->http, row->status, NULL, 0);
+	else
+		http_reply_xml(r->http, row->status, buf_slice(&r->out));
 }
 
 void
@@ -81,6 +87,7 @@ void
 reply_error_detail(struct s3_request *r, enum s3_code code, const char *name, const char *detail,
     const char *message)
 {
+	error_begin(r);
 	error_send(r, code, name, detail, message);
 }
 
@@ -91,6 +98,7 @@ reply_range_error(struct s3_request *r, uint64_t object_bytes)
 
 	snprintf(size, sizeof(size), "%llu", (unsigned long long)object_bytes);
 	error_begin(r);
+	assert(!patience_answering(r));
 	http_response_headerf(r->http, "Content-Range", "bytes */%s", size);
 	error_send(
 	    r, S3_InvalidRange, "ActualObjectSize", size, "The requested range is not satisfiable");

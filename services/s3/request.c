@@ -11,6 +11,7 @@
 #include "libs3/names.h"
 #include "services/s3/access_log.h"
 #include "services/s3/auth.h"
+#include "services/s3/patience.h"
 #include "services/s3/proxy.h"
 #include "services/s3/reply.h"
 #include "services/s3/route.h"
@@ -158,6 +159,7 @@ request_end(struct http_request *http, enum http_end why)
 
 	access_log_write(r, why);
 	r->http = NULL;
+	patience_free(&r->patience);
 	if (r->committing && r->call != NULL)
 		return;		/* Q3: on_answer frees */
 	request_free(r);

@@ -11,8 +11,10 @@
  *   route    the operation (route.c's table); headers for features that we do not have are refused
  *   prepare  the operation reads its headers and may ask the store: a body is not read in vain
  *   body     nothing, a document into memory, or an object's bytes into a body_writer; digests
- *   checked commit   the operation asks the store, and replies from its answer reply    the answer
- *   is on its way done     the client has it or is gone: access log, metrics, memory
+ *            are checked
+ *   commit   the operation asks the store, and replies from its answer
+ *   reply    the answer is on its way
+ *   done     the client has it or is gone: access log, metrics, memory
  *
  * Q1  A step is run once. It returns STEP_NEXT, or STEP_WAIT when it replied or will go on by
  *     request_next from a callback.
@@ -34,6 +36,7 @@
 #include "services/s3/s3_server.h"
 
 struct admin_proxy;
+struct patience;
 
 enum s3_resource { RESOURCE_SERVICE, RESOURCE_BUCKET, RESOURCE_OBJECT };
 enum s3_body { BODY_NONE, BODY_DOCUMENT, BODY_OBJECT };
@@ -81,6 +84,7 @@ struct s3_request {
 	struct body_reader		*reader;
 	struct buf			 out;		/* XML of the reply, or bytes passed on */
 	struct admin_proxy		*proxy;
+	struct patience			*patience;	/* NULL: the answer comes soon */
 	void				*state;		/* of the operation; in the arena */
 };
 
