@@ -14,6 +14,21 @@ libstore_libstore_a_SOURCES = \
 	libstore/catalog_file.c \
 	libstore/catalog_format.h \
 	libstore/catalog_rows.c \
+	libstore/check.c \
+	libstore/check.h \
+	libstore/check_drive.c \
+	libstore/check_extent.c \
+	libstore/check_index.c \
+	libstore/check_internal.h \
+	libstore/check_object.c \
+	libstore/check_place.c \
+	libstore/check_segment.c \
+	libstore/disk_read_only.c \
+	libstore/disk_read_only.h \
+	libstore/view.c \
+	libstore/view.h \
+	libstore/view_index.c \
+	libstore/view_index.h \
 	libstore/disk.h \
 	libstore/disk_posix.c \
 	libstore/drive.c \
@@ -104,16 +119,25 @@ tests_unit_test_gentable_LDADD = libstore/libstore.a schema/libschema.a libbase/
 
 # A whole store in one process, without sockets.
 check_PROGRAMS += tests/unit/test_state
-tests_unit_test_state_SOURCES = tests/unit/test_state.c tests/unit/state_world.c tests/unit/state_world.h
+tests_unit_test_state_SOURCES = tests/unit/test_state.c tests/unit/state_world.c tests/unit/state_world.h \
+	tests/unit/disk_memory.c tests/unit/disk_memory.h
 tests_unit_test_state_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
 	$(CRITERION_LIBS) $(LIBSTORE_LIBS) $(EVENT_LIBS)
 check_PROGRAMS += tests/unit/test_state_upload
-tests_unit_test_state_upload_SOURCES = tests/unit/test_state_upload.c tests/unit/state_world.c tests/unit/state_world.h
+tests_unit_test_state_upload_SOURCES = tests/unit/test_state_upload.c tests/unit/state_world.c tests/unit/state_world.h \
+	tests/unit/disk_memory.c tests/unit/disk_memory.h
 tests_unit_test_state_upload_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
 	$(CRITERION_LIBS) $(LIBSTORE_LIBS) $(EVENT_LIBS)
 check_PROGRAMS += tests/unit/test_state_volume
-tests_unit_test_state_volume_SOURCES = tests/unit/test_state_volume.c tests/unit/state_world.c tests/unit/state_world.h
+tests_unit_test_state_volume_SOURCES = tests/unit/test_state_volume.c tests/unit/state_world.c tests/unit/state_world.h \
+	tests/unit/disk_memory.c tests/unit/disk_memory.h
 tests_unit_test_state_volume_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
+	$(CRITERION_LIBS) $(LIBSTORE_LIBS) $(EVENT_LIBS)
+
+check_PROGRAMS += tests/unit/test_state_power
+tests_unit_test_state_power_SOURCES = tests/unit/test_state_power.c tests/unit/state_world.c \
+	tests/unit/state_world.h tests/unit/disk_memory.c tests/unit/disk_memory.h
+tests_unit_test_state_power_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
 	$(CRITERION_LIBS) $(LIBSTORE_LIBS) $(EVENT_LIBS)
 
 check_PROGRAMS += tests/unit/test_log

@@ -8,11 +8,13 @@
 #define HF_TEST_STATE_WORLD_H
 
 #include "libstore/state.h"
+#include "tests/unit/disk_memory.h"
 
 #define WORLD_REPLIES	4096
 
 struct world {
 	char			 directory[64];
+	struct disk		*disk;			/* a simulated one for the drives; NULL: the real */
 	struct drive_set	*drives;
 	struct log		*log;
 	struct index		*index;
@@ -29,7 +31,10 @@ struct world {
 };
 
 void world_make(struct world *w);		/* the directories, nothing open */
+/* With simulated drives: only the index is on a real disk. */
+void world_make_simulated(struct world *w, uint64_t seed);
 void world_open(struct world *w);
+int world_try_open(struct world *w, struct err *e);	/* on an error all that was opened is closed */
 void world_close(struct world *w);		/* everything as at a clean stop */
 void world_remove(struct world *w);
 void world_index_remove(struct world *w);
