@@ -32,7 +32,8 @@ result_print(const cJSON *o, const struct ctl *ctl)
 		return (done);
 	}
 	cJSON_ArrayForEach(instance, cJSON_GetObjectItemCaseSensitive(o, "instances")) {
-		const char *error = json_text(instance, "error"), *note = json_text(instance, "note");
+		const char *error = json_text(instance, "error"),
+		    *note = json_text(instance, "note");
 
 		if (error[0] != '\0')
 			printf("%-12s %s: %s\n", json_text(instance, "name"),

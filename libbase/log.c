@@ -1,7 +1,8 @@
 /*
  * log - one line per event on standard error.
  *
- * L1  A line is whole within one write(2) of at most LINE_BYTES (a pipe takes that many at once): lines of
+ * L1  A line is whole within one write(2) of at most LINE_BYTES (a pipe takes that many at once):
+ *     lines of
  *     several threads or processes do not mix.
  * L2  Only the last byte of a line is below 0x20 or is 0x7f.
  *

@@ -4,8 +4,8 @@
  *   2026-11-21T03:25:00.123Z info s3.0[1234] req=7F00A1B2C3D4E5F6 message
  *
  * Libraries do not log; services do, once, where the decision is made. The request id is an
- * argument, NULL when there is none. A line is at most 4 KiB, within one write(2); bytes below 0x20 are
- * shown as \xNN, so that input cannot forge lines.
+ * argument, NULL when there is none. A line is at most 4 KiB, within one write(2); bytes below 0x20
+ * are shown as \xNN, so that input cannot forge lines.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -23,9 +23,10 @@ const char *log_level_name(enum log_level level);
 void log_write(enum log_level level, const char *request_id, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 /*
- * As log_write, but the line may wait in memory, with others, for one write(2). Whoever holds a line calls
- * log_flush before its loop waits again; any line of log_write takes those that wait along, in order.
- * A process that is killed in between loses them: nothing but a record of what was done may be held.
+ * As log_write, but the line may wait in memory, with others, for one write(2). Whoever holds a
+ * line calls log_flush before its loop waits again; any line of log_write takes those that wait
+ * along, in order. A process that is killed in between loses them: nothing but a record of what was
+ * done may be held.
  */
 void log_hold(enum log_level level, const char *request_id, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

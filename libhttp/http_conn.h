@@ -116,7 +116,8 @@ struct http_server {
 	size_t				 conn_count, request_count;
 	struct http_counters		 counters;
 	bool				 paused, full, draining, resting;
-	struct event			 retry, rest;	/* accept again: after EMFILE, after a burst */
+	/* accept again: after EMFILE, after a burst */
+	struct event			 retry, rest;
 	struct event			 drained;
 	http_drained_fn			*drained_fn;
 	void				*drained_argument;

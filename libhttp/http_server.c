@@ -18,8 +18,9 @@
 #include "libhttp/http_conn.h"
 
 /*
- * Processes that share a listening socket do not know each other's load. The one that wakes first leaves
- * the rest of a burst alone for a moment, so that the others, which were woken too, take their share.
+ * Processes that share a listening socket do not know each other's load. The one that wakes first
+ * leaves the rest of a burst alone for a moment, so that the others, which were woken too, take
+ * their share.
  */
 #define ACCEPTS_MAX	4	/* at a time */
 #define REST_MS		1

@@ -1,6 +1,6 @@
 /*
- * file_cache - see file_cache.h. A hash table and a list of files that nobody holds, oldest first, under
- * one lock; opening and syncing happen without it.
+ * file_cache - see file_cache.h. A hash table and a list of files that nobody holds, oldest first,
+ * under one lock; opening and syncing happen without it.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -189,12 +189,14 @@ file_path(struct file_cache *c, enum file_kind kind, uint64_t id, unsigned slot,
 		volume_name(id, name);
 	else
 		snprintf(name, sizeof(name), "%016" PRIx64 ".seg", id);
-	n = snprintf(out, 4096, "%s/%s/%s", c->paths[slot], kind == FILE_VOLUME ? "vol" : "log", name);
+	n = snprintf(out, 4096, "%s/%s/%s", c->paths[slot], kind == FILE_VOLUME ? "vol" : "log",
+	    name);
 	return (n < 4096 ? 0 : err_set(e, ERR_TOO_LARGE, "the path of slot %u is too long", slot));
 }
 
 static struct file *
-file_new(struct file_cache *c, enum file_kind kind, uint64_t id, unsigned slot, bool writable, int handle)
+file_new(struct file_cache *c, enum file_kind kind, uint64_t id, unsigned slot, bool writable,
+    int handle)
 {
 	struct file *f = calloc(1, sizeof(*f));
 

@@ -75,8 +75,7 @@ typedef void object_lookup_fn(void *context, int code, const Hf__Bucket *bucket,
 struct object_call *object_lookup(struct objects *o, const char *request_id, const char *bucket,
     struct slice key, uint64_t deadline_ms, object_lookup_fn *fn, void *context);
 
-/* --- writing a body
- * ---------------------------------------------------------------------------- */
+/* --- writing a body --------------------------------------------------------------------------- */
 
 struct body_writer;
 #define BODY_DIGESTS_MAX 4
@@ -122,8 +121,7 @@ void body_writer_committed(struct body_writer *w);
 /* also in the middle, also with fn outstanding */
 void body_writer_free(struct body_writer **w);
 
-/* --- reading a body
- * ---------------------------------------------------------------------------- */
+/* --- reading a body --------------------------------------------------------------------------- */
 
 struct body_reader;
 /*

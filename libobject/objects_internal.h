@@ -22,8 +22,7 @@
 #define MAPS_COUNT		4096
 #define STORE_WAIT_MS		30000	/* for questions that no caller waits for */
 
-/* --- soon.c: later in this turn of the loop
- * ---------------------------------------------------- */
+/* --- soon.c: later in this turn of the loop --------------------------------------------------- */
 
 typedef void soon_fn(void *context);
 struct soon {
@@ -35,8 +34,7 @@ struct soon {
 void soon_run(struct objects *o, struct soon *s, soon_fn *fn, void *context);
 void soon_cancel(struct objects *o, struct soon *s);
 
-/* --- call.c
- * ------------------------------------------------------------------------------------ */
+/* --- call.c ----------------------------------------------------------------------------------- */
 
 struct object_call {
 	TAILQ_ENTRY(object_call) order;
@@ -79,8 +77,7 @@ void calls_on_reply(struct objects *o, uint64_t sequence, Hf__StoreReply *reply)
 uint64_t calls_floor(const struct objects *o);
 void lookup_cancel(struct object_call *handle);
 
-/* --- session.c
- * --------------------------------------------------------------------------------- */
+/* --- session.c -------------------------------------------------------------------------------- */
 
 struct session {
 	struct channel	*channel;
@@ -96,8 +93,7 @@ int session_init(struct objects *o, struct err *e);
 void session_release(struct objects *o);
 void session_lost(struct objects *o);	/* the store does not know it: a new one */
 
-/* --- memory.c: bytes of bodies in flight
- * -------------------------------------------------------- */
+/* --- memory.c: bytes of bodies in flight ------------------------------------------------------ */
 
 struct memory_waiter {
 	TAILQ_ENTRY(memory_waiter) entry;
@@ -118,8 +114,7 @@ void memory_wait(struct objects *o, struct memory_waiter *w, size_t bytes, bool 
 void memory_cancel(struct objects *o, struct memory_waiter *w);
 void memory_give(struct objects *o, size_t bytes);
 
-/* --- work.c: jobs for the pool that are never refused
- * ------------------------------------------ */
+/* --- work.c: jobs for the pool that are never refused ----------------------------------------- */
 
 struct work {
 	TAILQ_ENTRY(work)	 entry;
@@ -138,8 +133,7 @@ void works_release(struct objects *o);
 void work_submit(struct objects *o, struct work *w, pool_work_fn *work, pool_done_fn *done,
     void *context);
 
-/* --- map.c: where segments and volumes lie
- * ------------------------------------------------------ */
+/* --- map.c: where segments and volumes lie ---------------------------------------------------- */
 
 struct map {
 	enum file_kind	 kind;
@@ -160,8 +154,7 @@ struct map_question *map_ask(struct objects *o, const char *request_id, enum fil
     uint64_t id, uint64_t deadline_ms, map_fn *fn, void *context);
 void map_cancel(struct map_question **q);
 
-/* --- run.c: space in volumes
- * -------------------------------------------------------------------- */
+/* --- run.c: space in volumes ------------------------------------------------------------------ */
 
 struct run {
 	uint64_t	 offset, bytes;
@@ -197,8 +190,7 @@ void run_give(struct objects *o, const struct run *piece, uint64_t used_bytes);
 void runs_return_all(struct objects *o);
 void runs_drop(struct objects *o);		/* the session is gone, and they with it */
 
-/* --- damage.c
- * ---------------------------------------------------------------------------------- */
+/* --- damage.c --------------------------------------------------------------------------------- */
 
 /* What a job met on a drive, kept until it is back on the loop. */
 struct damage {
@@ -218,8 +210,7 @@ void damages_add(struct damages *d, enum file_kind kind, uint64_t id, uint64_t o
 /* Sends what *told does not have for that drive yet, and empties d. */
 void damages_report(struct objects *o, const char *request_id, struct damages *d, uint32_t *told);
 
-/* --- objects.c
- * --------------------------------------------------------------------------------- */
+/* --- objects.c -------------------------------------------------------------------------------- */
 
 struct entry_cache;
 

@@ -1,8 +1,9 @@
 /*
- * read_job - see read_job.h. Every unit and record is verified before it is good; what is not good comes from
- * another mirror or from parity, and is put down as damage.
+ * read_job - see read_job.h. Every unit and record is verified before it is good; what is not good
+ * comes from another mirror or from parity, and is put down as damage.
  *
- * D1  Drives that are not online, and shards that were not written, are not tried while there are others.
+ * D1  Drives that are not online, and shards that were not written, are not tried while there are
+ *     others.
  * D2  Nothing is delivered that did not pass its check, or was not rebuilt from units that did.
  *
  * SPDX-License-Identifier: Apache-2.0
@@ -41,7 +42,8 @@ plan_units(struct read_job *j)
 				rest = row_end - at;
 			if (rest > end - at)
 				rest = end - at;
-			*u = (struct read_unit){ .row = j->row_count, .shard = (unsigned)(in_row / payload) };
+			*u = (struct read_unit){ .row = j->row_count,
+			    .shard = (unsigned)(in_row / payload) };
 			u->wanted = SLICE((void *)(uintptr_t)(in_row % payload), rest);
 			memory += row->unit_bytes;
 			at += rest;
@@ -134,7 +136,8 @@ static void
 shard_bad(struct read_job *j, unsigned slot, uint64_t offset, int code, struct err *why)
 {
 	why->code = code;
-	damages_add(&j->damages, j->inlined ? FILE_SEGMENT : FILE_VOLUME, j->map.id, offset, slot, why);
+	damages_add(&j->damages, j->inlined ? FILE_SEGMENT : FILE_VOLUME, j->map.id, offset, slot,
+	    why);
 	/* Of several reasons, the one that says most: gone, then damaged, then not readable. */
 	if (j->why.code == 0 || (code == ERR_STALE && j->why.code != ERR_STALE) ||
 	    (code == ERR_CORRUPT && j->why.code != ERR_STALE))
@@ -221,12 +224,13 @@ row_rebuild(struct read_job *j, unsigned row_index)
 	lost &= ~present;	/* an offline drive had it after all */
 	if ((unsigned)__builtin_popcount(present) < j->map.k) {
 		if (j->why.code == 0)
-			err_set(&j->why, ERR_NO_QUORUM, "only %d of %u shards of volume %llu can be read",
+			err_set(&j->why, ERR_NO_QUORUM,
+			    "only %d of %u shards of volume %llu can be read",
 			    __builtin_popcount(present), shards, (unsigned long long)j->map.id);
 		rc = j->why.code;
 	} else {
-		rc = erasure_rebuild(j->objects->erasure, row->unit_bytes - VOLUME_TRAILER_BYTES, present, lost,
-		    units);
+		rc = erasure_rebuild(j->objects->erasure, row->unit_bytes - VOLUME_TRAILER_BYTES,
+		    present, lost, units);
 		assert(rc == 0);
 		j->rebuilt += (unsigned)__builtin_popcount(lost);
 	}
@@ -296,13 +300,15 @@ run_record(struct read_job *j)
 
 	for (pass = 0; pass < 2; pass++)
 		for (i = 0; i < j->map.count; i++) {
-			unsigned mirror = (first_mirror(j) + i) % j->map.count, slot = j->map.slots[mirror];
+			unsigned mirror = (first_mirror(j) + i) % j->map.count,
+			    slot = j->map.slots[mirror];
 			struct err why = ERR_INIT;
 			int rc;
 
 			if (!shard_usable(j, mirror, pass == 1))
 				continue;
-			rc = read_at(j, slot, j->place.offset, j->memory, j->place.record_bytes, &why);
+			rc = read_at(j, slot, j->place.offset, j->memory, j->place.record_bytes,
+			    &why);
 			if (rc == 0 && record_take(j, &why)) {
 				j->why = (struct err)ERR_INIT;
 				return;

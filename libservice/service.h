@@ -91,7 +91,8 @@ void service_ready(struct service *s);				/* idempotent */
 void service_drained(struct service *s);	/* leaves the loop; then close, exit 0 */
 /* Degraded with a reason, or running again with NULL. */
 void service_set_degraded(struct service *s, const char *reason);
-/* The same, for what is expected for a moment at a start: told by the status, not a warning in the log. */
+/* The same, for what is expected for a moment at a start: told by the status, not a warning in the
+ * log. */
 void service_set_waiting(struct service *s, const char *reason);
 /* What a long start is at, for the note in the status; "" when it is over. From any thread. */
 void service_set_step(const struct service *s, const char *text);

@@ -5,7 +5,8 @@
  * F1  Frames stand one behind the other, each on its own pages; an epoch follows its predecessor by
  *     one.
  * F2  A file is replaced by rename, never rewritten in place.
- * F3  Room for the next changes is allocated behind the frames, so that a full drive keeps its catalog.
+ * F3  Room for the next changes is allocated behind the frames, so that a full drive keeps its
+ *     catalog.
  *
  * SPDX-License-Identifier: Apache-2.0
  */

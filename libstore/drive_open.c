@@ -232,8 +232,7 @@ format(struct drive_set *s, struct look *looks, unsigned formatted, struct err *
 	return (rc);
 }
 
-/* --- the catalog in force
- * ------------------------------------------------------------------------- */
+/* --- the catalog in force --------------------------------------------------------------------- */
 
 /* Tells copies that say the same from others, also of the same epoch. */
 static uint32_t
@@ -529,7 +528,8 @@ drive_set_open(
 		    e, ERR_CONFIG, "a set has 1 to %u drives, not %u", DRIVES_MAX, o->count));
 	for (i = 0; i < o->count; i++)
 		if (strlen(o->paths[i]) > PATH_BYTES_MAX)
-			return (err_set(e, ERR_CONFIG, "the path of slot %u in store.drives is too long", i));
+			return (err_set(e, ERR_CONFIG,
+			    "the path of slot %u in store.drives is too long", i));
 	s = calloc(1, sizeof(*s));
 	assert(s != NULL);
 	s->disk = disk;

@@ -1,7 +1,7 @@
 /*
  * drive_quarantine - moves files that the catalog does not name out of log/ and vol/: a drive that
- * was away cannot bring deleted objects back. Files ending in .new and segments without a batch never
- * held a record and are removed.
+ * was away cannot bring deleted objects back. Files ending in .new and segments without a batch
+ * never held a record and are removed.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -67,7 +67,8 @@ named(struct drive_set *s, unsigned slot, const char *sub, const char *name)
 		slot_among(volume->slots, volume->n_slots, slot));
 }
 
-/* A segment that a crash left before the catalog named it: nothing was written behind its header. */
+/* A segment that a crash left before the catalog named it: nothing was written behind its
+ * header. */
 static bool
 never_written(struct disk *d, const char *path)
 {

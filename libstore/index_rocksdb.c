@@ -320,8 +320,7 @@ index_get(const struct index_reader *r, struct slice key, struct buf *out, struc
 	return (0);
 }
 
-/* --- iteration
- * ---------------------------------------------------------------------------------- */
+/* --- iteration -------------------------------------------------------------------------------- */
 
 static bool
 iter_below_upper(const struct index_iter *i, struct slice key)

@@ -63,8 +63,7 @@ common_prefix_bytes(struct slice name, struct slice prefix, struct slice delimit
 	return ((size_t)(found - (const char *)name.data) + delimiter.bytes);
 }
 
-/* --- buckets
- * ------------------------------------------------------------------------------------- */
+/* --- buckets ---------------------------------------------------------------------------------- */
 
 int
 listing_buckets(const struct index_reader *r, const Hf__BucketList *q, Hf__StoreReply *out,
@@ -110,8 +109,7 @@ listing_buckets(const struct index_reader *r, const Hf__BucketList *q, Hf__Store
 	return (rc);
 }
 
-/* --- objects
- * -------------------------------------------------------------------------------------- */
+/* --- objects ---------------------------------------------------------------------------------- */
 
 /* A page under way over one or two iterators (current versions, and other versions). */
 struct object_page {
@@ -339,8 +337,7 @@ listing_objects(const struct index_reader *r, uint64_t bucket_id, const Hf__Obje
 	return (rc);
 }
 
-/* --- uploads and parts
- * ----------------------------------------------------------------------------- */
+/* --- uploads and parts ------------------------------------------------------------------------ */
 
 static int
 uploads_add(struct index_iter *i, Hf__StoreReply *out, struct err *e)

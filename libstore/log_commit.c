@@ -42,8 +42,7 @@ log_flight_put(struct log *l, struct flight *f)
 	free(f);
 }
 
-/* --- a flight starts
- * ------------------------------------------------------------------------------ */
+/* --- a flight starts -------------------------------------------------------------------------- */
 
 /* Record i of a batch with its final place, from the raw bytes; at is where its raw bytes start. */
 static void
@@ -210,6 +209,7 @@ segment_roll(struct log *l)
 		pthread_cond_signal(&l->keeper_wake);
 	}
 	l->current = l->next;
+	l->current->begun_ms = clock_mono_ms();
 	l->next = NULL;
 	l->prepare_failed = false;
 	assert(segment_fits(l->current, l->head));
@@ -293,8 +293,7 @@ log_flight_start(struct log *l)
 	}
 }
 
-/* --- a flight ends
- * -------------------------------------------------------------------------------- */
+/* --- a flight ends ---------------------------------------------------------------------------- */
 
 static unsigned
 batch_deliver(struct batch *b, const struct flight *f, int code, log_commit_fn *each, void *context)

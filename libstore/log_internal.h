@@ -6,12 +6,15 @@
  *                                 ^          │ a mirror failed or is overdue
  *                                 └──────────┘ back to the front; the keeper opens another segment
  *
- * W1  Everything here is guarded by lock, which is never held over I/O, except what a flight's workers read
+ * W1  Everything here is guarded by lock, which is never held over I/O, except what a flight's
+ *     workers read
  *     of it (image, segment, offset: constant while it flies).
  *     A worker takes the lock only to report; the caller is woken after it was given back.
- * W2  The keeper does all that is slow and rare: prepare the next segment, seal the last, replace a failed
+ * W2  The keeper does all that is slow and rare: prepare the next segment, seal the last, replace a
+ *     failed
  *     one, bring returning drives up to date. The caller's thread only swaps pointers.
- * W3  Without threads (tests), commit and keeper run inside the caller's calls; the code is the same.
+ * W3  Without threads (tests), commit and keeper run inside the caller's calls; the code is the
+ *     same.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -94,7 +97,8 @@ struct log {
 	uint64_t		 batch_bytes_max;
 	struct flight		*flight;
 	uint64_t		 acked_lsn;
-	struct segment		*recovered;	/* read-only: segments that stay open, with what they hold */
+	/* read-only: segments that stay open, with what they hold */
+	struct segment		*recovered;
 	struct log_stats	 stats;
 	uint64_t		 space_checked_ms;
 	unsigned		 write_ms_max;	/* past it a mirror is overdue */
@@ -116,7 +120,8 @@ bool log_keeper_step(struct log *l);		/* does one thing; false: there was nothin
 void *log_keeper_main(void *log);
 bool log_has_space(struct log *l, bool use_reserve);
 void log_flight_overdue(struct log *l, uint64_t now_ms);
-void log_segment_retire(struct log *l);		/* closes the current segment for good, at log_close */
+/* closes the current segment for good, at log_close */
+void log_segment_retire(struct log *l);
 int log_segment_first(struct log *l, struct err *e);
 /* Copies to RETURNING drives what their mirrors lack, then they are ONLINE. No lock. */
 void log_returning_bring(struct log *l);

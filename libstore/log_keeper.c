@@ -18,9 +18,9 @@
 #include "libstore/log_internal.h"
 
 #define FIRST_PREWRITE_BYTES (UINT64_C(16) << 20)
+#define FAST_BYTES_A_MS      (8u * 1024)
 
-/* --- which drives
- * --------------------------------------------------------------------------------- */
+/* --- which drives ----------------------------------------------------------------------------- */
 
 struct candidate {
 	unsigned slot;
@@ -132,8 +132,7 @@ log_has_space(struct log *l, bool use_reserve)
 	return (candidates_find(l->set, use_reserve, c) >= want);
 }
 
-/* --- opening
- * -------------------------------------------------------------------------------------- */
+/* --- opening ---------------------------------------------------------------------------------- */
 
 static int
 segment_commit_open(struct drive_set *s, struct segment *g, struct err *e)
@@ -215,6 +214,18 @@ head_waits(const struct log *l)
 					   l->current->bytes - l->current->end));
 }
 
+/* Large batches share the price of a sync; zeros for all that they fill would cost more than they save. */
+static uint64_t
+prewrite_bytes_max(const struct log *l)
+{
+	const struct segment *g = l->current;
+	uint64_t ms = g == NULL ? 0 : clock_mono_ms() - g->begun_ms;
+
+	if (g != NULL && g->end - SEGMENT_HEADER_BYTES > ms * FAST_BYTES_A_MS)
+		return (FIRST_PREWRITE_BYTES);
+	return (UINT64_MAX);
+}
+
 /* Makes the next segment; from the reserve only if records wait for it. */
 static void
 prepare(struct log *l)
@@ -231,6 +242,7 @@ prepare(struct log *l)
 		return;
 	}
 	l->prewrite.hurry = waits;
+	l->prewrite.bytes_max = prewrite_bytes_max(l);
 	pthread_mutex_unlock(&l->lock);
 	rc = segment_make(l, use_reserve, waits ? NULL : &l->prewrite, &g, &e);
 	if (rc == ERR_FULL && waits && !use_reserve)	/* the room was taken meanwhile */
@@ -268,8 +280,7 @@ log_segment_first(struct log *l, struct err *e)
 	return (rc);
 }
 
-/* --- sealing
- * -------------------------------------------------------------------------------------- */
+/* --- sealing ---------------------------------------------------------------------------------- */
 
 static int
 segment_drop(struct drive_set *s, const struct segment *g, struct err *e)
@@ -353,8 +364,7 @@ seal_one(struct log *l)
 	log_segment_put(l, g);
 }
 
-/* --- replacing
- * ------------------------------------------------------------------------------------ */
+/* --- replacing -------------------------------------------------------------------------------- */
 
 static bool
 segment_usable(struct drive_set *s, const struct segment *g)
@@ -427,8 +437,7 @@ repair(struct log *l)
 	log_wake(l);
 }
 
-/* --- returning drives
- * ------------------------------------------------------------------------------ */
+/* --- returning drives ------------------------------------------------------------------------- */
 
 void
 log_returning_bring(struct log *l)
@@ -452,8 +461,7 @@ log_returning_bring(struct log *l)
 	}
 }
 
-/* --- the keeper
- * ------------------------------------------------------------------------------------ */
+/* --- the keeper ------------------------------------------------------------------------------- */
 
 bool
 log_keeper_step(struct log *l)

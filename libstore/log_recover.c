@@ -67,8 +67,7 @@ segment_gone(const Hf__CatalogSegment *row, struct err *e)
 	    "no mirror of segment %016" PRIx64 " can be read; it is on drives %s", row->id, slots));
 }
 
-/* --- recovery of one open segment
- * ------------------------------------------------------------------ */
+/* --- recovery of one open segment ------------------------------------------------------------- */
 
 /* A mirror that does not take a repair is lost, and its drive with it. */
 static void
@@ -216,8 +215,7 @@ log_recover(struct log *l, struct err *e)
 	return (rc);
 }
 
-/* --- a drive that was away
- * ------------------------------------------------------------------------- */
+/* --- a drive that was away -------------------------------------------------------------------- */
 
 static int
 mirror_copy(struct drive_set *s, const struct segment *g, unsigned i, struct err *e)
@@ -313,8 +311,7 @@ log_mirrors_bring(struct drive_set *s, unsigned slot, struct err *e)
 	return (rc);
 }
 
-/* --- replay
- * ---------------------------------------------------------------------------------------- */
+/* --- replay ----------------------------------------------------------------------------------- */
 
 static int
 batch_replay(const struct buf *batch, const struct batch_head *h, uint64_t after,

@@ -1,6 +1,6 @@
 /*
- * record - one record of the log: its header, checksums and types. Shared by the log's writer, by recovery
- * and by readers that fetch an inline body straight from a drive.
+ * record - one record of the log: its header, checksums and types. Shared by the log's writer, by
+ * recovery and by readers that fetch an inline body straight from a drive.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -12,8 +12,8 @@
 #include "schema/log.pb-c.h"
 
 /*
- * (epoch, sequence) in one number that compares as the pair. Never used twice. 28 bits of sequence are
- * more than the records of the largest segment; 35 of epoch last for a thousand years of one
+ * (epoch, sequence) in one number that compares as the pair. Never used twice. 28 bits of sequence
+ * are more than the records of the largest segment; 35 of epoch last for a thousand years of one
  * change of the catalog a second. The highest bit stays free (LSN_PROVISIONAL).
  */
 #define LSN_SEQUENCE_BITS	28
@@ -23,9 +23,12 @@
 #define LSN_SEQUENCE(lsn)	((lsn) & ((UINT64_C(1) << LSN_SEQUENCE_BITS) - 1))
 
 enum record_type {		/* numbers are on the disk: never reused */
-	RECORD_BUCKET_PUT = 1, RECORD_BUCKET_DELETE = 2, RECORD_OBJECT_PUT = 3, RECORD_OBJECT_DELETE = 4,
-	RECORD_UPLOAD_PUT = 5, RECORD_PART_PUT = 6, RECORD_UPLOAD_COMPLETE = 7, RECORD_UPLOAD_ABORT = 8,
-	RECORD_SESSION_OPEN = 9, RECORD_SESSION_END = 10, RECORD_RUN_GRANT = 11, RECORD_RECLAIMED = 12,
+	RECORD_BUCKET_PUT = 1, RECORD_BUCKET_DELETE = 2, RECORD_OBJECT_PUT = 3,
+	    RECORD_OBJECT_DELETE = 4,
+	RECORD_UPLOAD_PUT = 5, RECORD_PART_PUT = 6, RECORD_UPLOAD_COMPLETE = 7,
+	    RECORD_UPLOAD_ABORT = 8,
+	RECORD_SESSION_OPEN = 9, RECORD_SESSION_END = 10, RECORD_RUN_GRANT = 11,
+	    RECORD_RECLAIMED = 12,
 	RECORD_VOLUME_SEALED = 13, RECORD_CONFIG_PUT = 14,
 };
 
@@ -41,14 +44,15 @@ struct record {
 #define RECORD_DATA_BYTES_MAX	(1024u * 1024)
 
 /*
- * Checks a record that was read from (segment, offset): magic, lengths, seeded checksum of header and
- * meta, checksum of data. On 0 *out borrows from bytes. ERR_CORRUPT with the reason.
+ * Checks a record that was read from (segment, offset): magic, lengths, seeded checksum of header
+ * and meta, checksum of data. On 0 *out borrows from bytes. ERR_CORRUPT with the reason.
  */
-int record_parse(struct slice bytes, uint64_t segment, uint64_t offset, struct record *out, struct err *e);
+int record_parse(struct slice bytes, uint64_t segment, uint64_t offset, struct record *out,
+    struct err *e);
 /*
- * For readers of an inline body: checks that bytes (read at place->offset, place->record_bytes long) are
- * the record that place means (LSN) and whole; *data borrows. ERR_STALE: another record is there;
- * ERR_CORRUPT: damage.
+ * For readers of an inline body: checks that bytes (read at place->offset, place->record_bytes
+ * long) are the record that place means (LSN) and whole; *data borrows. ERR_STALE: another record
+ * is there; ERR_CORRUPT: damage.
  */
 int record_body(struct slice bytes, const Hf__Place *place, struct slice *data, struct err *e);
 
@@ -57,7 +61,9 @@ uint64_t record_encoded_bytes(struct slice meta, struct slice data);
 /* Writes record r (lsn, type, meta, data) for r->place.segment and .offset into out, which has
  * record_encoded_bytes; fills in the rest of r->place. */
 void record_encode(struct record *r, uint8_t *out);
-/* Header and meta only, as they stand in a footer: data stays empty, place.data_bytes tells its size. */
-int record_parse_head(struct slice bytes, uint64_t segment, uint64_t offset, struct record *out, struct err *e);
+/* Header and meta only, as they stand in a footer: data stays empty, place.data_bytes tells its
+ * size. */
+int record_parse_head(struct slice bytes, uint64_t segment, uint64_t offset, struct record *out,
+    struct err *e);
 
 #endif

@@ -61,8 +61,7 @@ int volume_unit_check(const Hf__Extent *x, const struct volume_row *row, unsigne
 #define VOLUME_NAME_BYTES 24
 void volume_name(uint64_t id, char out[VOLUME_NAME_BYTES]);
 
-/* --- the store's side
- * -------------------------------------------------------------------------- */
+/* --- the store's side ------------------------------------------------------------------------- */
 
 /* Makes the shard files on the online drives and the catalog row (ACTIVE); shard i on slot (id + i)
  * mod n. */

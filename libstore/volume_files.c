@@ -1,10 +1,13 @@
 /*
- * volume_files - the store's operations on the shard files of volumes: make, reserve, punch, seal, drop.
+ * volume_files - the store's operations on the shard files of volumes: make, reserve, punch, seal,
+ * drop.
  *
- * F1  A shard file is there, with its directory entry synced, before the catalog names it; and is removed
+ * F1  A shard file is there, with its directory entry synced, before the catalog names it; and is
+ *     removed
  *     only after the catalog says that the volume is dropped.
  * F2  Space is reserved on every online shard or on none.
- * F3  A drive that answers EIO is failed (drive_fail) and skipped; the operation goes on with the others
+ * F3  A drive that answers EIO is failed (drive_fail) and skipped; the operation goes on with the
+ *     others
  *     while k shards remain.
  *
  * SPDX-License-Identifier: Apache-2.0
@@ -18,8 +21,8 @@
 #include <string.h>
 
 /* One step on one shard file; handle is open for writing. */
-typedef int shard_fn(struct drive_set *s, unsigned slot, int handle, uint64_t offset, uint64_t bytes,
-    struct err *e);
+typedef int shard_fn(struct drive_set *s, unsigned slot, int handle, uint64_t offset,
+    uint64_t bytes, struct err *e);
 
 void
 volume_name(uint64_t id, char out[VOLUME_NAME_BYTES])
@@ -42,7 +45,8 @@ slot_online(struct drive_set *s, unsigned slot)
 	return (drive_online_mask(s) >> slot & 1);
 }
 
-/* F3: what went wrong on a drive becomes the drive's state. Returns 0 to go on, or the set's error. */
+/* F3: what went wrong on a drive becomes the drive's state. Returns 0 to go on, or the set's
+ * error. */
 static int
 shard_failed(struct drive_set *s, unsigned slot, const struct err *why, struct err *e)
 {
@@ -126,8 +130,9 @@ volume_create(struct drive_set *s, uint64_t *id, struct err *e)
 		slots[i] = (uint32_t)((row.id + i) % n);
 	rc = shards_make(s, row.id, slots, k + m, &made, e);
 	if (rc == 0 && (unsigned)__builtin_popcount(made) < k)
-		rc = err_set(e, ERR_NO_QUORUM, "volume %016" PRIx64 ": only %d of %u drives for its shards",
-		    row.id, __builtin_popcount(made), k + m);
+		rc = err_set(e, ERR_NO_QUORUM,
+		    "volume %016" PRIx64 ": only %d of %u drives for its shards", row.id,
+		    __builtin_popcount(made), k + m);
 	if (rc == 0) {
 		row.state = HF__CATALOG_VOLUME__STATE__ACTIVE;
 		row.k = k;
@@ -179,8 +184,8 @@ shard_step(struct drive_set *s, unsigned slot, uint64_t id, shard_fn *step, uint
 }
 
 /*
- * The step on every online shard; *done gets the shards where it succeeded. A shard file that is not
- * there (its drive was away when the volume was made) is skipped. ERR_FULL ends it at once.
+ * The step on every online shard; *done gets the shards where it succeeded. A shard file that is
+ * not there (its drive was away when the volume was made) is skipped. ERR_FULL ends it at once.
  */
 static int
 shards_step(struct drive_set *s, const Hf__CatalogVolume *row, shard_fn *step, uint64_t offset,
@@ -274,8 +279,9 @@ volume_allocate(struct drive_set *s, uint64_t id, uint64_t offset, uint64_t byte
 		goto out;
 	rc = shards_step(s, row, step_allocate, offset, bytes, &done, e);
 	if (rc == 0 && (unsigned)__builtin_popcount(done) < row->k)
-		rc = err_set(e, ERR_NO_QUORUM, "volume %016" PRIx64 ": only %d of %zu shards are there",
-		    id, __builtin_popcount(done), row->n_slots);
+		rc = err_set(e, ERR_NO_QUORUM,
+		    "volume %016" PRIx64 ": only %d of %zu shards are there", id,
+		    __builtin_popcount(done), row->n_slots);
 	if (rc < 0) {
 		struct err unimportant = ERR_INIT;
 

@@ -63,7 +63,8 @@ directory_resolve(const char *given, char out[4096], struct err *e)
 		snprintf(out, 4096, "%s", real);
 	free(real);
 	if (rc == 0 && chmod(out, 0700) < 0)
-		return (err_errno(e, errno, "%s belongs to another user: cannot set its mode to 0700", out));
+		return (err_errno(e, errno,
+		    "%s belongs to another user: cannot set its mode to 0700", out));
 	return (rc);
 }
 
@@ -182,7 +183,8 @@ ctl_name(const struct supervisor *s, char out[4096])
 	snprintf(out, 4096, "holdfastctl");
 	for (size_t n; path != NULL && *path != '\0'; path += n + (path[n] == ':')) {
 		n = strcspn(path, ":");
-		snprintf(place, sizeof(place), "%.*s/holdfastctl", (int)(n < 4000 ? n : 4000), path);
+		snprintf(place, sizeof(place), "%.*s/holdfastctl", (int)(n < 4000 ? n : 4000),
+		    path);
 		if (access(place, X_OK) == 0)
 			return;
 	}

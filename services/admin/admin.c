@@ -55,7 +55,8 @@ admin_listen(struct admin *a, struct err *e)
 	int fd, rc = 0;
 
 	if (count == 0)
-		return (err_set(e, ERR_INVALID, "no listening socket was passed; is this started by holdfastd?"));
+		return (err_set(e, ERR_INVALID,
+		    "no listening socket was passed; is this started by holdfastd?"));
 	for (unsigned i = 0; i < count && rc == 0; i++) {
 		fd = dup(fds[i]);
 		if (fd < 0)
@@ -140,7 +141,8 @@ admin_status(struct service *s, cJSON *status)
 		return;
 	n = http_server_counters(a->http);
 	cJSON_AddNumberToObject(status, "connections", (double)http_server_connections(a->http));
-	cJSON_AddNumberToObject(status, "requests_in_flight", (double)http_server_requests(a->http));
+	cJSON_AddNumberToObject(status, "requests_in_flight",
+	    (double)http_server_requests(a->http));
 	cJSON_AddNumberToObject(status, "requests", (double)n->requests);
 	cJSON_AddNumberToObject(status, "rejected", (double)n->rejects);
 }

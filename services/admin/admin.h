@@ -19,7 +19,8 @@ struct admin {
 	struct http_server	*http;
 	struct root_key		 root;
 	struct sigv4_verifier	 verifier;
-	char			 scrape_token[SCRAPE_TOKEN_MAX + 1];	/* "": nobody may scrape by token */
+	/* "": nobody may scrape by token */
+	char			 scrape_token[SCRAPE_TOKEN_MAX + 1];
 	char			 holdfastd[108];	/* control address */
 };
 

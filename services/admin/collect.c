@@ -58,7 +58,8 @@ on_metrics(void *context, int code, const ProtobufCMessage *body, const struct e
 		if (packed == NULL)
 			abort();
 		protobuf_c_message_pack(body, packed);
-		c->result.metrics[c->result.metrics_count] = hf__metrics_reply__unpack(NULL, bytes, packed);
+		c->result.metrics[c->result.metrics_count] = hf__metrics_reply__unpack(NULL, bytes,
+		    packed);
 		if (c->result.metrics[c->result.metrics_count] != NULL)
 			c->result.metrics_count++;
 		free(packed);

@@ -1,9 +1,10 @@
 /*
  * admin - health, metrics and the admin API over HTTP.
  *
- * Started by holdfastd after the store, on sockets that holdfastd holds. It touches nothing but the control
- * bus: what it shows is what holdfastd and the services say at that moment. Its crash costs the requests
- * that it was answering. It must never read drives, the log or the index: those who own them answer.
+ * Started by holdfastd after the store, on sockets that holdfastd holds. It touches nothing but the
+ * control bus: what it shows is what holdfastd and the services say at that moment. Its crash costs
+ * the requests that it was answering. It must never read drives, the log or the index: those who
+ * own them answer.
  *
  * SPDX-License-Identifier: Apache-2.0
  */

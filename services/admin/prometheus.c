@@ -48,8 +48,8 @@ print_metric(const struct collection *c, enum metric m, struct buf *out)
 }
 
 static void
-print_process(const struct collection *c, const char *field, double scale, const char *name, bool counter,
-    const char *help, struct buf *out)
+print_process(const struct collection *c, const char *field, double scale, const char *name,
+    bool counter, const char *help, struct buf *out)
 {
 	const cJSON *row, *service, *instance, *value;
 
@@ -69,13 +69,15 @@ print_up(const struct collection *c, struct buf *out)
 {
 	const cJSON *row, *service, *instance, *state;
 
-	print_family(out, "service_up", false, "1 if the service answers and runs, degraded included.");
+	print_family(out, "service_up", false,
+	    "1 if the service answers and runs, degraded included.");
 	cJSON_ArrayForEach(row, cJSON_GetObjectItem(c->document, "services")) {
 		service = cJSON_GetObjectItem(row, "service");
 		instance = cJSON_GetObjectItem(row, "instance");
 		state = cJSON_GetObjectItem(row, "state");
 		if (cJSON_IsString(service) && cJSON_IsNumber(instance) && cJSON_IsString(state))
-			buf_printf(out, "holdfast_service_up{service=\"%s\",instance=\"%d\",state=\"%s\"} %d\n",
+			buf_printf(out, "holdfast_service_up{service=\"%s\",instance=\"%d\","
+			    "state=\"%s\"} %d\n",
 			    service->valuestring, instance->valueint, state->valuestring,
 			    strcmp(state->valuestring, "running") == 0 ||
 			    strcmp(state->valuestring, "degraded") == 0);

@@ -6,8 +6,8 @@
  *   GET /metrics	scrape	Prometheus
  *   GET /v3/services	root	the contract of every service
  *
- * Paths may come with the prefix /rustfs/admin or /minio/admin, as the S3 port passes them on; the signature is
- * over the path that the client used.
+ * Paths may come with the prefix /rustfs/admin or /minio/admin, as the S3 port passes them on; the
+ * signature is over the path that the client used.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -65,7 +65,8 @@ service_is_up(const cJSON *document, const char *name)
 		state = cJSON_GetObjectItem(row, "state");
 		if (cJSON_IsString(service) && cJSON_IsString(state) &&
 		    strcmp(service->valuestring, name) == 0 &&
-		    (strcmp(state->valuestring, "running") == 0 || strcmp(state->valuestring, "degraded") == 0))
+		    (strcmp(state->valuestring, "running") == 0 ||
+		    strcmp(state->valuestring, "degraded") == 0))
 			return (true);
 	}
 	return (false);
@@ -181,5 +182,6 @@ admin_on_request(struct http_request *req, void *context)
 		http_reply_text(req, 405, "%s answers GET only\n", routes[i].path);
 		return;
 	}
-	http_reply_text(req, 404, "no such admin path; known: /health/live /health/ready /metrics /v3/services\n");
+	http_reply_text(req, 404, "no such admin path; known: /health/live /health/ready /metrics "
+	    "/v3/services\n");
 }

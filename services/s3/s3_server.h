@@ -49,7 +49,8 @@ void s3_status(struct service *s, cJSON *status);
 uint64_t s3_store_deadline(const struct s3_server *server);
 /* A random number for a request. */
 uint64_t s3_request_id(struct s3_server *server);
-/* The lines that are held (log_hold) go out when this turn of the loop has done what else it has. */
+/* The lines that are held (log_hold) go out when this turn of the loop has done what else it
+ * has. */
 void s3_flush_soon(struct s3_server *server);
 /* A request has ended altogether. */
 void s3_request_gone(struct s3_server *server);

@@ -124,15 +124,17 @@ drives_damage(void *context, struct session *s, const Hf__DamageReport *r)
 static void
 full_text(struct store *t, struct buf *text)
 {
-	buf_printf(text, "%sputs may be refused, full up to the reserve:", text->bytes > 0 ? "; " : "");
+	buf_printf(text, "%sputs may be refused, full up to the reserve:",
+	    text->bytes > 0 ? "; " : "");
 	for (unsigned slot = 0, named = 0; slot < drive_count(t->drives); slot++) {
 		struct drive d;
 
 		if ((t->seen.online >> slot & 1) == 0 || drive_has_space(t->drives, slot, 1))
 			continue;
 		drive_get(t->drives, slot, &d);
-		buf_printf(text, "%s slot %u (%s, %llu MiB free, %llu kept)", named++ > 0 ? "," : "",
-		    slot, d.path, (unsigned long long)(d.space.free_bytes >> 20),
+		buf_printf(text, "%s slot %u (%s, %llu MiB free, %llu kept)",
+		    named++ > 0 ? "," : "", slot, d.path,
+		    (unsigned long long)(d.space.free_bytes >> 20),
 		    (unsigned long long)(drive_reserve_bytes(t->drives, slot) >> 20));
 	}
 }

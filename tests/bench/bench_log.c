@@ -1,13 +1,15 @@
 /*
- * bench_log - durable appends: libstore/log with 1, 16 and 64 waiting appenders, beside a bare loop that writes
- * the same batches to as many prewritten files, one thread for each, pwritev and fdatasync.
+ * bench_log - durable appends: libstore/log with 1, 16 and 64 waiting appenders, beside a bare loop
+ * that writes the same batches to as many prewritten files, one thread for each, pwritev and
+ * fdatasync.
  *
- * usage: bench_log DIR [ROUNDS [BYTES]]	makes four drives and the bare files in DIR, and leaves DIR empty
+ * usage: bench_log DIR [ROUNDS [BYTES]]	makes four drives and the bare files in DIR, and
+ * leaves DIR empty
  *
- * Both sides commit in turns: everyone who waits is in one batch, and appends again when it is durable. The
- * sides take turns of a few hundred batches, so that both see the same drives at the same time. The bare loop's
- * batch has the encoded bytes of the same records, rounded up to a sector as the log does; it neither packs nor
- * sums them.
+ * Both sides commit in turns: everyone who waits is in one batch, and appends again when it is
+ * durable. The sides take turns of a few hundred batches, so that both see the same drives at the
+ * same time. The bare loop's batch has the encoded bytes of the same records, rounded up to a
+ * sector as the log does; it neither packs nor sums them.
  *
  * SPDX-License-Identifier: Apache-2.0
  */

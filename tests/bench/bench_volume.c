@@ -1,6 +1,7 @@
 /*
- * bench_volume - what a row costs: encoding (parity and trailers), checking, rebuilding; beside memcpy of the
- * same bytes in the same run, because only ratios travel between machines. Usage: bench_volume [k m [MiB]]
+ * bench_volume - what a row costs: encoding (parity and trailers), checking, rebuilding; beside
+ * memcpy of the same bytes in the same run, because only ratios travel between machines. Usage:
+ * bench_volume [k m [MiB]]
  *
  * SPDX-License-Identifier: Apache-2.0
  */

@@ -1,8 +1,10 @@
 /*
- * disk_memory - a simulated disk for tests: files in memory that remember what was synced and what was not.
+ * disk_memory - a simulated disk for tests: files in memory that remember what was synced and what
+ * was not.
  *
- * A power cut keeps any legal subset: of each unsynced write any of its 512-byte sectors, of the unsynced
- * operations on a directory any number of the first ones. Drives are the first component of a path ("/d0").
+ * A power cut keeps any legal subset: of each unsynced write any of its 512-byte sectors, of the
+ * unsynced operations on a directory any number of the first ones. Drives are the first component
+ * of a path ("/d0").
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -14,7 +16,8 @@
 struct disk *disk_memory_new(uint64_t seed, unsigned drives);
 void disk_memory_free(struct disk *d);
 uint64_t disk_memory_random(struct disk *d, uint64_t below);
-/* Every changing step from now on counts; the power fails in step n (0: never). Then all steps fail. */
+/* Every changing step from now on counts; the power fails in step n (0: never). Then all steps
+ * fail. */
 void disk_memory_cut_at(struct disk *d, uint64_t n);
 bool disk_memory_cut(const struct disk *d);
 uint64_t disk_memory_steps(const struct disk *d);
@@ -24,7 +27,8 @@ void disk_memory_set_eio(struct disk *d, unsigned drive, bool on);
 void disk_memory_set_missing(struct disk *d, unsigned drive, bool on);
 /* The n-th changing step from now on fails with EIO, once. */
 void disk_memory_fail_step(struct disk *d, uint64_t n);
-void disk_memory_set_free(struct disk *d, uint64_t bytes);	/* per drive, beside what files take */
+/* per drive, beside what files take */
+void disk_memory_set_free(struct disk *d, uint64_t bytes);
 void disk_memory_set_sector(struct disk *d, uint32_t bytes);
 /* Flips a bit of a file, synced and not; false if it is not there or too short. */
 bool disk_memory_flip(struct disk *d, const char *path, uint64_t offset);

@@ -98,8 +98,8 @@ mirror_path(struct fake_store *f, unsigned mirror, char out[256])
 void
 fake_store_record(struct fake_store *f, const void *data, size_t bytes, Hf__Place *place)
 {
-	struct record r = { .lsn = ++f->lsn, .type = RECORD_OBJECT_PUT, .meta = SLICE_LITERAL("meta-of-it"),
-	    .data = { data, bytes } };
+	struct record r = { .lsn = ++f->lsn, .type = RECORD_OBJECT_PUT,
+	    .meta = SLICE_LITERAL("meta-of-it"), .data = { data, bytes } };
 	uint64_t encoded = record_encoded_bytes(r.meta, r.data);
 	uint8_t *out = malloc(encoded);
 	char path[256];
@@ -163,7 +163,7 @@ fake_store_change(struct fake_store *f, const char *key, const Hf__ObjectEntry *
 	gentable_end(f->table, slot);
 }
 
-/* --- Operations. --------------------------------------------------------------------------------- */
+/* --- Operations. ------------------------------------------------------------------------------ */
 
 static void
 op_object_get(struct fake_store *f, const Hf__ObjectGet *q, Hf__StoreReply *r)
@@ -276,7 +276,8 @@ operate(struct fake_store *f, const Hf__StoreRequest *q, Hf__StoreReply *r)
 	case HF__STORE_REQUEST__OP_EXTENT_DISCARD:
 		f->discards++;
 		for (i = 0; i < q->extent_discard->n_extents; i++)
-			f->returned_bytes += volume_extent_shard_bytes(f->k, q->extent_discard->extents[i]->bytes);
+			f->returned_bytes += volume_extent_shard_bytes(f->k,
+			    q->extent_discard->extents[i]->bytes);
 		break;
 	case HF__STORE_REQUEST__OP_DAMAGE_REPORT:
 		f->damages++;
@@ -436,7 +437,7 @@ fake_store_notice(struct fake_store *f)
 void
 fake_store_open(struct fake_store *f, struct event_base *base, unsigned k, unsigned m)
 {
-	char path[128], root[sizeof(f->root)] = "/tmp/test_objects.XXXXXX";
+	char path[128];
 	unsigned i;
 
 	memset(f, 0, sizeof(*f));
@@ -448,15 +449,15 @@ fake_store_open(struct fake_store *f, struct event_base *base, unsigned k, unsig
 	f->run_bytes_max = 64u << 20;
 	f->volume_bytes = 64u << 20;
 	f->has_bucket = true;
-	cr_assert_not_null(mkdtemp(root));
-	strcpy(f->root, root);
-	snprintf(f->socket, sizeof(f->socket), "%s/store", root);
+	snprintf(f->root, sizeof(f->root), "/tmp/test_objects.XXXXXX");
+	cr_assert_not_null(mkdtemp(f->root));
+	snprintf(f->socket, sizeof(f->socket), "%s/store", f->root);
 	for (i = 0; i < f->n; i++) {
-		snprintf(f->paths[i], sizeof(f->paths[i]), "%s/d%u", root, i);
+		snprintf(f->paths[i], sizeof(f->paths[i]), "%s/d%u", f->root, i);
 		cr_assert_eq(mkdir(f->paths[i], 0700), 0);
-		snprintf(path, sizeof(path), "%s/d%u/vol", root, i);
+		snprintf(path, sizeof(path), "%s/d%u/vol", f->root, i);
 		cr_assert_eq(mkdir(path, 0700), 0);
-		snprintf(path, sizeof(path), "%s/d%u/log", root, i);
+		snprintf(path, sizeof(path), "%s/d%u/log", f->root, i);
 		cr_assert_eq(mkdir(path, 0700), 0);
 	}
 	f->table_fd = memfd_create("table", MFD_CLOEXEC);

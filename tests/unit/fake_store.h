@@ -1,6 +1,6 @@
 /*
- * fake_store - the other end of the store channel for tests of libobject: answers from memory, on the same
- * loop, over real files in temporary drive directories; and misbehaves on demand.
+ * fake_store - the other end of the store channel for tests of libobject: answers from memory, on
+ * the same loop, over real files in temporary drive directories; and misbehaves on demand.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -65,7 +65,8 @@ struct fake_store {
 void fake_store_open(struct fake_store *f, struct event_base *base, unsigned k, unsigned m);
 void fake_store_close(struct fake_store *f);
 void fake_store_listen(struct fake_store *f);
-void fake_store_hang_up(struct fake_store *f);		/* the process is gone: listen makes another */
+/* the process is gone: listen makes another */
+void fake_store_hang_up(struct fake_store *f);
 void fake_store_notice(struct fake_store *f);		/* tells the layout */
 /* An inline record on the drives; place is filled in. */
 void fake_store_record(struct fake_store *f, const void *data, size_t bytes, Hf__Place *place);

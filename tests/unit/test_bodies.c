@@ -1,6 +1,6 @@
 /*
- * test_bodies - bodies of many sizes written and read back, whole and in ranges, with shards and mirrors gone or
- * damaged, disks that fail, bodies dropped in the middle, and memory bounds.
+ * test_bodies - bodies of many sizes written and read back, whole and in ranges, with shards and
+ * mirrors gone or damaged, disks that fail, bodies dropped in the middle, and memory bounds.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -16,10 +16,11 @@
 
 static char bucket_name[] = "b";
 
-/* --- A disk that fails on demand. ---------------------------------------------------------------- */
+/* --- A disk that fails on demand. ------------------------------------------------------------- */
 
 static struct {
-	const char	*write_path, *sync_path, *read_path;	/* on handles opened below it: EIO */
+	/* on handles opened below it: EIO */
+	const char	*write_path, *sync_path, *read_path;
 	int		 code;
 	unsigned	 syncs, writes;
 	char		 paths[4096][128];
@@ -67,7 +68,8 @@ bad_pread(struct disk *d, int handle, void *out, size_t bytes, uint64_t offset, 
 }
 
 static int
-bad_pwritev(struct disk *d, int handle, const struct iovec *iov, int n, uint64_t offset, struct err *e)
+bad_pwritev(struct disk *d, int handle, const struct iovec *iov, int n, uint64_t offset,
+    struct err *e)
 {
 	(void)d;
 	__atomic_add_fetch(&bad.writes, 1, __ATOMIC_RELAXED);
@@ -92,7 +94,7 @@ static const struct disk_ops bad_ops = {
 };
 static struct disk bad_disk = { &bad_ops };
 
-/* --- Writing. ------------------------------------------------------------------------------------ */
+/* --- Writing. --------------------------------------------------------------------------------- */
 
 static uint8_t
 body_byte(uint64_t i)
@@ -211,7 +213,7 @@ write_body(struct world *w, const char *key, uint64_t bytes, uint64_t expected)
 	return (fake_store_key(&w->fake, key)->entry);
 }
 
-/* --- Reading. ------------------------------------------------------------------------------------ */
+/* --- Reading. --------------------------------------------------------------------------------- */
 
 struct read {
 	struct body_reader	*reader;
@@ -237,19 +239,21 @@ on_piece(void *context, int code, struct slice data, const struct err *e)
 	cr_assert_leq(data.bytes, x->bytes - x->at);
 	for (i = 0; i < data.bytes; i++)
 		if (((const uint8_t *)data.data)[i] != body_byte(x->offset + x->at + i - x->seed))
-			cr_assert_fail("wrong byte at %llu", (unsigned long long)(x->offset + x->at + i));
+			cr_assert_fail("wrong byte at %llu",
+			    (unsigned long long)(x->offset + x->at + i));
 	x->at += data.bytes;
 	x->pieces++;
 	body_reader_next(x->reader, on_piece, x);
 }
 
 static struct read
-read_body(struct world *w, const char *key, const Hf__ObjectEntry *entry, uint64_t offset, uint64_t bytes)
+read_body(struct world *w, const char *key, const Hf__ObjectEntry *entry, uint64_t offset,
+    uint64_t bytes)
 {
 	struct read x = { .offset = offset, .bytes = bytes };
 
-	x.reader = body_reader_new(w->objects, "RID", "b", slice_from_string(key), entry, offset, bytes,
-	    clock_mono_ms() + 10000);
+	x.reader = body_reader_new(w->objects, "RID", "b", slice_from_string(key), entry, offset,
+	    bytes, clock_mono_ms() + 10000);
 	body_reader_next(x.reader, on_piece, &x);
 	world_until(w, &x.done);
 	body_reader_free(&x.reader);
@@ -257,7 +261,8 @@ read_body(struct world *w, const char *key, const Hf__ObjectEntry *entry, uint64
 }
 
 static void
-read_well(struct world *w, const char *key, const Hf__ObjectEntry *entry, uint64_t offset, uint64_t bytes)
+read_well(struct world *w, const char *key, const Hf__ObjectEntry *entry, uint64_t offset,
+    uint64_t bytes)
 {
 	struct read x = read_body(w, key, entry, offset, bytes);
 
@@ -290,7 +295,8 @@ shards_flip(struct world *w, const Hf__ObjectEntry *entry, unsigned shard, uint6
 
 	fake_store_shard_path(&w->fake, entry->extents[0]->volume, shard, path);
 	fd = open(path, O_RDWR);
-	end = entry->extents[0]->offset + volume_extent_shard_bytes(w->fake.k, entry->extents[0]->bytes);
+	end = entry->extents[0]->offset + volume_extent_shard_bytes(w->fake.k,
+	    entry->extents[0]->bytes);
 	for (at = entry->extents[0]->offset + 77; at < end; at += every) {
 		cr_assert_eq(pread(fd, &b, 1, (off_t)at), 1);
 		b ^= 0x10;
@@ -307,7 +313,7 @@ notice(struct world *w, uint32_t offline)	/* makes the reader open files anew */
 	world_for(w, 20);
 }
 
-/* --- Tests. -------------------------------------------------------------------------------------- */
+/* --- Tests. ----------------------------------------------------------------------------------- */
 
 Test(bodies, sizes_known_and_unknown, .timeout = 120)
 {
@@ -317,14 +323,16 @@ Test(bodies, sizes_known_and_unknown, .timeout = 120)
 	for (s = 0; s < 5; s++) {
 		unsigned k = sets[s][0];
 		uint64_t row = volume_row_body_bytes(k);
-		uint64_t sizes[] = { 0, 1, 4095, 4096, 65535, 65536, 65537, 65536 + 4096, 70000, row - 1, row,
-		    row + 1, 2 * row - 1, 3 * row, 3 * row + 12345, 5 * row + 1, 16 * row, 3000000 };
+		uint64_t sizes[] = { 0, 1, 4095, 4096, 65535, 65536, 65537, 65536 + 4096, 70000,
+		    row - 1, row, row + 1, 2 * row - 1, 3 * row, 3 * row + 12345, 5 * row + 1,
+		    16 * row, 3000000 };
 		struct world w = { 0 };
 
 		world_open(&w, k, sets[s][1]);
 		for (i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
 			for (u = 0; u < 3; u++) {	/* exact, unknown, wrong */
-				uint64_t expected = u == 0 ? sizes[i] : u == 1 ? BODY_LENGTH_UNKNOWN :
+				uint64_t expected = u == 0 ? sizes[i] : u == 1
+				    ? BODY_LENGTH_UNKNOWN :
 				    sizes[i] / 2 + 5;
 				const Hf__ObjectEntry *e = write_body(&w, "k", sizes[i], expected);
 
@@ -462,7 +470,8 @@ Test(bodies, a_replaced_object_is_stale_not_wrong)
 		fake_store_shard_path(&w.fake, old->extents[0]->volume, i, path);
 		fd = open(path, O_RDWR);
 		cr_assert_eq(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-		    (off_t)old->extents[0]->offset, (off_t)volume_extent_shard_bytes(2, 500000)), 0);
+		    (off_t)old->extents[0]->offset, (off_t)volume_extent_shard_bytes(2, 500000)),
+		    0);
 		close(fd);
 	}
 	x = read_body(&w, "k", old, 0, 500000);
@@ -512,9 +521,11 @@ Test(bodies, mirrors_of_inline_bodies)
 		snprintf(path, sizeof(path), "%s/log/%016x.seg", w.fake.paths[i], 3);
 		fd = open(path, O_RDWR);
 		cr_assert_geq(fd, 0);
-		cr_assert_eq(pread(fd, &b, 1, (off_t)(e->place->offset + e->place->data_offset + 9)), 1);
+		cr_assert_eq(pread(fd, &b, 1,
+		    (off_t)(e->place->offset + e->place->data_offset + 9)), 1);
 		b ^= 1;
-		cr_assert_eq(pwrite(fd, &b, 1, (off_t)(e->place->offset + e->place->data_offset + 9)), 1);
+		cr_assert_eq(pwrite(fd, &b, 1,
+		    (off_t)(e->place->offset + e->place->data_offset + 9)), 1);
 		close(fd);
 		x = read_body(&w, "k", e, 100, 2000);
 		cr_assert_eq(x.code, i < 2 ? 0 : ERR_CORRUPT, "%s", x.text);
@@ -647,7 +658,8 @@ Test(bodies, dropped_in_the_middle_at_any_moment, .timeout = 120)
 	world_for(&w, 50);
 	world_close(&w);
 	/* Everything but the committed body came back: nothing that was granted is lost. */
-	cr_assert_eq(w.fake.granted_bytes - w.fake.returned_bytes, volume_extent_shard_bytes(2, 2000000));
+	cr_assert_eq(w.fake.granted_bytes - w.fake.returned_bytes,
+	    volume_extent_shard_bytes(2, 2000000));
 }
 
 Test(bodies, memory_stays_within_its_bound, .timeout = 60)
@@ -659,10 +671,12 @@ Test(bodies, memory_stays_within_its_bound, .timeout = 60)
 
 	world_open(&w, 2, 2);
 	for (i = 0; i < 24; i++)
-		write_begin(&x[i], &w, i % 3 == 0 ? 60000 : 400000, i % 2 == 0 ? BODY_LENGTH_UNKNOWN :
+		write_begin(&x[i], &w, i % 3 == 0 ? 60000 : 400000,
+		    i % 2 == 0 ? BODY_LENGTH_UNKNOWN :
 		    i % 3 == 0 ? 60000 : 400000);
 	for (i = 0; i < 24; i++) {
-		/* Inline bodies hold their memory until they are freed: so free in the order they finish. */
+		/* Inline bodies hold their memory until they are freed: so free in the order they
+		 * finish. */
 		unsigned j, n = 0;
 
 		while (n == 0) {
@@ -671,7 +685,8 @@ Test(bodies, memory_stays_within_its_bound, .timeout = 60)
 					cr_assert_eq(x[j].code, 0, "%s", x[j].text);
 					snprintf(key, sizeof(key), "k%u", j);
 					write_commit(&x[j], key);
-					read_well(&w, key, fake_store_key(&w.fake, key)->entry, 0, x[j].bytes);
+					read_well(&w, key, fake_store_key(&w.fake, key)->entry, 0,
+					    x[j].bytes);
 					n++;
 					break;
 				}
@@ -721,7 +736,7 @@ Test(bodies, a_lost_session_loses_its_bodies)
 	world_close(&w);
 }
 
-/* --- Multipart. ---------------------------------------------------------------------------------- */
+/* --- Multipart. ------------------------------------------------------------------------------- */
 
 static void
 part_add(struct world *w, uint32_t number, const Hf__ObjectEntry *body)
@@ -743,7 +758,8 @@ part_add(struct world *w, uint32_t number, const Hf__ObjectEntry *body)
 }
 
 static struct read
-read_parts(struct world *w, const Hf__ObjectEntry *e, uint64_t part_bytes, uint64_t offset, uint64_t bytes)
+read_parts(struct world *w, const Hf__ObjectEntry *e, uint64_t part_bytes, uint64_t offset,
+    uint64_t bytes)
 {
 	struct read x = { .offset = 0, .bytes = bytes };
 	uint64_t at;
@@ -754,7 +770,8 @@ read_parts(struct world *w, const Hf__ObjectEntry *e, uint64_t part_bytes, uint6
 
 		if (rest > offset + bytes - at)
 			rest = offset + bytes - at;
-		x = (struct read){ .offset = at, .seed = at / part_bytes * part_bytes, .bytes = rest };
+		x = (struct read){ .offset = at, .seed = at / part_bytes * part_bytes,
+		    .bytes = rest };
 		x.reader = body_reader_new(w->objects, "RID", "b", SLICE_LITERAL("m"), e, at, rest,
 		    clock_mono_ms() + 10000);
 		body_reader_next(x.reader, on_piece, &x);

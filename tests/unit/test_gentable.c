@@ -1,5 +1,6 @@
 /*
- * test_gentable - rules of the table, and a stress with many processes that would see one stale read.
+ * test_gentable - rules of the table, and a stress with many processes that would see one stale
+ * read.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -128,12 +129,12 @@ Test(gentable, slots_are_spread_and_bound_to_both_names)
 	close(fd);
 }
 
-/* --- The stress. --------------------------------------------------------------------------------- */
+/* --- The stress. ------------------------------------------------------------------------------ */
 
 /*
- * A toy store: values[slot] is what a question is answered with; `acknowledged` is raised after the change is
- * made and the slot is even, as an acknowledgement would be. A reader notes acknowledged before it looks
- * up; what it then gets, cached or asked, must not be older.
+ * A toy store: values[slot] is what a question is answered with; `acknowledged` is raised after the
+ * change is made and the slot is even, as an acknowledgement would be. A reader notes acknowledged
+ * before it looks up; what it then gets, cached or asked, must not be older.
  */
 #define NAMES	8
 #define CHANGES	60000
@@ -141,14 +142,16 @@ Test(gentable, slots_are_spread_and_bound_to_both_names)
 #define READERS	4
 
 struct toy {
-	_Atomic uint64_t values[NAMES];		/* the store's state; written as plain relaxed stores */
+	/* the store's state; written as plain relaxed stores */
+	_Atomic uint64_t values[NAMES];
 	_Atomic uint64_t acknowledged[NAMES];
 	_Atomic int	 stop, failed;
 	_Atomic uint64_t hits;
 };
 
 static void
-toy_read(struct gentable *t, struct toy *toy, uint64_t cached[], struct gentable_mark marks[], unsigned n)
+toy_read(struct gentable *t, struct toy *toy, uint64_t cached[], struct gentable_mark marks[],
+    unsigned n)
 {
 	uint64_t least = atomic_load_explicit(&toy->acknowledged[n], memory_order_acquire), got;
 
@@ -226,7 +229,8 @@ toy_restart(struct gentable *w, int fd, struct toy *toy, uint64_t value)
 Test(gentable, no_stale_read_in_many_processes, .timeout = 120)
 {
 	int fd = table_fd(), status;
-	struct toy *toy = mmap(NULL, sizeof(*toy), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct toy *toy = mmap(NULL, sizeof(*toy), PROT_READ | PROT_WRITE,
+	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	struct gentable *w;
 	pid_t pids[READERS];
 	uint64_t i;
@@ -248,7 +252,8 @@ Test(gentable, no_stale_read_in_many_processes, .timeout = 120)
 		cr_assert_eq(waitpid(pids[i], &status, 0), pids[i]);
 		cr_assert_eq(status, 0);
 	}
-	cr_assert_eq(atomic_load(&toy->failed), 0, "a cached value was older than an acknowledged one");
+	cr_assert_eq(atomic_load(&toy->failed), 0,
+	    "a cached value was older than an acknowledged one");
 	gentable_close(&w);
 	close(fd);
 }

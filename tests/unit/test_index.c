@@ -80,7 +80,8 @@ walk(const struct index_reader *r, const char *from, const char *to, struct buf 
 Test(index, newest_layer_decides)
 {
 	struct index *x = open_index();
-	struct index_layer *base = index_layer_new(), *older = index_layer_new(), *newer = index_layer_new();
+	struct index_layer *base = index_layer_new(), *older = index_layer_new(),
+	    *newer = index_layer_new();
 	struct index_reader r = { x, { newer, older }, 2 };
 	struct buf b = BUF_INIT;
 	struct err e;

@@ -1,6 +1,6 @@
 /*
- * test_listing - pages of objects against a plain model: every page size, prefix, delimiter and marker must
- * give the same sequence as sorting all names and folding them.
+ * test_listing - pages of objects against a plain model: every page size, prefix, delimiter and
+ * marker must give the same sequence as sorting all names and folding them.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -60,7 +60,8 @@ object_put(struct index_layer *l, char table, const char *name, uint64_t lsn)
 }
 
 static const char *const names[] = {	/* sorted */
-	"a", "a/", "a/1", "a/2", "a/b/1", "a/b/2", "a0", "b", "b/c/d", "b//e", "c\001", "c\377", "d",
+	"a", "a/", "a/1", "a/2", "a/b/1", "a/b/2", "a0", "b", "b/c/d", "b//e", "c\001", "c\377",
+	    "d",
 };
 #define NAME_COUNT (sizeof(names) / sizeof(names[0]))
 
@@ -151,7 +152,8 @@ pages(const char *prefix, const char *delimiter, uint32_t max, struct buf *out)
 
 Test(listing, every_page_size_prefix_and_delimiter_agrees_with_the_model)
 {
-	static const char *const prefixes[] = { "", "a", "a/", "a/b", "b/", "c", "c\377", "x", "d" };
+	static const char *const prefixes[] = { "", "a", "a/", "a/b", "b/", "c", "c\377", "x",
+	    "d" };
 	static const char *const delimiters[] = { "", "/", "//", "b", "1", "\377" };
 	struct buf want = BUF_INIT, got = BUF_INIT;
 
@@ -162,8 +164,9 @@ Test(listing, every_page_size_prefix_and_delimiter_agrees_with_the_model)
 				model(prefixes[p], delimiters[d], &want);
 				pages(prefixes[p], delimiters[d], max, &got);
 				cr_assert(slice_equal(buf_slice(&want), buf_slice(&got)),
-				    "prefix '%s' delimiter '%s' max %u:\nwant\n%s\ngot\n%s", prefixes[p],
-				    delimiters[d], max, buf_string(&want), buf_string(&got));
+				    "prefix '%s' delimiter '%s' max %u:\nwant\n%s\ngot\n%s",
+				    prefixes[p], delimiters[d], max, buf_string(&want),
+				    buf_string(&got));
 			}
 	buf_release(&want);
 	buf_release(&got);

@@ -300,7 +300,8 @@ history(uint64_t seed, uint64_t cut, unsigned lives, unsigned turns, bool breaks
 				pairs_check(&m);
 			/* What was never written is removed, or each crash would cost a segment. */
 			if (!breaks && disk_memory_find(m.disk, "/quarantine/", 0) != NULL) {
-				fprintf(stderr, "%s\n", disk_memory_find(m.disk, "/quarantine/", 0));
+				fprintf(stderr, "%s\n", disk_memory_find(m.disk, "/quarantine/",
+				    0));
 				wrong(&m, "a crash alone left a file in quarantine", 0, 0);
 			}
 		}
@@ -337,8 +338,7 @@ Test(log, random_histories, .timeout = 240)
 		    history(seed, 0, 4, 40, seed % 2 == 0), "seed %llu", (unsigned long long)seed);
 }
 
-/* --- with threads
- * --------------------------------------------------------------------------------- */
+/* --- with threads ----------------------------------------------------------------------------- */
 
 static void
 model_start(struct model *m, bool threads, uint64_t segment_bytes)
@@ -414,8 +414,7 @@ Test(log, an_overdue_mirror_is_replaced, .timeout = 60)
 	disk_memory_free(m.disk);
 }
 
-/* --- full and damaged
- * ------------------------------------------------------------------------------ */
+/* --- full and damaged ------------------------------------------------------------------------- */
 
 Test(log, full_before_the_reserve)
 {

@@ -1,5 +1,6 @@
 /*
- * test_objects - calls, sessions, deadlines and lookups of libobject against a store that misbehaves.
+ * test_objects - calls, sessions, deadlines and lookups of libobject against a store that
+ * misbehaves.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -138,7 +139,8 @@ Test(objects, a_deadline_ends_a_call_and_its_late_answer_is_dropped)
 	cr_assert_eq(never.code, 0);
 	world_for(&w, 50);
 	cr_assert_eq(a.count, 1);
-	cr_assert_eq(w.fake.puts, 3);	/* the one past its deadline was applied, once, or not: here it was */
+	/* the one past its deadline was applied, once, or not: here it was */
+	cr_assert_eq(w.fake.puts, 3);
 	world_close(&w);
 }
 
@@ -248,7 +250,7 @@ Test(objects, a_request_too_large_for_the_channel)
 	world_close(&w);
 }
 
-/* --- Lookups. ------------------------------------------------------------------------------------ */
+/* --- Lookups. --------------------------------------------------------------------------------- */
 
 struct found {
 	bool	 came;
@@ -258,7 +260,8 @@ struct found {
 };
 
 static void
-on_found(void *context, int code, const Hf__Bucket *bucket, const Hf__ObjectEntry *entry, const struct err *e)
+on_found(void *context, int code, const Hf__Bucket *bucket, const Hf__ObjectEntry *entry,
+    const struct err *e)
 {
 	struct found *f = context;
 
@@ -375,9 +378,11 @@ Test(objects, lookups_can_be_cancelled_and_fail_with_the_deadline)
 
 	world_open(&w, 2, 1);
 	w.fake.deaf = true;
-	c = object_lookup(w.objects, "RID", "b", SLICE_LITERAL("a"), clock_mono_ms() + 60, on_found, &f);
+	c = object_lookup(w.objects, "RID", "b", SLICE_LITERAL("a"), clock_mono_ms() + 60, on_found,
+	    &f);
 	object_call_cancel(&c);
-	object_lookup(w.objects, "RID", "b", SLICE_LITERAL("a"), clock_mono_ms() + 60, on_found, &g);
+	object_lookup(w.objects, "RID", "b", SLICE_LITERAL("a"), clock_mono_ms() + 60, on_found,
+	    &g);
 	world_until(&w, &g.came);
 	cr_assert_eq(g.code, ERR_UNAVAILABLE);
 	cr_assert_not(f.came);
@@ -396,6 +401,7 @@ Test(objects, state_and_layout_are_told)
 	w.fake.offline = 1u << 2;
 	fake_store_notice(&w.fake);
 	world_for(&w, 30);
-	cr_assert_eq(objects_layout(w.objects)->drives[2]->state, (uint32_t)HF__CATALOG_DRIVE__STATE__OFFLINE);
+	cr_assert_eq(objects_layout(w.objects)->drives[2]->state,
+	    (uint32_t)HF__CATALOG_DRIVE__STATE__OFFLINE);
 	world_close(&w);
 }

@@ -1,5 +1,6 @@
 /*
- * test_volume - geometry for every k and m, encoding against every loss, identity, and shard files on drives.
+ * test_volume - geometry for every k and m, encoding against every loss, identity, and shard files
+ * on drives.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -33,13 +34,16 @@ check_geometry(unsigned k, uint64_t bytes)
 		volume_row_get(k, &x, i, &row);
 		cr_assert_eq(row.body_offset, body);
 		cr_assert_eq(row.offset, at);
-		cr_assert(row.unit_bytes % VOLUME_ALIGN_BYTES == 0 && row.unit_bytes <= VOLUME_UNIT_BYTES);
+		cr_assert(row.unit_bytes % VOLUME_ALIGN_BYTES == 0 &&
+		    row.unit_bytes <= VOLUME_UNIT_BYTES);
 		cr_assert(row.body_bytes > 0);
-		cr_assert_leq(row.body_bytes, (uint64_t)k * (row.unit_bytes - VOLUME_TRAILER_BYTES));
+		cr_assert_leq(row.body_bytes,
+		    (uint64_t)k * (row.unit_bytes - VOLUME_TRAILER_BYTES));
 		if (i + 1 < count)
 			cr_assert_eq(row.unit_bytes, VOLUME_UNIT_BYTES);
 		else if (row.unit_bytes > VOLUME_ALIGN_BYTES)	/* as small as it can be */
-			cr_assert_gt(row.body_bytes, (uint64_t)k * (row.unit_bytes - VOLUME_ALIGN_BYTES -
+			cr_assert_gt(row.body_bytes,
+			    (uint64_t)k * (row.unit_bytes - VOLUME_ALIGN_BYTES -
 			    VOLUME_TRAILER_BYTES));
 		body += row.body_bytes;
 		at += row.unit_bytes;
@@ -126,7 +130,8 @@ check_loss(struct row_test *t, uint32_t lost)
 	for (i = 0; i < t->k + t->m; i++)
 		if (lost >> i & 1)
 			memset(t->units[i], 0x55, t->row.unit_bytes);
-	cr_assert_eq(erasure_rebuild(t->c, t->row.unit_bytes - VOLUME_TRAILER_BYTES, present, lost, t->units), 0);
+	cr_assert_eq(erasure_rebuild(t->c, t->row.unit_bytes - VOLUME_TRAILER_BYTES, present, lost,
+	    t->units), 0);
 	for (i = 0; i < t->k + t->m; i++)
 		if (lost >> i & 1) {
 			volume_unit_seal(&t->x, &t->row, i, t->units[i]);
@@ -149,8 +154,8 @@ Test(volume, every_loss_is_rebuilt)
 
 				row_test_make(&t, k, m, bytes);
 				for (i = 0; i < k + m; i++)
-					cr_assert_eq(volume_unit_check(&t.x, &t.row, i, t.units[i], &e), 0,
-					    "%s", e.text);
+					cr_assert_eq(volume_unit_check(&t.x, &t.row, i, t.units[i],
+					    &e), 0, "%s", e.text);
 				for (lost = 1; lost < 1u << (k + m) && n < 40; lost += 1 + lost / 7)
 					if ((unsigned)__builtin_popcount(lost) <= m) {
 						check_loss(&t, lost);
@@ -170,14 +175,16 @@ Test(volume, damage_and_identity)
 	row_test_make(&t, 2, 2, 9000);
 	for (i = 0; i < t.row.unit_bytes; i += 61) {	/* a bit anywhere, the trailer included */
 		t.units[1][i] ^= 4;
-		cr_assert_lt(volume_unit_check(&t.x, &t.row, 1, t.units[1], NULL), 0, "bit in byte %u", i);
+		cr_assert_lt(volume_unit_check(&t.x, &t.row, 1, t.units[1], NULL), 0,
+		    "bit in byte %u", i);
 		t.units[1][i] ^= 4;
 	}
 	for (i = 0; i < VOLUME_TRAILER_BYTES; i++) {
 		uint8_t *p = t.units[1] + t.row.unit_bytes - VOLUME_TRAILER_BYTES + i;
 
 		*p ^= 0x80;
-		cr_assert_lt(volume_unit_check(&t.x, &t.row, 1, t.units[1], NULL), 0, "trailer byte %u", i);
+		cr_assert_lt(volume_unit_check(&t.x, &t.row, 1, t.units[1], NULL), 0,
+		    "trailer byte %u", i);
 		*p ^= 0x80;
 	}
 	cr_assert_eq(volume_unit_check(&t.x, &t.row, 1, t.units[1], NULL), 0);
@@ -204,7 +211,7 @@ Test(volume, damage_and_identity)
 	row_test_free(&t);
 }
 
-/* --- shard files -------------------------------------------------------------------------------- */
+/* --- shard files ------------------------------------------------------------------------------ */
 
 #define DRIVES 4
 
@@ -217,8 +224,8 @@ struct set_test {
 static void
 set_open(struct set_test *t)
 {
-	struct drive_set_options options = { .paths = t->path_list, .count = DRIVES, .erasure = "2+2",
-	    .segment_bytes = 4u << 20, .volume_bytes = 16u << 20 };
+	struct drive_set_options options = { .paths = t->path_list, .count = DRIVES,
+	    .erasure = "2+2", .segment_bytes = 4u << 20, .volume_bytes = 16u << 20 };
 	struct err e = ERR_INIT;
 	int i;
 
@@ -284,7 +291,8 @@ Test(volume, files_from_creation_to_drop)
 	cr_assert_lt(st.st_blocks * 512, 1 << 20);
 
 	cr_assert_eq(volume_allocate(t.set, id, 0, 4097, &e), ERR_INVALID);
-	cr_assert_eq(volume_allocate(t.set, id, drive_set_volume_bytes(t.set), 4096, &e), ERR_INVALID);
+	cr_assert_eq(volume_allocate(t.set, id, drive_set_volume_bytes(t.set), 4096, &e),
+	    ERR_INVALID);
 	cr_assert_eq(volume_allocate(t.set, 999999, 0, 4096, &e), ERR_NOT_FOUND);
 
 	cr_assert_eq(volume_seal(t.set, id, &e), 0, "%s", e.text);
@@ -327,7 +335,8 @@ Test(volume, a_full_set_allocates_nothing)
 	set_open(&t);
 	cr_assert_eq(volume_create(t.set, &id, &e), 0, "%s", e.text);
 	drive_get(t.set, 2, &d);
-	drive_space_take(t.set, 2, d.space.free_bytes - drive_reserve_bytes(t.set, 2));	/* only this one */
+	/* only this one */
+	drive_space_take(t.set, 2, d.space.free_bytes - drive_reserve_bytes(t.set, 2));
 	cr_assert_eq(volume_allocate(t.set, id, 0, 1u << 20, &e), ERR_FULL, "%s", e.text);
 	cr_assert_eq(shard_stat(&t, 0, id, &st), 0);
 	cr_assert_lt(st.st_blocks * 512, 1 << 20);
