@@ -214,7 +214,7 @@ head_waits(const struct log *l)
 					   l->current->bytes - l->current->end));
 }
 
-/* Large batches share the price of a sync; zeros for all that they fill would cost more than they save. */
+/* Large batches share the price of a sync; zeros for all of them cost more than they save. */
 static uint64_t
 prewrite_bytes_max(const struct log *l)
 {
