@@ -134,6 +134,7 @@ static enum sigv4_result
 check_date(const struct sigv4_verifier *v, const struct sigv4_claim *c, uint64_t now_ms,
     struct sigv4_auth *out, struct err *e)
 {
+	char theirs[25], ours[25];
 	enum sigv4_result malformed = c->presigned ? SIGV4_QUERY_MALFORMED : SIGV4_HEADER_MALFORMED;
 	enum sigv4_result result = parse_date(c, out, e);
 
@@ -144,9 +145,13 @@ check_date(const struct sigv4_verifier *v, const struct sigv4_claim *c, uint64_t
 	if (c->presigned && now_ms > out->signed_ms + c->expires_s * 1000)
 		return (SIGV4_FAIL(e, SIGV4_EXPIRED, "Request has expired."));
 	if (!c->presigned && (out->signed_ms > now_ms + v->skew_max_ms ||
-	    out->signed_ms + v->skew_max_ms < now_ms))
+	    out->signed_ms + v->skew_max_ms < now_ms)) {
+		clock_format_iso(out->signed_ms, theirs);
+		clock_format_iso(now_ms, ours);
 		return (SIGV4_FAIL(e, SIGV4_TIME_SKEWED,
-		    "The difference between the request time and the server's time is too large."));
+		    "The difference between the request time and the server's time is too large: "
+		    "the request says %s, the clock here %s.", theirs, ours));
+	}
 	if (strncmp(out->date, c->day, 8) != 0)
 		return (SIGV4_FAIL(e, malformed, "The date in the credential is not the day of the "
 		    "request."));
