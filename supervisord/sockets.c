@@ -13,12 +13,15 @@
 #include <netinet/in.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "supervisord/service_table.h"
 #include "supervisord/spawn.h"
 
-#define BACKLOG 4096
+#define BACKLOG        4096
+#define IN_USE_WAIT_MS 3000u
+#define IN_USE_STEP_MS 50u
 
 struct listen_address {
 	struct sockaddr_storage	any;
@@ -94,6 +97,27 @@ group_listen(struct socket_group *g, const struct listen_address *a)
 	return (address_show(g));
 }
 
+/* The processes of a holdfastd that was killed hold its ports until they notice: wait a little for them. */
+static int
+group_listen_patiently(struct socket_group *g, const struct listen_address *a)
+{
+	struct timespec pause = { 0, IN_USE_STEP_MS * 1000000L };
+	unsigned waited_ms;
+	int rc = group_listen(g, a), error;
+
+	for (waited_ms = 0; rc < 0 && errno == EADDRINUSE && waited_ms < IN_USE_WAIT_MS;
+	     waited_ms += IN_USE_STEP_MS) {
+		close(g->fd);
+		nanosleep(&pause, NULL);
+		rc = group_listen(g, a);
+	}
+	error = errno;
+	if (rc < 0 && g->fd >= 0)
+		close(g->fd);
+	errno = error;
+	return (rc);
+}
+
 static int
 group_open(struct sockets *s, const char *name, const char *listen_text, uint64_t port,
     struct err *e)
@@ -107,15 +131,13 @@ group_open(struct sockets *s, const char *name, const char *listen_text, uint64_
 	if (rc < 0)
 		return (rc);
 	g->name = name;
-	if (group_listen(g, &address) < 0) {
+	if (group_listen_patiently(g, &address) < 0) {
 		const char *hint = errno == EADDRINUSE ? "; `ss -ltnp` shows who has the port" :
 		    errno == EADDRNOTAVAIL ? "; no interface here has that address" :
 		    errno == EACCES ? "; ports below 1024 need CAP_NET_BIND_SERVICE" : "";
 
 		rc = err_errno(e, errno, "cannot listen on %s port %llu (%s.listen, %s.port%s)",
 		    listen_text, (unsigned long long)port, name, name, hint);
-		if (g->fd >= 0)
-			close(g->fd);
 		return (rc);
 	}
 	s->count++;
