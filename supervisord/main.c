@@ -226,7 +226,7 @@ main(int argc, char **argv)
 	if (config_locate(&a, s.config_path, &e) < 0 ||
 	    config_load(&s.config, s.config_path, &e) < 0 || paths_check(&s.config, &e) < 0) {
 		fprintf(stderr, "holdfastd: %s\n", e.text);
-		return (STATUS_CONFIG);
+		return (e.code == ERR_FULL || e.code == ERR_IO ? STATUS_FAILED : STATUS_CONFIG);
 	}
 	if (a.check) {
 		printf("%s: no errors\n", s.config_path);

@@ -158,7 +158,8 @@ degraded_text(struct store *t, char *out, size_t out_bytes)
 		    d.note[0] != '\0' ? d.note : "missing");
 	}
 	if (t->seen.read_only)
-		buf_printf(&text, "%sthe set is read-only", text.bytes > 0 ? "; " : "");
+		buf_printf(&text, "%sthe set is read-only: too few drives "
+		    "are there to know what is newest", text.bytes > 0 ? "; " : "");
 	if (t->seen.full)
 		full_text(t, &text);
 	snprintf(out, out_bytes, "%s", buf_string(&text));
