@@ -6,6 +6,7 @@
 #include "libbase/clock.h"
 #include "libs3/documents.h"
 #include "libs3/names.h"
+#include "services/s3/entry_copy.h"
 #include "services/s3/operations.h"
 #include "services/s3/reply.h"
 
@@ -117,28 +118,11 @@ parts_ask(struct s3_request *r, const Hf__ObjectEntry *entry)
 	request_call(r, &request, on_attribute_parts);
 }
 
-/* protobuf-c's view of the request's arena: the copy goes with it. */
-static void *
-alloc_in_arena(void *arena, size_t bytes)
-{
-	return (arena_alloc(arena, bytes));
-}
-
-static void
-free_in_arena(void *arena, void *p)
-{
-	(void)arena;
-	(void)p;
-}
-
 static void
 on_attributes_entry(struct s3_request *r, int code, const Hf__Bucket *bucket,
     const Hf__ObjectEntry *entry, const struct err *e)
 {
-	ProtobufCAllocator allocator = { alloc_in_arena, free_in_arena, &r->arena };
 	struct attributes *a = r->state;
-	size_t bytes;
-	uint8_t *packed;
 
 	(void)bucket;
 	if (code == 0 && entry->delete_marker)
@@ -151,15 +135,8 @@ on_attributes_entry(struct s3_request *r, int code, const Hf__Bucket *bucket,
 		attributes_reply(r, entry, NULL);
 		return;
 	}
-	bytes = hf__object_entry__get_packed_size(entry);
-	packed = request_alloc(r, bytes);
-	if (packed == NULL)
-		return;
-	hf__object_entry__pack(entry, packed);
-	a->entry = hf__object_entry__unpack(&allocator, bytes, packed);
-	if (a->entry == NULL)
-		reply_store_error(r, ERR_NOMEM, NULL);
-	else
+	a->entry = entry_copy(r, entry);
+	if (a->entry != NULL)
 		parts_ask(r, a->entry);
 }
 

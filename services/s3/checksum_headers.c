@@ -93,25 +93,46 @@ checksum_claim_read(const struct http_request *http, struct checksum_claim *out,
 	return (S3_NONE);
 }
 
+static void
+value_write(struct http_request *http, const Hf__Checksum *c, bool composite, uint32_t parts)
+{
+	const struct checksum_kind *kind = checksum_kind_of((enum digest_kind)c->kind);
+	char text[CHECKSUM_TEXT_MAX];
+
+	if (kind == NULL || c->value.len > DIGEST_BYTES_MAX)
+		return;
+	checksum_value_format(SLICE(c->value.data, c->value.len), composite, parts, text);
+	http_response_header(http, kind->header, text);
+}
+
+static void
+type_write(struct http_request *http, bool composite)
+{
+	http_response_header(
+	    http, "x-amz-checksum-type", composite ? "COMPOSITE" : "FULL_OBJECT");
+}
+
 void
 checksum_headers_write(struct http_request *http, size_t count, Hf__Checksum *const *checksums,
     uint32_t parts)
 {
-	const struct checksum_kind *kind;
-	char text[CHECKSUM_TEXT_MAX];
 	size_t i;
 
-	for (i = 0; i < count; i++) {
-		kind = checksum_kind_of((enum digest_kind)checksums[i]->kind);
-		if (kind == NULL || checksums[i]->value.len > DIGEST_BYTES_MAX)
-			continue;
-		checksum_value_format(SLICE(checksums[i]->value.data, checksums[i]->value.len),
-		    checksums[i]->composite, parts, text);
-		http_response_header(http, kind->header, text);
-	}
+	for (i = 0; i < count; i++)
+		value_write(http, checksums[i], checksums[i]->composite, parts);
 	if (count > 0)
-		http_response_header(http, "x-amz-checksum-type",
-		    checksums[0]->composite ? "COMPOSITE" : "FULL_OBJECT");
+		type_write(http, checksums[0]->composite);
+}
+
+void
+checksum_part_headers_write(struct http_request *http, const Hf__Part *part, bool composite)
+{
+	size_t i;
+
+	for (i = 0; i < part->n_checksums; i++)
+		value_write(http, part->checksums[i], false, 0);
+	if (part->n_checksums > 0)
+		type_write(http, composite);
 }
 
 Hf__Checksum *

@@ -25,6 +25,8 @@ enum s3_code checksum_claim_read(const struct http_request *http, struct checksu
 /* Adds the value of each checksum, and their type. parts is for composite ones. */
 void checksum_headers_write(struct http_request *http, size_t count, Hf__Checksum *const *checksums,
     uint32_t parts);
+/* As above for one part of an object whose own checksum is composite or not. */
+void checksum_part_headers_write(struct http_request *http, const Hf__Part *part, bool composite);
 /* One checksum as a record, in the arena; NULL at its bound. */
 Hf__Checksum *checksum_record(struct arena *a, enum digest_kind kind, const uint8_t *value);
 /* As above, as the list that entries and parts hold. */

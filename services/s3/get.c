@@ -1,8 +1,8 @@
 /*
  * get - GetObject and HeadObject: conditions, range, then the body piece by piece.
  *
- *   lookup -> conditions -> range -> first piece -> head of the answer, piece -> next ... -> end
- * end
+ *   lookup -> conditions -> range [-> checksums of the part] -> first piece
+ *                                        -> head of the answer, piece -> next ... -> end
  *
  * G1  The head of the answer is sent only when the first piece is there: until then an error is an
  *     answer.
@@ -11,17 +11,23 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
+#include <strings.h>
+
 #include "libbase/metrics.h"
 #include "libs3/conditions.h"
 #include "libs3/range.h"
+#include "services/s3/entry_copy.h"
 #include "services/s3/object_headers.h"
 #include "services/s3/operations.h"
 #include "services/s3/reply.h"
 
-#define STALE_RETRIES 3 /* an object replaced while its first piece was read is read again */
+#define PARTS_PAGE	1000
+#define STALE_RETRIES	3 /* an object replaced while its first piece was read is read again */
 
 struct get {
 	uint32_t		 part_number;	/* 0: none */
+	Hf__ObjectEntry		*entry;		/* a copy, while the part's checksums are asked for */
+	struct byte_range	 range;
 	uint64_t		 left;
 	unsigned		 retries;
 	bool			 begun;
@@ -145,24 +151,98 @@ range_choose(struct s3_request *r, struct get *g, const Hf__ObjectEntry *entry,
 	return (false);
 }
 
-static void
-head_write(struct s3_request *r, const struct get *g, const Hf__ObjectEntry *entry,
-    const struct byte_range *range)
+static bool
+wants_checksums(const struct s3_request *r)
 {
 	const char *mode = request_header(r, "x-amz-checksum-mode");
 
+	return (mode != NULL && strcasecmp(mode, "ENABLED") == 0);
+}
+
+static void
+head_write(struct s3_request *r, const struct get *g, const Hf__ObjectEntry *entry,
+    const Hf__Part *part)
+{
 	object_headers_write(r, entry);
 	if (g->status == 206)
 		http_response_headerf(r->http, "Content-Range", "bytes %llu-%llu/%llu",
-		    (unsigned long long)range->offset,
-		    (unsigned long long)(range->offset + range->bytes - 1),
+		    (unsigned long long)g->range.offset,
+		    (unsigned long long)(g->range.offset + g->range.bytes - 1),
 		    (unsigned long long)entry->bytes);
 	if (g->part_number > 0 && entry->part_count > 0)
 		http_response_headerf(r->http, "x-amz-mp-parts-count", "%u", entry->part_count);
-	if (mode != NULL && strcmp(mode, "ENABLED") == 0 && g->status == 200)
+	if (part != NULL)
+		checksum_part_headers_write(r->http, part, entry->checksums[0]->composite);
+	else if (wants_checksums(r) && g->status == 200)
 		checksum_headers_write(
 		    r->http, entry->n_checksums, entry->checksums, entry->part_count);
 	reply_common_headers(r);
+}
+
+/* part, whose checksums are told, may be NULL. */
+static void
+answer(struct s3_request *r, const Hf__ObjectEntry *entry, const Hf__Part *part)
+{
+	struct get *g = r->state;
+
+	head_write(r, g, entry, part);
+	g->left = g->range.bytes;
+	if (r->http->verb == HTTP_VERB_HEAD || g->range.bytes == 0) {
+		http_response_begin(r->http, g->status, g->range.bytes);
+		http_response_end(r->http);
+		return;
+	}
+	r->reader = body_reader_new(r->server->objects, r->id, r->bucket, request_key(r), entry,
+	    g->range.offset, g->range.bytes, s3_store_deadline(r->server));
+	body_reader_next(r->reader, on_piece, r);
+}
+
+/* --- the checksums of one part ---------------------------------------------------------------- */
+
+/* For the first thousand: numbers may have gaps, so that the parts before must be counted. */
+static bool
+part_checksums_wanted(
+    const struct s3_request *r, const struct get *g, const Hf__ObjectEntry *entry)
+{
+	return (g->part_number > 0 && g->part_number <= PARTS_PAGE && entry->n_checksums > 0 &&
+	    entry->n_parts > 0 && wants_checksums(r));
+}
+
+static void
+on_part_checksums(struct s3_request *r, int code, const Hf__StoreReply *reply, const struct err *e)
+{
+	const struct get *g = r->state;
+	const Hf__Part *part = NULL;
+
+	if (code < 0 && code != ERR_UPLOAD_NOT_FOUND && code != ERR_NOT_FOUND) {
+		reply_store_error(r, code, e);
+		return;
+	}
+	/* Not there: the object is gone meanwhile, which its reader will find out. */
+	if (code == 0 && reply->n_parts == g->part_number &&
+	    reply->parts[g->part_number - 1]->bytes == g->range.bytes)
+		part = reply->parts[g->part_number - 1];
+	answer(r, g->entry, part);
+}
+
+static void
+part_checksums_ask(struct s3_request *r, const Hf__ObjectEntry *entry)
+{
+	Hf__StoreRequest request = HF__STORE_REQUEST__INIT;
+	Hf__PartList op = HF__PART_LIST__INIT;
+	struct get *g = r->state;
+
+	g->entry = entry_copy(r, entry);
+	if (g->entry == NULL)
+		return;
+	op.bucket = (char *)(uintptr_t)r->bucket;
+	op.key = request_key_data(r);
+	op.upload_id = g->entry->upload_id;
+	op.max = g->part_number;
+	op.completed = true;
+	request.op_case = HF__STORE_REQUEST__OP_PART_LIST;
+	request.part_list = &op;
+	request_call(r, &request, on_part_checksums);
 }
 
 static void
@@ -170,7 +250,6 @@ on_entry(struct s3_request *r, int code, const Hf__Bucket *bucket, const Hf__Obj
     const struct err *e)
 {
 	struct get *g = r->state;
-	struct byte_range range;
 
 	(void)bucket;
 	if (code == 0 && entry->delete_marker)
@@ -180,18 +259,12 @@ on_entry(struct s3_request *r, int code, const Hf__Bucket *bucket, const Hf__Obj
 		return;
 	}
 	http_response_reset(r->http);
-	if (!conditions_hold(r, entry) || !range_choose(r, g, entry, &range))
+	if (!conditions_hold(r, entry) || !range_choose(r, g, entry, &g->range))
 		return;
-	head_write(r, g, entry, &range);
-	g->left = range.bytes;
-	if (r->http->verb == HTTP_VERB_HEAD || range.bytes == 0) {
-		http_response_begin(r->http, g->status, range.bytes);
-		http_response_end(r->http);
-		return;
-	}
-	r->reader = body_reader_new(r->server->objects, r->id, r->bucket, request_key(r), entry,
-	    range.offset, range.bytes, s3_store_deadline(r->server));
-	body_reader_next(r->reader, on_piece, r);
+	if (part_checksums_wanted(r, g, entry))
+		part_checksums_ask(r, entry);
+	else
+		answer(r, entry, NULL);
 }
 
 /* --- sending --------------------------------------------------------------------------------- */

@@ -13,6 +13,7 @@ s3_sources = \
 	services/s3/checksum_headers.c services/s3/checksum_headers.h \
 	services/s3/copy.c \
 	services/s3/delete.c \
+	services/s3/entry_copy.c services/s3/entry_copy.h \
 	services/s3/get.c \
 	services/s3/list.c \
 	services/s3/multipart.c \

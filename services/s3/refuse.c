@@ -64,6 +64,20 @@ refused_row(const char *name)
 }
 
 static bool
+acl_is_known(const char *value)
+{
+	static const char *const names[] = { "private", "public-read", "public-read-write",
+		"authenticated-read", "aws-exec-read", "bucket-owner-read",
+		"bucket-owner-full-control", "log-delivery-write" };
+	size_t i;
+
+	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (strcmp(names[i], value) == 0)
+			return (true);
+	return (false);
+}
+
+static bool
 owner_is_ours(struct s3_request *r, const char *name)
 {
 	const char *owner = request_header(r, name);
@@ -88,6 +102,11 @@ refuse_headers(struct s3_request *r)
 		row = refused_row(h[i].name);
 		if (row == NULL || value_allowed(row, h[i].value))
 			continue;
+		if (strcmp(h[i].name, "x-amz-acl") == 0 && !acl_is_known(h[i].value)) {
+			reply_error_detail(r, S3_InvalidArgument, "ArgumentName", "x-amz-acl",
+			    "x-amz-acl is not the name of an ACL.");
+			return (false);
+		}
 		reply_error_detail(r, S3_NotImplemented, "Header", h[i].name,
 		    arena_printf(&r->arena,
 			"The header %.128s asks for %s, which is not supported.", h[i].name,
