@@ -113,7 +113,9 @@ target_find(struct arguments *a, struct err *e)
 {
 	const char *file = HOLDFAST_SYSCONFDIR "/holdfast.conf";
 	const char *from_environment = getenv("HOLDFAST_RUN_DIR");
+	struct err why;
 	struct config c;
+	char *real;
 	int rc;
 
 	if (a->run_dir == NULL && a->ctl.config_path == NULL && from_environment != NULL &&
@@ -122,10 +124,16 @@ target_find(struct arguments *a, struct err *e)
 	if (a->ctl.config_path == NULL && a->run_dir == NULL && access(file, R_OK) == 0)
 		a->ctl.config_path = file;
 	rc = config_load(&c, a->ctl.config_path, e);
-	if (rc < 0)
-		return (rc);
-	snprintf(a->ctl.run_dir, sizeof(a->ctl.run_dir), "%s",
+	if (rc < 0 && a->run_dir != NULL) {	/* a bad config must not keep anyone from a store that runs */
+		config_init(&c);
+	} else if (rc < 0) {
+		why = *e;
+		return (err_set(e, rc, "%s (--run-dir works without the config)", why.text));
+	}
+	real = a->run_dir != NULL ? realpath(a->run_dir, NULL) : NULL;
+	snprintf(a->ctl.run_dir, sizeof(a->ctl.run_dir), "%s", real != NULL ? real :
 	    a->run_dir != NULL ? a->run_dir : c.supervisor_run_dir);
+	free(real);
 	snprintf(a->ctl.log_dir, sizeof(a->ctl.log_dir), "%s", c.supervisor_log_dir);
 	config_release(&c);
 	if (strlen(a->ctl.run_dir) > 80)
