@@ -153,6 +153,20 @@ store_serve(struct store *t, struct err *e)
 	return (0);
 }
 
+/* What was found on drives that are in the set all the same: a catalog that had to be written anew. */
+static void
+notes_tell(struct store *t)
+{
+	for (unsigned slot = 0; slot < drive_count(t->drives); slot++) {
+		struct drive d;
+
+		drive_get(t->drives, slot, &d);
+		if (d.state == HF__CATALOG_DRIVE__STATE__ONLINE && d.note[0] != '\0')
+			log_warn("slot %u (%s) had damage, repaired from other drives: %s", slot,
+			    d.path, d.note);
+	}
+}
+
 void
 store_started(struct store *t)
 {
@@ -170,6 +184,7 @@ store_started(struct store *t)
 		log_info("recovered in %llu ms, %llu records replayed, epoch %llu",
 		    (unsigned long long)t->recovery_ms, (unsigned long long)t->recovery.records,
 		    (unsigned long long)drive_set_epoch(t->drives));
+		notes_tell(t);
 		rc = store_serve(t, &e);
 	}
 	if (rc < 0)

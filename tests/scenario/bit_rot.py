@@ -140,6 +140,9 @@ def scenario():
                 print("   ", *line)
             if not running:
                 house.start()
+            for path, how in done:
+                if path.endswith("/catalog") and how in ("head", "empty"):
+                    check(f"{path} has no whole snapshot" in house.log("store"), f"nothing said of {path}")
             verify(house, objects)
             house.restart()
             verify(house, objects)
