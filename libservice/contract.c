@@ -159,9 +159,12 @@ contract_plan(struct service *s, cJSON *plan)
 		if (s->restart_needed[key]) {
 			const struct config_row *row = config_row((enum config_key)key);
 
+			/* Sockets and directories are holdfastd's: a new service gets the old ones. */
 			snprintf(text, sizeof(text),
-			    "restart: %s.%s was changed in the configuration", row->section,
-			    row->name);
+			    "restart%s: %s.%s was changed in the configuration",
+			    strcmp(row->section, "supervisor") == 0 ||
+			    strcmp(row->name, "listen") == 0 || strcmp(row->name, "port") == 0 ?
+			    " holdfastd" : "", row->section, row->name);
 			cJSON_AddItemToArray(plan, cJSON_CreateString(text));
 		}
 	if (s->ops->reconcile != NULL)

@@ -425,10 +425,10 @@ Test(service, reload)
 	wait_log("probe region is eu-north-7");
 	wait_log("s3.port was changed; the change needs a restart");
 	cr_assert_eq(count_in_log("config reloaded, asked by SIGHUP"), 1);
-	cr_assert(plan_has("restart: s3.port"));
+	cr_assert(plan_has("restart holdfastd: s3.port"));
 	write_config("[s3]\nregion = eu-north-7\n");
 	expect_act("reload", "done");
-	cr_assert(!plan_has("restart: s3.port"));
+	cr_assert(!plan_has("restart holdfastd: s3.port"));
 	write_config("[s3]\nregoin = x\n");
 	expect_refused("probe", "reload", "regoin");
 	cr_assert_eq(count_in_log("the old config stays"), 1);
