@@ -1,0 +1,60 @@
+/*
+ * check - reads everything that a stopped store has and names every fault.
+ *
+ *   drives and catalogs ─► mirrors of the log ─► index against the log ─► objects, parts, extents
+ *
+ * C1  Nothing is written to the drives (view.h).
+ * C2  Memory is bounded: rows are walked, damaged stretches are remembered up to a limit.
+ * C3  What is there more than once is compared, what can be computed is computed again.
+ *
+ * Repairing is not done here: a start brings mirrors and catalogs up to date by itself.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef HF_STORE_CHECK_H
+#define HF_STORE_CHECK_H
+
+#include "libstore/view.h"
+
+enum check_severity {
+	CHECK_HARMLESS,		/* nothing depends on it; the next start puts it right or away */
+	CHECK_DEGRADED,		/* fewer copies than there should be, all bytes are there */
+	CHECK_LOST,		/* bytes that were acknowledged cannot be read any more */
+	CHECK_SEVERITIES,
+};
+
+struct check_fault {
+	enum check_severity	 severity;
+	const char		*kind;		/* "segment", "unit", ...: what is at fault */
+	int			 slot;		/* -1: of no single drive */
+	const char		*path;		/* the file; NULL: none */
+	bool			 has_offset;
+	uint64_t		 offset;
+	const char		*owner;		/* "bucket/key", NULL: not known or of none */
+	const char		*text;		/* what was expected, what was found */
+};
+
+typedef void check_fault_fn(void *context, const struct check_fault *f);
+typedef void check_progress_fn(void *context, const char *step, uint64_t done, uint64_t total);
+
+struct check_options {
+	struct view_options	 view;
+	check_fault_fn		*on_fault;
+	check_progress_fn	*on_progress;	/* bytes; may be NULL */
+	void			*context;
+};
+
+struct check_summary {
+	uint64_t	faults[CHECK_SEVERITIES];
+	uint64_t	drives, catalogs, segments, mirrors, batches, records, log_bytes;
+	uint64_t	index_rows, replayed;
+	uint64_t	buckets, objects, uploads, parts, places, extents, units, unit_bytes;
+	uint64_t	volumes, shard_files, quarantined;
+	bool		complete;	/* false: a step could not be done; a fault says which */
+};
+
+/* 0 when it could be carried through, whatever was found; else as view_open, or ERR_CANCELLED. */
+int check_run(const struct check_options *o, struct check_summary *out, struct err *e);
+const char *check_severity_name(enum check_severity severity);
+
+#endif

@@ -1,0 +1,97 @@
+/*
+ * check_internal - what the check*.c files share.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef HF_STORE_CHECK_INTERNAL_H
+#define HF_STORE_CHECK_INTERNAL_H
+
+#include "libstore/check.h"
+#include "libstore/segment.h"
+#include "libstore/volume.h"
+
+#define DAMAGED_MAX	65536u		/* stretches of mirrors that are remembered */
+#define OPEN_SEGMENTS	16u
+#define OPEN_VOLUMES	8u
+
+/* A stretch of a mirror that is not what it should be. */
+struct damaged {
+	uint64_t	segment, offset, bytes;
+	unsigned	mirror;
+};
+
+/* A volume whose shard files are open. */
+struct open_volume {
+	Hf__CatalogVolume	*row;		/* NULL: the place is free */
+	struct erasure		*erasure;
+	int			 handles[DRIVES_MAX];	/* by shard; -1: not there */
+	uint64_t		 used;
+};
+
+struct open_segment {
+	struct segment		*segment;
+	uint64_t		 used;
+};
+
+/* Bodies by volume, to be compared with the index's own sums. */
+struct volume_sum {
+	uint64_t	id, owned_bytes, owned_extents, row_bytes, row_extents;
+};
+
+struct bucket_name {
+	uint64_t	 id;
+	char		*name;
+};
+
+struct check {
+	const struct check_options	*o;
+	struct check_summary		 sum;
+	struct view			*view;
+	struct drive_set		*set;
+	const char			*step;
+	uint64_t			 done, total;
+	/* check_segment.c */
+	struct damaged			*damaged;
+	size_t				 damaged_count;
+	bool				 damaged_more;	/* more than fit: every record is read */
+	/* check_object.c */
+	struct bucket_name		*buckets;
+	size_t				 bucket_count;
+	struct volume_sum		*volumes;
+	size_t				 volume_count;
+	struct open_segment		 segments[OPEN_SEGMENTS];
+	struct open_volume		 open[OPEN_VOLUMES];
+	uint64_t			 clock;
+	struct buf			 owner, record;
+	uint8_t				*units[DRIVES_MAX], *again[DRIVES_MAX];
+};
+
+/* Tells a fault; text is printf's. path may be NULL, offset UINT64_MAX for none, slot -1 for none. */
+struct fault_at { enum check_severity severity; const char *kind; int slot; const char *path;
+    uint64_t offset; const char *owner; };
+#define NO_OFFSET UINT64_MAX
+void check_fault(struct check *c, struct fault_at at, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+void check_step(struct check *c, const char *step, uint64_t total);
+void check_progress(struct check *c, uint64_t bytes);
+int check_cancelled(const struct check *c, struct err *e);
+
+/* The steps, in order; an error ends the whole check. */
+void check_drives(struct check *c);			/* check_drive.c */
+void check_files(struct check *c);
+int check_segments(struct check *c, struct err *e);	/* check_segment.c */
+int check_index(struct check *c, struct err *e);	/* check_index.c */
+int check_objects(struct check *c, struct err *e);	/* check_object.c */
+
+/* check_segment.c: row's mirrors, with the sector size of their header. */
+struct segment *check_segment_open(struct check *c, const Hf__CatalogSegment *row,
+    unsigned *readable);
+/* check_place.c: the record of an inline body, on each mirror that is in doubt. False: lost. */
+bool check_place(struct check *c, const char *owner, const Hf__Place *p);
+void check_places_release(struct check *c);
+/* check_extent.c: every unit of an extent on every shard, and its parity. False: lost. */
+bool check_extent(struct check *c, const char *owner, const Hf__Extent *x);
+void check_extents_release(struct check *c);
+struct volume_sum *check_volume_sum(struct check *c, uint64_t id);
+
+#endif

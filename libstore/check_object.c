@@ -1,0 +1,436 @@
+/*
+ * check_object - everything that the index says is there: buckets, objects, uploads, parts, and
+ * from each the body. And the index's own sums: counters, live extents, volumes.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include <assert.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "libstore/apply.h"
+#include "libstore/check_internal.h"
+#include "libstore/drive_internal.h"
+#include "libstore/index_keys.h"
+#include "libstore/rows.h"
+
+static struct fault_at
+index_at(const struct check *c, enum check_severity severity, const char *owner)
+{
+	return ((struct fault_at){ severity, "index", -1, c->o->view.index_dir, NO_OFFSET, owner });
+}
+
+/* Each row of a table, in the order of keys. */
+typedef int row_fn(struct check *c, struct slice key, struct slice value, struct err *e);
+
+static int
+table_walk(struct check *c, char table, struct slice prefix, row_fn *each, struct err *e)
+{
+	struct index_reader r = { .index = c->view->index };
+	struct slice from = prefix.bytes > 0 ? prefix : SLICE(&table, 1);
+	struct buf to = BUF_INIT;
+	struct index_iter *it;
+	int rc = 0;
+
+	key_after_prefix(&to, from);
+	it = index_iter_new(&r, from, buf_slice(&to));
+	for (; rc == 0 && index_iter_valid(it); index_iter_next(it)) {
+		rc = check_cancelled(c, e);
+		if (rc == 0)
+			rc = each(c, index_iter_key(it), index_iter_value(it), e);
+	}
+	if (rc == 0)
+		rc = index_iter_error(it, e);
+	index_iter_free(it);
+	buf_release(&to);
+	return (rc);
+}
+
+/* --- names ------------------------------------------------------------------------------------ */
+
+static int
+bucket_order(const void *a, const void *b)
+{
+	const struct bucket_name *x = a, *y = b;
+
+	return (x->id < y->id ? -1 : x->id > y->id);
+}
+
+static int
+on_bucket(struct check *c, struct slice key, struct slice value, struct err *e)
+{
+	Hf__Bucket *b = hf__bucket__unpack(NULL, value.bytes, value.data);
+	size_t n = c->bucket_count;
+
+	(void)e;
+	if (b == NULL) {
+		check_fault(c, index_at(c, CHECK_DEGRADED, NULL), "the row of bucket %.*s is "
+		    "malformed", (int)key.bytes - 1, (const char *)key.data + 1);
+		return (0);
+	}
+	if ((n & (n - 1)) == 0) {
+		c->buckets = realloc(c->buckets, (n == 0 ? 1 : 2 * n) * sizeof(*c->buckets));
+		assert(c->buckets != NULL);
+	}
+	c->buckets[n].id = b->id;
+	c->buckets[n].name = strdup(b->name);
+	assert(c->buckets[n].name != NULL);
+	c->bucket_count++;
+	c->sum.buckets++;
+	hf__bucket__free_unpacked(b, NULL);
+	return (0);
+}
+
+static void
+name_append(struct buf *out, struct slice name)
+{
+	const uint8_t *p = name.data;
+
+	for (size_t i = 0; i < name.bytes; i++)
+		if (p[i] >= 0x20 && p[i] != 0x7f)
+			buf_append(out, p + i, 1);
+		else
+			buf_printf(out, "\\x%02x", p[i]);
+}
+
+/* "bucket/key", kept in c->owner until the next. */
+static const char *
+owner_name(struct check *c, uint64_t bucket_id, struct slice name, const char *what)
+{
+	struct bucket_name wanted = { bucket_id, NULL };
+	const struct bucket_name *found = c->bucket_count == 0 ? NULL :
+	    bsearch(&wanted, c->buckets, c->bucket_count, sizeof(wanted), bucket_order);
+
+	buf_reset(&c->owner);
+	if (found != NULL)
+		buf_append_string(&c->owner, found->name);
+	else
+		buf_printf(&c->owner, "(bucket %016" PRIx64 ")", bucket_id);
+	buf_append_string(&c->owner, "/");
+	name_append(&c->owner, name);
+	buf_append_string(&c->owner, what);
+	if (found == NULL)
+		check_fault(c, index_at(c, CHECK_DEGRADED, buf_string(&c->owner)), "there is no "
+		    "such bucket");
+	return (buf_string(&c->owner));
+}
+
+/* --- bodies ----------------------------------------------------------------------------------- */
+
+struct volume_sum *
+check_volume_sum(struct check *c, uint64_t id)
+{
+	size_t low = 0, high = c->volume_count, middle;
+
+	while (low < high) {
+		middle = (low + high) / 2;
+		if (c->volumes[middle].id < id)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return (low < c->volume_count && c->volumes[low].id == id ? &c->volumes[low] : NULL);
+}
+
+/* The row of a live extent: under its end, and equal. */
+static void
+extent_row_check(struct check *c, const char *owner, const Hf__Extent *x, struct buf *key)
+{
+	const Hf__CatalogVolume *v = catalog_rows_volume(&c->set->rows, x->volume);
+	struct index_reader r = { .index = c->view->index };
+	Hf__Extent *row = NULL;
+
+	if (v == NULL || v->k == 0)
+		return;			/* told by check_extent */
+	key_extent(key, x->volume, x->offset + volume_extent_shard_bytes(v->k, x->bytes));
+	if (row_get(&r, buf_slice(key), &hf__extent__descriptor, (void *)&row, NULL) < 0)
+		check_fault(c, index_at(c, CHECK_DEGRADED, owner), "its extent at %" PRIu64 " of "
+		    "volume %016" PRIx64 " is not in the table of live extents: its space may be "
+		    "given away", x->offset, x->volume);
+	else if (row->offset != x->offset || row->bytes != x->bytes || row->write_id != x->write_id)
+		check_fault(c, index_at(c, CHECK_DEGRADED, owner), "the table of live extents has "
+		    "another extent at %" PRIu64 " of volume %016" PRIx64, x->offset, x->volume);
+	if (row != NULL)
+		hf__extent__free_unpacked(row, NULL);
+}
+
+/* Place or extents: readable, and as many bytes as the row says. */
+static void
+body_check(struct check *c, const char *owner, uint64_t bytes, const Hf__Place *place, size_t n,
+    Hf__Extent **extents)
+{
+	struct buf key = BUF_INIT;
+	struct volume_sum *sum;
+	uint64_t found = 0;
+	size_t i;
+
+	if (place != NULL) {
+		found = place->data_bytes;
+		check_place(c, owner, place);
+	}
+	for (i = 0; i < n; i++) {
+		found += extents[i]->bytes;
+		sum = check_volume_sum(c, extents[i]->volume);
+		if (sum != NULL) {
+			sum->owned_bytes += extents[i]->bytes;
+			sum->owned_extents++;
+		}
+		check_extent(c, owner, extents[i]);
+		extent_row_check(c, owner, extents[i], &key);
+	}
+	if (found != bytes || (place != NULL && n > 0))
+		check_fault(c, (struct fault_at){ CHECK_LOST, "body", -1, NULL, NO_OFFSET, owner },
+		    "it has %" PRIu64 " bytes, but %" PRIu64 " are stored", bytes, found);
+	buf_release(&key);
+}
+
+/* The parts of an upload in order: how many, and how many bytes. */
+static int
+parts_check(struct check *c, const char *owner, ProtobufCBinaryData id, uint64_t *count,
+    uint64_t *bytes, struct err *e)
+{
+	struct index_reader r = { .index = c->view->index };
+	struct buf from = BUF_INIT, to = BUF_INIT;
+	struct index_iter *it;
+	int rc = 0;
+
+	*count = *bytes = 0;
+	buf_append(&from, "P", 1);
+	buf_append(&from, id.data, id.len);
+	key_after_prefix(&to, buf_slice(&from));
+	it = index_iter_new(&r, buf_slice(&from), buf_slice(&to));
+	for (; rc == 0 && index_iter_valid(it); index_iter_next(it)) {
+		struct slice value = index_iter_value(it);
+		Hf__Part *part = hf__part__unpack(NULL, value.bytes, value.data);
+
+		++*count;
+		c->sum.parts++;
+		if (part == NULL) {
+			check_fault(c, index_at(c, CHECK_LOST, owner), "the row of a part is "
+			    "malformed");
+			continue;
+		}
+		*bytes += part->bytes;
+		body_check(c, owner, part->bytes, part->place, part->n_extents, part->extents);
+		hf__part__free_unpacked(part, NULL);
+		rc = check_cancelled(c, e);
+	}
+	if (rc == 0)
+		rc = index_iter_error(it, e);
+	index_iter_free(it);
+	buf_release(&from);
+	buf_release(&to);
+	return (rc);
+}
+
+static int
+entry_check(struct check *c, const char *owner, const Hf__ObjectEntry *entry, struct err *e)
+{
+	uint64_t count, bytes, run_count = 0, run_bytes = 0;
+	size_t i;
+	int rc;
+
+	if (entry->delete_marker)
+		return (0);
+	if (entry->upload_id.len == 0) {
+		body_check(c, owner, entry->bytes, entry->place, entry->n_extents, entry->extents);
+		return (0);
+	}
+	rc = parts_check(c, owner, entry->upload_id, &count, &bytes, e);
+	for (i = 0; i < entry->n_parts; i++) {
+		run_count += entry->parts[i]->count;
+		run_bytes += entry->parts[i]->count * entry->parts[i]->bytes;
+	}
+	if (rc == 0 && (count != entry->part_count || bytes != entry->bytes ||
+	    (entry->n_parts > 0 && (run_count != count || run_bytes != bytes))))
+		check_fault(c, (struct fault_at){ CHECK_LOST, "body", -1, NULL, NO_OFFSET, owner },
+		    "it has %u parts of %" PRIu64 " bytes, but %" PRIu64 " parts of %" PRIu64
+		    " bytes are there", entry->part_count, entry->bytes, count, bytes);
+	return (rc);
+}
+
+static int
+on_object(struct check *c, struct slice key, struct slice value, struct err *e)
+{
+	Hf__ObjectEntry *entry = hf__object_entry__unpack(NULL, value.bytes, value.data);
+	uint64_t bucket_id = 0, lsn;
+	struct slice name = SLICE_NONE;
+	const char *owner;
+	int rc = 0;
+
+	if (*(const uint8_t *)key.data == 'O')
+		key_object_parse(key, &bucket_id, &name);
+	else
+		key_version_parse(key, &bucket_id, &name, &lsn);
+	owner = owner_name(c, bucket_id, name, "");
+	c->sum.objects++;
+	if (entry == NULL)
+		check_fault(c, index_at(c, CHECK_LOST, owner), "its row is malformed");
+	else
+		rc = entry_check(c, owner, entry, e);
+	if (entry != NULL)
+		hf__object_entry__free_unpacked(entry, NULL);
+	return (rc);
+}
+
+static int
+on_upload(struct check *c, struct slice key, struct slice value, struct err *e)
+{
+	uint64_t bucket_id = 0, count, bytes;
+	struct slice name = SLICE_NONE, id = SLICE_NONE;
+
+	(void)value;
+	if (key_upload_parse(key, &bucket_id, &name, &id) < 0)
+		return (0);
+	c->sum.uploads++;
+	return (parts_check(c, owner_name(c, bucket_id, name, " (upload)"),
+	    (ProtobufCBinaryData){ id.bytes, (uint8_t *)(uintptr_t)id.data }, &count, &bytes, e));
+}
+
+/* --- sums ------------------------------------------------------------------------------------- */
+
+static int
+on_extent(struct check *c, struct slice key, struct slice value, struct err *e)
+{
+	Hf__Extent *x = hf__extent__unpack(NULL, value.bytes, value.data);
+	struct volume_sum *sum = x != NULL ? check_volume_sum(c, x->volume) : NULL;
+	const Hf__CatalogVolume *v;
+
+	(void)key;
+	(void)e;
+	if (x == NULL || sum == NULL)
+		check_fault(c, index_at(c, CHECK_DEGRADED, NULL), "a live extent of volume %016"
+		    PRIx64 ", which the catalog does not have", x != NULL ? x->volume : 0);
+	else {
+		v = catalog_rows_volume(&c->set->rows, x->volume);
+		sum->row_bytes += x->bytes;
+		sum->row_extents++;
+		c->total += v->k == 0 ? 0 : (v->k + v->m) *
+		    volume_extent_shard_bytes(v->k, x->bytes);
+	}
+	if (x != NULL)
+		hf__extent__free_unpacked(x, NULL);
+	return (0);
+}
+
+static int
+on_part(struct check *c, struct slice key, struct slice value, struct err *e)
+{
+	(void)key;
+	(void)value;
+	(void)e;
+	c->sum.parts++;
+	return (0);
+}
+
+static void
+volume_sums_check(struct check *c, struct buf *key)
+{
+	struct index_reader r = { .index = c->view->index };
+
+	for (size_t i = 0; i < c->volume_count; i++) {
+		const struct volume_sum *s = &c->volumes[i];
+		Hf__VolumeUse *use = NULL;
+		uint64_t live = 0;
+
+		key_volume(key, s->id);
+		if (row_get(&r, buf_slice(key), &hf__volume_use__descriptor, (void *)&use, NULL) ==
+		    0)
+			live = use->live_bytes;
+		if (s->owned_bytes != s->row_bytes || s->owned_extents != s->row_extents)
+			check_fault(c, index_at(c, s->owned_bytes < s->row_bytes ? CHECK_HARMLESS :
+			    CHECK_DEGRADED, NULL), "volume %016" PRIx64 ": objects have %" PRIu64
+			    " extents of %" PRIu64 " bytes, the table of live extents has %" PRIu64
+			    " of %" PRIu64, s->id, s->owned_extents, s->owned_bytes, s->row_extents,
+			    s->row_bytes);
+		if (live != s->row_bytes)
+			check_fault(c, index_at(c, CHECK_HARMLESS, NULL), "volume %016" PRIx64
+			    ": its row counts %" PRIu64 " live bytes, its extents have %" PRIu64,
+			    s->id, live, s->row_bytes);
+		if (use != NULL)
+			hf__volume_use__free_unpacked(use, NULL);
+	}
+}
+
+static void
+counter_check(struct check *c, const char *name, uint64_t found)
+{
+	struct index_reader r = { .index = c->view->index };
+	uint64_t counted = 0;
+
+	if (counter_get(&r, name, &counted, NULL) == 0 && counted != found)
+		check_fault(c, index_at(c, CHECK_HARMLESS, NULL), "it counts %" PRIu64 " %s, and "
+		    "has %" PRIu64, counted, name, found);
+}
+
+static void
+sums_init(struct check *c)
+{
+	size_t i, n = c->set->rows.volume_count;
+
+	c->volumes = calloc(n + 1, sizeof(*c->volumes));
+	assert(c->volumes != NULL);
+	for (i = 0; i < n; i++)
+		c->volumes[i].id = c->set->rows.volumes[i]->id;
+	c->volume_count = n;
+}
+
+static int
+tables_walk(struct check *c, struct err *e)
+{
+	uint64_t visited, objects;
+	int rc;
+
+	rc = table_walk(c, 'B', SLICE_NONE, on_bucket, e);
+	if (c->bucket_count > 0)
+		qsort(c->buckets, c->bucket_count, sizeof(*c->buckets), bucket_order);
+	if (rc == 0)
+		rc = table_walk(c, 'X', SLICE_NONE, on_extent, e);
+	if (rc == 0)
+		rc = table_walk(c, 'O', SLICE_NONE, on_object, e);
+	objects = c->sum.objects;
+	if (rc == 0)
+		rc = table_walk(c, 'V', SLICE_NONE, on_object, e);
+	if (rc == 0)
+		rc = table_walk(c, 'U', SLICE_NONE, on_upload, e);
+	visited = c->sum.parts;
+	c->sum.parts = 0;
+	if (rc == 0)
+		rc = table_walk(c, 'P', SLICE_NONE, on_part, e);
+	if (rc < 0)
+		return (rc);
+	if (c->sum.parts != visited)
+		check_fault(c, index_at(c, CHECK_HARMLESS, NULL), "%" PRIu64 " parts are there, "
+		    "and objects and uploads have %" PRIu64 " of them", c->sum.parts, visited);
+	counter_check(c, COUNTER_OBJECTS, objects);
+	counter_check(c, COUNTER_BUCKETS, c->sum.buckets);
+	counter_check(c, COUNTER_UPLOADS, c->sum.uploads);
+	return (0);
+}
+
+int
+check_objects(struct check *c, struct err *e)
+{
+	struct err why = ERR_INIT;
+	struct buf key = BUF_INIT;
+	int rc;
+
+	check_step(c, "reading objects", 0);
+	sums_init(c);
+	rc = tables_walk(c, &why);
+	if (rc == 0)
+		volume_sums_check(c, &key);
+	else if (rc == ERR_CANCELLED)
+		err_set(e, rc, "%s", why.text);
+	else {			/* a damaged index hides objects, and a rebuilt one shows them */
+		c->sum.complete = false;
+		check_fault(c, index_at(c, CHECK_DEGRADED, NULL), "%s", why.text);
+		rc = 0;
+	}
+	for (size_t i = 0; i < c->bucket_count; i++)
+		free(c->buckets[i].name);
+	free(c->buckets);
+	free(c->volumes);
+	buf_release(&key);
+	return (rc);
+}
