@@ -19,8 +19,24 @@ ctl_holdfastctl_SOURCES = \
 	ctl/logs.c \
 	ctl/main.c \
 	ctl/status.c \
+	ctl/store.c \
 	ctl/verbs.c
 ctl_holdfastctl_LDADD = $(ctl_libs)
+
+# What `holdfastctl store' runs: only it knows the store's formats.
+pkglibexec_PROGRAMS += ctl/holdfast-store-tool
+ctl_holdfast_store_tool_SOURCES = \
+	ctl/tool.h \
+	ctl/tool_check.c \
+	ctl/tool_dump.c \
+	ctl/tool_dump_log.c \
+	ctl/tool_dump_object.c \
+	ctl/tool_main.c \
+	ctl/tool_message.c \
+	ctl/tool_message.h \
+	ctl/tool_stat.c
+ctl_holdfast_store_tool_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
+	$(LIBSTORE_LIBS) $(LIBBASE_LIBS)
 
 check_PROGRAMS += tests/unit/test_status_table
 tests_unit_test_status_table_SOURCES = tests/unit/test_status_table.c

@@ -181,8 +181,10 @@ int
 main(int argc, char **argv)
 {
 	struct arguments a = { .ctl = { .lines = 50, .wait_ms = CTL_WAIT_MS_DEFAULT } };
-	int option, status;
+	int option, status = store_words_run(argc, argv);
 
+	if (status >= 0)
+		return (status);
 	while ((option = getopt_long(argc, argv, "c:fn:h", options, NULL)) != -1)
 		if ((status = option_take(option, &a)) >= 0)
 			return (status);

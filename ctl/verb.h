@@ -45,6 +45,9 @@ int verb_logs(const struct ctl *ctl, const struct verb *v, char **arguments, uns
 int verb_events(const struct ctl *ctl, const struct verb *v, char **arguments, unsigned count);
 int verb_config(const struct ctl *ctl, const struct verb *v, char **arguments, unsigned count);
 int verb_log_level(const struct ctl *ctl, const struct verb *v, char **arguments, unsigned count);
+/* store.c: -1 if argv is not about `store', else the exit status. */
+int store_words_run(int argc, char **argv);
+int verb_store(const struct ctl *ctl, const struct verb *v, char **arguments, unsigned count);
 int verb_shutdown(const struct ctl *ctl, const struct verb *v, char **arguments, unsigned count);
 
 #endif

@@ -43,6 +43,9 @@ const struct verb verbs[] = {
 	    "without one, as the config file and this environment give it." },
 	{ "log-level", "SERVICE LEVEL", 2, 2, verb_log_level,
 	    "Changes what a running service logs: error, warn, info or debug." },
+	{ "store", "check|dump|stat [ARGUMENTS]", 1, 4, verb_store,
+	    "Looks into a store that is stopped: reads everything and names every fault, prints\n"
+	    "what is in it, or counts. `store --help' tells more." },
 	{ "shutdown", "[--no-wait] [--wait SECONDS]", 0, 0, verb_shutdown,
 	    "Stops all services in order, and holdfastd. Waits until it is gone." },
 };

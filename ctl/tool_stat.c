@@ -1,0 +1,251 @@
+/*
+ * tool_stat - `store stat': what is stored, how much of the log and of the volumes is live, and how
+ * many bytes of drives one byte of a body costs.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include "ctl/tool.h"
+#include "libstore/drive_internal.h"
+#include "libstore/index_keys.h"
+#include "libstore/segment.h"
+#include "libstore/volume.h"
+
+struct stat_sums {
+	struct view	*view;
+	uint64_t	 buckets, objects, versions, uploads, parts, freed;
+	uint64_t	 inline_bodies, inline_bytes, extents, volume_bytes, multipart_objects,
+			 multipart_bytes, body_bytes;
+	uint64_t	*live;		/* bytes of live records, by segment */
+	uint64_t	 places_lost;
+};
+
+static void
+place_count(struct stat_sums *s, const Hf__Place *p)
+{
+	const struct catalog_rows *r = &s->view->set->rows;
+	size_t low = 0, high = r->segment_count, middle;
+
+	while (low < high) {
+		middle = (low + high) / 2;
+		if (r->segments[middle]->id < p->segment)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	if (low < r->segment_count && r->segments[low]->id == p->segment)
+		s->live[low] += p->record_bytes;
+	else
+		s->places_lost++;
+	s->inline_bodies++;
+	s->inline_bytes += p->data_bytes;
+}
+
+static void
+entry_count(struct stat_sums *s, struct slice value)
+{
+	Hf__ObjectEntry *entry = hf__object_entry__unpack(NULL, value.bytes, value.data);
+
+	if (entry == NULL)
+		return;
+	s->body_bytes += entry->bytes;
+	if (entry->place != NULL)
+		place_count(s, entry->place);
+	if (entry->upload_id.len > 0) {
+		s->multipart_objects++;
+		s->multipart_bytes += entry->bytes;
+	}
+	hf__object_entry__free_unpacked(entry, NULL);
+}
+
+static void
+row_count(struct stat_sums *s, char table, struct slice value)
+{
+	Hf__Part *part;
+	Hf__Extent *x;
+
+	switch (table) {
+	case 'B':
+		s->buckets++;
+		return;
+	case 'O':
+		s->objects++;
+		entry_count(s, value);
+		return;
+	case 'V':
+		s->versions++;
+		entry_count(s, value);
+		return;
+	case 'U':
+		s->uploads++;
+		return;
+	case 'F':
+		s->freed++;
+		return;
+	case 'P':
+		s->parts++;
+		part = hf__part__unpack(NULL, value.bytes, value.data);
+		if (part != NULL && part->place != NULL)
+			place_count(s, part->place);
+		if (part != NULL)
+			hf__part__free_unpacked(part, NULL);
+		return;
+	case 'X':
+		x = hf__extent__unpack(NULL, value.bytes, value.data);
+		s->extents++;
+		s->volume_bytes += x != NULL ? x->bytes : 0;
+		if (x != NULL)
+			hf__extent__free_unpacked(x, NULL);
+		return;
+	default:
+		return;
+	}
+}
+
+static uint64_t
+file_blocks(const char *path)
+{
+	struct stat st;
+
+	return (stat(path, &st) == 0 ? (uint64_t)st.st_blocks * 512 : 0);
+}
+
+static uint64_t
+segments_print(const struct stat_sums *s)
+{
+	const struct catalog_rows *r = &s->view->set->rows;
+	uint64_t raw = 0, log = 0, live = 0, used, here;
+	char path[4096];
+
+	puts("segment           state   mirrors        bytes         live  garbage  allocated");
+	for (size_t i = 0; i < r->segment_count; i++) {
+		const Hf__CatalogSegment *g = r->segments[i];
+
+		for (here = 0, used = 0; here < g->n_slots; here++)
+			if (g->slots[here] < s->view->set->count) {
+				segment_path(s->view->set, g->slots[here], g->id, ".seg", path);
+				used += file_blocks(path);
+			}
+		raw += used;
+		log += g->bytes;
+		live += s->live[i];
+		printf("%016" PRIx64 "  %-6s  %7zu %12" PRIu64 " %12" PRIu64 " %7.1f%% %10" PRIu64
+		    "\n", g->id, g->state == HF__CATALOG_SEGMENT__STATE__OPEN ? "open" : "sealed",
+		    g->n_slots, g->bytes, s->live[i],
+		    g->bytes == 0 ? 0.0 : 100.0 * (1.0 - (double)s->live[i] / (double)g->bytes),
+		    used);
+	}
+	printf("log: %" PRIu64 " bytes, %" PRIu64 " of live inline records, %.1f %% garbage or "
+	    "records without a body\n", log, live,
+	    log == 0 ? 0.0 : 100.0 * (1.0 - (double)live / (double)log));
+	return (raw);
+}
+
+static uint64_t
+volumes_print(const struct stat_sums *s)
+{
+	const struct catalog_rows *r = &s->view->set->rows;
+	struct index_reader reader = { .index = s->view->index };
+	struct buf key = BUF_INIT, value = BUF_INIT;
+	char name[VOLUME_NAME_BYTES], path[4096];
+	uint64_t raw = 0, used;
+
+	puts("volume            state     erasure   size/shard      granted         live  "
+	    "allocated   freed");
+	for (size_t i = 0; i < r->volume_count; i++) {
+		const Hf__CatalogVolume *v = r->volumes[i];
+		Hf__VolumeUse *use = NULL;
+
+		key_volume(&key, v->id);
+		if (index_get(&reader, buf_slice(&key), &value, NULL) == 0)
+			use = hf__volume_use__unpack(NULL, value.bytes, value.data);
+		volume_name(v->id, name);
+		used = 0;
+		for (size_t n = 0; n < v->n_slots; n++)
+			if (v->slots[n] < s->view->set->count) {
+				drive_path(s->view->set, v->slots[n], "vol", name, path);
+				used += file_blocks(path);
+			}
+		raw += used;
+		printf("%016" PRIx64 "  %-8s  %3u+%-3u %12" PRIu64 " %12" PRIu64 " %12" PRIu64
+		    " %10" PRIu64 " %7" PRIu64 "%s\n", v->id,
+		    v->state == HF__CATALOG_VOLUME__STATE__ACTIVE ? "active" : "sealed", v->k, v->m,
+		    v->bytes, use != NULL ? use->granted : 0, use != NULL ? use->live_bytes : 0,
+		    used, use != NULL ? use->freed_rows : 0,
+		    use != NULL && use->punched ? " punched" : "");
+		if (use != NULL)
+			hf__volume_use__free_unpacked(use, NULL);
+	}
+	buf_release(&key);
+	buf_release(&value);
+	return (raw);
+}
+
+static void
+line(const char *what, uint64_t n)
+{
+	printf("%-24s %llu\n", what, (unsigned long long)n);
+}
+
+static void
+sums_print(const struct stat_sums *s)
+{
+	uint64_t raw;
+
+	line("epoch", s->view->set->rows.epoch);
+	line("buckets", s->buckets);
+	line("objects", s->objects);
+	line("other versions", s->versions);
+	line("multipart objects", s->multipart_objects);
+	line("open uploads", s->uploads);
+	line("parts", s->parts);
+	line("body bytes", s->body_bytes);
+	line("inline bodies", s->inline_bodies);
+	line("inline bytes", s->inline_bytes);
+	line("extents", s->extents);
+	line("volume bytes", s->volume_bytes);
+	line("multipart bytes", s->multipart_bytes);
+	line("extents to be punched", s->freed);
+	if (s->places_lost > 0)
+		line("bodies without segment", s->places_lost);
+	raw = segments_print(s);
+	raw += volumes_print(s);
+	line("bytes on the drives", raw);
+	if (s->inline_bytes + s->volume_bytes > 0)
+		printf("%-24s %.3f\n", "overhead factor", (double)raw / (double)(s->inline_bytes +
+		    s->volume_bytes));
+}
+
+int
+tool_stat(struct tool *t, char **words, unsigned count)
+{
+	struct stat_sums s = { 0 };
+	struct index_reader r;
+	struct index_iter *it;
+	struct err e = ERR_INIT;
+	int status = tool_view(t, true, &s.view);
+
+	(void)words;
+	(void)count;
+	if (status != TOOL_CLEAN)
+		return (status);
+	s.live = calloc(s.view->set->rows.segment_count + 1, sizeof(*s.live));
+	assert(s.live != NULL);
+	r = (struct index_reader){ .index = s.view->index };
+	it = index_iter_new(&r, SLICE_LITERAL(""), SLICE_NONE);
+	for (; index_iter_valid(it) && !t->cancelled; index_iter_next(it))
+		row_count(&s, *(const char *)index_iter_key(it).data, index_iter_value(it));
+	if (index_iter_error(it, &e) < 0)
+		status = tool_failed(&e);
+	index_iter_free(it);
+	if (status == TOOL_CLEAN)
+		sums_print(&s);
+	free(s.live);
+	view_close(&s.view);
+	return (status);
+}
