@@ -103,6 +103,8 @@ run_grant(struct run_job *j, struct err *e)
 		s->volume_k = j->k;
 		s->volume_granted = 0;
 	}
+	if (j->st->pending_count >= PENDING_MAX)
+		return (ADMIT_PARK);	/* the same range is allocated again then, at no cost */
 	op_origin(j->op, &origin);
 	r.origin = &origin;
 	r.volume = j->volume;
