@@ -159,7 +159,8 @@ contract_plan(struct service *s, cJSON *plan)
 		if (s->restart_needed[key]) {
 			const struct config_row *row = config_row((enum config_key)key);
 
-			/* Sockets and directories are holdfastd's: a new service gets the old ones. */
+			/* Sockets and directories are holdfastd's: a new service gets the old
+			 * ones. */
 			snprintf(text, sizeof(text),
 			    "restart%s: %s.%s was changed in the configuration",
 			    strcmp(row->section, "supervisor") == 0 ||

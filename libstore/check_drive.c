@@ -40,7 +40,8 @@ catalog_check(struct check *c, unsigned slot)
 		check_fault(c, at, "it ends at epoch %" PRIu64 "; the set is at %" PRIu64,
 		    vd->epoch, epoch);
 	if (vd->disagrees)
-		check_fault(c, at, "epoch %" PRIu64 " says something else here than on other drives",
+		check_fault(c, at, "epoch %" PRIu64 " says something else here than on other "
+		    "drives",
 		    vd->epoch);
 	at.severity = CHECK_HARMLESS;
 	at.offset = vd->catalog_end;
@@ -79,8 +80,9 @@ check_drives(struct check *c)
 	for (slot = 0; slot < c->set->count; slot++)
 		drive_check(c, slot);
 	if (c->sum.catalogs < need)
-		check_fault(c, (struct fault_at){ CHECK_DEGRADED, "set", -1, NULL, NO_OFFSET, NULL },
-		    "only %" PRIu64 " of %u catalogs can be read and %u are needed for writing: "
+		check_fault(c, (struct fault_at){ CHECK_DEGRADED, "set", -1, NULL, NO_OFFSET,
+		    NULL }, "only %" PRIu64 " of %u catalogs can be read and %u are needed for "
+		    "writing: "
 		    "an absent drive may know a later epoch", c->sum.catalogs, c->set->count, need);
 }
 

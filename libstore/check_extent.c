@@ -123,7 +123,8 @@ unit_read(struct check *c, const struct open_volume *v, const Hf__Extent *x,
 
 	if (v->handles[shard] < 0 || x->missing >> shard & 1)
 		return (false);
-	n = d->ops->pread(d, v->handles[shard], c->units[shard], row->unit_bytes, row->offset, &why);
+	n = d->ops->pread(d, v->handles[shard], c->units[shard], row->unit_bytes, row->offset,
+	    &why);
 	if (n == (ssize_t)row->unit_bytes &&
 	    volume_unit_check(x, row, shard, c->units[shard], &why) == 0) {
 		c->sum.units++;

@@ -66,7 +66,8 @@ struct check {
 	uint8_t				*units[DRIVES_MAX], *again[DRIVES_MAX];
 };
 
-/* Tells a fault; text is printf's. path may be NULL, offset UINT64_MAX for none, slot -1 for none. */
+/* Tells a fault; text is printf's. path may be NULL, offset UINT64_MAX for none, slot -1 for
+ * none. */
 struct fault_at { enum check_severity severity; const char *kind; int slot; const char *path;
     uint64_t offset; const char *owner; };
 #define NO_OFFSET UINT64_MAX

@@ -128,7 +128,8 @@ mirrors_look(struct walk *w)
 			continue;
 		if (w->row->missing >> i & 1)
 			check_fault(w->check, mirror_at(w, i, CHECK_DEGRADED, NO_OFFSET, path),
-			    "the mirror was not there when the segment was sealed and may end early");
+			    "the mirror was not there when the segment was sealed and may end "
+			    "early");
 		if (g->handles[i] < 0) {
 			mirror_explain(w, i);
 			continue;

@@ -97,7 +97,8 @@ group_listen(struct socket_group *g, const struct listen_address *a)
 	return (address_show(g));
 }
 
-/* The processes of a holdfastd that was killed hold its ports until they notice: wait a little for them. */
+/* The processes of a holdfastd that was killed hold its ports until they notice: wait a little for
+ * them. */
 static int
 group_listen_patiently(struct socket_group *g, const struct listen_address *a)
 {

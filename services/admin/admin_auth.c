@@ -1,5 +1,6 @@
 /*
- * admin_auth - who may ask the admin API: the root key by Signature V4; scrapes also by a token from loopback.
+ * admin_auth - who may ask the admin API: the root key by Signature V4; scrapes also by a token
+ * from loopback.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -37,14 +38,16 @@ admin_authorized(struct admin *a, struct http_request *req)
 	enum sigv4_result result;
 
 	if (signed_view(req->arena, req, &r) < 0) {
-		deny(req, 431, "RequestTooLarge", "The request has too many headers or parameters.");
+		deny(req, 431, "RequestTooLarge",
+		    "The request has too many headers or parameters.");
 		return (false);
 	}
 	result = sigv4_verify(&a->verifier, &r, clock_real_ms(), &auth, &e);
 	if (result == SIGV4_OK)
 		return (true);
 	if (result == SIGV4_ANONYMOUS)
-		deny(req, 403, "AccessDenied", "Sign the request with the root key (AWS Signature V4); "
+		deny(req, 403, "AccessDenied",
+		    "Sign the request with the root key (AWS Signature V4); "
 		    "/metrics takes the scrape token from loopback, too.");
 	else
 		deny(req, sigv4_status(result), sigv4_code(result), e.text);
@@ -62,7 +65,8 @@ admin_may_scrape(struct admin *a, struct http_request *req)
 	if (req->client_loopback && bytes > 0 && strlen(value + 7) == bytes &&
 	    CRYPTO_memcmp(value + 7, a->scrape_token, bytes) == 0)
 		return (true);
-	deny(req, 403, "AccessDenied", req->client_loopback ? "The scrape token is not the one in the file." :
+	deny(req, 403, "AccessDenied", req->client_loopback
+	    ? "The scrape token is not the one in the file." :
 	    "The scrape token is good from loopback only.");
 	return (false);
 }

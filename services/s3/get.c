@@ -26,7 +26,8 @@
 
 struct get {
 	uint32_t		 part_number;	/* 0: none */
-	Hf__ObjectEntry		*entry;		/* a copy, while the part's checksums are asked for */
+	/* a copy, while the part's checksums are asked for */
+	Hf__ObjectEntry		*entry;
 	struct byte_range	 range;
 	uint64_t		 left;
 	unsigned		 retries;

@@ -93,7 +93,8 @@ struct complete {
 	struct complete_document document;
 	bool			 has_bytes_expected;	/* x-amz-mp-object-size */
 	uint64_t		 bytes_expected;
-	uint64_t		 bytes;			/* of the parts that were looked at so far */
+	/* of the parts that were looked at so far */
+	uint64_t		 bytes;
 	size_t			 next, found;		/* parts of the document */
 };
 

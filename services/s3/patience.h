@@ -1,5 +1,6 @@
 /*
- * patience - keeps the client of a long operation waiting: blanks before the document of its answer.
+ * patience - keeps the client of a long operation waiting: blanks before the document of its
+ * answer.
  *
  *   begin -> (a while) -> 200, XML declaration, blank -> (a while) -> blank ... -> document
  *

@@ -153,7 +153,8 @@ store_serve(struct store *t, struct err *e)
 	return (0);
 }
 
-/* What was found on drives that are in the set all the same: a catalog that had to be written anew. */
+/* What was found on drives that are in the set all the same: a catalog that had to be written
+ * anew. */
 static void
 notes_tell(struct store *t)
 {

@@ -148,7 +148,8 @@ drives_open(struct world *w, struct err *e)
 	    .segment_bytes = 4 << 20, .volume_bytes = 16 << 20 };
 
 	for (int i = 0; i < DRIVES; i++) {
-		snprintf(paths[i], sizeof(paths[i]), "%s/d%d", w->disk != NULL ? "" : w->directory, i);
+		snprintf(paths[i], sizeof(paths[i]), "%s/d%d", w->disk != NULL ? "" : w->directory,
+		    i);
 		list[i] = paths[i];
 	}
 	if (w->disk == NULL)

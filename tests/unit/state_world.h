@@ -14,7 +14,8 @@
 
 struct world {
 	char			 directory[64];
-	struct disk		*disk;			/* a simulated one for the drives; NULL: the real */
+	/* a simulated one for the drives; NULL: the real */
+	struct disk		*disk;
 	struct drive_set	*drives;
 	struct log		*log;
 	struct index		*index;
@@ -34,7 +35,8 @@ void world_make(struct world *w);		/* the directories, nothing open */
 /* With simulated drives: only the index is on a real disk. */
 void world_make_simulated(struct world *w, uint64_t seed);
 void world_open(struct world *w);
-int world_try_open(struct world *w, struct err *e);	/* on an error all that was opened is closed */
+/* on an error all that was opened is closed */
+int world_try_open(struct world *w, struct err *e);
 void world_close(struct world *w);		/* everything as at a clean stop */
 void world_remove(struct world *w);
 void world_index_remove(struct world *w);

@@ -1,10 +1,11 @@
 /*
- * test_state_power - the sequencer over a simulated disk: the power fails at every step of a history of
- * puts, conditional puts, deletes, uploads and runs, and again while it recovers.
+ * test_state_power - the sequencer over a simulated disk: the power fails at every step of a
+ * history of puts, conditional puts, deletes, uploads and runs, and again while it recovers.
  *
- * The model: what was answered before the cut is there; what was not is asked again by the same session
- * and is answered as if it had been done once; runs never overlap; the index that grew is, byte by byte,
- * the one that is built anew from the log. A failing history is run alone with HOLDFAST_TEST_CUT=step.
+ * The model: what was answered before the cut is there; what was not is asked again by the same
+ * session and is answered as if it had been done once; runs never overlap; the index that grew is,
+ * byte by byte, the one that is built anew from the log. A failing history is run alone with
+ * HOLDFAST_TEST_CUT=step.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -129,7 +130,8 @@ grant_note(uint64_t n)
 	for (unsigned i = 0; i < grant_count; i++)
 		cr_assert(grants[i].volume != run->volume ||
 		    grants[i].offset + grants[i].bytes <= run->offset ||
-		    run->offset + run->bytes <= grants[i].offset, "cut %lu: runs overlap", (unsigned long)cut);
+		    run->offset + run->bytes <= grants[i].offset, "cut %lu: runs overlap",
+		    (unsigned long)cut);
 	grants[grant_count++] = (struct grant){ run->volume, run->offset, run->bytes };
 }
 
@@ -159,8 +161,8 @@ answers_wait(uint64_t from)
 	world_settle(&w);
 	for (uint64_t n = from; n <= sequence; n++) {
 		if (w.answers[n] == 0) {
-			cr_assert(disk_memory_cut(w.disk), "cut %lu: no answer to %lu", (unsigned long)cut,
-			    (unsigned long)n);
+			cr_assert(disk_memory_cut(w.disk), "cut %lu: no answer to %lu",
+			    (unsigned long)cut, (unsigned long)n);
 			return (false);
 		}
 	}
@@ -215,7 +217,8 @@ all_check(void)
 	}
 	for (unsigned i = 1; i <= conditional; i++) {
 		snprintf(key, sizeof(key), "once-%u", i);
-		cr_assert_eq(world_get(&w, n++, "b", key)->code, 0, "cut %lu: %s", (unsigned long)cut, key);
+		cr_assert_eq(world_get(&w, n++, "b", key)->code, 0, "cut %lu: %s",
+		    (unsigned long)cut, key);
 	}
 }
 
