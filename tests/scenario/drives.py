@@ -88,7 +88,7 @@ def swapped(house):
     os.rename(house.drive(1), house.drive(1) + ".x")
     os.rename(house.drive(2), house.drive(1))
     os.rename(house.drive(1) + ".x", house.drive(2))
-    refused(house, "drive1", "configured as")
+    refused(house, "drive1", "belongs in slot")
     os.rename(house.drive(1), house.drive(1) + ".x")
     os.rename(house.drive(2), house.drive(1))
     os.rename(house.drive(1) + ".x", house.drive(2))
