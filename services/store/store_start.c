@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "libbase/clock.h"
 #include "libbase/file.h"
@@ -129,6 +130,8 @@ recover(struct store *t, struct err *e)
 		return (rc);
 	step(t, "bringing the index up to the log");
 	config_index_dir(c, directory);
+	if (access(directory, F_OK) < 0 && log_last_lsn(t->log) != 0)
+		log_warn("there is no index in %s: it is built anew from the log", directory);
 	rc = directory_make(directory, 0700, e);
 	if (rc < 0)
 		return (rc);
