@@ -140,6 +140,12 @@ tests_unit_test_state_power_SOURCES = tests/unit/test_state_power.c tests/unit/s
 tests_unit_test_state_power_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
 	$(CRITERION_LIBS) $(LIBSTORE_LIBS) $(EVENT_LIBS)
 
+check_PROGRAMS += tests/unit/test_check
+tests_unit_test_check_SOURCES = tests/unit/test_check.c tests/unit/state_world.c \
+	tests/unit/state_world.h tests/unit/disk_memory.c tests/unit/disk_memory.h
+tests_unit_test_check_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
+	$(CRITERION_LIBS) $(LIBSTORE_LIBS) $(EVENT_LIBS)
+
 check_PROGRAMS += tests/unit/test_log
 tests_unit_test_log_SOURCES = tests/unit/test_log.c tests/unit/disk_memory.c tests/unit/disk_memory.h
 tests_unit_test_log_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \

@@ -152,18 +152,22 @@ drives_look(struct view *v, struct err *e)
 
 /* --- catalogs --------------------------------------------------------------------------------- */
 
-/* Whether something stands behind the whole changes of a loaded catalog. */
+/* Whether something but zeros stands behind the whole changes of a loaded catalog. */
 static void
 catalog_tail(struct view *v, const char *path, struct view_drive *vd)
 {
 	struct disk *d = v->set->disk;
-	uint64_t size = 0;
+	uint8_t page[4096];
+	uint64_t at = vd->catalog_end;
 	int handle = d->ops->open(d, path, O_RDONLY, NULL);
+	ssize_t n;
 
 	if (handle < 0)
 		return;
-	d->ops->size(d, handle, &size, NULL);
-	vd->torn = vd->catalog_end < size;
+	while (!vd->torn && (n = d->ops->pread(d, handle, page, sizeof(page), at, NULL)) > 0) {
+		vd->torn = page[0] != 0 || memcmp(page, page + 1, (size_t)n - 1) != 0;
+		at += (uint64_t)n;
+	}
 	d->ops->close(d, handle);
 }
 
