@@ -228,6 +228,12 @@ main(int argc, char **argv)
 		fprintf(stderr, "holdfastd: %s\n", e.text);
 		return (e.code == ERR_FULL || e.code == ERR_IO ? STATUS_FAILED : STATUS_CONFIG);
 	}
+	if (a.check && s.config.store_drives[0] == '\0' &&
+	    config_enabled(&s.config, "store", NULL)) {
+		fprintf(stderr, "holdfastd: %s: store.drives: expected 1 to 16 directories, found "
+		    "none\n", s.config_path);
+		return (STATUS_CONFIG);
+	}
 	if (a.check) {
 		printf("%s: no errors\n", s.config_path);
 		config_release(&s.config);
