@@ -25,3 +25,7 @@ tests_unit_test_s3_read_SOURCES = tests/unit/test_s3_read.c
 tests_unit_test_s3_read_LDADD = libs3/libs3.a $(CRITERION_LIBS) $(LIBS3_LIBS)
 tests_unit_test_s3_documents_SOURCES = tests/unit/test_s3_documents.c
 tests_unit_test_s3_documents_LDADD = libs3/libs3.a $(CRITERION_LIBS) $(LIBS3_LIBS)
+
+check_PROGRAMS += tests/fuzz/fuzz_s3_documents
+tests_fuzz_fuzz_s3_documents_SOURCES = tests/fuzz/fuzz_s3_documents.c
+tests_fuzz_fuzz_s3_documents_LDADD = $(FUZZ_MAIN) libs3/libs3.a $(LIBS3_LIBS)

@@ -11,8 +11,6 @@
 #include "libhttp/xml.h"
 #include "services/s3/reply.h"
 
-#define BLANK_SECONDS 10	/* clients give up after 60 s of silence, some after 30 */
-
 struct patience {
 	struct s3_request	*r;
 	struct event		*timer;
@@ -87,7 +85,8 @@ on_timer(evutil_socket_t fd, short what, void *argument)
 void
 patience_begin(struct s3_request *r)
 {
-	struct timeval interval = { BLANK_SECONDS, 0 };
+	unsigned ms = r->server->blank_ms;
+	struct timeval interval = { ms / 1000, (ms % 1000) * 1000 };
 	struct patience *p = calloc(1, sizeof(*p));
 
 	assert(r->patience == NULL);

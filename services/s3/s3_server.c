@@ -19,6 +19,7 @@
 #define STORE_WAIT_MS_MIN	1000	/* an answer of a store that is there takes time, too */
 #define ARENA_BYTES_MAX		(1u << 20)
 #define DISCARD_BYTES_MAX	(1u << 20)
+#define BLANK_MS		10000	/* clients give up after 60 s of silence, some after 30 */
 
 static void
 limits_of(const struct config *c, struct http_limits *out)
@@ -118,6 +119,7 @@ s3_open(struct service *s, struct err *e)
 	if (server == NULL)
 		abort();
 	server->service = s;
+	server->blank_ms = BLANK_MS;
 	service_set_context(s, server);
 	server->flush = event_new(service_base(s), -1, 0, on_flush, server);
 	if (server->flush == NULL)

@@ -37,6 +37,7 @@ struct s3_server {
 	unsigned		 requests;		/* alive, those without a client included */
 	uint64_t		 document_memory;
 	bool			 http_drained;
+	unsigned		 blank_ms;		/* see patience.h */
 };
 
 int s3_open(struct service *s, struct err *e);
