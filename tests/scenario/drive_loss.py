@@ -1,8 +1,8 @@
 #!/usr/bin/python3
-# Two of four drives (2+2, each an ext4 loop image) go away under use: lazily unmounted, and in a second run
-# failing with EIO (the filesystem is shut down). Status names both within 10 s, nothing stored is lost, and
-# writing goes on; a tree that awscli copied in before comes out by rclone the same, and a large file. Needs
-# root and loop devices. FILES (default 600) as in tree.py, LARGE_MIB (default 64).
+# Two of four drives (2+2, each an ext4 loop image) go away under use: lazily unmounted, in a second run
+# failing with EIO (the filesystem is shut down), in a third turned read-only by a filesystem error. Status names
+# both within 10 s, nothing stored is lost, and writing goes on; a tree that awscli copied in before comes out by
+# rclone the same, and a large file. Needs root and loop devices. FILES (default 600) as in tree.py, LARGE_MIB (default 64).
 #
 # SPDX-License-Identifier: Apache-2.0
 import fcntl
@@ -29,7 +29,7 @@ def make_drives():
         os.mkdir(path)
         with open(image, "wb") as file:
             file.truncate(2 << 30)
-        for command in (["mkfs.ext4", "-q", "-F", image], ["mount", "-o", "loop", image, path]):
+        for command in (["mkfs.ext4", "-q", "-F", image], ["mount", "-o", "loop,errors=remount-ro", image, path]):
             done = subprocess.run(command, capture_output=True)
             if done.returncode != 0:
                 remove_drives(base, paths)
@@ -55,6 +55,14 @@ def shut_down(path):
         fcntl.ioctl(handle, EXT4_IOC_SHUTDOWN, struct.pack("I", 2))
     finally:
         os.close(handle)
+
+
+def make_read_only(path):
+    """As the kernel does when it finds a filesystem damaged (errors=remount-ro)."""
+    number = os.stat(path).st_dev
+    device = os.path.basename(os.readlink(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}"))
+    with open(f"/sys/fs/ext4/{device}/trigger_fs_error", "w") as file:
+        file.write("1")
 
 
 def copy_in(house):
@@ -115,6 +123,7 @@ def lose(remove, what):
 def scenario():
     lose(unmount, "lazily unmounted")
     lose(shut_down, "failing with EIO")
+    lose(make_read_only, "turned read-only")
 
 
 run(scenario)
