@@ -8,6 +8,8 @@
 #include "libbase/clock.h"
 #include "libbase/metrics.h"
 
+#define AGENT_BYTES_MAX 120
+
 static const char *
 end_name(enum http_end why)
 {
@@ -26,6 +28,19 @@ end_name(enum http_end why)
 	return ("?");
 }
 
+/* Comes last in the line and in quotes, so that no client can write fields of its own. */
+static const char *
+agent_of(const struct s3_request *r, char out[AGENT_BYTES_MAX + 1])
+{
+	const char *agent = request_header(r, "user-agent");
+	size_t i;
+
+	for (i = 0; agent != NULL && agent[i] != '\0' && i < AGENT_BYTES_MAX; i++)
+		out[i] = agent[i] == '"' || agent[i] == '\\' ? '_' : agent[i];
+	out[i] = '\0';
+	return (out);
+}
+
 static void
 count(const struct http_request *http)
 {
@@ -42,18 +57,19 @@ void
 access_log_write(const struct s3_request *r, enum http_end why)
 {
 	const struct http_request *http = r->http;
+	char agent[AGENT_BYTES_MAX + 1];
 
 	count(http);
 	log_hold(LOG_INFO, r->id,
 	    "access op=%s method=%s target=%.1500s status=%d code=%s in=%llu out=%llu ms=%llu "
 	    "key=%s "
-	    "client=%s:%u end=%s",
+	    "client=%s:%u end=%s agent=\"%s\"",
 	    r->operation == NULL ? "-" : r->operation->name, http->method, http->target,
 	    http->status, r->code == S3_NONE ? "-" : s3_code_row(r->code)->name,
 	    (unsigned long long)http->received_bytes, (unsigned long long)http->sent_bytes,
 	    (unsigned long long)(clock_mono_ms() - http->started_ms),
 	    r->authenticated ? r->auth.access_key : "-", http->client, http->client_port,
-	    end_name(why));
+	    end_name(why), agent_of(r, agent));
 	s3_flush_soon(r->server);
 }
 

@@ -27,6 +27,7 @@
 
 struct admin_proxy {
 	struct s3_request	*r;
+	uint64_t		 memory_taken;	/* of the server's proxy_memory */
 	int			 fd;
 	struct event		*event;
 	struct buf		 send;
@@ -177,9 +178,33 @@ on_body(struct http_request *http, ssize_t bytes, void *argument)
 	}
 }
 
+/* Takes the memory for the body: once as it is read, once as it is sent. False: replied. */
+static bool
+memory_take(struct s3_request *r, uint64_t *taken)
+{
+	uint64_t bytes = r->http->content_length;
+
+	if (bytes == HTTP_LENGTH_UNKNOWN)
+		bytes = PROXY_BODY_MAX;
+	if (bytes > PROXY_BODY_MAX) {
+		reply_error(r, S3_EntityTooLarge, "An admin request may have at most %u bytes.",
+		    PROXY_BODY_MAX);
+		return (false);
+	}
+	if (r->server->proxy_memory + 2 * bytes > PROXY_MEMORY_MAX) {
+		reply_error(r, S3_SlowDown, "Too many admin requests are being read; try again.");
+		return (false);
+	}
+	*taken = 2 * bytes;
+	r->server->proxy_memory += *taken;
+	return (true);
+}
+
 void
 proxy_start(struct s3_request *r)
 {
+	uint64_t taken;
+
 	static const struct s3_operation operation = { .name = "Admin" };
 	struct admin_proxy *p;
 
@@ -190,10 +215,13 @@ proxy_start(struct s3_request *r)
 		    "reachable here.");
 		return;
 	}
+	if (!memory_take(r, &taken))
+		return;
 	p = r->proxy = calloc(1, sizeof(*p));
 	if (p == NULL)
 		abort();
 	p->r = r;
+	p->memory_taken = taken;
 	p->fd = -1;
 	p->event = event_new(service_base(r->server->service), -1, 0, on_socket, p);
 	if (p->event == NULL)
@@ -347,6 +375,7 @@ proxy_free(struct admin_proxy **pp)
 	struct admin_proxy *p = *pp;
 
 	*pp = NULL;
+	p->r->server->proxy_memory -= p->memory_taken;
 	event_free(p->event);
 	if (p->fd >= 0)
 		close(p->fd);

@@ -14,7 +14,9 @@
 
 #include "services/s3/request.h"
 
-#define PROXY_BODY_MAX (8u << 20)
+#define PROXY_BODY_MAX		(8u << 20)
+/* For bodies of such requests, in one process: their signatures are not known to be good yet. */
+#define PROXY_MEMORY_MAX	(64u << 20)
 
 /* Whether a path belongs to the admin API: /v3, /minio/admin and /rustfs/admin, and what is
  * below. */

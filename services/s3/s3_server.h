@@ -36,6 +36,7 @@ struct s3_server {
 	unsigned		 id_count;
 	unsigned		 requests;		/* alive, those without a client included */
 	uint64_t		 document_memory;
+	uint64_t		 proxy_memory;		/* see proxy.h */
 	bool			 http_drained;
 	unsigned		 blank_ms;		/* see patience.h */
 };
