@@ -1,16 +1,17 @@
 /*
  * body_reader - gives the bytes of a body in order, with some pieces read ahead in the pool.
  *
- *     span (body_source) -> map of its drives -> memory -> job in the pool -> delivered unit by
- *     unit
+ *     span (body_source) -> map of its drives -> memory -> job in the pool
+ *                        -> delivered unit by unit
  *
  * R1  Pieces are delivered in order, each verified (read_job D2).
  * R2  What cannot be read is asked for again once: the store says whether the version is still
- *     there and
- *     where. Another version or none: ERR_STALE. The same address: it is damage, and the error is
- *     final.
+ *     there and where. Another version or none: ERR_STALE. The same address: it is damage, and the
+ *     error is final.
  * R3  Memory for the piece that the caller waits for is waited for; readahead only takes what is
  *     free.
+ *
+ * The parts of a multipart body are listed by body_parts.c.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -20,54 +21,17 @@
 
 #include "libbase/clock.h"
 #include "libbase/metrics.h"
-#include "libobject/read_job.h"
+#include "libobject/body_reader_internal.h"
 
 #define JOBS_MAX	3	/* delivered, and read ahead */
-#define PART_PAGE	64u
-#define PART_PAGE_SKIP	1000u
-#define PART_PROBE_FROM	1000u	/* parts before the wanted one that make a question worth it */
 
-struct body_reader {
-	struct objects		*objects;
-	char			 request_id[40];
-	char			*bucket;
-	uint8_t			*key;
-	size_t			 key_bytes;
-	uint64_t		 wait_ms;
-	struct body_source	 source;
-	uint64_t		 planned, delivered, end;	/* offsets in the body */
-	struct span_queue	 spans;
-
-	struct read_job		*waiting_job;	/* has its map, not its memory */
-	size_t			 granted;
-	TAILQ_HEAD(, read_job)	 jobs;
-	unsigned		 job_count;
-	struct map_question	*map_question;
-	struct memory_waiter	 memory_waiter;
-	struct object_call	*call;		/* parts, or the object again */
-	struct soon		 soon;
-	uint32_t		 told;
-
-	bool			 parts_begun, parts_probed;
-	uint32_t		 part_ordinal, part_after;	/* the next part to list */
-	uint64_t		 part_begin;
-
-	bool			 refreshed;	/* the store was asked again */
-	bool			 gone;		/* and has another version, or none */
-	struct err		 error;
-	body_data_fn		*fn;
-	void			*context;
-};
-
-static void reader_advance(void *context);
-
-static uint64_t
+uint64_t
 reader_deadline(const struct body_reader *r)
 {
 	return (clock_mono_ms() + r->wait_ms);
 }
 
-static void
+void
 reader_fail(struct body_reader *r, int code, const struct err *e)
 {
 	r->error = *e;
@@ -236,127 +200,6 @@ span_map(struct body_reader *r, const struct span *span, struct map *out)
 	return (true);
 }
 
-/* --- Parts of a multipart body. --- */
-
-static void on_parts(void *context, int code, const Hf__StoreReply *reply, const struct err *e);
-
-static void
-parts_ask(struct body_reader *r, uint32_t after, uint32_t max)
-{
-	Hf__StoreRequest request = HF__STORE_REQUEST__INIT;
-	Hf__PartList list = HF__PART_LIST__INIT;
-
-	list.upload_id = (ProtobufCBinaryData){ sizeof(r->source.upload_id), r->source.upload_id };
-	list.after = after;
-	list.max = max;
-	list.completed = true;
-	request.op_case = HF__STORE_REQUEST__OP_PART_LIST;
-	request.part_list = &list;
-	r->call = object_call(r->objects, r->request_id, &request, reader_deadline(r), on_parts, r);
-}
-
-/*
- * Numbers may have gaps, so the number of the part at an ordinal is known only when no part before
- * it is missing: then the last part's number is the count. Worth a question when many would be
- * listed in vain.
- */
-static void
-parts_next(struct body_reader *r)
-{
-	uint64_t begin;
-	uint32_t ordinal;
-	struct err why = ERR_INIT;
-
-	if (!r->parts_begun) {
-		if (body_source_part(&r->source, r->planned, &ordinal, &begin, &why) < 0) {
-			reader_fail(r, ERR_CORRUPT, &why);
-			return;
-		}
-		if (ordinal >= PART_PROBE_FROM && !r->parts_probed) {
-			parts_ask(r, r->source.part_count - 1, 2);
-			return;
-		}
-		r->parts_begun = true;
-		r->part_ordinal = r->part_after = 0;
-		r->part_begin = 0;
-	}
-	parts_ask(r, r->part_after, r->part_begin < r->planned ? PART_PAGE_SKIP : PART_PAGE);
-}
-
-static void
-parts_probe_answer(struct body_reader *r, const Hf__StoreReply *reply)
-{
-	struct err ignored = ERR_INIT;
-
-	r->parts_probed = true;
-	if (reply->n_parts != 1 || reply->parts[0]->number != r->source.part_count ||
-	    body_source_part(&r->source, r->planned, &r->part_ordinal, &r->part_begin,
-	    &ignored) < 0)
-		return;
-	r->part_after = r->part_ordinal;
-	r->parts_begun = true;
-}
-
-static int
-part_add(struct body_reader *r, const Hf__Part *p, struct err *e)
-{
-	uint64_t from = r->planned - r->part_begin, to = r->end - r->part_begin;
-	Hf__Extent *extents;
-	size_t i;
-	int rc;
-
-	extents = calloc(p->n_extents + 1, sizeof(*extents));
-	if (extents == NULL)
-		abort();
-	for (i = 0; i < p->n_extents; i++)
-		extents[i] = *p->extents[i];
-	to = to < p->bytes ? to : p->bytes;
-	rc = span_queue_add(&r->spans, p->place, extents, p->n_extents, p->bytes, from, to - from,
-	    e);
-	free(extents);
-	if (rc == 0)
-		r->planned += to - from;
-	return (rc);
-}
-
-static int
-parts_add(struct body_reader *r, const Hf__StoreReply *reply, struct err *e)
-{
-	size_t i;
-	int rc;
-
-	if (reply->n_parts == 0)
-		return (err_set(e, ERR_STALE, "the parts of the object end after %u",
-		    r->part_ordinal));
-	for (i = 0; i < reply->n_parts && r->planned < r->end; i++) {
-		const Hf__Part *p = reply->parts[i];
-
-		if (r->part_begin + p->bytes > r->planned && (rc = part_add(r, p, e)) < 0)
-			return (rc);
-		r->part_begin += p->bytes;
-		r->part_after = p->number;
-		r->part_ordinal++;
-	}
-	return (0);
-}
-
-static void
-on_parts(void *context, int code, const Hf__StoreReply *reply, const struct err *e)
-{
-	struct body_reader *r = context;
-	struct err why = ERR_INIT;
-
-	r->call = NULL;
-	if (code != 0)
-		reader_fail(r, code == ERR_NOT_FOUND || code == ERR_UPLOAD_NOT_FOUND ? ERR_STALE
-		    : code, e);
-	else if (!r->parts_begun)
-		parts_probe_answer(r, reply);
-	else if ((code = parts_add(r, reply, &why)) < 0)
-		reader_fail(r, code, &why);
-	reader_advance(r);
-}
-
 /* --- Planning. --- */
 
 /* The next span, or NULL: nothing more, or it is being asked for, or an error. */
@@ -370,7 +213,7 @@ reader_span(struct body_reader *r)
 	if (span != NULL || r->planned == r->end || r->error.code != 0)
 		return (span);
 	if (s->multipart) {
-		parts_next(r);
+		body_parts_next(r);
 		return (NULL);
 	}
 	if (span_queue_add(&r->spans, s->has_place ? &s->place : NULL, s->extents, s->extent_count,
@@ -523,7 +366,7 @@ reader_piece(struct body_reader *r, struct slice *out)
 	return (false);
 }
 
-static void
+void
 reader_advance(void *context)
 {
 	struct body_reader *r = context;

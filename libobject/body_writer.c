@@ -8,15 +8,9 @@
  *                       -> (rows written) END_SYNCING -> END_DONE
  *
  * B1  Body bytes get their place in an extent before they are received; a row is filled, then full,
- *     then in
- *     the one job, then free. What the job touches is not touched here meanwhile.
- * B2  END_DONE with code 0: every extent has at least k shards that took all writes and one sync
- *     after them.
- * B3  Memory: one row is waited for, more are taken only if there is room. So every writer can go
- *     on with
- *     what it has.
- * B4  An extent that is not committed is given back to the store; what was never written, to the
- *     run.
+ *     then in the one job, then free. What the job touches is not touched here meanwhile.
+ *
+ * B2 is body_finish.c's, B3 body_memory.c's, B4 body_extent.c's.
  *
  * Every callback from outside ends in writer_advance, which does all that can be done now.
  *
@@ -29,32 +23,20 @@
 #include "libbase/clock.h"
 #include "libobject/body_writer_internal.h"
 
-#define HASH_ON_LOOP_MAX	16384u
-#define SCRATCH_BYTES		65536u
 #define CHUNK_ROWS_MIN		16u
-#define CHUNK_ROWS_MAX		256u
 
-static void writer_advance(void *context);
 static void writer_spill(struct body_writer *w);
 static void writer_destroy(struct body_writer *w);
 
-static uint64_t
+uint64_t
 writer_deadline(const struct body_writer *w)
 {
 	return (clock_mono_ms() + w->wait_ms);
 }
 
-static size_t
-inline_max(const struct body_writer *w)
-{
-	uint64_t max = w->objects->layout->inline_bytes_max;
-
-	return (max > 1024 * 1024 ? 1024 * 1024 : (size_t)max);
-}
-
 /* --- Errors. --- */
 
-static void
+void
 writer_fail(struct body_writer *w, int code, const struct err *e)
 {
 	if (w->error.code != 0)
@@ -73,7 +55,7 @@ writer_choose(struct body_writer *w)
 {
 	w->k = w->objects->k;
 	w->m = w->objects->m;
-	w->mode = w->expected == BODY_LENGTH_UNKNOWN || w->expected <= inline_max(w)
+	w->mode = w->expected == BODY_LENGTH_UNKNOWN || w->expected <= writer_inline_max(w)
 	    ? WRITER_INLINE :
 	    WRITER_VOLUME;
 }
@@ -123,194 +105,7 @@ body_writer_new(struct objects *o, const char *request_id, uint64_t bytes_expect
 	return (w);
 }
 
-/* --- Inline. --- */
-
-static void
-on_memory(void *context)
-{
-	struct body_writer *w = context;
-
-	w->granted = w->memory_waiter.bytes;
-	writer_advance(w);
-}
-
-/* B3: `bytes` are ours, or will be when writer_advance comes. */
-static bool
-writer_memory(struct body_writer *w, size_t bytes, bool wait)
-{
-	if (w->granted >= bytes) {
-		memory_give(w->objects, w->granted - bytes);
-		w->granted = 0;
-		return (true);
-	}
-	memory_give(w->objects, w->granted);
-	w->granted = 0;
-	if (w->memory_waiter.waiting)
-		return (false);
-	if (memory_take(w->objects, bytes))
-		return (true);
-	if (wait)
-		memory_wait(w->objects, &w->memory_waiter, bytes, w->data_capacity > 0, on_memory,
-		    w);
-	return (false);
-}
-
-/* A little more than fits inline: so a body of just that length is known to have ended there. */
-static bool
-data_grow(struct body_writer *w)
-{
-	size_t most = (inline_max(w) + 4095) / 4096 * 4096 + 4096, want = most;
-
-	if (w->data == NULL && w->expected != BODY_LENGTH_UNKNOWN && w->expected < most)
-		want = ((size_t)w->expected + 4095) / 4096 * 4096 + (w->expected == 0 ? 4096 : 0);
-	if (w->data_capacity >= want || !writer_memory(w, want - w->data_capacity, true))
-		return (false);
-	w->data = realloc(w->data, want);
-	if (w->data == NULL)
-		abort();
-	w->data_capacity = want;
-	return (true);
-}
-
-static void
-data_free(struct body_writer *w)
-{
-	if (w->data_capacity > 0)
-		memory_give(w->objects, w->data_capacity);
-	free(w->data);
-	w->data = NULL;
-	w->data_capacity = 0;
-}
-
-/* --- Extents. --- */
-
-static void
-extent_add(struct body_writer *w, const struct run *piece, uint64_t capacity)
-{
-	struct extent_out *x = calloc(1, sizeof(*x));
-
-	w->extents = reallocarray(w->extents, w->extent_count + 1, sizeof(*w->extents));
-	if (x == NULL || w->extents == NULL)
-		abort();
-	w->extents[w->extent_count++] = x;
-	hf__extent__init(&x->x);
-	x->run = *piece;
-	x->capacity = capacity;
-	x->x.volume = piece->map.id;
-	x->x.offset = piece->offset;
-	random_bytes(&x->x.write_id, sizeof(x->x.write_id));
-}
-
-static void
-on_run(void *context, int code, const struct err *e)
-{
-	struct body_writer *w = context;
-
-	if (code < 0)
-		writer_fail(w, code, e);
-	writer_advance(w);
-}
-
-static uint64_t
-bytes_begun(const struct body_writer *w)
-{
-	uint64_t sum = 0;
-	size_t i;
-
-	for (i = 0; i < w->extent_count; i++)
-		sum += w->extents[i]->begun;
-	return (sum);
-}
-
-/* B1: an extent with room, or NULL: writer_advance comes when there is one, or an error. */
-static struct extent_out *
-extent_with_room(struct body_writer *w)
-{
-	struct extent_out *last = w->extent_count > 0 ? w->extents[w->extent_count - 1] : NULL;
-	uint64_t begun, rest, want;
-	struct run piece;
-	struct err why = ERR_INIT;
-
-	if (last != NULL && last->begun < last->capacity)
-		return (last);
-	if (w->run_waiter.waiting)
-		return (NULL);
-	begun = bytes_begun(w);
-	rest = w->expected != BODY_LENGTH_UNKNOWN && w->expected > begun ? w->expected - begun : 0;
-	want = rest > 0 ? volume_extent_shard_bytes(w->k, rest) : w->chunk_rows * VOLUME_UNIT_BYTES;
-	if (!run_take(w->objects, want, &piece)) {
-		w->run_waiter.request_id = w->request_id;
-		w->run_waiter.deadline_ms = writer_deadline(w);
-		run_wait(w->objects, &w->run_waiter, on_run, w);
-		return (NULL);
-	}
-	if (piece.map.k != w->k || piece.map.m != w->m) {
-		run_give(w->objects, &piece, 0);
-		err_set(&why, ERR_STALE, "volume %llu is %u+%u, the set is %u+%u",
-		    (unsigned long long)piece.map.id, piece.map.k, piece.map.m, w->k, w->m);
-		writer_fail(w, ERR_STALE, &why);
-		return (NULL);
-	}
-	extent_add(w, &piece, rest > 0 && piece.bytes == want ? rest :
-	    piece.bytes / VOLUME_UNIT_BYTES * volume_row_body_bytes(w->k));
-	if (rest == 0 && w->chunk_rows < CHUNK_ROWS_MAX)
-		w->chunk_rows *= 2;
-	return (w->extents[w->extent_count - 1]);
-}
-
-/* B4: the end that no row was written to. */
-static void
-extent_settle(struct body_writer *w, struct extent_out *x)
-{
-	if (x->settled)
-		return;
-	x->settled = true;
-	run_give(w->objects, &x->run, volume_extent_shard_bytes(w->k, x->x.bytes));
-}
-
 /* --- Rows. --- */
-
-static void
-row_release(struct body_writer *w, struct row *r)
-{
-	if (r->memory == NULL)
-		return;
-	memory_give(w->objects, r->memory_bytes);
-	free(r->memory);
-	r->memory = NULL;
-	r->memory_bytes = 0;
-	r->stride = 0;
-}
-
-/* A free row with memory for units of `stride`, or NULL: when the job is done, or there is
- * memory. */
-static struct row *
-row_find(struct body_writer *w, uint32_t stride)
-{
-	size_t bytes = (size_t)(w->k + w->m) * stride;
-	struct row *r, *empty = NULL;
-	unsigned i, held = 0;
-
-	for (i = 0; i < ROWS_MAX; i++) {
-		r = &w->rows[i];
-		if (r->state == ROW_FREE && r->stride >= stride)
-			return (r);
-		if (r->state == ROW_FREE)
-			row_release(w, r);
-		if (r->memory == NULL)
-			empty = r;
-		else
-			held++;
-	}
-	if (empty == NULL || !writer_memory(w, bytes, held == 0))	/* B3 */
-		return (NULL);
-	empty->memory = aligned_alloc(VOLUME_ALIGN_BYTES, bytes);
-	if (empty->memory == NULL)
-		abort();
-	empty->memory_bytes = bytes;
-	empty->stride = stride;
-	return (empty);
-}
 
 static uint32_t
 stride_for(const struct body_writer *w, const struct extent_out *x)
@@ -349,22 +144,6 @@ row_full(struct body_writer *w)
 	w->filling = NULL;
 	r->state = ROW_FULL;
 	TAILQ_INSERT_TAIL(&w->full, r, entry);
-}
-
-/* all: also the one that the caller may be receiving into. */
-static void
-rows_drop(struct body_writer *w, bool all)
-{
-	unsigned i;
-
-	TAILQ_INIT(&w->full);
-	if (all)
-		w->filling = NULL;
-	for (i = 0; i < ROWS_MAX; i++)
-		if (w->rows[i].state != ROW_IN_JOB && &w->rows[i] != w->filling) {
-			w->rows[i].state = ROW_FREE;
-			row_release(w, &w->rows[i]);
-		}
 }
 
 static void
@@ -410,17 +189,6 @@ writer_pump(struct body_writer *w)
 
 /* --- Receiving. --- */
 
-static void *
-writer_scratch(struct body_writer *w, size_t *bytes)
-{
-	if (w->scratch == NULL)
-		w->scratch = malloc(SCRATCH_BYTES);
-	if (w->scratch == NULL)
-		abort();
-	*bytes = SCRATCH_BYTES;
-	return (w->scratch);
-}
-
 /* NULL: not now. */
 static void *
 writer_space(struct body_writer *w, size_t *bytes)
@@ -428,11 +196,11 @@ writer_space(struct body_writer *w, size_t *bytes)
 	struct row *r;
 
 	if (w->mode == WRITER_INLINE && w->error.code == 0) {
-		if (w->bytes < w->data_capacity || data_grow(w)) {
+		if (w->bytes < w->data_capacity || writer_data_grow(w)) {
 			*bytes = w->data_capacity - (size_t)w->bytes;
 			return (w->data + w->bytes);
 		}
-		if (w->bytes > inline_max(w))
+		if (w->bytes > writer_inline_max(w))
 			w->mode = WRITER_SPILLING;
 	}
 	if (w->mode == WRITER_SPILLING && w->error.code == 0)
@@ -509,156 +277,11 @@ writer_spill(struct body_writer *w)
 			writer_pump(w);
 		}
 	}
-	data_free(w);
+	writer_data_free(w);
 	w->mode = WRITER_VOLUME;
 }
 
 /* --- Finishing. --- */
-
-static void
-writer_digests(struct body_writer *w)
-{
-	unsigned i;
-
-	for (i = 0; i < w->kind_count; i++)
-		digest_final(&w->digests[i], w->results[i]);
-}
-
-static void
-writer_done(struct body_writer *w)
-{
-	size_t i, used = 0;
-
-	w->end = END_DONE;
-	rows_drop(w, true);
-	for (i = 0; i < w->extent_count; i++)
-		extent_settle(w, w->extents[i]);
-	w->extent_rows = calloc(w->extent_count + 1, sizeof(*w->extent_rows));
-	if (w->extent_rows == NULL)
-		abort();
-	for (i = 0; i < w->extent_count; i++)
-		if (w->extents[i]->x.bytes > 0)
-			w->extent_rows[used++] = &w->extents[i]->x;
-	if (w->error.code == 0)
-		writer_digests(w);
-	w->done(w->done_context, w->error.code, &w->error);
-}
-
-static void
-on_hash(void *context)
-{
-	struct write_job *j = context;
-
-	j->writer->job_running = false;
-	writer_advance(j->writer);
-}
-
-static void
-finish_inline(struct body_writer *w)
-{
-	w->end = END_HASHING;
-	w->job.writer = w;
-	if (w->bytes > HASH_ON_LOOP_MAX && w->kind_count > 0) {
-		w->job_running = true;
-		work_submit(w->objects, &w->job.work, hash_job_run, on_hash, &w->job);
-		return;
-	}
-	hash_job_run(&w->job);
-}
-
-/* B2: is what was synced enough? */
-static void
-extents_check(struct body_writer *w)
-{
-	struct err why = ERR_INIT;
-	size_t i;
-
-	for (i = 0; i < w->extent_count; i++) {
-		struct extent_out *x = w->extents[i];
-		unsigned good = w->k + w->m - (unsigned)__builtin_popcount(x->x.missing);
-
-		if (x->x.bytes == 0)
-			continue;
-		if (x->run.generation != w->objects->session.generation) {
-			err_set(&why, ERR_UNAVAILABLE,
-			    "the store lost the session that held volume %llu",
-			    (unsigned long long)x->x.volume);
-			writer_fail(w, why.code, &why);
-		} else if (good < w->k) {
-			err_set(&why, ERR_NO_QUORUM,
-			    "only %u of %u shards took the body, %u are needed", good, w->k + w->m,
-			    w->k);
-			writer_fail(w, why.code, &why);
-		}
-	}
-}
-
-/* A sync failed: the shard lacks what any extent wrote through that file. */
-static void
-sync_failed(struct body_writer *w, const struct sync_job *s)
-{
-	struct damages damages = { .count = 0 };
-	size_t i;
-	unsigned shard;
-
-	for (i = 0; i < w->extent_count; i++)
-		for (shard = 0; shard < w->k + w->m; shard++)
-			if (w->extents[i]->files[shard] == s->file) {
-				w->extents[i]->x.missing |= 1u << shard;
-				damages_add(&damages, FILE_VOLUME, w->extents[i]->x.volume,
-				    w->extents[i]->x.offset, s->slot, &s->why);
-			}
-	damages_report(w->objects, w->request_id, &damages, &w->told);
-}
-
-static void
-on_sync(void *context)
-{
-	struct sync_job *s = context;
-	struct body_writer *w = s->writer;
-
-	w->syncs_running--;
-	if (s->why.code != 0)
-		sync_failed(w, s);
-	if (w->syncs_running == 0 && !w->freed)
-		extents_check(w);
-	writer_advance(w);
-}
-
-static void
-sync_add(struct body_writer *w, struct file *f, unsigned slot)
-{
-	unsigned i;
-
-	for (i = 0; i < w->sync_count; i++)
-		if (w->syncs[i].file == f)
-			return;
-	w->syncs[w->sync_count++] = (struct sync_job){ .writer = w, .file = f, .slot = slot };
-}
-
-/* Every file that was written, each once, in parallel. */
-static void
-finish_sync(struct body_writer *w)
-{
-	unsigned shard, i;
-	size_t x;
-
-	w->end = END_SYNCING;
-	w->syncs = calloc(w->extent_count * (w->k + w->m) + 1, sizeof(*w->syncs));
-	if (w->syncs == NULL)
-		abort();
-	for (x = 0; x < w->extent_count; x++)
-		for (shard = 0; shard < w->k + w->m; shard++)
-			if (w->extents[x]->files[shard] != NULL &&
-			    !(w->extents[x]->x.missing >> shard & 1))
-				sync_add(w, w->extents[x]->files[shard],
-				    w->extents[x]->run.map.slots[shard]);
-	w->syncs_running = w->sync_count;
-	for (i = 0; i < w->sync_count; i++)
-		work_submit(w->objects, &w->syncs[i].work, sync_job_run, on_sync, &w->syncs[i]);
-	if (w->sync_count == 0)
-		extents_check(w);
-}
 
 /* The last row may be partly filled. */
 static void
@@ -682,27 +305,26 @@ static void
 writer_finish_step(struct body_writer *w)
 {
 	if (w->end == END_ASKED && w->error.code == 0) {
-		if (w->mode == WRITER_INLINE && w->bytes > inline_max(w)) {
+		if (w->mode == WRITER_INLINE && w->bytes > writer_inline_max(w)) {
 			w->mode = WRITER_SPILLING;
 			writer_spill(w);
 		}
 		if (w->mode == WRITER_INLINE || w->mode == WRITER_WAITING)
-			finish_inline(w);
+			body_finish_inline(w);
 	}
 	if (w->end == END_ASKED && w->mode == WRITER_VOLUME && w->error.code == 0) {
 		finish_rows(w);
 		writer_pump(w);
 		if (!w->job_running)
-			finish_sync(w);
+			body_finish_sync(w);
 	}
 	if (w->job_running || w->syncs_running > 0)
 		return;
 	if (w->error.code != 0 || w->end == END_HASHING || w->end == END_SYNCING)
-		writer_done(w);
+		body_finish_done(w);
 }
 
-/* Does all that can be done now; the only place from where the caller's callbacks come. */
-static void
+void
 writer_advance(void *context)
 {
 	struct body_writer *w = context;
@@ -717,7 +339,7 @@ writer_advance(void *context)
 	if (w->error.code != 0) {
 		rows_drop(w, false);
 		if (w->data != NULL && !w->job_running)
-			data_free(w);
+			writer_data_free(w);
 	} else {
 		if (w->mode == WRITER_SPILLING)
 			writer_spill(w);
@@ -750,86 +372,12 @@ body_writer_bytes(const struct body_writer *w)
 }
 
 void
-body_writer_digest(struct body_writer *w, enum digest_kind kind, uint8_t out[DIGEST_BYTES_MAX])
-{
-	unsigned i;
-
-	assert(w->end == END_DONE && w->error.code == 0);
-	for (i = 0; i < w->kind_count && w->kinds[i] != kind; i++)
-		;
-	assert(i < w->kind_count);	/* it was asked for */
-	memcpy(out, w->results[i], digest_bytes(kind));
-}
-
-/* --- Committing. --- */
-
-static size_t
-extents_used(const struct body_writer *w)
-{
-	size_t n = 0;
-
-	while (w->extent_rows[n] != NULL)
-		n++;
-	return (n);
-}
-
-void
-body_writer_fill_put(struct body_writer *w, Hf__ObjectPut *put)
-{
-	assert(w->end == END_DONE && w->error.code == 0 && put->entry != NULL);
-	put->entry->bytes = w->bytes;
-	put->entry->n_extents = extents_used(w);
-	put->entry->extents = w->extent_rows;
-	if (put->entry->n_extents == 0)
-		put->data = (ProtobufCBinaryData){ (size_t)w->bytes, w->data };
-}
-
-void
-body_writer_fill_part(struct body_writer *w, Hf__PartPut *put)
-{
-	assert(w->end == END_DONE && w->error.code == 0 && put->part != NULL);
-	put->part->bytes = w->bytes;
-	put->part->n_extents = extents_used(w);
-	put->part->extents = w->extent_rows;
-	if (put->part->n_extents == 0)
-		put->data = (ProtobufCBinaryData){ (size_t)w->bytes, w->data };
-}
-
-void
 body_writer_committed(struct body_writer *w)
 {
 	w->committed = true;
 }
 
 /* --- The end. --- */
-
-/* B4 */
-static void
-writer_discard(struct body_writer *w)
-{
-	Hf__StoreRequest request = HF__STORE_REQUEST__INIT;
-	Hf__ExtentDiscard discard = HF__EXTENT_DISCARD__INIT;
-	Hf__Extent **rows = calloc(w->extent_count + 1, sizeof(*rows));
-	size_t i;
-
-	if (rows == NULL)
-		abort();
-	for (i = 0; i < w->extent_count; i++) {
-		struct extent_out *x = w->extents[i];
-
-		extent_settle(w, x);
-		if (x->x.bytes > 0 && x->run.generation == w->objects->session.generation)
-			rows[discard.n_extents++] = &x->x;
-	}
-	if (discard.n_extents > 0 && !w->objects->closed) {
-		discard.extents = rows;
-		request.op_case = HF__STORE_REQUEST__OP_EXTENT_DISCARD;
-		request.extent_discard = &discard;
-		(void)object_call(w->objects, w->request_id, &request,
-		    clock_mono_ms() + STORE_WAIT_MS, NULL, NULL);
-	}
-	free(rows);
-}
 
 static void
 writer_destroy(struct body_writer *w)
@@ -840,13 +388,13 @@ writer_destroy(struct body_writer *w)
 
 	rows_drop(w, true);
 	if (!w->committed)
-		writer_discard(w);
+		extents_discard(w);
 	for (i = 0; i < w->extent_count; i++) {
 		for (shard = 0; shard < 16; shard++)
 			file_put(&w->extents[i]->files[shard]);
 		free(w->extents[i]);
 	}
-	data_free(w);
+	writer_data_free(w);
 	if (w->granted > 0)
 		memory_give(o, w->granted);
 	for (d = 0; d < w->kind_count; d++)

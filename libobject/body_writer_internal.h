@@ -116,4 +116,44 @@ struct body_writer {
 	bool			 committed, freed;
 };
 
+/* body_writer.c: */
+uint64_t writer_deadline(const struct body_writer *w);
+/* The first error stays. */
+void writer_fail(struct body_writer *w, int code, const struct err *e);
+/* Does all that can be done now; the only place from where the caller's callbacks come. */
+void writer_advance(void *context);
+
+/* body_memory.c: false or NULL: writer_advance comes when there is memory, or the job is done. */
+/* A little more than fits inline: so a body of just that length is known to have ended there. */
+bool writer_data_grow(struct body_writer *w);
+void writer_data_free(struct body_writer *w);
+/* A free row with memory for units of `stride`, or NULL. */
+struct row *row_find(struct body_writer *w, uint32_t stride);
+/* all: also the one that the caller may be receiving into. */
+void rows_drop(struct body_writer *w, bool all);
+void *writer_scratch(struct body_writer *w, size_t *bytes);
+
+/* body_extent.c */
+/* B1: an extent with room, or NULL: writer_advance comes when there is one, or an error. */
+struct extent_out *extent_with_room(struct body_writer *w);
+/* B4: the end that no row was written to goes back to the run. */
+void extent_settle(struct body_writer *w, struct extent_out *x);
+/* B4: a body that was not committed. */
+void extents_discard(struct body_writer *w);
+
+/* body_finish.c: what goes to the pool ends in writer_advance. */
+void body_finish_inline(struct body_writer *w);
+void body_finish_sync(struct body_writer *w);
+/* Calls the caller, who may free w. */
+void body_finish_done(struct body_writer *w);
+
+/* The longest body that is held for its record. */
+static inline size_t
+writer_inline_max(const struct body_writer *w)
+{
+	uint64_t max = w->objects->layout->inline_bytes_max;
+
+	return (max > 1024 * 1024 ? 1024 * 1024 : (size_t)max);
+}
+
 #endif

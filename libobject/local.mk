@@ -10,7 +10,11 @@ LIBOBJECT_LIBS = $(LIBSTORE_LIBS) $(LIBIPC_LIBS)
 
 noinst_LIBRARIES += libobject/libobject.a
 libobject_libobject_a_SOURCES = \
-	libobject/body_reader.c \
+	libobject/body_extent.c \
+	libobject/body_finish.c \
+	libobject/body_memory.c \
+	libobject/body_parts.c \
+	libobject/body_reader.c libobject/body_reader_internal.h \
 	libobject/body_source.c libobject/body_source.h \
 	libobject/body_writer.c libobject/body_writer_internal.h \
 	libobject/body_write_job.c \
