@@ -124,7 +124,8 @@ target_find(struct arguments *a, struct err *e)
 	if (a->ctl.config_path == NULL && a->run_dir == NULL && access(file, R_OK) == 0)
 		a->ctl.config_path = file;
 	rc = config_load(&c, a->ctl.config_path, e);
-	if (rc < 0 && a->run_dir != NULL) {	/* a bad config must not keep anyone from a store that runs */
+	/* a bad config must not keep anyone from a store that runs */
+	if (rc < 0 && a->run_dir != NULL) {
 		config_init(&c);
 	} else if (rc < 0) {
 		why = *e;
