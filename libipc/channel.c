@@ -8,7 +8,8 @@
  * H3  Memory of a channel outlives every callback of ours that is on the stack (refs); a dead one
  *     calls nobody.
  *
- * Accepting is channel_server.c's; what a frame means is nobody's here.
+ * Connecting is channel_client.c's, accepting channel_server.c's, sending channel_send.c's; what a
+ * frame means is nobody's here.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -16,26 +17,17 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "libbase/metrics.h"
-#include "libipc/socket_path.h"
 
 #define READ_BYTES		(128u * 1024)	/* room offered to one recv */
-#define KEEP_BYTES		(1024u * 1024)	/* an empty buffer larger than this is given back */
-#define RECONNECT_MS_MIN	5
-#define RECONNECT_MS_MAX	20
 
-static void channel_on_connect(evutil_socket_t fd, short what, void *arg);
 static void channel_on_flush(evutil_socket_t fd, short what, void *arg);
 static void channel_on_readable(evutil_socket_t fd, short what, void *arg);
 static void channel_on_writable(evutil_socket_t fd, short what, void *arg);
-static void channel_lose(struct channel *c, const struct err *why);
 
 /* --- Frames. --- */
 
@@ -162,21 +154,7 @@ channel_kill(struct channel *c)
 	channel_put(c);
 }
 
-static void
-channel_retry_later(struct channel *c, unsigned ms_min, unsigned ms_max)
-{
-	struct timeval delay = { 0, 0 };
-	uint16_t jitter;
-
-	random_bytes(&jitter, sizeof(jitter));
-	delay.tv_usec = (suseconds_t)(1000 * ms_min);
-	if (ms_max > ms_min)
-		delay.tv_usec += jitter % (1000 * (ms_max - ms_min));
-	event_add(c->retry, &delay);
-}
-
-/* The connection is gone; the world did it. */
-static void
+void
 channel_lose(struct channel *c, const struct err *why)
 {
 	c->refs++;
@@ -188,7 +166,7 @@ channel_lose(struct channel *c, const struct err *why)
 	if (!c->dead && c->path == NULL)
 		channel_kill(c);
 	else if (!c->dead)
-		channel_retry_later(c, RECONNECT_MS_MIN, RECONNECT_MS_MAX);
+		channel_reconnect(c);
 	channel_put(c);
 }
 
@@ -218,151 +196,6 @@ channel_close(struct channel **cp)
 		(void)n;	/* what does not fit is lost, as channel.h says */
 	}
 	channel_kill(c);
-}
-
-/* --- Client. --- */
-
-int
-channel_connect(struct event_base *base, const char *path, const struct channel_ops *ops,
-    void *context, struct channel **out, struct err *e)
-{
-	struct sockaddr_un address;
-	struct channel *c;
-
-	*out = NULL;
-	if (socket_path_address(path, &address, e) < 0)
-		return (ERR_INVALID);
-	c = channel_new(base, ops, context);
-	c->path = strdup(path);
-	c->retry = event_new(base, -1, 0, channel_on_connect, c);
-	assert(c->path != NULL && c->retry != NULL);
-	channel_retry_later(c, 0, 0);
-	*out = c;
-	return (0);
-}
-
-/* A Unix socket connects at once or not at all; a full backlog is EAGAIN. */
-static void
-channel_on_connect(evutil_socket_t unused, short what, void *arg)
-{
-	struct channel *c = arg;
-	struct sockaddr_un address;
-	int fd;
-
-	(void)unused;
-	(void)what;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (fd < 0 || socket_path_address(c->path, &address, NULL) < 0 ||
-	    connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
-		if (fd >= 0)
-			close(fd);
-		channel_retry_later(c, RECONNECT_MS_MIN, RECONNECT_MS_MAX);
-		return;
-	}
-	if (c->was_connected)
-		metric_add(METRIC_channel_reconnects_total, 1);
-	c->was_connected = true;
-	channel_attach(c, fd);
-}
-
-/* --- Sending. --- */
-
-static size_t
-channel_unsent(const struct channel *c)
-{
-	return (c->out.bytes - c->out_start);
-}
-
-static int
-channel_may_send(const struct channel *c, size_t body_bytes)
-{
-	if (body_bytes > CHANNEL_BODY_BYTES_MAX)
-		return (ERR_TOO_LARGE);
-	if (c->fd < 0)
-		return (ERR_UNAVAILABLE);
-	if (c->path != NULL &&
-	    channel_unsent(c) + CHANNEL_HEADER_BYTES + body_bytes > CHANNEL_QUEUE_BYTES_MAX)
-		return (ERR_BUSY);
-	return (0);
-}
-
-static void *
-channel_append(struct channel *c, uint16_t type, uint64_t sequence, size_t body_bytes)
-{
-	uint8_t *p;
-
-	if (c->out_start > KEEP_BYTES && c->out_start > c->out.bytes / 2) {
-		buf_consume(&c->out, c->out_start);
-		c->out_start = 0;
-	}
-	p = buf_extend(&c->out, CHANNEL_HEADER_BYTES + body_bytes);
-	put_u32(p, (uint32_t)body_bytes);
-	put_u16(p + 4, type);
-	put_u16(p + 6, 0);
-	put_u64(p + 8, sequence);
-	if (!c->flushing && !c->full) {		/* H2 */
-		c->flushing = true;
-		event_active(c->flush, EV_TIMEOUT, 1);
-	}
-	return (p + CHANNEL_HEADER_BYTES);
-}
-
-void *
-channel_send_space(struct channel *c, uint16_t type, uint64_t sequence, size_t body_bytes)
-{
-	if (channel_may_send(c, body_bytes) < 0)
-		return (NULL);
-	return (channel_append(c, type, sequence, body_bytes));
-}
-
-int
-channel_send(struct channel *c, uint16_t type, uint64_t sequence, struct slice body)
-{
-	int rc = channel_may_send(c, body.bytes);
-	void *p;
-
-	if (rc < 0)
-		return (rc);
-	p = channel_append(c, type, sequence, body.bytes);
-	if (body.bytes > 0)
-		memcpy(p, body.data, body.bytes);
-	return (0);
-}
-
-/* 0 when all went or the socket is full; else the connection is lost already. */
-static int
-channel_flush(struct channel *c)
-{
-	struct err why = ERR_INIT;
-
-	while (channel_unsent(c) > 0) {
-		ssize_t n = send(c->fd, c->out.data + c->out_start, channel_unsent(c),
-		    MSG_NOSIGNAL | MSG_DONTWAIT);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0 && errno == EAGAIN) {
-			if (!c->full)
-				event_add(c->writable, NULL);
-			c->full = true;
-			return (0);
-		}
-		if (n < 0) {
-			err_errno(&why, errno, "cannot send on the channel");
-			why.code = ERR_IO;
-			channel_lose(c, &why);
-			return (ERR_IO);
-		}
-		c->out_start += (size_t)n;
-	}
-	c->out_start = 0;
-	buf_reset(&c->out);
-	if (c->out.capacity > KEEP_BYTES)
-		buf_release(&c->out);
-	if (c->full)
-		event_del(c->writable);
-	c->full = false;
-	return (0);
 }
 
 /* --- Receiving. --- */
@@ -414,7 +247,7 @@ channel_tidy_input(struct channel *c)
 {
 	buf_consume(&c->in, c->in_start);
 	c->in_start = 0;
-	if (c->in.bytes == 0 && c->in.capacity > KEEP_BYTES)
+	if (c->in.bytes == 0 && c->in.capacity > CHANNEL_KEEP_BYTES)
 		buf_release(&c->in);
 }
 

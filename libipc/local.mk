@@ -10,7 +10,8 @@ LIBIPC_LIBS = $(NNG_LIBS) $(PROTOBUFC_LIBS) $(EVENT_LIBS)
 noinst_LIBRARIES += libipc/libipc.a
 libipc_libipc_a_SOURCES = \
 	libipc/bus.c libipc/bus.h \
-	libipc/channel.c libipc/channel.h libipc/channel_internal.h libipc/channel_server.c \
+	libipc/channel.c libipc/channel.h libipc/channel_internal.h \
+	libipc/channel_client.c libipc/channel_send.c libipc/channel_server.c \
 	libipc/event.c \
 	libipc/inbox.c libipc/inbox.h \
 	libipc/message.c libipc/message.h \
