@@ -15,7 +15,9 @@ libservice_libservice_a_SOURCES = \
 	libservice/root_key.c libservice/root_key.h \
 	libservice/signed_view.c libservice/signed_view.h \
 	libservice/service.c libservice/service.h libservice/service_internal.h \
-	libservice/service_control.c
+	libservice/service_config.c \
+	libservice/service_control.c \
+	libservice/service_state.c
 
 # A real service for test_service, which starts it.
 noinst_PROGRAMS += tests/unit/service_probe

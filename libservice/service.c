@@ -1,9 +1,10 @@
 /*
  * service - the life of a service process, from its arguments to its exit status.
  *
- * V1  READY=1 is written once, and only when the control socket answers.
  * V2  Nothing of the service runs after close.
  * V3  The first TERM drains, the second closes at once; holdfastd's KILL is the third.
+ *
+ * V1 is service_state.c's.
  *
  *   service_run: launch, config, log, parent │ loop, signals, bus, events, pool │ open │ rights
  *                │ control │ ready │ loop │ pool, close, control, events, bus
@@ -24,87 +25,6 @@
 
 #define POOL_QUEUE_MAX	1024
 
-/* --- State. --- */
-
-void
-service_set_state(struct service *s, enum service_state state)
-{
-	if (s->state == state)
-		return;
-	s->state = state;
-	s->since_ms = clock_real_ms();
-}
-
-/* What a service that is up shows. */
-static enum service_state
-service_up_state(const struct service *s)
-{
-	return (s->degraded[0] == '\0' ? SERVICE_RUNNING : SERVICE_DEGRADED);
-}
-
-void
-service_ready(struct service *s)
-{
-	s->ready_wanted = true;
-	if (s->control == NULL || s->state != SERVICE_STARTING)		/* V1 */
-		return;
-	service_set_state(s, service_up_state(s));
-	log_info("ready: generation %llu", (unsigned long long)s->launch.generation);
-	launch_notify(&s->launch, "READY=1\n");
-}
-
-void
-service_set_step(const struct service *s, const char *text)
-{
-	char line[500];
-	int n = snprintf(line, sizeof(line) - 1, "STATUS=%s", text);
-
-	n = n < (int)sizeof(line) - 1 ? n : (int)sizeof(line) - 2;
-	line[strcspn(line, "\n")] = ' ';
-	memcpy(line + n, "\n", 2);
-	launch_notify(&s->launch, line);
-}
-
-static void
-degraded_set(struct service *s, const char *reason, enum log_level level)
-{
-	if (strcmp(s->degraded, reason == NULL ? "" : reason) == 0)
-		return;
-	snprintf(s->degraded, sizeof(s->degraded), "%s", reason == NULL ? "" : reason);
-	if (reason != NULL)
-		log_write(level, NULL, "%s%s", level <= LOG_WARN ? "degraded: " : "", reason);
-	else
-		log_info("no longer degraded");
-	service_set_step(s, s->degraded);
-	if (s->state == SERVICE_RUNNING || s->state == SERVICE_DEGRADED)
-		service_set_state(s, service_up_state(s));
-}
-
-void
-service_set_degraded(struct service *s, const char *reason)
-{
-	degraded_set(s, reason, LOG_WARN);
-}
-
-void
-service_set_waiting(struct service *s, const char *reason)
-{
-	degraded_set(s, reason, LOG_INFO);
-}
-
-void
-service_set_error(struct service *s, const struct err *e)
-{
-	s->last_error = *e;
-	s->last_error_ms = clock_real_ms();
-}
-
-void
-service_progress(struct service *s)
-{
-	s->progress_ms = clock_mono_ms();
-}
-
 void
 service_drained(struct service *s)
 {
@@ -117,71 +37,6 @@ service_fail(struct service *s, const struct err *e)
 	(void)s;
 	log_error("%s", e->text);
 	_exit(1);
-}
-
-/* --- Config. --- */
-
-#define SAME_U64(a, b)		((a) == (b))
-#define SAME_BYTES(a, b)	((a) == (b))
-#define SAME_MS(a, b)		((a) == (b))
-#define SAME_BOOL(a, b)		((a) == (b))
-#define SAME_STR(a, b)		(strcmp((a), (b)) == 0)
-
-/* Exchanges the values that need a restart: the new config keeps the old ones. Notes which. */
-static void
-config_keep_restart_keys(struct service *s, struct config *new)
-{
-	struct config *old = &s->config;
-
-#define KEY(section, name, type, ...) \
-	if (config_row(CONFIG_KEY_##section##_##name)->apply == CONFIG_RESTART) { \
-		enum config_key key = CONFIG_KEY_##section##_##name; \
-		CONFIG_FIELD_##type value = new->section##_##name; \
-		enum config_source source = new->source[key]; \
-		\
-		s->restart_needed[key] = !SAME_##type(value, old->section##_##name); \
-		if (s->restart_needed[key]) \
-			log_warn(#section "." #name " was changed; the change needs a restart"); \
-		new->section##_##name = old->section##_##name; \
-		old->section##_##name = value; \
-		new->source[key] = old->source[key]; \
-		old->source[key] = source; \
-	}
-#include "schema/config.def"
-#undef KEY
-}
-
-static enum log_level
-config_log_level(const struct config *c)
-{
-	enum log_level level = LOG_INFO;
-
-	log_level_parse(c->supervisor_log_level, &level);
-	return (level);
-}
-
-int
-service_reload(struct service *s, const char *asked_by, struct err *e)
-{
-	struct config new;
-	int rc;
-
-	rc = config_load(&new, s->launch.config_path, e);
-	if (rc < 0) {
-		service_set_error(s, e);
-		log_error("reload asked by %s failed, the old config stays: %s", asked_by, e->text);
-		return (rc);
-	}
-	config_keep_restart_keys(s, &new);
-	config_release(&s->config);
-	s->config = new;
-	log_set_level(config_log_level(&s->config));
-	s->reloads++;
-	s->last_reload_ms = clock_real_ms();
-	log_info("config reloaded, asked by %s", asked_by);
-	if (s->ops->reload != NULL)
-		s->ops->reload(s);
-	return (0);
 }
 
 /* --- Signals and the parent. --- */
@@ -344,7 +199,7 @@ service_live(struct service *s)
 	int rc;
 
 	snprintf(s->name, sizeof(s->name), "%s.%u", s->ops->name, s->launch.instance);
-	log_init(s->name, config_log_level(&s->config));
+	log_init(s->name, service_log_level(&s->config));
 	s->state = SERVICE_STARTING;
 	s->since_ms = clock_real_ms();
 	rc = launch_bind_to_parent(&s->launch, &e);

@@ -68,8 +68,11 @@ const char *contract_state_name(const struct service *s);
 extern const struct message_handler service_handlers[];
 void service_on_event(void *context, const Hf__Event *event, uint64_t missed);
 
-/* service.c */
+/* service_state.c */
 void service_set_state(struct service *s, enum service_state state);
+
+/* service_config.c */
+enum log_level service_log_level(const struct config *c);
 /* Loads the config again; the old one stays when it is bad. */
 int service_reload(struct service *s, const char *asked_by, struct err *e);
 
