@@ -75,6 +75,9 @@ libstore_libstore_a_SOURCES += \
 	libstore/op.h \
 	libstore/reclaim.c \
 	libstore/reclaim.h \
+	libstore/reclaim_internal.h \
+	libstore/reclaim_job.c \
+	libstore/reclaim_plan.c \
 	libstore/rows.c \
 	libstore/rows.h \
 	libstore/session.c \

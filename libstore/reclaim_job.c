@@ -1,0 +1,196 @@
+/*
+ * reclaim_job - one piece of reclaim: over the drives on a pool thread, then into the log.
+ *
+ * J1  One job at a time: reclaim.busy from its start until its record is durable, or it failed, or
+ *     it is done without one.
+ * J2  A job is recorded only after all of its punches came back well; marks and volumes wait until
+ *     then, and are tried again (R4). Ranges that were given back have no record.
+ * J3  The pool thread touches the job and the drives, never the state.
+ *
+ * What a job punches is reclaim_plan.c's; when one begins is reclaim.c's.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "libstore/reclaim_internal.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "libstore/volume.h"
+
+#define RETRY_MS	5000
+
+struct reclaim_job *
+reclaim_job_new(struct state *st, enum reclaim_kind kind)
+{
+	struct reclaim_job *j = calloc(1, sizeof(*j));
+
+	assert(j != NULL);
+	j->st = st;
+	j->drives = st->o.drives;
+	j->kind = kind;
+	return (j);
+}
+
+void
+reclaim_job_free(struct reclaim_job *j)
+{
+	free(j->ranges);
+	free(j->rows);
+	free(j);
+}
+
+void
+reclaim_job_range(struct reclaim_job *j, uint64_t volume, uint64_t from, uint64_t to)
+{
+	if (from >= to)
+		return;
+	if (j->count == j->capacity) {
+		j->capacity = j->capacity ? 2 * j->capacity : 64;
+		j->ranges = realloc(j->ranges, j->capacity * sizeof(*j->ranges));
+		assert(j->ranges != NULL);
+	}
+	j->ranges[j->count++] = (struct range){ volume, from, to - from };
+}
+
+/* --- on a pool thread ------------------------------------------------------------------------- */
+
+static int
+seal_if_active(struct reclaim_job *j)
+{
+	Hf__CatalogVolume *row = catalog_volume(j->drives, j->volume);
+	int rc = 0;
+
+	if (row != NULL && row->state == HF__CATALOG_VOLUME__STATE__ACTIVE)
+		rc = volume_seal(j->drives, j->volume, &j->e);
+	if (row != NULL)
+		hf__catalog_volume__free_unpacked(row, NULL);
+	return (rc);
+}
+
+static int
+drop_if_there(struct reclaim_job *j)
+{
+	Hf__CatalogVolume *row = catalog_volume(j->drives, j->volume);
+	int rc = 0;
+
+	if (row != NULL && row->state != HF__CATALOG_VOLUME__STATE__DROPPED)
+		rc = volume_drop(j->drives, j->volume, &j->e);
+	if (row != NULL)
+		hf__catalog_volume__free_unpacked(row, NULL);
+	return (rc);
+}
+
+static void
+reclaim_work(void *context)
+{
+	struct reclaim_job *j = context;
+
+	if (j->kind == RECLAIM_DROP) {
+		j->rc = drop_if_there(j);
+		return;
+	}
+	if (j->kind == RECLAIM_GAPS)
+		j->rc = seal_if_active(j);
+	for (size_t i = 0; j->rc == 0 && i < j->count; i++) {
+		const struct range *r = &j->ranges[i];
+
+		j->rc = volume_punch(j->drives, r->volume, r->offset, r->bytes, &j->e);
+		j->bytes += r->bytes;
+	}
+}
+
+/* --- back on the loop ------------------------------------------------------------------------- */
+
+void
+reclaim_failed(struct state *st, const struct err *e)
+{
+	st->stats.reclaim_failures++;
+	st->reclaim.retry_ms = st->now_ms + RETRY_MS;
+	st->reclaim.busy = false;
+	if (st->o.on_note != NULL)
+		st->o.on_note(st->o.context, NULL, e->text);
+}
+
+/* The job's record is durable. */
+static void
+record_done(struct state *st, struct op *op)
+{
+	struct reclaim_job *j = op->context;
+	struct err e = ERR_INIT;
+	int rc = 0;
+
+	st->reclaim.busy = false;
+	if (j->kind == RECLAIM_FREED) {
+		for (size_t i = 0; rc == 0 && i < j->count; i++)
+			rc = reclaim_volume_look(st, j->ranges[i].volume, &e);
+	} else if (j->kind == RECLAIM_GAPS) {
+		reclaim_volume_forget(&st->reclaim, j->volume, false);
+		rc = reclaim_volume_look(st, j->volume, &e);
+	} else {
+		reclaim_volume_forget(&st->reclaim, j->volume, true);
+	}
+	reclaim_job_free(j);
+	if (rc < 0)
+		state_fatal(st, &e);
+}
+
+static int
+append_reclaimed(struct state *st, struct reclaim_job *j, struct err *e)
+{
+	Hf__RecordReclaimed r = HF__RECORD_RECLAIMED__INIT;
+	Hf__FreedRow **rows = calloc(j->row_count, sizeof(Hf__FreedRow *));
+	int rc;
+
+	assert(rows != NULL);
+	for (size_t i = 0; i < j->row_count; i++)
+		rows[i] = &j->rows[i];
+	r.n_rows = j->row_count;
+	r.rows = rows;
+	rc = state_append_own(st, RECORD_RECLAIMED, &r.base, record_done, j, e);
+	free(rows);
+	return (rc);
+}
+
+static int
+append_sealed(struct state *st, struct reclaim_job *j, struct err *e)
+{
+	Hf__RecordVolumeSealed r = HF__RECORD_VOLUME_SEALED__INIT;
+
+	r.volume = j->volume;
+	r.dropped = j->kind == RECLAIM_DROP;
+	return (state_append_own(st, RECORD_VOLUME_SEALED, &r.base, record_done, j, e));
+}
+
+static void
+reclaim_done(void *context)
+{
+	struct reclaim_job *j = context;
+	struct state *st = j->st;
+
+	st->stats.reclaimed_bytes += j->bytes;
+	if (j->rc == 0 && !st->failed && j->kind == RECLAIM_FREED)
+		j->rc = append_reclaimed(st, j, &j->e);
+	else if (j->rc == 0 && !st->failed && j->kind != RECLAIM_RANGES)
+		j->rc = append_sealed(st, j, &j->e);
+	else if (j->rc == 0)
+		st->reclaim.busy = false;
+	if (j->rc < 0)
+		reclaim_failed(st, &j->e);
+	if (j->rc < 0 || j->kind == RECLAIM_RANGES || st->failed)
+		reclaim_job_free(j);
+	state_job_ended(st);
+}
+
+void
+reclaim_job_start(struct state *st, struct reclaim_job *j)
+{
+	struct err e = ERR_INIT;
+
+	st->reclaim.busy = true;
+	if (state_job(st, reclaim_work, reclaim_done, j) < 0) {
+		reclaim_job_free(j);
+		err_set(&e, ERR_BUSY, "reclaim waits: too much work waits for the drives");
+		reclaim_failed(st, &e);
+	}
+}
