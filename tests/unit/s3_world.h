@@ -1,5 +1,5 @@
 /*
- * s3_world - one S3 request without sockets and without a store: libhttp and libobject are played by
+ * s3_world - one S3 request without sockets and a store: libhttp and libobject are played by
  * s3_world.c, everything of services/s3 from the table of steps to the documents is real.
  *
  * The signature is not checked: the test says what it would have said.

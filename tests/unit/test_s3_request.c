@@ -50,7 +50,7 @@ again(void)
 	s3_world_open(&w);
 }
 
-/* --- routes ------------------------------------------------------------------------------------ */
+/* --- routes ----------------------------------------------------------------------------------- */
 
 Test(s3_request, finds_operations)
 {
@@ -141,7 +141,7 @@ Test(s3_request, refuses_headers_that_may_not_be_ignored)
 	}
 }
 
-/* --- headers of objects ------------------------------------------------------------------------ */
+/* --- headers of objects ----------------------------------------------------------------------- */
 
 static void
 put_with(const char *name, const char *value)
@@ -215,7 +215,7 @@ Test(s3_request, tells_long_metadata_names_whole)
 	cr_assert(w.ended && w.status == 200 && has_field(line));
 }
 
-/* --- bodies ------------------------------------------------------------------------------------ */
+/* --- bodies ----------------------------------------------------------------------------------- */
 
 Test(s3_request, checks_md5)
 {
@@ -327,7 +327,7 @@ Test(s3_request, bounds_documents)
 	w.server.document_memory = 0;
 }
 
-/* --- how requests end --------------------------------------------------------------------------- */
+/* --- how requests end ------------------------------------------------------------------------- */
 
 Test(s3_request, gives_all_back_whenever_the_client_goes)
 {
@@ -455,7 +455,8 @@ Test(s3_request, compares_the_announced_size_of_an_upload)
 	cr_assert_eq(w.asked->op_case, HF__STORE_REQUEST__OP_UPLOAD_COMPLETE);
 }
 
-#define DELETES "<Delete><Object><Key>a</Key></Object><Object><Key>b</Key><ETag>\"x\"</ETag></Object>" \
+#define DELETES "<Delete><Object><Key>a</Key></Object>" \
+	"<Object><Key>b</Key><ETag>\"x\"</ETag></Object>" \
 	"<Object><Key>c</Key><ETag>*</ETag></Object><Object><Key>d</Key></Object></Delete>"
 
 Test(s3_request, deletes_with_conditions_one_by_one)
