@@ -281,11 +281,13 @@ segment_create(struct drive_set *s, uint64_t id, const uint32_t *slots, unsigned
 	return (0);
 }
 
+/* Batches start on sectors as they were where the segment was made: its header tells. */
 static int
-mirror_open(struct drive_set *s, const struct segment *g, unsigned i, bool writable)
+mirror_open(struct drive_set *s, struct segment *g, unsigned i, bool writable)
 {
 	struct disk *d = drive_set_disk(s);
 	uint8_t page[SEGMENT_HEADER_BYTES];
+	uint32_t sector;
 	char path[4096];
 	int handle;
 
@@ -296,8 +298,12 @@ mirror_open(struct drive_set *s, const struct segment *g, unsigned i, bool writa
 	if (handle < 0)
 		return (-1);
 	if (d->ops->pread(d, handle, page, sizeof(page), 0, NULL) == (ssize_t)sizeof(page) &&
-	    header_valid(s, page, g->id))
+	    header_valid(s, page, g->id)) {
+		sector = get_u32(page + SEGMENT_AT_SECTOR);
+		if (sector >= 512 && sector <= SEGMENT_SECTOR_BYTES && (sector & (sector - 1)) == 0)
+			g->sector_bytes = sector;
 		return (handle);
+	}
 	d->ops->close(d, handle);
 	return (-1);
 }
