@@ -21,6 +21,7 @@
 #include "libbase/clock.h"
 #include "libstore/catalog_format.h"
 #include "libstore/drive_internal.h"
+#include "libstore/segment.h"
 
 #define PATH_BYTES_MAX      3800 /* leaves room for names below it */
 #define SEGMENT_BYTES_FLOOR (UINT64_C(4) << 20)
@@ -505,6 +506,8 @@ set_open(struct drive_set *s, const struct drive_set_options *o, struct look *lo
 		rc = catalogs_load(s, looks, &read, e);
 	if (rc == 0)
 		rc = uuids_check(s, looks, e);
+	if (rc == 0)
+		rc = segment_versions_check(s, e);
 	if (rc == 0)
 		rc = set_start(s, looks, read, e);
 	if (rc == 0) {

@@ -57,6 +57,7 @@ libstore_libstore_a_SOURCES = \
 	libstore/segment.c \
 	libstore/segment.h \
 	libstore/segment_footer.c \
+	libstore/segment_version.c \
 	libstore/segment_format.h \
 	libstore/volume.c libstore/volume.h \
 	libstore/volume_files.c \
@@ -141,6 +142,14 @@ check_PROGRAMS += tests/unit/test_state_power
 tests_unit_test_state_power_SOURCES = tests/unit/test_state_power.c tests/unit/state_world.c \
 	tests/unit/state_world.h tests/unit/disk_memory.c tests/unit/disk_memory.h
 tests_unit_test_state_power_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
+	$(CRITERION_LIBS) $(LIBSTORE_LIBS) $(EVENT_LIBS)
+
+# Sets of drives that earlier versions left.
+EXTRA_DIST += tests/golden/v1/set.tar.xz
+check_PROGRAMS += tests/unit/test_golden
+tests_unit_test_golden_SOURCES = tests/unit/test_golden.c tests/unit/state_world.c \
+	tests/unit/state_world.h tests/unit/disk_memory.c tests/unit/disk_memory.h
+tests_unit_test_golden_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
 	$(CRITERION_LIBS) $(LIBSTORE_LIBS) $(EVENT_LIBS)
 
 check_PROGRAMS += tests/unit/test_check

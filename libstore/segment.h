@@ -71,6 +71,12 @@ int segment_create(struct drive_set *s, uint64_t id, const uint32_t *slots, unsi
 /* Opens the mirrors that a row names, on present drives. readable counts them. */
 struct segment *segment_open(struct drive_set *s, const Hf__CatalogSegment *row, bool writable,
     unsigned *readable);
+/*
+ * segment_version.c: ERR_VERSION if a mirror on a drive that is there, of an open segment or of the
+ * newest one, is of a newer version. Before anything is written: what a newer program left is left
+ * alone.
+ */
+int segment_versions_check(const struct drive_set *s, struct err *e);
 void segment_close(struct drive_set *s, struct segment **g);
 /* Removes the files, as far as their drives let us: what stays is not named by the catalog. */
 void segment_unlink(struct drive_set *s, const struct segment *g);
