@@ -1,14 +1,15 @@
 /*
  * state_recover - brings the index up to the log: replays what it lacks, or builds it anew.
  *
- * An index that cannot be read, is newer than the program, is behind the log's horizon or ahead of
- * the log's end (it is of another log) is thrown away: the log is the database.
+ * An index that cannot be read, is newer than the program, is behind the log's horizon, ahead of the
+ * log's end or of another deployment is thrown away: the log is the database.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include <assert.h>
 
 #include "libstore/apply.h"
+#include "libstore/index_keys.h"
 #include "libstore/state.h"
 
 #define LAYER_ROWS_MAX	4096
@@ -46,6 +47,9 @@ replay_record(void *context, const struct record *r, struct err *e)
 
 	if (p->cancel != NULL && *p->cancel)
 		return (err_set(e, ERR_CANCELLED, "the replay was cancelled"));
+	if (r->lsn <= p->lsn || r->lsn <= index_applied(p->index))
+		return (err_set(e, ERR_CORRUPT, "record %llx in segment %llu comes after a later one",
+		    (unsigned long long)r->lsn, (unsigned long long)r->place.segment));
 	rc = apply_record(&p->apply, r, e);
 	p->index_failed = rc < 0;
 	if (rc < 0)
@@ -88,6 +92,31 @@ index_replay(struct index *x, struct log *log, log_progress_fn *progress, void *
 	return (rc);
 }
 
+/* Says in a new index whose it is; ERR_STALE if an old one is somebody else's. */
+static int
+index_owner(struct index *x, const struct drive_set *drives, struct err *e)
+{
+	const struct slice own = SLICE(drive_set_deployment(drives), 16);
+	struct index_reader r = { .index = x, .layer_count = 0 };
+	struct buf key = BUF_INIT, value = BUF_INIT;
+	struct index_layer *layer;
+	int rc;
+
+	key_meta(&key, "deployment");
+	rc = index_get(&r, buf_slice(&key), &value, e);
+	if (rc == ERR_NOT_FOUND && index_applied(x) == 0) {
+		layer = index_layer_new();
+		index_put(layer, buf_slice(&key), own);
+		rc = index_write(x, layer, 0, e);
+		index_layer_free(layer);
+	} else if (rc == ERR_NOT_FOUND || (rc == 0 && !slice_equal(buf_slice(&value), own))) {
+		rc = err_set(e, ERR_STALE, "the index is of another deployment");
+	}
+	buf_release(&key);
+	buf_release(&value);
+	return (rc);
+}
+
 static int
 index_usable(const struct index *x, struct drive_set *drives, const struct log *log, struct err *e)
 {
@@ -113,6 +142,8 @@ state_recover(struct drive_set *drives, struct log *log, const char *index_dir,
 	*how = (struct state_recovery){ 0 };
 	rc = index_open(index_dir, cache_bytes, &x, e);
 	if (rc == 0)
+		rc = index_owner(x, drives, e);
+	if (rc == 0)
 		rc = index_usable(x, drives, log, e);
 	if (rc == 0)
 		rc = index_replay(x, log, progress, context, cancel, how, e);
@@ -124,6 +155,8 @@ state_recover(struct drive_set *drives, struct log *log, const char *index_dir,
 		rc = index_destroy(index_dir, e);
 		if (rc == 0)
 			rc = index_open(index_dir, cache_bytes, &x, e);
+		if (rc == 0)
+			rc = index_owner(x, drives, e);
 		if (rc == 0)
 			rc = index_replay(x, log, progress, context, cancel, how, e);
 	}

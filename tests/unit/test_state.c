@@ -385,6 +385,38 @@ Test(restart, a_damaged_index_is_rebuilt)
 	free(rebuilt);
 }
 
+Test(restart, an_index_of_another_deployment_is_rebuilt)
+{
+	struct world other;
+	char command[300], *live, *rebuilt;
+
+	world_make(&other);
+	world_open(&other);
+	world_session(&other, 1);
+	world_bucket_put(&other, 1, "foreign");
+	world_settle(&other);
+	world_close(&other);
+	world_make(&w);
+	world_open(&w);
+	world_session(&w, 1);
+	act_history();
+	live = world_dump(&w, NULL);
+	world_close(&w);
+	world_index_remove(&w);
+	snprintf(command, sizeof(command), "cp -r %s/index %s/index", other.directory, w.directory);
+	cr_assert_eq(system(command), 0);
+	world_open(&w);		/* its LSN is below the log's end: only its owner tells */
+	cr_assert(w.recovery.rebuilt);
+	cr_assert_not_null(strstr(w.recovery.why, "deployment"), "%s", w.recovery.why);
+	rebuilt = world_dump(&w, NULL);
+	cr_assert_str_eq(rebuilt, live);
+	world_close(&w);
+	world_remove(&w);
+	world_remove(&other);
+	free(live);
+	free(rebuilt);
+}
+
 /* --- drives ----------------------------------------------------------------------------------- */
 
 static void
