@@ -72,8 +72,7 @@ range_parse_copy(const char *text, uint64_t object_bytes, struct byte_range *out
 		    "x-amz-copy-source-range must have the form bytes=first-last."));
 	if (t.last >= object_bytes)
 		return (err_set(e, ERR_INVALID,
-		    "x-amz-copy-source-range goes past the end of the source, which has %llu "
-		    "bytes.",
+		    "Range specified is not valid for source object of size: %llu",
 		    (unsigned long long)object_bytes));
 	*out = (struct byte_range){ t.first, t.last - t.first + 1 };
 	return (0);

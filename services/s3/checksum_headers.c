@@ -84,11 +84,14 @@ checksum_claim_read(const struct http_request *http, struct checksum_claim *out,
 			code = claim_value(out, http->headers[i].name, http->headers[i].value, e);
 	if (code == S3_NONE && trailer != NULL)
 		code = claim_trailers(out, trailer, e);
-	if (code != S3_NONE || algorithm == NULL || out->kind != DIGEST_NONE)
+	if (code != S3_NONE || algorithm == NULL)
 		return (code);
 	kind = checksum_kind_by_algorithm(algorithm);
 	if (kind == NULL)
 		return (invalid(e, "The checksum algorithm %s is not supported.", algorithm));
+	if (out->kind != DIGEST_NONE && out->kind != kind->kind)
+		return (invalid(e, "Value for %s header is invalid: the checksum that came is "
+		    "another one.", "x-amz-sdk-checksum-algorithm"));
 	out->kind = kind->kind;
 	return (S3_NONE);
 }

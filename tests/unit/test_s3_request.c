@@ -241,6 +241,10 @@ Test(s3_request, checks_checksums)
 	put_with("x-amz-checksum-crc32", "AAAA");
 	cr_assert(answered(400, "InvalidRequest"));
 	again();
+	s3_world_header(&w, "x-amz-sdk-checksum-algorithm", "SHA256");
+	put_with("x-amz-checksum-crc32", "NhCmhg==");
+	cr_assert(answered(400, "InvalidRequest"));
+	again();
 	put_with("x-amz-checksum-sha3", "AAAA");
 	cr_assert(answered(400, "InvalidRequest"));
 }
