@@ -1,8 +1,8 @@
 /*
  * state_recover - brings the index up to the log: replays what it lacks, or builds it anew.
  *
- * An index that cannot be read, is newer than the program, is behind the log's horizon, ahead of the
- * log's end or of another deployment is thrown away: the log is the database.
+ * An index that cannot be read, is newer than the program, is behind the log's horizon, ahead of
+ * the log's end or of another deployment is thrown away: the log is the database.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -48,7 +48,8 @@ replay_record(void *context, const struct record *r, struct err *e)
 	if (p->cancel != NULL && *p->cancel)
 		return (err_set(e, ERR_CANCELLED, "the replay was cancelled"));
 	if (r->lsn <= p->lsn || r->lsn <= index_applied(p->index))
-		return (err_set(e, ERR_CORRUPT, "record %llx in segment %llu comes after a later one",
+		return (err_set(e, ERR_CORRUPT,
+		    "record %llx in segment %llu comes after a later one",
 		    (unsigned long long)r->lsn, (unsigned long long)r->place.segment));
 	rc = apply_record(&p->apply, r, e);
 	p->index_failed = rc < 0;
