@@ -28,7 +28,7 @@ def make_drives():
         image, path = os.path.join(base, f"{n}.img"), os.path.join(base, f"drive{n}")
         os.mkdir(path)
         with open(image, "wb") as file:
-            file.truncate(2 << 30)
+            file.truncate((2 << 30) + 2 * (LARGE_MIB << 20))
         for command in (["mkfs.ext4", "-q", "-F", image], ["mount", "-o", "loop,errors=remount-ro", image, path]):
             done = subprocess.run(command, capture_output=True)
             if done.returncode != 0:
