@@ -33,6 +33,7 @@ libstore_libstore_a_SOURCES = \
 	libstore/disk_posix.c \
 	libstore/drive.c \
 	libstore/drive.h \
+	libstore/maintain.h \
 	libstore/drive_file.c \
 	libstore/drive_internal.h \
 	libstore/drive_open.c \
