@@ -6,7 +6,7 @@
 dist_check_SCRIPTS += tests/tidy
 
 # Real processes against the installed tree; ./bootstrap test runs them.
-dist_noinst_SCRIPTS += tests/run-scenarios
+dist_noinst_SCRIPTS += tests/run-scenarios tests/show-failures
 EXTRA_DIST += tests/scenario tests/bench/s3_small.py
 
 include tests/fuzz/local.mk

@@ -201,6 +201,7 @@ class House:
 
     def __exit__(self, kind, value, trace):
         if kind is not None:
+            say("FAILED:", repr(value)[:2000])
             self.show()
         self.clean()
 
@@ -295,14 +296,16 @@ class House:
         return status
 
     def show(self):
-        """The ends of all logs, for a failed scenario."""
+        """For a failed scenario: what the logs call errors and warnings, and the ends of all."""
+        paths = [self.output]
         with contextlib.suppress(OSError):
-            paths = [self.output] + [os.path.join(self.data, "log", n)
-                                     for n in sorted(os.listdir(os.path.join(self.data, "log")))]
-            for path in paths:
-                with open(path, errors="replace") as file:
-                    lines = file.readlines()[-25:]
-                print(f"--- {path}\n" + "".join(lines), flush=True)
+            paths += [os.path.join(self.data, "log", n) for n in sorted(os.listdir(os.path.join(self.data, "log")))]
+        for path in paths:
+            with contextlib.suppress(OSError), open(path, errors="replace") as file:
+                lines = file.readlines()
+                bad = [l for l in lines[:-10] if re.match(r"\S+ (error|warn) ", l)]
+                for line in bad[-20:] + ["...\n"] * bool(bad) + lines[-10:]:
+                    print(f"{os.path.basename(path)}: {line[:400].rstrip()}", flush=True)
 
     def clean(self):
         if self.process is not None and self.process.poll() is None:
