@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "libbase/metrics.h"
+#include "schema/worker.pb-c.h"
 
 static const struct message_row rows[] = {
 #define MESSAGE(number, NAME, request, reply, bytes_max, repeat) \

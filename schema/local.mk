@@ -8,11 +8,13 @@ schema_defs = \
 	schema/messages.def \
 	schema/metrics.def \
 	schema/services.def \
+	schema/task_types.def \
 	schema/table.h
 schema_protos = \
 	schema/control.proto \
 	schema/log.proto \
-	schema/store.proto
+	schema/store.proto \
+	schema/worker.proto
 
 schema_sources = $(schema_protos:.proto=.pb-c.c)
 schema_headers = $(schema_protos:.proto=.pb-c.h)
