@@ -234,6 +234,10 @@ op_is_mutation(Hf__StoreRequest__OpCase op)
 	case HF__STORE_REQUEST__OP_VOLUME_LOCATE:
 	case HF__STORE_REQUEST__OP_DAMAGE_REPORT:
 	case HF__STORE_REQUEST__OP_CONFIG_LIST:
+	case HF__STORE_REQUEST__OP_SEGMENT_LIST:
+	case HF__STORE_REQUEST__OP_SEGMENT_DEAD:
+	case HF__STORE_REQUEST__OP_TASK_GET:
+	case HF__STORE_REQUEST__OP_TASK_LIST:
 		return (false);
 	default:
 		return (true);

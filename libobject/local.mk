@@ -10,6 +10,7 @@ LIBOBJECT_LIBS = $(LIBSTORE_LIBS) $(LIBIPC_LIBS)
 
 noinst_LIBRARIES += libobject/libobject.a
 libobject_libobject_a_SOURCES = \
+	libobject/ask.c libobject/ask.h \
 	libobject/body_extent.c \
 	libobject/body_finish.c \
 	libobject/body_memory.c \
@@ -42,6 +43,10 @@ LIBOBJECT_TEST_LIBS = tests/unit/libfakestore.a libobject/libobject.a libipc/lib
 check_PROGRAMS += tests/unit/test_objects
 tests_unit_test_objects_SOURCES = tests/unit/test_objects.c
 tests_unit_test_objects_LDADD = $(LIBOBJECT_TEST_LIBS)
+
+check_PROGRAMS += tests/unit/test_ask
+tests_unit_test_ask_SOURCES = tests/unit/test_ask.c
+tests_unit_test_ask_LDADD = $(LIBOBJECT_TEST_LIBS)
 
 check_PROGRAMS += tests/unit/test_bodies
 tests_unit_test_bodies_SOURCES = tests/unit/test_bodies.c
