@@ -97,6 +97,8 @@ libstore_libstore_a_SOURCES += \
 	libstore/state_run.c \
 	libstore/state_session.c \
 	libstore/state_upload.c \
+	libstore/task.c \
+	libstore/task.h \
 	libstore/upload_admit.h \
 	libstore/upload_complete.c \
 	libstore/upload_sum.c \
@@ -105,6 +107,11 @@ libstore_libstore_a_SOURCES += \
 check_PROGRAMS += tests/unit/test_index
 tests_unit_test_index_SOURCES = tests/unit/test_index.c
 tests_unit_test_index_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
+	$(CRITERION_LIBS) $(LIBSTORE_LIBS)
+
+check_PROGRAMS += tests/unit/test_task
+tests_unit_test_task_SOURCES = tests/unit/test_task.c
+tests_unit_test_task_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
 	$(CRITERION_LIBS) $(LIBSTORE_LIBS)
 
 check_PROGRAMS += tests/unit/test_listing
