@@ -57,9 +57,17 @@ libstore_libstore_a_SOURCES = \
 	libstore/record.h \
 	libstore/segment.c \
 	libstore/segment.h \
+	libstore/segment_copy.c \
+	libstore/segment_copy.h \
 	libstore/segment_footer.c \
 	libstore/segment_version.c \
 	libstore/segment_format.h \
+	libstore/segment_shard.c \
+	libstore/segment_shard.h \
+	libstore/segment_source.c \
+	libstore/segment_source.h \
+	libstore/shard_reader.c \
+	libstore/shard_reader.h \
 	libstore/volume.c libstore/volume.h \
 	libstore/volume_files.c \
 	libstore/volume_format.h

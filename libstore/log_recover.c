@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "libstore/log_internal.h"
+#include "libstore/segment_source.h"
 
 struct rows {
 	Hf__CatalogSegment **row;
@@ -181,17 +182,19 @@ recover_one(struct log *l, const Hf__CatalogSegment *row, uint64_t acked_later, 
 static uint64_t
 first_acked(struct drive_set *s, const Hf__CatalogSegment *row)
 {
+	struct segment_source *source;
+	struct segment_paths paths;
 	struct buf batch = BUF_INIT;
 	struct batch_head h = { 0 };
-	unsigned readable;
-	struct segment *g = segment_open(s, row, false, &readable);
-	uint32_t bad;
 
-	if (!segment_batch_read(
-		s, g, UINT32_MAX, SEGMENT_HEADER_BYTES, row->first_lsn, false, &batch, &h, &bad))
+	segment_paths_of_set(s, &paths);
+	if (segment_source_open(&paths, row, &source, NULL) < 0)
+		return (0);
+	if (segment_source_batch(source, SEGMENT_HEADER_BYTES, row->first_lsn, &batch, &h, NULL) <
+	    0)
 		h.acked_lsn = 0;
 	buf_release(&batch);
-	segment_close(s, &g);
+	segment_source_close(&source);
 	return (h.acked_lsn);
 }
 
@@ -313,73 +316,6 @@ log_mirrors_bring(struct drive_set *s, unsigned slot, struct err *e)
 
 /* --- replay ----------------------------------------------------------------------------------- */
 
-static int
-batch_replay(const struct buf *batch, const struct batch_head *h, uint64_t after,
-    log_replay_fn *each, void *context, struct err *e)
-{
-	uint64_t at = BATCH_HEADER_BYTES;
-	struct record r;
-	uint32_t i;
-	int rc = 0;
-
-	for (i = 0; rc == 0 && i < h->count; i++) {
-		rc = record_parse(
-		    SLICE(batch->data + at, h->bytes - at), h->segment, h->offset + at, &r, e);
-		if (rc == 0 && r.lsn > after)
-			rc = each(context, &r, e);
-		at += align_up(r.place.record_bytes, 8);
-	}
-	return (rc);
-}
-
-/* Reads batches, each from the first mirror that has it whole. */
-static int
-segment_scan(struct drive_set *s, const struct segment *g, uint64_t after, log_replay_fn *each,
-    void *context, struct err *e)
-{
-	struct buf batch = BUF_INIT;
-	struct batch_head h;
-	uint64_t offset = SEGMENT_HEADER_BYTES, lsn = g->first_lsn;
-	uint32_t bad;
-	int rc = 0;
-
-	while (rc == 0 && offset < g->end) {
-		if (segment_batch_read(s, g, UINT32_MAX, offset, lsn, false, &batch, &h, &bad))
-			rc = batch_replay(&batch, &h, after, each, context, e);
-		else
-			rc = err_set(e, ERR_CORRUPT,
-			    "segment %016" PRIx64
-			    " is damaged on all its mirrors at offset %" PRIu64 " (LSN %016" PRIx64
-			    ")",
-			    g->id, offset, lsn);
-		if (rc == 0) {
-			offset = align_up(offset + h.bytes, g->sector_bytes);
-			lsn += h.count;
-		}
-	}
-	buf_release(&batch);
-	return (rc);
-}
-
-static int
-segment_replay(struct drive_set *s, const struct segment *g, uint64_t after, log_replay_fn *each,
-    void *context, struct err *e)
-{
-	uint64_t last = 0;
-	unsigned i;
-	int rc;
-
-	for (i = 0; i < g->mirror_count; i++) {
-		if (g->handles[i] < 0)
-			continue;
-		rc = segment_footer_read(s, g, i, after, each, context, &last, e);
-		if (rc != FOOTER_NONE)
-			return (rc);
-		after = last > after ? last : after;
-	}
-	return (segment_scan(s, g, after, each, context, e));
-}
-
 /* How far an open segment counts: the log's own, or one that a read-only start left open. */
 static bool
 segment_end_known(struct log *l, const Hf__CatalogSegment *row, uint64_t *end, uint64_t *last_lsn)
@@ -408,23 +344,22 @@ static int
 row_replay(struct log *l, Hf__CatalogSegment *row, uint64_t after, log_replay_fn *each,
     void *context, struct err *e)
 {
-	struct segment *g;
-	unsigned readable;
+	struct segment_source *source;
+	struct segment_paths paths;
 	int rc;
 
-	if (row->state == HF__CATALOG_SEGMENT__STATE__CONVERTED)
-		return (err_set(e, ERR_VERSION,
-		    "segment %016" PRIx64 " is erasure coded, which this program cannot read",
-		    row->id));
 	if (row->state == HF__CATALOG_SEGMENT__STATE__OPEN &&
 	    !segment_end_known(l, row, &row->bytes, &row->last_lsn))
 		return (0);
 	if (row->last_lsn <= after)
 		return (0);
-	g = segment_open(l->set, row, false, &readable);
-	rc = readable == 0 ? segment_gone(row, e)
-			   : segment_replay(l->set, g, after, each, context, e);
-	segment_close(l->set, &g);
+	segment_paths_of_set(l->set, &paths);
+	rc = segment_source_open(&paths, row, &source, e);
+	if (rc == ERR_STALE)
+		return (segment_gone(row, e));
+	if (rc == 0)
+		rc = segment_source_heads(source, after, each, context, e);
+	segment_source_close(&source);
 	return (rc);
 }
 

@@ -16,65 +16,7 @@
 #include "libbase/clock.h"
 
 #define PREWRITE_CHUNK (256u * 1024)
-#define FIRST_READ     16384u
 #define LOOK_AHEAD_MAX (2 * (uint64_t)BATCH_BYTES_MAX)
-
-/* --- batches ------------------------------------------------------------------------------------
- */
-
-static uint32_t
-head_crc(const uint8_t *p, uint64_t segment, uint64_t offset)
-{
-	return (crc32c(crc32c_seed(segment, offset), p, BATCH_AT_CRC));
-}
-
-void
-batch_head_encode(const struct batch_head *h, uint8_t out[BATCH_HEADER_BYTES])
-{
-	memset(out, 0, BATCH_HEADER_BYTES);
-	put_u32(out, BATCH_MAGIC);
-	put_u32(out + BATCH_AT_BYTES, h->bytes);
-	put_u64(out + BATCH_AT_SEGMENT, h->segment);
-	put_u64(out + BATCH_AT_OFFSET, h->offset);
-	put_u32(out + BATCH_AT_COUNT, h->count);
-	put_u64(out + BATCH_AT_FIRST_LSN, h->first_lsn);
-	put_u64(out + BATCH_AT_ACKED_LSN, h->acked_lsn);
-	put_u32(out + BATCH_AT_CRC, head_crc(out, h->segment, h->offset));
-}
-
-bool
-batch_head_parse(const uint8_t *p, uint64_t segment, uint64_t offset, struct batch_head *out)
-{
-	if (get_u32(p) != BATCH_MAGIC || get_u32(p + BATCH_AT_CRC) != head_crc(p, segment, offset))
-		return (false);
-	out->segment = get_u64(p + BATCH_AT_SEGMENT);
-	out->offset = get_u64(p + BATCH_AT_OFFSET);
-	out->first_lsn = get_u64(p + BATCH_AT_FIRST_LSN);
-	out->acked_lsn = get_u64(p + BATCH_AT_ACKED_LSN);
-	out->bytes = get_u32(p + BATCH_AT_BYTES);
-	out->count = get_u32(p + BATCH_AT_COUNT);
-	return (out->segment == segment && out->offset == offset && out->count > 0 &&
-		out->bytes >= BATCH_HEADER_BYTES + RECORD_HEADER_BYTES &&
-		out->bytes <= BATCH_BYTES_MAX);
-}
-
-bool
-batch_whole(const uint8_t *p, const struct batch_head *h)
-{
-	struct record r;
-	uint64_t at = BATCH_HEADER_BYTES;
-	uint32_t i;
-
-	for (i = 0; i < h->count; i++) {
-		if (at >= h->bytes ||
-		    record_parse(
-			SLICE(p + at, h->bytes - at), h->segment, h->offset + at, &r, NULL) < 0 ||
-		    r.lsn != h->first_lsn + i)
-			return (false);
-		at += align_up(r.place.record_bytes, 8);
-	}
-	return (at == h->bytes);
-}
 
 /* --- files --------------------------------------------------------------------------------------
  */
@@ -101,16 +43,6 @@ header_encode(
 	put_u64(page + SEGMENT_AT_ID, g->id);
 	put_u64(page + SEGMENT_AT_BYTES, g->bytes);
 	put_u32(page + SEGMENT_AT_CRC, crc32c(crc32c_seed(g->id, 0), page, SEGMENT_AT_CRC));
-}
-
-static bool
-header_valid(const struct drive_set *s, const uint8_t *page, uint64_t id)
-{
-	return (memcmp(page, SEGMENT_MAGIC, 8) == 0 &&
-		get_u32(page + SEGMENT_AT_VERSION) <= SEGMENT_VERSION &&
-		get_u64(page + SEGMENT_AT_ID) == id &&
-		memcmp(page + SEGMENT_AT_DEPLOYMENT, drive_set_deployment(s), 16) == 0 &&
-		get_u32(page + SEGMENT_AT_CRC) == crc32c(crc32c_seed(id, 0), page, SEGMENT_AT_CRC));
 }
 
 /* A chunk of zeros on every mirror; now and then a sync, which keeps the queues short. */
@@ -287,7 +219,6 @@ mirror_open(struct drive_set *s, struct segment *g, unsigned i, bool writable)
 {
 	struct disk *d = drive_set_disk(s);
 	uint8_t page[SEGMENT_HEADER_BYTES];
-	uint32_t sector;
 	char path[4096];
 	int handle;
 
@@ -298,12 +229,8 @@ mirror_open(struct drive_set *s, struct segment *g, unsigned i, bool writable)
 	if (handle < 0)
 		return (-1);
 	if (d->ops->pread(d, handle, page, sizeof(page), 0, NULL) == (ssize_t)sizeof(page) &&
-	    header_valid(s, page, g->id)) {
-		sector = get_u32(page + SEGMENT_AT_SECTOR);
-		if (sector >= 512 && sector <= SEGMENT_SECTOR_BYTES && (sector & (sector - 1)) == 0)
-			g->sector_bytes = sector;
+	    segment_header_parse(page, drive_set_deployment(s), g->id, &g->sector_bytes))
 		return (handle);
-	}
 	d->ops->close(d, handle);
 	return (-1);
 }
@@ -370,28 +297,20 @@ segment_unlink(struct drive_set *s, const struct segment *g)
 /* --- reading ------------------------------------------------------------------------------------
  */
 
-static bool
-mirror_batch_read(struct disk *d, int handle, const struct segment *g, uint64_t offset,
-    uint64_t expected_lsn, struct buf *out, struct batch_head *head)
+static ssize_t
+mirror_read(void *disk, unsigned handle, void *out, size_t bytes, uint64_t offset)
 {
-	ssize_t n;
+	struct disk *d = disk;
 
-	buf_reset(out);
-	/* Most batches are small: one read gets the header and, mostly, all of it. */
-	n = d->ops->pread(d, handle, buf_reserve(out, FIRST_READ), FIRST_READ, offset, NULL);
-	if (n < (ssize_t)BATCH_HEADER_BYTES || !batch_head_parse(out->data, g->id, offset, head))
-		return (false);
-	if (expected_lsn != 0 && head->first_lsn != expected_lsn)
-		return (false);
-	out->bytes = (size_t)n;
-	if (head->bytes > out->bytes) {
-		n = d->ops->pread(d, handle, buf_reserve(out, head->bytes - out->bytes),
-		    head->bytes - out->bytes, offset + out->bytes, NULL);
-		if (n < 0 || out->bytes + (size_t)n < head->bytes)
-			return (false);
-	}
-	out->bytes = head->bytes;
-	return (batch_whole(out->data, head));
+	return (d->ops->pread(d, (int)handle, out, bytes, offset, NULL));
+}
+
+/* What a mirror whose file is open gives. */
+static struct segment_copy
+mirror_copy(struct drive_set *s, const struct segment *g, unsigned mirror)
+{
+	return ((struct segment_copy){ mirror_read, drive_set_disk(s),
+	    (unsigned)g->handles[mirror], g->bytes });
 }
 
 bool
@@ -399,6 +318,7 @@ segment_batch_read(struct drive_set *s, const struct segment *g, uint32_t mask, 
     uint64_t expected_lsn, bool every, struct buf *out, struct batch_head *head, uint32_t *bad)
 {
 	struct buf other = BUF_INIT;
+	struct segment_copy copy;
 	struct batch_head h;
 	bool found = false, whole;
 	unsigned i;
@@ -409,7 +329,8 @@ segment_batch_read(struct drive_set *s, const struct segment *g, uint32_t mask, 
 			continue;
 		if (found && !every)
 			break;
-		whole = mirror_batch_read(drive_set_disk(s), g->handles[i], g, offset, expected_lsn,
+		copy = mirror_copy(s, g, i);
+		whole = segment_copy_batch(&copy, g->id, offset, expected_lsn,
 		    found ? &other : out, &h);
 		if (!whole)
 			*bad |= 1u << i;
@@ -460,4 +381,18 @@ segment_acked_behind(struct drive_set *s, const struct segment *g, uint64_t from
 	}
 	free(window);
 	return (acked);
+}
+
+int
+segment_footer_read(struct drive_set *s, const struct segment *g, unsigned mirror, uint64_t after,
+    segment_each_fn *each, void *context, uint64_t *last, struct err *e)
+{
+	struct segment_span span = { g->id, g->end, g->first_lsn, g->last_lsn };
+	struct segment_copy copy = mirror_copy(s, g, mirror);
+	struct disk *d = drive_set_disk(s);
+
+	*last = g->first_lsn - 1;
+	if (d->ops->size(d, g->handles[mirror], &copy.bytes, NULL) < 0)
+		return (FOOTER_NONE);
+	return (segment_copy_footer(&copy, &span, after, each, context, last, e));
 }

@@ -17,22 +17,7 @@
 
 #include "libbase/buf.h"
 #include "libstore/catalog.h"
-#include "libstore/record.h"
-#include "libstore/segment_format.h"
-
-/* A batch, padding not counted, is at most this. */
-#define BATCH_BYTES_MAX		(8u * 1024 * 1024)
-
-struct batch_head {
-	uint64_t	segment, offset, first_lsn, acked_lsn;
-	uint32_t	bytes, count;
-};
-
-void batch_head_encode(const struct batch_head *h, uint8_t out[BATCH_HEADER_BYTES]);
-/* True if p (64 bytes) is the header of a batch at this place. */
-bool batch_head_parse(const uint8_t *p, uint64_t segment, uint64_t offset, struct batch_head *out);
-/* True if all records of a batch (h->bytes at p) are whole and their LSNs follow each other. */
-bool batch_whole(const uint8_t *p, const struct batch_head *h);
+#include "libstore/segment_copy.h"
 
 /* An open segment and its mirrors; handles[i] is -1 where the mirror is not there. */
 struct segment {
@@ -100,10 +85,7 @@ uint64_t segment_acked_behind(struct drive_set *s, const struct segment *g, uint
  * needed. */
 uint32_t segment_footer_write(struct drive_set *s, const struct segment *g, uint32_t mask,
     struct err *e);
-#define FOOTER_NONE 1
-typedef int segment_each_fn(void *context, const struct record *r, struct err *e);
-/* Every record head with lsn > after from a mirror's footer. 0; FOOTER_NONE: no usable one, and
- * *last is the LSN up to which records were delivered; or what each returned. */
+/* segment.c: as segment_copy_footer, from a mirror. */
 int segment_footer_read(struct drive_set *s, const struct segment *g, unsigned mirror,
     uint64_t after, segment_each_fn *each, void *context, uint64_t *last, struct err *e);
 

@@ -13,9 +13,6 @@
 #include "libbase/checksum.h"
 #include "libstore/segment.h"
 
-#define BLOCK_BYTES_MAX   (1024u * 1024) /* a block is closed past this */
-#define BLOCK_BYTES_LIMIT (BLOCK_BYTES_MAX + RECORD_META_BYTES_MAX + 4096)
-
 struct footer {
 	struct drive_set *set;
 	const struct segment *segment;
@@ -25,14 +22,6 @@ struct footer {
 	uint32_t block_count;
 	struct err *err;
 };
-
-static uint32_t
-block_crc(const uint8_t *p, uint64_t bytes, uint64_t segment, uint64_t offset)
-{
-	uint32_t crc = crc32c(crc32c_seed(segment, offset), p, FOOTER_AT_CRC);
-
-	return (crc32c(crc, p + FOOTER_HEADER_BYTES, bytes - FOOTER_HEADER_BYTES));
-}
 
 static void
 mirrors_write(struct footer *f, const void *data, size_t bytes)
@@ -63,7 +52,7 @@ block_end(struct footer *f)
 	put_u64(p + FOOTER_AT_SEGMENT, f->segment->id);
 	put_u64(p + FOOTER_AT_OFFSET, f->at);
 	put_u32(p + FOOTER_AT_COUNT, f->block_count);
-	put_u32(p + FOOTER_AT_CRC, block_crc(p, bytes, f->segment->id, f->at));
+	put_u32(p + FOOTER_AT_CRC, footer_block_crc(p, bytes, f->segment->id, f->at));
 	mirrors_write(f, p, padded);
 	buf_reset(&f->block);
 	f->block_count = 0;
@@ -83,7 +72,7 @@ block_add(struct footer *f, const uint8_t *record, const struct record *r)
 	memset(p + 8 + head, 0, padded - head);
 	f->block_count++;
 	f->record_count++;
-	if (f->block.bytes >= BLOCK_BYTES_MAX)
+	if (f->block.bytes >= FOOTER_BLOCK_BYTES_MAX)
 		block_end(f);
 }
 
@@ -159,100 +148,4 @@ segment_footer_write(struct drive_set *s, const struct segment *g, uint32_t mask
 			f.failed |= 1u << i;
 	buf_release(&f.block);
 	return (f.failed);
-}
-
-/* --- reading ------------------------------------------------------------------------------------
- */
-
-static bool
-trailer_read(struct disk *d, int handle, const struct segment *g, uint64_t *from, uint64_t *to)
-{
-	uint8_t page[TRAILER_BYTES];
-	uint64_t size, at;
-
-	if (d->ops->size(d, handle, &size, NULL) < 0 ||
-	    size < align_up(g->end, 4096) + sizeof(page))
-		return (false);
-	at = size - sizeof(page);
-	if (d->ops->pread(d, handle, page, sizeof(page), at, NULL) != (ssize_t)sizeof(page) ||
-	    get_u32(page) != TRAILER_MAGIC || get_u64(page + TRAILER_AT_SEGMENT) != g->id ||
-	    get_u32(page + TRAILER_AT_CRC) !=
-		crc32c(crc32c_seed(g->id, at), page, TRAILER_AT_CRC) ||
-	    get_u64(page + TRAILER_AT_LAST_LSN) != g->last_lsn)
-		return (false);
-	*from = get_u64(page + TRAILER_AT_FOOTER);
-	*to = at;
-	return (*from == align_up(g->end, 4096) &&
-		get_u64(page + TRAILER_AT_FOOTER_BYTES) == at - *from);
-}
-
-static bool
-block_read(
-    struct disk *d, int handle, const struct segment *g, uint64_t at, uint64_t to, struct buf *out)
-{
-	uint8_t head[FOOTER_HEADER_BYTES];
-	uint64_t bytes;
-
-	buf_reset(out);
-	if (to - at < sizeof(head) ||
-	    d->ops->pread(d, handle, head, sizeof(head), at, NULL) != (ssize_t)sizeof(head))
-		return (false);
-	bytes = get_u32(head + FOOTER_AT_BYTES);
-	if (get_u32(head) != FOOTER_MAGIC || bytes < sizeof(head) || bytes > BLOCK_BYTES_LIMIT ||
-	    bytes > to - at ||
-	    d->ops->pread(d, handle, buf_extend(out, bytes), bytes, at, NULL) != (ssize_t)bytes)
-		return (false);
-	return (get_u32(out->data + FOOTER_AT_CRC) == block_crc(out->data, bytes, g->id, at));
-}
-
-static int
-block_deliver(const struct buf *block, const struct segment *g, uint64_t after,
-    segment_each_fn *each, void *context, uint64_t *last, struct err *e)
-{
-	uint32_t i, count = get_u32(block->data + FOOTER_AT_COUNT);
-	size_t at = FOOTER_HEADER_BYTES;
-	struct record r;
-	int rc;
-
-	for (i = 0; i < count; i++) {
-		if (block->bytes - at < 8 ||
-		    record_parse_head(SLICE(block->data + at + 8, block->bytes - at - 8), g->id,
-			get_u64(block->data + at), &r, NULL) < 0 ||
-		    r.lsn != *last + 1)
-			return (FOOTER_NONE);
-		rc = r.lsn > after ? each(context, &r, e) : 0;
-		if (rc < 0)
-			return (rc);
-		*last = r.lsn;
-		at += 8 + align_up(RECORD_HEADER_BYTES + r.meta.bytes, 8);
-		if (at > block->bytes)
-			return (FOOTER_NONE);
-	}
-	return (0);
-}
-
-int
-segment_footer_read(struct drive_set *s, const struct segment *g, unsigned mirror, uint64_t after,
-    segment_each_fn *each, void *context, uint64_t *last, struct err *e)
-{
-	struct disk *d = drive_set_disk(s);
-	struct buf block = BUF_INIT;
-	uint64_t at = 0, to = 0;
-	int rc = 0;
-
-	*last = g->first_lsn - 1;
-	if (!trailer_read(d, g->handles[mirror], g, &at, &to))
-		return (FOOTER_NONE);
-	while (rc == 0 && at < to) {
-		if (!block_read(d, g->handles[mirror], g, at, to, &block)) {
-			rc = FOOTER_NONE;
-			break;
-		}
-		at += align_up(block.bytes, 4096);
-		rc = block_deliver(&block, g, after, each, context, last, e);
-	}
-	if (rc == 0 && *last != g->last_lsn)
-		rc = FOOTER_NONE;
-	buf_release(&block);
-	return (rc);
 }

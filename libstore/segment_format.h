@@ -4,6 +4,7 @@
  *
  *   header page | batch | batch | ... | zeros        while open
  *   header page | batch | ... | footer blocks | trailer page      once sealed
+ *   header page | a k-th of that, or parity | table pages         a shard, once converted
  *
  * F1  A batch starts on a sector; a record on 8 bytes.
  * F2  Every checksum but that of inline data is seeded with (segment id, offset), so that bytes of
@@ -60,6 +61,26 @@ enum {
 	TRAILER_AT_SEGMENT = 8, TRAILER_AT_FOOTER = 16, TRAILER_AT_FOOTER_BYTES = 24,
 	    TRAILER_AT_COUNT = 32,
 	TRAILER_AT_LAST_LSN = 40, TRAILER_AT_CRC = 60,
+};
+
+/* Shards of a converted segment: header page, bytes, pages of a table of checksums of blocks. */
+#define SHARD_MAGIC		"HFSHARD\n"
+#define SHARD_VERSION		1u
+#define SHARD_HEADER_BYTES	4096u
+#define SHARD_ALIGN_BYTES	4096u
+#define SHARD_BLOCK_BYTES	65536u
+enum {
+	SHARD_AT_VERSION = 8, SHARD_AT_SHARD = 12, SHARD_AT_K = 13, SHARD_AT_M = 14,
+	SHARD_AT_DEPLOYMENT = 16, SHARD_AT_SEGMENT = 32, SHARD_AT_SHARD_BYTES = 40,
+	SHARD_AT_CONTENT_BYTES = 48, SHARD_AT_CRC = 60,
+};
+#define TABLE_MAGIC		0x31454648u	/* "HFE1" */
+#define TABLE_PAGE_BYTES	4096u
+#define TABLE_HEADER_BYTES	32u
+#define TABLE_PAGE_SUMS		((TABLE_PAGE_BYTES - TABLE_HEADER_BYTES) / 4)
+enum {
+	TABLE_AT_COUNT = 4, TABLE_AT_SEGMENT = 8, TABLE_AT_SHARD = 16, TABLE_AT_FIRST = 20,
+	TABLE_AT_CRC = 28,
 };
 
 static inline uint64_t
