@@ -26,8 +26,13 @@ step_term(struct child *c)
 
 	assert(c->pid != 0);						/* C3 */
 	c->stop_step = STOP_TERMED;
+	/*
+	 * A stopped process takes its TERM only when it goes on. Not after the TERM: a CONT drops
+	 * a pending STOP, so who attaches to a process that ends (a debugger, the search for leaks
+	 * at its exit) would wait for ever.
+	 */
+	killpg(c->pid, SIGCONT);
 	pidfd_send_signal(c->pidfd, SIGTERM, NULL, 0);
-	killpg(c->pid, SIGCONT);	/* a stopped process takes its TERM only when it goes on */
 	if (c->supervisor->stop_within_ms < allowed)
 		allowed = c->supervisor->stop_within_ms;
 	c->kill_at_ms = clock_mono_ms() + allowed;
