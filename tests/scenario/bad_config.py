@@ -25,15 +25,15 @@ def scenario():
         for what, (text, words) in CASES.items():
             with open(path, "w") as file:
                 file.write(text)
-            done = subprocess.run([HOLDFASTD, "-c", path], capture_output=True, text=True, timeout=10,
+            done = subprocess.run([HOLDFASTD, "-c", path], capture_output=True, text=True, timeout=60,
                                   env={"PATH": os.environ["PATH"]})
             said = done.stderr + done.stdout
             check(done.returncode == 2, f"{what}: exit status {done.returncode}: {said}")
             check(path in said and all(word in said for word in words), f"{what}: said {said!r}, expected {words}")
-        done = subprocess.run([HOLDFASTD, "-c", path + ".none"], capture_output=True, text=True, timeout=10)
+        done = subprocess.run([HOLDFASTD, "-c", path + ".none"], capture_output=True, text=True, timeout=60)
         check(done.returncode == 2 and path + ".none" in done.stderr, f"missing file: {done.stderr}")
         done = subprocess.run([HOLDFASTD, "--quickstart", os.path.join(directory, "d")], capture_output=True, text=True,
-                              timeout=10, env={"PATH": os.environ["PATH"], "HOLDFAST_S3_PORT": "x"})
+                              timeout=60, env={"PATH": os.environ["PATH"], "HOLDFAST_S3_PORT": "x"})
         check(done.returncode == 2 and "HOLDFAST_S3_PORT" in done.stderr, f"bad environment: {done.stderr}")
         say(f"{len(CASES) + 2} mistakes: each named with its place, nothing started")
 

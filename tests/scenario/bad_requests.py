@@ -93,9 +93,9 @@ def slow(house):
         sockets.append(s)
     start = time.monotonic()
     check(house.s3().get("bad", "k") == b"good", "slow clients keep others out")
-    check(time.monotonic() - start < 2, "slow clients slow others down")
+    check(time.monotonic() - start < 5, "slow clients slow others down")
     for s in sockets:
-        s.settimeout(10)
+        s.settimeout(60)
         try:
             while s.recv(4096):
                 pass
@@ -108,7 +108,7 @@ def slow(house):
 
 
 def scenario():
-    with House(config={"s3.header_timeout": "2s"}) as house:
+    with House(config={"s3.header_timeout": "5s"}) as house:
         credentials(house)
         malformed(house)
         slow(house)

@@ -6,6 +6,7 @@
 import json
 import os
 import signal
+import time
 
 from house import House, check, run, say, wait_for
 
@@ -30,8 +31,10 @@ def scenario():
             check(contract["desired"]["state"] == "enabled", f"{name}:", contract["desired"])
         pid = house.pid("s3.0")
         os.kill(pid, signal.SIGSTOP)
+        stopped = time.monotonic()
         wait_for("the stopped service to be shown", lambda: house.services("s3.0")[0]["state"] in
                  ("unknown", "degraded"), 5)
+        say(f"a stopped service was shown after {time.monotonic() - stopped:.1f} s")
         os.kill(pid, signal.SIGCONT)
         wait_for("it to run again", lambda: house.services("s3.0")[0]["state"] == "running", 10)
         before = house.services("admin")[0]["generation"]

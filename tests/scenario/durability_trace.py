@@ -9,9 +9,18 @@ import shutil
 import subprocess
 import time
 
-from house import House, check, run, say, skip
+from house import House, check, run, say, skip, wait_for
 
 LINE = re.compile(r"^(\d+)\s+(\d+\.\d+) (?:<\.\.\. (\w+) resumed>|(\w+)\()(.*)$")
+
+
+def traced(pid):
+    """Whether every thread of the process has a tracer."""
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{thread}/status") as file:
+            if "TracerPid:\t0\n" in file.read():
+                return False
+    return True
 
 
 def trace(house, pids, action):
@@ -21,7 +30,7 @@ def trace(house, pids, action):
     for pid in pids:
         command += ["-p", str(pid)]
     tracer = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    time.sleep(2)
+    wait_for("strace to attach", lambda: tracer.poll() is not None or all(traced(pid) for pid in pids))
     action()
     time.sleep(0.5)
     tracer.terminate()

@@ -43,7 +43,7 @@ class Client(threading.Thread):
 def repeats(house):
     with open(os.path.join(house.data, "scrape.token")) as file:
         token = file.read().strip()
-    connection = http.client.HTTPConnection("127.0.0.1", house.admin_port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", house.admin_port, timeout=60)
     connection.request("GET", "/metrics", headers={"Authorization": f"Bearer {token}"})
     found = re.search(r"^holdfast_store_repeats_total\S* (\d+)", connection.getresponse().read().decode(), re.M)
     connection.close()

@@ -32,6 +32,8 @@ ROOT = os.path.abspath(os.environ.get("HOLDFAST_ROOT", os.path.join(HERE, "../..
 HOLDFASTD = os.path.join(ROOT, "sbin/holdfastd")
 HOLDFASTCTL = os.path.join(ROOT, "bin/holdfastctl")
 ACCESS, SECRET = "scenario-key", "scenario-secret-0123456789"
+# Deadlines are for a machine that has nothing else to do; any other one gets so many times as long.
+PATIENCE = float(os.environ.get("PATIENCE", "5"))
 
 
 def say(*words):
@@ -50,6 +52,7 @@ def skip(why):
 
 def wait_for(what, function, seconds=30, every=0.05):
     """Polls until function() is true; its value is returned. Fails naming what was awaited."""
+    seconds *= PATIENCE
     end = time.monotonic() + seconds
     last = None
     while time.monotonic() < end:
@@ -92,12 +95,14 @@ def sign_key(secret, date, region):
 
 
 class S3:
-    """One persistent connection, one thread. request() returns (status, headers, body), any status."""
+    """One connection, kept while it is in use, one thread. request() returns (status, headers, body), any status."""
+
+    IDLE_MAX = 20   # a server may close what was idle for longer, just when it is used again
 
     def __init__(self, port, access=ACCESS, secret=SECRET, timeout=60, region="us-east-1", host="127.0.0.1"):
         self.host, self.port, self.access, self.secret = host, port, access, secret
-        self.timeout, self.region = timeout, region
-        self.connection = None
+        self.timeout, self.region = timeout * PATIENCE, region
+        self.connection, self.used = None, 0
 
     def close(self):
         if self.connection:
@@ -128,6 +133,8 @@ class S3:
     def request(self, method, path, query=None, headers=None, body=b"", now=None, unsigned=False):
         payload = "UNSIGNED-PAYLOAD" if unsigned else hashlib.sha256(body).hexdigest()
         target, headers = self.signed(method, path, query or {}, headers or {}, payload, now)
+        if self.connection is not None and time.monotonic() - self.used > self.IDLE_MAX:
+            self.close()
         if self.connection is None:
             self.connection = http.client.HTTPConnection(self.host, self.port, timeout=self.timeout)
         try:
@@ -138,6 +145,7 @@ class S3:
         except BaseException:
             self.close()
             raise
+        self.used = time.monotonic()
         if response.will_close:
             self.close()
         return response.status, {k.lower(): v for k, v in response.getheaders()}, data
@@ -232,7 +240,7 @@ class House:
 
     def ctl(self, *words, check_status=True, timeout=60):
         done = subprocess.run([HOLDFASTCTL, "-c", os.path.join(self.data, "holdfast.conf"), *words], env=self.env,
-                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout)
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout * PATIENCE)
         if check_status:
             check(done.returncode == 0, f"holdfastctl {' '.join(words)} ended with {done.returncode}:",
                   done.stdout, done.stderr)
@@ -281,9 +289,9 @@ class House:
             return self.process.returncode if self.process else None
         self.process.send_signal(signal.SIGTERM)
         try:
-            return self.process.wait(seconds)
+            return self.process.wait(seconds * PATIENCE)
         except subprocess.TimeoutExpired:
-            raise AssertionError(f"holdfastd did not stop within {seconds} s")
+            raise AssertionError(f"holdfastd did not stop within {seconds * PATIENCE} s")
 
     def kill(self):
         """kill -9 of holdfastd alone; waits until it is gone."""
@@ -369,7 +377,7 @@ class Load:
     def stop(self):
         self.stopping.set()
         for thread in self.threads:
-            thread.join(120)
+            thread.join(120 * PATIENCE)
             check(not thread.is_alive(), "a load client does not end")
 
     def note(self, kind, text):
