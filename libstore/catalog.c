@@ -82,6 +82,29 @@ change_number(struct drive_set *s, Hf__CatalogChange *change)
 		change->drives[i]->since_epoch = change->epoch;
 }
 
+/*
+ * Segments go forward only (C4). A row that was copied out, perhaps long ago, and is put back must
+ * not bring back a layout whose files are gone: somebody else was faster, and nothing is to be said
+ * any more.
+ */
+static void
+segments_forward(struct drive_set *s, Hf__CatalogChange *change)
+{
+	size_t i, n = 0;
+
+	pthread_mutex_lock(&s->lock);
+	for (i = 0; i < change->n_segments; i++) {
+		Hf__CatalogSegment *g = change->segments[i],
+				   *now = catalog_rows_segment(&s->rows, g->id);
+		bool begins = g->state == HF__CATALOG_SEGMENT__STATE__OPEN;
+
+		if (now == NULL ? begins : g->state >= now->state)
+			change->segments[n++] = g;
+	}
+	change->n_segments = n;
+	pthread_mutex_unlock(&s->lock);
+}
+
 static struct slice
 change_pack(const Hf__CatalogChange *change, struct buf *out)
 {
@@ -189,8 +212,47 @@ catalog_commit(struct drive_set *s, Hf__CatalogChange *change, struct err *e)
 	pthread_mutex_lock(&s->commit_lock);
 	if (drive_set_read_only(s))
 		rc = err_set(e, ERR_READ_ONLY, "the catalog cannot change: the set is read-only");
-	else
+	else {
+		segments_forward(s, change);
 		rc = catalog_commit_locked(s, change, 0, NULL, e);
+	}
+	pthread_mutex_unlock(&s->commit_lock);
+	return (rc);
+}
+
+static int
+convert_check(struct drive_set *s, const Hf__CatalogSegment *row, struct err *e)
+{
+	const Hf__CatalogSegment *now;
+	int rc = 0;
+
+	pthread_mutex_lock(&s->lock);
+	now = catalog_rows_segment(&s->rows, row->id);
+	if (s->read_only)
+		rc = err_set(e, ERR_READ_ONLY, "the catalog cannot change: the set is read-only");
+	else if (now == NULL || now->state != HF__CATALOG_SEGMENT__STATE__SEALED || now->held)
+		rc = err_set(e, ERR_STALE, "segment %016" PRIx64 " %s", row->id,
+		    now == NULL ? "was dropped meanwhile" : now->held ? "is held by an operator" :
+		    "is not what it was when this began");
+	pthread_mutex_unlock(&s->lock);
+	return (rc);
+}
+
+int
+catalog_segment_convert(struct drive_set *s, const Hf__CatalogSegment *row, struct err *e)
+{
+	Hf__CatalogChange change = HF__CATALOG_CHANGE__INIT;
+	Hf__CatalogSegment copy = *row, *rows[1] = { &copy };
+	int rc;
+
+	copy.state = HF__CATALOG_SEGMENT__STATE__CONVERTED;
+	change.segments = rows;
+	change.n_segments = 1;
+	change.reason = (char *)"segment erasure coded";
+	pthread_mutex_lock(&s->commit_lock);
+	rc = convert_check(s, row, e);
+	if (rc == 0)
+		rc = catalog_commit_locked(s, &change, 0, NULL, e);
 	pthread_mutex_unlock(&s->commit_lock);
 	return (rc);
 }

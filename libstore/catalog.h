@@ -7,6 +7,8 @@
  *     on it. A drive where it fails is failed in the next epoch.
  * C2  Epochs rise by one. The highest valid epoch over the present drives is the truth.
  * C3  A torn last change is as if never written; damage before it makes that copy void.
+ * C4  A segment's state goes forward only: OPEN, SEALED, CONVERTED, DROPPED. A row that would take
+ *     it back, or bring back one that is gone, is left out of a change.
  *
  * The copy in memory belongs to struct drive_set. All functions lock; rows are copied out.
  *
@@ -27,6 +29,9 @@ int catalog_commit(struct drive_set *s, Hf__CatalogChange *change, struct err *e
 /* Convenience over catalog_commit. */
 int catalog_segment_put(struct drive_set *s, const Hf__CatalogSegment *row, const char *reason,
     struct err *e);
+/* From SEALED to CONVERTED, with the shards that row names. ERR_STALE: it is not sealed any more, or
+ * held. ERR_NO_QUORUM: it is not known which of the two a restart finds. */
+int catalog_segment_convert(struct drive_set *s, const Hf__CatalogSegment *row, struct err *e);
 int catalog_volume_put(struct drive_set *s, const Hf__CatalogVolume *row, const char *reason,
     struct err *e);
 /* Unpacked copies, owned by the caller (hf__catalog_segment__free_unpacked); NULL: not there. */
