@@ -38,6 +38,10 @@ struct disk_ops {
 	    struct err *e);
 	int	(*pwritev)(struct disk *d, int handle, const struct iovec *iov, int iov_count,
 		    uint64_t offset, struct err *e);
+	/* pwritev that returns when these bytes are durable; says nothing of other writes. A
+	 * failure is as final as that of datasync. */
+	int	(*pwritev_sync)(struct disk *d, int handle, const struct iovec *iov, int iov_count,
+		    uint64_t offset, struct err *e);
 	int	(*datasync)(struct disk *d, int handle, struct err *e);
 	int	(*size)(struct disk *d, int handle, uint64_t *out, struct err *e);
 	int	(*truncate)(struct disk *d, int handle, uint64_t bytes, struct err *e);

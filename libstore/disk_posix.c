@@ -100,14 +100,13 @@ iov_consume(struct iovec *v, int count, size_t n)
 }
 
 static int
-posix_pwritev(struct disk *d, int handle, const struct iovec *iov, int iov_count, uint64_t offset,
+handle_pwritev(int handle, const struct iovec *iov, int iov_count, uint64_t offset, int flags,
     struct err *e)
 {
 	struct iovec v[64];
 	ssize_t n;
 	int taken, left;
 
-	(void)d;
 	while (iov_count > 0) {
 		taken = iov_count < 64 ? iov_count : 64;
 		memcpy(v, iov, (size_t)taken * sizeof(*v));
@@ -115,7 +114,7 @@ posix_pwritev(struct disk *d, int handle, const struct iovec *iov, int iov_count
 		iov_count -= taken;
 		left = iov_consume(v, taken, 0);
 		while (left > 0) {
-			n = pwritev(handle, v, left, (off_t)offset);
+			n = pwritev2(handle, v, left, (off_t)offset, flags);
 			if (n < 0 && errno == EINTR)
 				continue;
 			if (n < 0)
@@ -127,6 +126,30 @@ posix_pwritev(struct disk *d, int handle, const struct iovec *iov, int iov_count
 		}
 	}
 	return (0);
+}
+
+static int
+posix_pwritev(struct disk *d, int handle, const struct iovec *iov, int iov_count, uint64_t offset,
+    struct err *e)
+{
+	(void)d;
+	return (handle_pwritev(handle, iov, iov_count, offset, 0, e));
+}
+
+/* One call instead of two: the kernel writes these pages back and flushes the drive. */
+static int
+posix_pwritev_sync(struct disk *d, int handle, const struct iovec *iov, int iov_count,
+    uint64_t offset, struct err *e)
+{
+	int rc;
+
+	rc = handle_pwritev(handle, iov, iov_count, offset, RWF_DSYNC, e);
+	if (rc == ERR_UNSUPPORTED) {
+		rc = handle_pwritev(handle, iov, iov_count, offset, 0, e);
+		if (rc == 0)
+			rc = d->ops->datasync(d, handle, e);
+	}
+	return (rc);
 }
 
 static int
@@ -332,6 +355,7 @@ static const struct disk_ops posix_ops = {
 	.close = posix_close,
 	.pread = posix_pread,
 	.pwritev = posix_pwritev,
+	.pwritev_sync = posix_pwritev_sync,
 	.datasync = posix_datasync,
 	.size = posix_size,
 	.truncate = posix_truncate,

@@ -155,6 +155,7 @@ static const struct disk_ops guard_ops = {
 	.close = guard_close,
 	.pread = guard_pread,
 	.pwritev = guard_pwritev,
+	.pwritev_sync = guard_pwritev,
 	.datasync = guard_datasync,
 	.size = guard_size,
 	.truncate = guard_truncate,

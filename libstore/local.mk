@@ -52,6 +52,7 @@ libstore_libstore_a_SOURCES = \
 	libstore/log_commit.c \
 	libstore/log_internal.h \
 	libstore/log_keeper.c \
+	libstore/log_prewrite.c \
 	libstore/log_recover.c \
 	libstore/record.c \
 	libstore/record.h \

@@ -56,8 +56,10 @@ threads_start(struct log *l, struct err *e)
 	}
 	if (rc == 0)
 		rc = thread_start(&l->keeper, log_keeper_main, l, e);
-	if (rc < 0)
-		l->threads = false; /* log_close joins the workers that did start */
+	l->keeper_started = rc == 0; /* log_close joins what did start */
+	if (rc == 0)
+		rc = thread_start(&l->zeroer, log_prewrite_main, l, e);
+	l->zeroer_started = rc == 0;
 	return (rc);
 }
 
@@ -74,6 +76,7 @@ log_init(struct log *l, struct drive_set *s, bool threads)
 	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
 	pthread_cond_init(&l->keeper_wake, &monotonic);
 	pthread_cond_init(&l->idle, &monotonic);
+	pthread_cond_init(&l->zero_wake, &monotonic);
 	pthread_condattr_destroy(&monotonic);
 	for (i = 0; i < DRIVES_MAX; i++) {
 		l->workers[i].log = l;
@@ -82,6 +85,7 @@ log_init(struct log *l, struct drive_set *s, bool threads)
 	l->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	assert(l->wake_fd >= 0);
 	l->batch_next = 1;
+	l->landed_last = &l->landed;
 	l->prewrite.bytes_max = UINT64_MAX;
 	l->prewrite.pause_us = threads ? PREWRITE_PAUSE_US : 0;
 	l->returning = true;
@@ -141,7 +145,7 @@ log_rest(struct log *l)
 	unsigned i;
 
 	for (;;) {
-		busy = l->keeper_busy;
+		busy = l->keeper_busy || l->zero_busy;
 		for (i = 0; i < DRIVES_MAX; i++)
 			busy |= l->workers[i].busy;
 		if (!busy)
@@ -158,14 +162,17 @@ threads_stop(struct log *l)
 
 	l->stopping = true;
 	pthread_cond_broadcast(&l->keeper_wake);
+	pthread_cond_broadcast(&l->zero_wake);
 	for (i = 0; i < DRIVES_MAX; i++)
 		sem_post(&l->workers[i].wake);
 	pthread_mutex_unlock(&l->lock);
 	for (i = 0; i < DRIVES_MAX; i++)
 		if (l->workers[i].started)
 			pthread_join(l->workers[i].thread, NULL);
-	if (l->threads)
+	if (l->keeper_started)
 		pthread_join(l->keeper, NULL);
+	if (l->zeroer_started)
+		pthread_join(l->zeroer, NULL);
 	pthread_mutex_lock(&l->lock);
 }
 
@@ -173,14 +180,21 @@ static void
 log_release(struct log *l)
 {
 	struct segment *g;
+	struct flight *f;
 	struct batch *b;
 
 	if (l->flight != NULL)
 		log_flight_put(l, l->flight);
+	while ((f = l->landed) != NULL) {
+		l->landed = f->link;
+		log_flight_put(l, f);
+	}
 	while ((b = l->head) != NULL) {
 		l->head = b->link;
-		log_batch_free(b);
+		log_batch_free(l, b);
 	}
+	while (l->image_count > 0)
+		free(l->images[--l->image_count].bytes);
 	while ((g = l->recovered) != NULL) {
 		l->recovered = g->link;
 		log_segment_put(l, g);
@@ -259,8 +273,11 @@ batch_forming(struct log *l, uint64_t record_bytes)
 }
 
 static void
-batch_add(struct batch *b, uint16_t type, struct slice meta, struct slice data, void *cookie)
+batch_add(struct log *l, struct batch *b, uint16_t type, struct slice meta, struct slice data,
+    void *cookie)
 {
+	uint64_t bytes = record_encoded_bytes(meta, data);
+
 	if (b->count == b->capacity) {
 		b->capacity = b->capacity == 0 ? 64 : b->capacity * 2;
 		b->records = realloc(b->records, b->capacity * sizeof(*b->records));
@@ -268,11 +285,9 @@ batch_add(struct batch *b, uint16_t type, struct slice meta, struct slice data, 
 	}
 	b->records[b->count++] =
 	    (struct pending){ type, (uint32_t)meta.bytes, (uint32_t)data.bytes, cookie };
-	if (meta.bytes > 0)
-		buf_append_slice(&b->raw, meta);
-	if (data.bytes > 0)
-		buf_append_slice(&b->raw, data);
-	b->encoded_bytes += record_encoded_bytes(meta, data);
+	log_image_grow(l, &b->image, b->encoded_bytes + bytes);
+	record_lay(type, meta, data, b->image.bytes + b->encoded_bytes);
+	b->encoded_bytes += bytes;
 }
 
 /*
@@ -336,7 +351,7 @@ log_append(struct log *l, unsigned flags, uint16_t type, struct slice meta, stru
 	rc = append_check(l, flags, bytes, e);
 	if (rc == 0) {
 		b = batch_forming(l, bytes);
-		batch_add(b, type, meta, data, cookie);
+		batch_add(l, b, type, meta, data, cookie);
 		*batch = b->number;
 		l->stats.waiting_records++;
 		l->stats.waiting_bytes += bytes;
@@ -379,6 +394,10 @@ log_stats(const struct log *l, struct log_stats *out)
 
 	pthread_mutex_lock(&m->lock);
 	*out = l->stats;
+	if (l->current != NULL && l->current->prewritten > l->current->end)
+		out->prewritten = l->current->prewritten - l->current->end;
+	if (l->next != NULL)
+		out->prewritten += l->next->prewritten;
 	pthread_mutex_unlock(&m->lock);
 	out->segments = catalog_segment_ids(l->set, &ids);
 	free(ids);

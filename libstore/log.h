@@ -75,8 +75,10 @@ typedef void log_commit_fn(void *context, const struct log_commit *c);
  * append. */
 unsigned log_collect(struct log *l, log_commit_fn *each, void *context);
 
-struct log_stats { uint64_t batches, records, bytes, waiting_records, waiting_bytes, degraded,
-    segments; };
+struct log_stats {
+	uint64_t	batches, records, bytes, waiting_records, waiting_bytes, degraded, segments;
+	uint64_t	prewritten;	/* bytes that can be appended without metadata of files */
+};
 void log_stats(const struct log *l, struct log_stats *out);
 
 #endif

@@ -12,12 +12,51 @@
 #include "libbase/clock.h"
 #include "libstore/log_internal.h"
 
+#define IMAGE_BYTES_MIN		(64u * 1024)
+
+static bool flight_settle(struct log *l);
+
+/* --- images ----------------------------------------------------------------------------------- */
+
 void
-log_batch_free(struct batch *b)
+log_image_grow(struct log *l, struct image *m, size_t bytes)
+{
+	struct image wanted = { NULL, IMAGE_BYTES_MIN };
+	int rc;
+
+	if (bytes <= m->capacity)
+		return;
+	if (m->bytes == NULL && l->image_count > 0) {
+		*m = l->images[--l->image_count];
+		log_image_grow(l, m, bytes);
+		return;
+	}
+	while (wanted.capacity < bytes)
+		wanted.capacity *= 2;
+	rc = posix_memalign((void **)&wanted.bytes, 4096, wanted.capacity);
+	assert(rc == 0);
+	if (m->capacity > 0)
+		memcpy(wanted.bytes, m->bytes, m->capacity);
+	free(m->bytes);
+	*m = wanted;
+}
+
+void
+log_image_put(struct log *l, struct image *m)
+{
+	if (m->bytes != NULL && l->image_count < IMAGES_KEPT && m->capacity <= IMAGE_KEPT_BYTES_MAX)
+		l->images[l->image_count++] = *m;
+	else
+		free(m->bytes);
+	*m = (struct image){ NULL, 0 };
+}
+
+void
+log_batch_free(struct log *l, struct batch *b)
 {
 	if (b == NULL)
 		return;
-	buf_release(&b->raw);
+	log_image_put(l, &b->image);
 	free(b->records);
 	free(b);
 }
@@ -36,68 +75,45 @@ log_flight_put(struct log *l, struct flight *f)
 	assert(f->refs > 0);
 	if (--f->refs > 0)
 		return;
-	log_batch_free(f->batch);
+	log_batch_free(l, f->batch);
+	log_image_put(l, &f->image);
 	log_segment_put(l, f->segment);
-	free(f->image);
 	free(f);
 }
 
 /* --- a flight starts -------------------------------------------------------------------------- */
 
-/* Record i of a batch with its final place, from the raw bytes; at is where its raw bytes start. */
+/* Where the batch goes and what its LSNs are: W3. */
 static void
-record_fill(const struct flight *f, const struct batch *b, uint32_t i, const uint8_t *raw,
-    uint64_t offset, struct record *r)
-{
-	const struct pending *p = &b->records[i];
-
-	memset(r, 0, sizeof(*r));
-	hf__place__init(&r->place);
-	r->lsn = f->first_lsn + i;
-	r->type = p->type;
-	r->meta = SLICE(raw, p->meta_bytes);
-	r->data = SLICE(raw + p->meta_bytes, p->data_bytes);
-	r->place.segment = f->segment->id;
-	r->place.offset = offset;
-}
-
-static void
-flight_encode(struct flight *f, uint64_t acked_lsn)
+flight_stamp(struct log *l, struct flight *f)
 {
 	const struct batch *b = f->batch;
-	struct batch_head h = { f->segment->id, f->offset, f->first_lsn, acked_lsn,
+	struct batch_head h = { f->segment->id, f->offset, f->first_lsn, l->acked_lsn,
 		(uint32_t)b->encoded_bytes, b->count };
-	const uint8_t *raw = b->raw.data;
 	uint64_t at = BATCH_HEADER_BYTES;
-	struct record r;
 	uint32_t i;
-	int rc;
 
 	f->image_bytes = align_up(b->encoded_bytes, f->segment->sector_bytes);
-	rc = posix_memalign((void **)&f->image, 4096, f->image_bytes);
-	assert(rc == 0);
-	batch_head_encode(&h, f->image);
+	log_image_grow(l, &f->batch->image, f->image_bytes);
+	f->image = f->batch->image;
+	f->batch->image = (struct image){ NULL, 0 };
+	batch_head_encode(&h, f->image.bytes);
 	for (i = 0; i < b->count; i++) {
-		record_fill(f, b, i, raw, f->offset + at, &r);
-		record_encode(&r, f->image + at);
-		raw += r.meta.bytes + r.data.bytes;
-		at += record_encoded_bytes(r.meta, r.data);
+		record_stamp(f->image.bytes + at, f->first_lsn + i, h.segment, f->offset + at);
+		at += align_up(
+		    record_total_bytes(b->records[i].meta_bytes, b->records[i].data_bytes), 8);
 	}
 	assert(at == b->encoded_bytes);
-	memset(f->image + at, 0, f->image_bytes - at);
+	memset(f->image.bytes + at, 0, f->image_bytes - at);
 }
 
 static int
 mirror_write(struct drive_set *s, const struct flight *f, unsigned i, struct err *e)
 {
 	struct disk *d = drive_set_disk(s);
-	struct iovec iov = { f->image, f->image_bytes };
-	int rc;
+	struct iovec iov = { f->image.bytes, f->image_bytes };
 
-	rc = d->ops->pwritev(d, f->segment->handles[i], &iov, 1, f->offset, e);
-	if (rc == 0)
-		rc = d->ops->datasync(d, f->segment->handles[i], e);
-	return (rc);
+	return (d->ops->pwritev_sync(d, f->segment->handles[i], &iov, 1, f->offset, e));
 }
 
 /* A mirror answered; with lock. True if it was the last one: then the caller is to be woken. */
@@ -133,6 +149,8 @@ log_worker_main(void *context)
 		w->flight = NULL;
 		w->busy = false;
 		last = mirror_done(l, f, w->mirror, rc, &e);
+		if (last && flight_settle(l) && l->landed_count < LANDED_MAX)
+			log_flight_start(l);
 		log_flight_put(l, f);
 		pthread_cond_broadcast(&l->idle);
 		pthread_mutex_unlock(&l->lock);
@@ -191,12 +209,20 @@ segment_worn(const struct log *l)
 		l->next->from_reserve == g->from_reserve);
 }
 
+/* Z1 of log_prewrite.c. The one that writes the zeros wakes the caller. */
+static bool
+segment_zeroing(const struct segment *g, const struct batch *b)
+{
+	return (g->zeroing != 0 && g->end + align_up(b->encoded_bytes,
+	    g->sector_bytes) > g->zeroing);
+}
+
 /* Takes the prepared segment when the current one has no room; false: it is not ready yet. */
 static bool
 segment_roll(struct log *l)
 {
 	if (segment_fits(l->current, l->head) && !segment_worn(l))
-		return (true);
+		return (!segment_zeroing(l->current, l->head));
 	if (l->next == NULL) {
 		l->want_next = true;
 		l->prewrite.hurry = true;
@@ -209,11 +235,10 @@ segment_roll(struct log *l)
 		pthread_cond_signal(&l->keeper_wake);
 	}
 	l->current = l->next;
-	l->current->begun_ms = clock_mono_ms();
 	l->next = NULL;
 	l->prepare_failed = false;
 	assert(segment_fits(l->current, l->head));
-	return (true);
+	return (!segment_zeroing(l->current, l->head));
 }
 
 /* A mirror on a drive that is not online any more does not count: replace the segment first. */
@@ -254,7 +279,7 @@ flight_new(struct log *l)
 	f->offset = g->end;
 	f->first_lsn = g->last_lsn == 0 ? g->first_lsn : g->last_lsn + 1;
 	f->started_ms = clock_mono_ms();
-	flight_encode(f, l->acked_lsn);
+	flight_stamp(l, f);
 	l->flight = f;
 	flight_hand_out(l, f);
 	log_flight_put(l, f);
@@ -295,28 +320,41 @@ log_flight_start(struct log *l)
 
 /* --- a flight ends ---------------------------------------------------------------------------- */
 
+/* Record i of a landed batch, from the image; at is where it starts there. */
+static void
+record_landed(const struct flight *f, uint32_t i, uint64_t at, struct record *r)
+{
+	const struct pending *p = &f->batch->records[i];
+	const uint8_t *encoded = f->image.bytes + at;
+	uint64_t data_at = record_data_offset(p->meta_bytes);
+
+	hf__place__init(&r->place);
+	r->lsn = f->first_lsn + i;
+	r->type = p->type;
+	r->meta = SLICE(encoded + RECORD_HEADER_BYTES, p->meta_bytes);
+	r->data = SLICE(encoded + data_at, p->data_bytes);
+	r->place.segment = f->segment->id;
+	r->place.offset = f->offset + at;
+	r->place.record_bytes = (uint32_t)record_total_bytes(p->meta_bytes, p->data_bytes);
+	r->place.data_offset = (uint32_t)data_at;
+	r->place.data_bytes = p->data_bytes;
+	r->place.data_crc = get_u32(encoded + RECORD_AT_DATA_CRC);
+	r->place.lsn = r->lsn;
+}
+
 static unsigned
-batch_deliver(struct batch *b, const struct flight *f, int code, log_commit_fn *each, void *context)
+batch_deliver(const struct batch *b, const struct flight *f, int code, log_commit_fn *each,
+    void *context)
 {
 	struct log_commit c = { .code = code, .batch = b->number };
-	const uint8_t *raw = b->raw.data;
 	uint64_t at = BATCH_HEADER_BYTES;
 	uint32_t i;
 
 	for (i = 0; i < b->count; i++) {
 		c.last_of_batch = i + 1 == b->count;
 		c.cookie = b->records[i].cookie;
-		memset(&c.record, 0, sizeof(c.record));
 		if (f != NULL) {
-			record_fill(f, b, i, raw, f->offset + at, &c.record);
-			c.record.place.record_bytes =
-			    (uint32_t)record_total_bytes(c.record.meta.bytes, c.record.data.bytes);
-			c.record.place.data_offset =
-			    (uint32_t)record_data_offset(c.record.meta.bytes);
-			c.record.place.data_bytes = (uint32_t)c.record.data.bytes;
-			c.record.place.data_crc = get_u32(f->image + at + RECORD_AT_DATA_CRC);
-			c.record.place.lsn = c.record.lsn;
-			raw += b->records[i].meta_bytes + b->records[i].data_bytes;
+			record_landed(f, i, at, &c.record);
 			at += record_encoded_bytes(c.record.meta, c.record.data);
 		}
 		each(context, &c);
@@ -342,6 +380,8 @@ flight_back(struct log *l, struct flight *f)
 			l->failing |= 1u << f->segment->slots[i];
 			snprintf(l->failing_why, sizeof(l->failing_why), "%s", f->why[i]);
 		}
+	log_image_grow(l, &f->batch->image, f->image_bytes);
+	memcpy(f->batch->image.bytes, f->image.bytes, f->image_bytes);
 	f->batch->link = l->head;
 	l->head = f->batch;
 	if (l->tail == NULL)
@@ -369,12 +409,11 @@ log_flight_overdue(struct log *l, uint64_t now_ms)
 	flight_back(l, f);
 }
 
-static unsigned
-flight_land(struct log *l, log_commit_fn *each, void *context)
+/* All mirrors have it: it waits for the caller to collect it. */
+static void
+flight_land(struct log *l, struct flight *f)
 {
-	struct flight *f = l->flight;
 	struct segment *g = f->segment;
-	unsigned n;
 
 	g->end = f->offset + f->image_bytes;
 	g->last_lsn = f->first_lsn + f->batch->count - 1;
@@ -382,13 +421,49 @@ flight_land(struct log *l, log_commit_fn *each, void *context)
 	l->stats.batches++;
 	l->stats.records += f->batch->count;
 	l->stats.bytes += f->image_bytes;
-	batch_leaves(l, f->batch);
+	f->link = NULL;
+	*l->landed_last = f;
+	l->landed_last = &f->link;
+	l->landed_count++;
 	l->flight = NULL;
-	/* The caller appends from inside each. */
-	pthread_mutex_unlock(&l->lock);
-	n = batch_deliver(f->batch, f, 0, each, context);
-	pthread_mutex_lock(&l->lock);
-	log_flight_put(l, f);
+	log_prewrite_wake(l);
+}
+
+/* Every mirror answered. True: the flight has landed, and another may start. */
+static bool
+flight_settle(struct log *l)
+{
+	struct flight *f = l->flight;
+
+	if (f == NULL || f->waiting != 0)
+		return (false);
+	if (f->failed != 0) {
+		flight_back(l, f);
+		return (false);
+	}
+	flight_land(l, f);
+	return (true);
+}
+
+static unsigned
+landed_deliver(struct log *l, log_commit_fn *each, void *context)
+{
+	struct flight *f;
+	unsigned n = 0;
+
+	while ((f = l->landed) != NULL) {
+		l->landed = f->link;
+		if (l->landed == NULL)
+			l->landed_last = &l->landed;
+		l->landed_count--;
+		batch_leaves(l, f->batch);
+		log_flight_start(l);
+		/* The caller appends from inside each. */
+		pthread_mutex_unlock(&l->lock);
+		n += batch_deliver(f->batch, f, 0, each, context);
+		pthread_mutex_lock(&l->lock);
+		log_flight_put(l, f);
+	}
 	return (n);
 }
 
@@ -405,8 +480,8 @@ queue_fail(struct log *l, log_commit_fn *each, void *context)
 		batch_leaves(l, b);
 		pthread_mutex_unlock(&l->lock);
 		n += batch_deliver(b, NULL, l->fail_code, each, context);
-		log_batch_free(b);
 		pthread_mutex_lock(&l->lock);
+		log_batch_free(l, b);
 	}
 	return (n);
 }
@@ -421,14 +496,10 @@ log_collect(struct log *l, log_commit_fn *each, void *context)
 	got = read(l->wake_fd, &ticks, sizeof(ticks));
 	(void)got; /* nothing to read is fine */
 	pthread_mutex_lock(&l->lock);
-	if (l->flight != NULL && l->flight->waiting == 0) {
-		if (l->flight->failed != 0)
-			flight_back(l, l->flight);
-		else
-			n = flight_land(l, each, context);
-	}
+	flight_settle(l);
+	n = landed_deliver(l, each, context);
 	keeper_inline(l);
-	if (l->state == LOG_FAILED)
+	if (l->state == LOG_FAILED && l->flight == NULL && l->landed == NULL)
 		n += queue_fail(l, each, context);
 	log_flight_start(l);
 	pthread_mutex_unlock(&l->lock);

@@ -2,9 +2,13 @@
  * log_internal - struct log, for log*.c.
  *
  *                 append            submit             collect
- *   caller ──> forming batch ──> queue ──> flight ──> delivered          (one flight at a time)
+ *   caller ──> forming batch ──> queue ──> flight ──> landed ──> delivered          (one flight at
+ *   a time)
  *                                 ^          │ a mirror failed or is overdue
  *                                 └──────────┘ back to the front; the keeper opens another segment
+ *
+ * The worker that answers last lands the flight and starts the next one at once, so that drives
+ * write while the caller applies what has landed; LANDED_MAX bounds how far they run ahead.
  *
  * W1  Everything here is guarded by lock, which is never held over I/O, except what a flight's
  *     workers read
@@ -13,7 +17,10 @@
  * W2  The keeper does all that is slow and rare: prepare the next segment, seal the last, replace a
  *     failed
  *     one, bring returning drives up to date. The caller's thread only swaps pointers.
- * W3  Without threads (tests), commit and keeper run inside the caller's calls; the code is the
+ * W3  A batch is encoded while it forms; where it goes is stamped when it flies. Its image belongs
+ *     to
+ *     the flight then: a write that hangs keeps it, and a batch that goes back gets a copy.
+ * W4  Without threads (tests), commit and keeper run inside the caller's calls; the code is the
  *     same.
  *
  * SPDX-License-Identifier: Apache-2.0
@@ -30,6 +37,9 @@
 #define WAITING_BYTES_MAX	(64u * 1024 * 1024)
 #define BATCH_RECORDS_MAX	16384u
 #define MIRROR_WRITE_MS_MAX	10000u
+#define LANDED_MAX		2u
+#define IMAGES_KEPT		4u
+#define IMAGE_KEPT_BYTES_MAX	(1024u * 1024)
 
 enum log_state {
 	LOG_RUNNING,
@@ -44,9 +54,15 @@ struct pending {
 	void		*cookie;
 };
 
+/* Memory of an encoded batch; aligned, and used again. */
+struct image {
+	uint8_t		*bytes;
+	size_t		 capacity;
+};
+
 struct batch {
 	uint64_t	 number;
-	struct buf	 raw;		/* meta and data of each, one behind the other */
+	struct image	 image;		/* header (blank), records without LSN and checksum */
 	struct pending	*records;
 	uint32_t	 count, capacity;
 	uint64_t	 encoded_bytes;	/* header and records */
@@ -59,11 +75,12 @@ struct flight {
 	struct batch	*batch;		/* NULL once it went back to the queue */
 	struct segment	*segment;	/* a reference */
 	uint64_t	 offset, first_lsn, started_ms;
-	uint8_t		*image;
+	struct image	 image;
 	size_t		 image_bytes;
 	uint32_t	 waiting;	/* mirrors that did not answer yet */
 	uint32_t	 failed;	/* by mirror index */
 	char		 why[DRIVES_MAX][160];
+	struct flight	*link;			/* landed */
 };
 
 struct worker {
@@ -77,15 +94,15 @@ struct worker {
 
 struct log {
 	struct drive_set	*set;
-	bool			 threads, stopping;
+	bool			 threads, stopping, keeper_started, zeroer_started;
 	pthread_mutex_t		 lock;
-	pthread_cond_t		 keeper_wake, idle;
-	pthread_t		 keeper;
+	pthread_cond_t		 keeper_wake, idle, zero_wake;
+	pthread_t		 keeper, zeroer;
 	struct worker		 workers[DRIVES_MAX];
 	int			 wake_fd;
 	enum log_state		 state;
 	int			 fail_code;
-	bool			 keeper_busy, keeper_watching;
+	bool			 keeper_busy, keeper_watching, zero_busy, zero_waiting;
 
 	struct segment		*current, *next, *sealing;
 	bool			 want_next, prepare_failed, returning;
@@ -96,6 +113,10 @@ struct log {
 	uint64_t		 batch_next;
 	uint64_t		 batch_bytes_max;
 	struct flight		*flight;
+	struct flight		*landed, **landed_last;	/* durable, not delivered */
+	unsigned		 landed_count;
+	struct image		 images[IMAGES_KEPT];	/* spare */
+	unsigned		 image_count;
 	uint64_t		 acked_lsn;
 	/* read-only: segments that stay open, with what they hold */
 	struct segment		*recovered;
@@ -112,7 +133,10 @@ void log_wake(struct log *l);
 void log_flight_start(struct log *l);		/* if something waits and nothing flies */
 void log_flight_put(struct log *l, struct flight *f);
 void *log_worker_main(void *worker);
-void log_batch_free(struct batch *b);
+void log_batch_free(struct log *l, struct batch *b);
+/* At least so many bytes; what is there stays. */
+void log_image_grow(struct log *l, struct image *m, size_t bytes);
+void log_image_put(struct log *l, struct image *m);
 void log_segment_put(struct log *l, struct segment *g);
 
 /* log_keeper.c; lock is held, and given up over I/O */
@@ -127,6 +151,10 @@ int log_segment_first(struct log *l, struct err *e);
 void log_returning_bring(struct log *l);
 /* Footer, then the row; a segment without records is dropped. No lock. */
 int log_segment_seal(struct drive_set *s, struct segment *g, struct err *e);
+
+/* log_prewrite.c; lock is held */
+void *log_prewrite_main(void *log);
+void log_prewrite_wake(struct log *l);	/* there may be something to do */
 
 /* log_recover.c; no lock, before anything else runs */
 int log_recover(struct log *l, struct err *e);

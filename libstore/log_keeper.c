@@ -18,7 +18,6 @@
 #include "libstore/log_internal.h"
 
 #define FIRST_PREWRITE_BYTES (UINT64_C(16) << 20)
-#define FAST_BYTES_A_MS      (8u * 1024)
 
 /* --- which drives ----------------------------------------------------------------------------- */
 
@@ -214,18 +213,6 @@ head_waits(const struct log *l)
 					   l->current->bytes - l->current->end));
 }
 
-/* Large batches share the price of a sync; zeros for all of them cost more than they save. */
-static uint64_t
-prewrite_bytes_max(const struct log *l)
-{
-	const struct segment *g = l->current;
-	uint64_t ms = g == NULL ? 0 : clock_mono_ms() - g->begun_ms;
-
-	if (g != NULL && g->end - SEGMENT_HEADER_BYTES > ms * FAST_BYTES_A_MS)
-		return (FIRST_PREWRITE_BYTES);
-	return (UINT64_MAX);
-}
-
 /* Makes the next segment; from the reserve only if records wait for it. */
 static void
 prepare(struct log *l)
@@ -242,7 +229,8 @@ prepare(struct log *l)
 		return;
 	}
 	l->prewrite.hurry = waits;
-	l->prewrite.bytes_max = prewrite_bytes_max(l);
+	/* The rest is written while the log is quiet. Without threads it is done at once. */
+	l->prewrite.bytes_max = l->threads ? FIRST_PREWRITE_BYTES : UINT64_MAX;
 	pthread_mutex_unlock(&l->lock);
 	rc = segment_make(l, use_reserve, waits ? NULL : &l->prewrite, &g, &e);
 	if (rc == ERR_FULL && waits && !use_reserve)	/* the room was taken meanwhile */
@@ -251,6 +239,7 @@ prepare(struct log *l)
 	if (rc == 0) {
 		l->next = g;
 		l->stats.degraded += g->mirror_count < drive_set_m(l->set) + 1;
+		log_prewrite_wake(l);
 		log_wake(l);
 	} else if (head_waits(l) || rc != ERR_FULL)
 		log_fail(l, rc);
@@ -347,16 +336,26 @@ log_segment_seal(struct drive_set *s, struct segment *g, struct err *e)
 	return (segment_commit_sealed(s, g, e));
 }
 
-/* The newest is last in the list: seal the oldest. */
+/* The newest is first in the list: the oldest is sealed, unless zeros are on their way to it
+ * still. */
+static struct segment **
+seal_next(struct log *l)
+{
+	struct segment **p = &l->sealing;
+
+	if (*p == NULL)
+		return (NULL);
+	while ((*p)->link != NULL)
+		p = &(*p)->link;
+	return ((*p)->zeroing == 0 ? p : NULL);
+}
+
 static void
 seal_one(struct log *l)
 {
-	struct segment **p = &l->sealing, *g;
+	struct segment **p = seal_next(l), *g = *p;
 	struct err e = ERR_INIT;
 
-	while ((*p)->link != NULL)
-		p = &(*p)->link;
-	g = *p;
 	*p = NULL;
 	pthread_mutex_unlock(&l->lock);
 	log_segment_seal(l->set, g, &e); /* fails only with the set, and recovery seals it then */
@@ -382,7 +381,7 @@ segment_usable(struct drive_set *s, const struct segment *g)
  */
 static int
 segment_replace(struct log *l, uint32_t failing, const char *why, struct segment *current,
-    struct segment **next, struct err *e)
+    struct segment **next, struct segment **dropped, struct err *e)
 {
 	struct drive_set *s = l->set;
 	unsigned i;
@@ -395,7 +394,8 @@ segment_replace(struct log *l, uint32_t failing, const char *why, struct segment
 		rc = segment_commit_sealed(s, current, e);
 	if (rc == 0 && *next != NULL && !segment_usable(s, *next)) {
 		rc = segment_drop(s, *next, e);
-		segment_close(s, next);
+		*dropped = *next;
+		*next = NULL;
 	}
 	if (rc == 0 && *next == NULL)
 		rc = segment_make(l, false, NULL, next, e);
@@ -407,7 +407,7 @@ segment_replace(struct log *l, uint32_t failing, const char *why, struct segment
 static void
 repair(struct log *l)
 {
-	struct segment *current = l->current, *next = l->next;
+	struct segment *current = l->current, *next = l->next, *dropped = NULL;
 	uint32_t failing = l->failing;
 	struct err e = ERR_INIT;
 	char why[160];
@@ -419,8 +419,10 @@ repair(struct log *l)
 	l->failing = 0;
 	fresh = next == NULL;
 	pthread_mutex_unlock(&l->lock);
-	rc = segment_replace(l, failing, why, current, &next, &e);
+	rc = segment_replace(l, failing, why, current, &next, &dropped, &e);
 	pthread_mutex_lock(&l->lock);
+	if (dropped != NULL)
+		log_segment_put(l, dropped);	/* zeros may be on their way to it */
 	if (current != NULL && current->last_lsn != 0) {
 		current->link = l->sealing; /* for its footer */
 		l->sealing = current;
@@ -470,7 +472,7 @@ log_keeper_step(struct log *l)
 		repair(l);
 	else if (l->state == LOG_RUNNING && l->want_next && l->next == NULL)
 		prepare(l);
-	else if (l->sealing != NULL && l->state != LOG_FAILED)
+	else if (l->state != LOG_FAILED && seal_next(l) != NULL)
 		seal_one(l);
 	else if (l->returning && l->state == LOG_RUNNING) {
 		l->returning = false;

@@ -27,34 +27,46 @@ record_crc(const uint8_t *head, size_t meta_bytes, uint64_t segment, uint64_t of
 }
 
 void
+record_lay(uint16_t type, struct slice meta, struct slice data, uint8_t *out)
+{
+	uint64_t data_at = record_data_offset(meta.bytes);
+	uint64_t total = record_total_bytes(meta.bytes, data.bytes);
+
+	assert(meta.bytes <= RECORD_META_BYTES_MAX && data.bytes <= RECORD_DATA_BYTES_MAX);
+	memset(out, 0, RECORD_HEADER_BYTES);
+	put_u32(out, RECORD_MAGIC);
+	put_u16(out + RECORD_AT_TYPE, type);
+	put_u32(out + RECORD_AT_META_BYTES, (uint32_t)meta.bytes);
+	put_u32(out + RECORD_AT_DATA_BYTES, (uint32_t)data.bytes);
+	if (data.bytes > 0)
+		put_u32(out + RECORD_AT_DATA_CRC, crc32c(0, data.data, data.bytes));
+	if (meta.bytes > 0)
+		memcpy(out + RECORD_HEADER_BYTES, meta.data, meta.bytes);
+	memset(out + RECORD_HEADER_BYTES + meta.bytes, 0,
+	    data_at - RECORD_HEADER_BYTES - meta.bytes);
+	if (data.bytes > 0)
+		memcpy(out + data_at, data.data, data.bytes);
+	memset(out + total, 0, align_up(total, 8) - total);
+}
+
+void
+record_stamp(uint8_t *record, uint64_t lsn, uint64_t segment, uint64_t offset)
+{
+	put_u64(record + RECORD_AT_LSN, lsn);
+	put_u32(record + RECORD_AT_CRC,
+	    record_crc(record, get_u32(record + RECORD_AT_META_BYTES), segment, offset));
+}
+
+void
 record_encode(struct record *r, uint8_t *out)
 {
-	uint64_t data_at = record_data_offset(r->meta.bytes);
-	uint64_t total = record_total_bytes(r->meta.bytes, r->data.bytes);
-
-	assert(r->meta.bytes <= RECORD_META_BYTES_MAX && r->data.bytes <= RECORD_DATA_BYTES_MAX);
-
-	memset(out, 0, RECORD_HEADER_BYTES);
-	r->place.record_bytes = (uint32_t)total;
-	r->place.data_offset = (uint32_t)data_at;
+	record_lay(r->type, r->meta, r->data, out);
+	record_stamp(out, r->lsn, r->place.segment, r->place.offset);
+	r->place.record_bytes = (uint32_t)record_total_bytes(r->meta.bytes, r->data.bytes);
+	r->place.data_offset = (uint32_t)record_data_offset(r->meta.bytes);
 	r->place.data_bytes = (uint32_t)r->data.bytes;
-	r->place.data_crc = r->data.bytes == 0 ? 0 : crc32c(0, r->data.data, r->data.bytes);
+	r->place.data_crc = get_u32(out + RECORD_AT_DATA_CRC);
 	r->place.lsn = r->lsn;
-	put_u32(out, RECORD_MAGIC);
-	put_u16(out + RECORD_AT_TYPE, r->type);
-	put_u64(out + RECORD_AT_LSN, r->lsn);
-	put_u32(out + RECORD_AT_META_BYTES, (uint32_t)r->meta.bytes);
-	put_u32(out + RECORD_AT_DATA_BYTES, (uint32_t)r->data.bytes);
-	put_u32(out + RECORD_AT_DATA_CRC, r->place.data_crc);
-	if (r->meta.bytes > 0)
-		memcpy(out + RECORD_HEADER_BYTES, r->meta.data, r->meta.bytes);
-	memset(out + RECORD_HEADER_BYTES + r->meta.bytes, 0,
-	    data_at - RECORD_HEADER_BYTES - r->meta.bytes);
-	if (r->data.bytes > 0)
-		memcpy(out + data_at, r->data.data, r->data.bytes);
-	memset(out + total, 0, align_up(total, 8) - total);
-	put_u32(
-	    out + RECORD_AT_CRC, record_crc(out, r->meta.bytes, r->place.segment, r->place.offset));
 }
 
 static int

@@ -62,6 +62,12 @@ uint64_t record_encoded_bytes(struct slice meta, struct slice data);
 /* Writes record r (lsn, type, meta, data) for r->place.segment and .offset into out, which has
  * record_encoded_bytes; fills in the rest of r->place. */
 void record_encode(struct record *r, uint8_t *out);
+/*
+ * The two halves of record_encode. record_lay writes all that does not depend on where the record
+ * goes, and record_stamp the rest, as often as it moves: LSN and the seeded checksum.
+ */
+void record_lay(uint16_t type, struct slice meta, struct slice data, uint8_t *out);
+void record_stamp(uint8_t *record, uint64_t lsn, uint64_t segment, uint64_t offset);
 /* Header and meta only, as they stand in a footer: data stays empty, place.data_bytes tells its
  * size. */
 int record_parse_head(struct slice bytes, uint64_t segment, uint64_t offset, struct record *out,

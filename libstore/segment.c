@@ -13,7 +13,6 @@
 #include <unistd.h>
 
 #include "libbase/checksum.h"
-#include "libbase/clock.h"
 
 #define PREWRITE_CHUNK (256u * 1024)
 #define LOOK_AHEAD_MAX (2 * (uint64_t)BATCH_BYTES_MAX)
@@ -191,7 +190,6 @@ segment_create(struct drive_set *s, uint64_t id, const uint32_t *slots, unsigned
 	assert(g != NULL && count > 0 && count <= DRIVES_MAX);
 	g->id = id;
 	g->bytes = bytes;
-	g->begun_ms = clock_mono_ms();
 	g->end = SEGMENT_HEADER_BYTES;
 	g->sector_bytes = drive_set_sector_bytes(s);
 	g->mirror_count = count;

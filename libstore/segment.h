@@ -29,9 +29,9 @@ struct segment {
 	int		handles[DRIVES_MAX];
 	uint32_t	missing;		/* bit i: mirror i lacks records */
 	bool		from_reserve;
-	uint64_t	begun_ms;		/* records go there since; made then */
 	/* up to here all mirrors were written with zeros; 0: none */
 	uint64_t	prewritten;
+	uint64_t	zeroing;		/* zeros are being written from here on; 0: no */
 	int		refs;			/* guarded by the log's lock */
 	struct segment	*link;
 };

@@ -328,31 +328,69 @@ memory_pwritev(
 	return (leave(m, rc));
 }
 
+static void
+change_settle(struct node *n, const struct change *c)
+{
+	if (c->data == NULL) {
+		buf_size(&n->synced, c->offset);
+		return;
+	}
+	if (c->offset + c->bytes > n->synced.bytes)
+		buf_size(&n->synced, c->offset + c->bytes);
+	memcpy(n->synced.data + c->offset, c->data, c->bytes);
+}
+
 static int
 memory_datasync(struct disk *d, int handle, struct err *e)
 {
 	struct memory *m = enter(d);
 	struct handle *h = &m->handles[handle];
 	int rc = gate(m, h->drive, true, "datasync", e);
+	size_t i;
 
 	if (rc == 0 && m->cut) /* it did not come back */
 		rc = err_set(e, ERR_IO, "datasync: power cut");
-	if (rc == 0) {
-		size_t i;
-
-		for (i = 0; i < h->node->count; i++) {
-			struct change *c = &h->node->changes[i];
-
-			if (c->data == NULL)
-				buf_size(&h->node->synced, c->offset);
-			else {
-				if (c->offset + c->bytes > h->node->synced.bytes)
-					buf_size(&h->node->synced, c->offset + c->bytes);
-				memcpy(h->node->synced.data + c->offset, c->data, c->bytes);
-			}
-		}
+	for (i = 0; rc == 0 && i < h->node->count; i++)
+		change_settle(h->node, &h->node->changes[i]);
+	if (rc == 0)
 		node_changes_drop(h->node);
+	return (leave(m, rc));
+}
+
+/*
+ * A write and then the sync of its range: two steps, so that the power may fail between them. Only
+ * changes within the range are settled; those that reach beyond it stay as unsure as they were.
+ */
+static int
+memory_pwritev_sync(
+    struct disk *d, int handle, const struct iovec *iov, int count, uint64_t offset, struct err *e)
+{
+	struct handle *h = &((struct memory *)d)->handles[handle];
+	uint64_t end = offset;
+	struct memory *m;
+	size_t i, kept = 0;
+	int rc;
+
+	for (i = 0; i < (size_t)count; i++)
+		end += iov[i].iov_len;
+	rc = memory_pwritev(d, handle, iov, count, offset, e);
+	if (rc < 0)
+		return (rc);
+	m = enter(d);
+	rc = gate(m, h->drive, true, "datasync", e);
+	if (rc == 0 && m->cut)
+		rc = err_set(e, ERR_IO, "datasync: power cut");
+	for (i = 0; rc == 0 && i < h->node->count; i++) {
+		struct change *c = &h->node->changes[i];
+
+		if (c->data != NULL && c->offset >= offset && c->offset + c->bytes <= end) {
+			change_settle(h->node, c);
+			free(c->data);
+		} else
+			h->node->changes[kept++] = *c;
 	}
+	if (rc == 0)
+		h->node->count = kept;
 	return (leave(m, rc));
 }
 
@@ -516,6 +554,7 @@ static const struct disk_ops memory_ops = {
 	.close = memory_close,
 	.pread = memory_pread,
 	.pwritev = memory_pwritev,
+	.pwritev_sync = memory_pwritev_sync,
 	.datasync = memory_datasync,
 	.size = memory_size,
 	.truncate = memory_truncate,

@@ -12,6 +12,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "libstore/log_internal.h"
 #include "tests/unit/disk_memory.h"
@@ -393,6 +394,39 @@ Test(log, threads_and_a_failing_drive, .timeout = 60)
 	model_check(&m);
 	cr_assert(!m.failed);
 	cr_assert_eq(drive_online_mask(m.set), 15);
+	model_close(&m);
+	disk_memory_free(m.disk);
+}
+
+/* Zeros are written into the segment that records go to, a little ahead of them. */
+Test(log, zeros_ahead_cover_no_record, .timeout = 60)
+{
+	static struct model m;
+	struct err e = ERR_INIT;
+	struct log_stats t;
+	unsigned turn, i;
+
+	model_start(&m, true, 1u << 20);
+	for (turn = 0; turn < 500; turn++) {
+		for (i = 0; i < 8; i++)
+			model_append(&m);
+		log_submit(m.log);
+		model_wait(&m, 5);
+		usleep(1000);
+	}
+	cr_assert(!m.dead && !m.failed);
+	cr_assert_eq(m.sure, m.count);
+	log_stats(m.log, &t);
+	cr_assert_gt(t.bytes, 3u << 20);	/* segments came and went */
+	model_close(&m);
+	disk_memory_restart(m.disk);
+	m.set = NULL;
+	cr_assert_eq(drive_set_open(m.disk, &(struct drive_set_options){ .paths = paths,
+	    .count = 4, .erasure = "2+2", .segment_bytes = 1u << 20, .volume_bytes = 16u << 20 },
+	    &m.set, &e), 0, "%s", e.text);
+	cr_assert_eq(log_open_with(m.set, false, &m.log, &e), 0, "%s", e.text);
+	model_check(&m);
+	cr_assert(!m.failed);
 	model_close(&m);
 	disk_memory_free(m.disk);
 }

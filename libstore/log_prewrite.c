@@ -1,0 +1,168 @@
+/*
+ * log_prewrite - writes zeros ahead of the log where it will go, while it is quiet: a sync of
+ * blocks that were written before touches no metadata of the file system.
+ *
+ * Z1  A stretch is zeroed only beyond everything that was written, and no flight may reach into it
+ *     until that is done (segment.zeroing): log_commit.c holds it back.
+ * Z2  Nothing depends on these zeros, so nothing waits for them, and a log that grows fast is left
+ *     alone: large batches share the price of metadata, and zeros would cost them more.
+ * Z3  A log that was not used prewrites nothing; one that rests finishes both segments, and sleeps.
+ *
+ * A thread of its own, because a drive may hang: the keeper must go on watching flights.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "libbase/clock.h"
+#include "libstore/log_internal.h"
+
+#define CHUNK_BYTES	(1024u * 1024)
+#define AHEAD_BYTES_MAX	(16u * 1024 * 1024)	/* of the end of a segment in use */
+#define USED_BYTES_MIN	(1024u * 1024)		/* Z3 */
+/* behind a chunk: at most 64 MiB/s on each mirror */
+#define PAUSE_MS	16u
+#define BUSY_PAUSE_MS	100u
+#define FAST_BYTES_A_MS	(64u * 1024)		/* Z2 */
+
+/* Where the next chunk of a segment begins; its size if there is none. */
+static uint64_t
+chunk_begin(const struct log *l, const struct segment *g)
+{
+	uint64_t from = g->prewritten, ahead = g->bytes / 16;
+
+	if (ahead > AHEAD_BYTES_MAX)
+		ahead = AHEAD_BYTES_MAX;
+	if (g == l->current && g->end + ahead > from)
+		from = align_up(g->end + ahead, SEGMENT_SECTOR_BYTES);
+	return (from < g->bytes && g->prewritten > 0 ? from : g->bytes);
+}
+
+static struct segment *
+chunk_segment(const struct log *l)
+{
+	if (l->state != LOG_RUNNING || l->stopping || l->stats.bytes < USED_BYTES_MIN)
+		return (NULL);
+	if (l->current != NULL && chunk_begin(l, l->current) < l->current->bytes)
+		return (l->current);
+	if (l->next != NULL && chunk_begin(l, l->next) < l->next->bytes)
+		return (l->next);
+	return (NULL);
+}
+
+/* No lock. The mask of mirrors that failed. */
+static uint32_t
+chunk_write(struct drive_set *s, const struct segment *g, uint64_t from, struct iovec *zeros,
+    struct err *e)
+{
+	struct disk *d = drive_set_disk(s);
+	uint32_t failed = 0;
+	unsigned i;
+
+	for (i = 0; i < g->mirror_count; i++)
+		if (d->ops->pwritev_sync(d, g->handles[i], zeros, 1, from, e) < 0)
+			failed |= 1u << i;
+	return (failed);
+}
+
+static void
+chunk_failed(struct log *l, const struct segment *g, uint32_t failed, const struct err *e)
+{
+	unsigned i;
+
+	if (l->state != LOG_RUNNING || e->code == ERR_FULL)
+		return;
+	for (i = 0; i < g->mirror_count; i++)
+		if (failed >> i & 1)
+			l->failing |= 1u << g->slots[i];
+	snprintf(l->failing_why, sizeof(l->failing_why), "%.150s", e->text);
+	l->state = LOG_REPAIRING;
+	pthread_cond_signal(&l->keeper_wake);
+}
+
+static void
+chunk_do(struct log *l, struct segment *g, uint8_t *memory)
+{
+	uint64_t from = chunk_begin(l, g);
+	struct iovec zeros = { memory, g->bytes - from < CHUNK_BYTES ? (size_t)(g->bytes - from)
+								   : CHUNK_BYTES };
+	struct err e = ERR_INIT;
+	uint32_t failed;
+
+	g->zeroing = from;
+	g->refs++;
+	pthread_mutex_unlock(&l->lock);
+	failed = chunk_write(l->set, g, from, &zeros, &e);
+	pthread_mutex_lock(&l->lock);
+	g->zeroing = 0;
+	g->prewritten = from + zeros.iov_len;
+	if (failed != 0)
+		chunk_failed(l, g, failed, &e);
+	if (g != l->current && g != l->next)
+		pthread_cond_signal(&l->keeper_wake);	/* it may be sealed now */
+	log_segment_put(l, g);
+	if (l->head != NULL && l->flight == NULL)
+		log_wake(l);	/* a batch may have been held back */
+}
+
+static void
+rest(struct log *l, unsigned ms)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += (long)ms * 1000000;
+	until.tv_sec += until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
+	pthread_cond_timedwait(&l->zero_wake, &l->lock, &until);
+}
+
+void
+log_prewrite_wake(struct log *l)
+{
+	if (!l->zero_waiting || chunk_segment(l) == NULL)
+		return;
+	l->zero_waiting = false;
+	pthread_cond_signal(&l->zero_wake);
+}
+
+void *
+log_prewrite_main(void *context)
+{
+	struct log *l = context;
+	uint8_t *memory = NULL;
+	uint64_t seen_bytes = 0, seen_ms = 0, now;
+	struct segment *g;
+	bool fast;
+
+	if (posix_memalign((void **)&memory, 4096, CHUNK_BYTES) != 0)
+		abort();
+	memset(memory, 0, CHUNK_BYTES);
+	pthread_mutex_lock(&l->lock);
+	while (!l->stopping) {
+		g = chunk_segment(l);
+		if (g == NULL) {
+			l->zero_waiting = true;
+			pthread_cond_wait(&l->zero_wake, &l->lock);
+			continue;
+		}
+		now = clock_mono_ms();
+		fast = l->stats.bytes - seen_bytes > (now - seen_ms + 1) * FAST_BYTES_A_MS;
+		seen_bytes = l->stats.bytes;
+		seen_ms = now;
+		if (!fast) {
+			l->zero_busy = true;
+			chunk_do(l, g, memory);
+			l->zero_busy = false;
+			pthread_cond_broadcast(&l->idle);
+		}
+		if (!l->stopping)
+			rest(l, fast ? BUSY_PAUSE_MS : PAUSE_MS);
+	}
+	pthread_mutex_unlock(&l->lock);
+	free(memory);
+	return (NULL);
+}
