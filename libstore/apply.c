@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "libstore/apply_internal.h"
+#include "libstore/dead_map.h"
 
 struct apply_row {
 	uint16_t				 type;
@@ -36,6 +37,9 @@ static const struct apply_row apply_rows[] = {
 	ROW_PLAIN(RECLAIMED, reclaimed),
 	ROW_PLAIN(VOLUME_SEALED, volume_sealed),
 	ROW(CONFIG_PUT, config_put, ConfigPut),
+	ROW_PLAIN(RELOCATED, relocated),
+	ROW_PLAIN(DEAD, dead),
+	ROW_PLAIN(SEGMENT_DROPPED, segment_dropped),
 };
 
 void
@@ -83,12 +87,16 @@ apply_record(struct apply *a, const struct record *r, struct err *e)
 		    (unsigned long long)r->lsn, row->message->short_name));
 	a->record = r;
 	a->freed = 0;
+	a->made = false;
+	a->killer = a->dead != NULL ? dead_map_find(a->dead, r->lsn) : 0;
 	buf_reset(&a->reply);
 	rc = row->fn(a, m, e);
 	if (rc == 0 && row->origin != 0)
 		origin = *(Hf__Origin **)(void *)((char *)m + row->origin);
 	if (rc == 0 && origin != NULL && !a->provisional)
 		rc = apply_answer(a, origin, e);
+	if (rc == 0)
+		rc = apply_use_record(a, e);
 	protobuf_c_message_free_unpacked(m, NULL);
 	a->record = NULL;
 	return (rc);

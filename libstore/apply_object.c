@@ -7,20 +7,46 @@
 
 #include "libstore/apply_internal.h"
 
+/* Removes a bucket's row. ERR_NOT_FOUND: there was none. */
+static int
+bucket_drop(struct apply *a, const char *name, struct err *e)
+{
+	Hf__Bucket *old;
+	int rc;
+
+	key_bucket(&a->key, slice_from_string(name));
+	rc = apply_get(a, &hf__bucket__descriptor, &old, e);
+	if (rc < 0)
+		return (rc);
+	apply_delete(a);
+	rc = apply_home_dead(a, NULL, old->home, e);
+	if (rc == 0)
+		rc = counter_add(a, COUNTER_BUCKETS, -1, e);
+	hf__bucket__free_unpacked(old, NULL);
+	return (rc);
+}
+
 int
 apply_bucket_put(struct apply *a, ProtobufCMessage *m, struct err *e)
 {
 	Hf__RecordBucketPut *r = (Hf__RecordBucketPut *)m;
 	Hf__StoreReply reply = HF__STORE_REPLY__INIT;
+	int rc;
 
 	if (r->bucket == NULL)
 		return (0);
+	rc = bucket_drop(a, r->bucket->name, e);
+	if (rc < 0 && rc != ERR_NOT_FOUND)
+		return (rc);
 	if (r->bucket->id == 0)
 		r->bucket->id = a->record->lsn;
-	key_bucket(&a->key, slice_from_string(r->bucket->name));
-	apply_put(a, r->bucket);
 	reply.bucket = r->bucket;
 	apply_reply(a, &reply);
+	if (!apply_makes(a))
+		return (0);
+	r->bucket->home = apply_home(a);
+	key_bucket(&a->key, slice_from_string(r->bucket->name));
+	apply_put(a, r->bucket);
 	return (counter_add(a, COUNTER_BUCKETS, 1, e));
 }
 
@@ -29,11 +55,10 @@ apply_bucket_delete(struct apply *a, ProtobufCMessage *m, struct err *e)
 {
 	Hf__RecordBucketDelete *r = (Hf__RecordBucketDelete *)m;
 	Hf__StoreReply reply = HF__STORE_REPLY__INIT;
+	int rc = bucket_drop(a, r->name, e);
 
-	key_bucket(&a->key, slice_from_string(r->name));
-	apply_delete(a);
 	apply_reply(a, &reply);
-	return (counter_add(a, COUNTER_BUCKETS, -1, e));
+	return (rc == ERR_NOT_FOUND ? 0 : rc);
 }
 
 int
@@ -47,7 +72,9 @@ apply_object_drop(struct apply *a, uint64_t bucket_id, struct slice key, struct 
 	if (rc < 0)
 		return (rc);
 	apply_delete(a);
-	rc = apply_extents_free(a, old->n_extents, old->extents, e);
+	rc = apply_home_dead(a, old->place, old->home, e);
+	if (rc == 0)
+		rc = apply_extents_free(a, old->n_extents, old->extents, e);
 	if (rc == 0 && old->upload_id.len > 0)
 		rc = apply_parts_free(a, bin_slice(old->upload_id), NULL, 0, e);
 	if (rc == 0)
@@ -73,13 +100,17 @@ apply_object_put(struct apply *a, ProtobufCMessage *m, struct err *e)
 		r->entry->origin_lsn = a->record->lsn;
 	if (r->entry->place == NULL)
 		r->entry->place = apply_place(a);
+	reply.entry = r->entry;
+	apply_reply(a, &reply);
+	if (!apply_makes(a))
+		return (0);
+	if (r->entry->place == NULL)
+		r->entry->home = apply_home(a);
 	rc = apply_extents_commit(a, r->entry->n_extents, r->entry->extents, e);
 	if (rc < 0)
 		return (rc);
 	key_object(&a->key, r->bucket_id, key);
 	apply_put(a, r->entry);
-	reply.entry = r->entry;
-	apply_reply(a, &reply);
 	return (counter_add(a, COUNTER_OBJECTS, 1, e));
 }
 
@@ -107,16 +138,25 @@ apply_config_put(struct apply *a, ProtobufCMessage *m, struct err *e)
 {
 	Hf__RecordConfigPut *r = (Hf__RecordConfigPut *)m;
 	Hf__StoreReply reply = HF__STORE_REPLY__INIT;
+	Hf__RecordConfigPut *old;
 	Hf__Origin *origin = r->origin;
+	int rc;
 
-	(void)e;
 	key_config(&a->key, r->section, r->name);
-	r->origin = NULL;
-	if (r->unset)
+	rc = apply_get(a, &hf__record_config_put__descriptor, &old, e);
+	if (rc == 0) {
 		apply_delete(a);
-	else
+		rc = apply_home_dead(a, NULL, old->home, e);
+		hf__record_config_put__free_unpacked(old, NULL);
+	}
+	if (rc < 0 && rc != ERR_NOT_FOUND)
+		return (rc);
+	if (!r->unset && apply_makes(a)) {
+		r->origin = NULL;
+		r->home = apply_home(a);
 		apply_put(a, r);
-	r->origin = origin;
+		r->origin = origin;
+	}
 	apply_reply(a, &reply);
 	return (0);
 }

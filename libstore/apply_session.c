@@ -2,15 +2,23 @@
  * apply_session - sessions, and the answers that are kept for them until they say that they have
  * them.
  *
- * The session's row carries the floor up to which answers were removed, so that a removal never
- * walks over what an earlier one removed.
+ * The session's row carries the floor below which answers were removed: the highest that a record
+ * of it told, rounded down. No answer below it is kept, so the rows follow from the records in any
+ * part of the log.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "libstore/apply_internal.h"
 
 #define FLOOR_STEP	32	/* answers are removed when the floor has risen by so much */
-#define FLOOR_ROWS_MAX	256	/* and at most so many at a time */
+#define FLOOR_ROWS_MAX	256	/* so many at a time */
+
+static int
+session_get(struct apply *a, struct slice session, Hf__RecordSessionOpen **out, struct err *e)
+{
+	key_session(&a->key, session);
+	return (apply_get(a, &hf__record_session_open__descriptor, out, e));
+}
 
 int
 apply_session_open(struct apply *a, ProtobufCMessage *m, struct err *e)
@@ -18,61 +26,142 @@ apply_session_open(struct apply *a, ProtobufCMessage *m, struct err *e)
 	Hf__RecordSessionOpen *r = (Hf__RecordSessionOpen *)m;
 
 	(void)e;
+	r->home = apply_home(a);
 	key_session(&a->key, bin_slice(r->session));
 	apply_put(a, r);
 	return (0);
 }
 
-/* Removes answers in [from, to) and returns in *reached how far it came. */
+/* Removes the answers in [from, to). */
 static int
-answers_remove(struct apply *a, struct slice session, uint64_t from, uint64_t to, uint64_t *reached,
-    struct err *e)
+answers_remove(struct apply *a, struct slice session, uint64_t from, uint64_t to, struct err *e)
 {
 	struct rows rows = ROWS_INIT;
 	struct buf first = BUF_INIT, end = BUF_INIT;
-	int rc;
+	int rc = 0;
 
 	key_answer(&first, session, from);
 	key_answer(&end, session, to);
-	rc = rows_collect(&rows, &a->reader, buf_slice(&first), buf_slice(&end), FLOOR_ROWS_MAX, e);
-	*reached = to;
-	for (size_t i = 0; rc == 0 && i < rows.count; i++) {
-		struct slice key = rows_key(&rows, i);
-
-		index_delete(a->layer, key);
-		if (rows.more)
-			*reached = get_be64((const uint8_t *)key.data + key.bytes - 8) + 1;
-	}
+	do {
+		rc = rows_collect(&rows, &a->reader, buf_slice(&first), buf_slice(&end),
+		    FLOOR_ROWS_MAX, e);
+		for (size_t i = 0; rc == 0 && i < rows.count; i++)
+			index_delete(a->layer, rows_key(&rows, i));
+	} while (rc == 0 && rows.more);
 	buf_release(&first);
 	buf_release(&end);
 	rows_release(&rows);
 	return (rc);
 }
 
-int
-apply_answer(struct apply *a, const Hf__Origin *origin, struct err *e)
+/* Raises the floor of a session's row, which is written by the caller. */
+static int
+floor_raise(struct apply *a, Hf__RecordSessionOpen *row, uint64_t floor, struct err *e)
+{
+	uint64_t from = row->floor;
+
+	row->floor = floor;
+	row->floor_lsn = a->record->lsn;
+	return (answers_remove(a, bin_slice(row->session), from, floor, e));
+}
+
+static void
+answer_put(struct apply *a, const Hf__Origin *origin)
 {
 	Hf__SessionAnswer answer = HF__SESSION_ANSWER__INIT;
-	Hf__RecordSessionOpen *row;
-	int rc;
 
-	key_session(&a->key, bin_slice(origin->session));
-	rc = apply_get(a, &hf__record_session_open__descriptor, &row, e);
-	if (rc < 0)	/* a session of a read-only time, or one that has ended: nobody will ask */
-		return (rc == ERR_NOT_FOUND ? 0 : rc);
-	if (origin->floor >= row->floor + FLOOR_STEP) {
-		rc = answers_remove(a, bin_slice(origin->session), row->floor, origin->floor,
-		    &row->floor, e);
-		key_session(&a->key, bin_slice(origin->session));
-		apply_put(a, row);
-	}
-	hf__record_session_open__free_unpacked(row, NULL);
 	answer.lsn = a->record->lsn;
 	answer.reply = (ProtobufCBinaryData){ a->reply.bytes, a->reply.data };
 	key_answer(&a->key, bin_slice(origin->session), origin->sequence);
 	apply_put(a, &answer);
+}
+
+int
+apply_answer(struct apply *a, const Hf__Origin *origin, struct err *e)
+{
+	Hf__RecordSessionOpen stub = HF__RECORD_SESSION_OPEN__INIT, *old = NULL, *row = &stub;
+	uint64_t floor = origin->floor - origin->floor % FLOOR_STEP;
+	int rc;
+
+	rc = session_get(a, bin_slice(origin->session), &old, e);
+	if (rc < 0 && rc != ERR_NOT_FOUND)
+		return (rc);
+	/* Of a read-only time, or ended: nobody will ask. In a rebuild its row may come later. */
+	if (rc == ERR_NOT_FOUND && !a->rebuild)
+		return (0);
+	stub.session = origin->session;
+	if (old != NULL)
+		row = old;
+	rc = 0;
+	if (floor > row->floor) {
+		rc = floor_raise(a, row, floor, e);
+		key_session(&a->key, bin_slice(origin->session));
+		apply_put(a, row);
+	}
+	if (rc == 0 && origin->sequence >= row->floor)
+		answer_put(a, origin);
+	if (old != NULL)
+		hf__record_session_open__free_unpacked(old, NULL);
 	return (rc);
 }
+
+/* --- relocated rows --------------------------------------------------------------------------- */
+
+int
+apply_session_moved(struct apply *a, struct slice key, Hf__RecordSessionOpen *row, struct err *e)
+{
+	Hf__RecordSessionOpen *old;
+	uint64_t from = 0;
+	int rc;
+
+	rc = session_get(a, bin_slice(row->session), &old, e);
+	if ((rc < 0 && rc != ERR_NOT_FOUND) || (rc == ERR_NOT_FOUND && !a->rebuild) ||
+	    !slice_equal(buf_slice(&a->key), key))
+		return (rc == ERR_NOT_FOUND ? 0 : rc);
+	row->floor_lsn = a->record->lsn;
+	if (rc == 0) {
+		from = old->floor;
+		if (old->floor > row->floor) {
+			row->floor = old->floor;
+			row->floor_lsn = old->floor_lsn;
+		}
+		hf__record_session_open__free_unpacked(old, NULL);
+	}
+	if (row->home != NULL)
+		hf__home__free_unpacked(row->home, NULL);
+	row->home = apply_home(a);
+	apply_put(a, row);
+	return (a->provisional ? 0 : answers_remove(a, bin_slice(row->session), from, row->floor,
+	    e));
+}
+
+int
+apply_answer_moved(struct apply *a, struct slice key, Hf__SessionAnswer *row, struct err *e)
+{
+	Hf__RecordSessionOpen *session;
+	uint64_t sequence;
+	bool kept;
+	int rc;
+
+	if (a->provisional || key.bytes != 1 + 16 + 8)
+		return (0);
+	sequence = get_be64((const uint8_t *)key.data + 17);
+	rc = session_get(a, SLICE((const uint8_t *)key.data + 1, 16), &session, e);
+	if (rc < 0 && rc != ERR_NOT_FOUND)
+		return (rc);
+	kept = rc == ERR_NOT_FOUND ? a->rebuild : sequence >= session->floor;
+	if (rc == 0)
+		hf__record_session_open__free_unpacked(session, NULL);
+	if (!kept)
+		return (0);
+	row->lsn = a->record->lsn;
+	buf_reset(&a->key);
+	buf_append_slice(&a->key, key);
+	apply_put(a, row);
+	return (0);
+}
+
+/* --- the end ---------------------------------------------------------------------------------- */
 
 static int
 volumes_seal(struct apply *a, struct slice session, struct err *e)
@@ -90,6 +179,8 @@ volumes_seal(struct apply *a, struct slice session, struct err *e)
 		if (slice_equal(bin_slice(use->holder), session)) {
 			use->sealed = true;
 			use->holder.len = 0;
+			if (!a->provisional)
+				use->changed_lsn = a->record->lsn;
 			buf_reset(&a->key);
 			buf_append_slice(&a->key, rows_key(&rows, i));
 			apply_put(a, use);

@@ -18,20 +18,45 @@ apply_upload_put(struct apply *a, ProtobufCMessage *m, struct err *e)
 
 	if (r->upload == NULL || r->upload->id.len != 16)
 		return (0);
+	reply.upload = r->upload;
+	apply_reply(a, &reply);
+	if (!apply_makes(a))
+		return (0);
+	r->upload->home = apply_home(a);
 	key_upload(&a->key, r->upload->bucket_id, bin_slice(r->upload->key),
 	    bin_slice(r->upload->id));
 	apply_put(a, r->upload);
-	reply.upload = r->upload;
-	apply_reply(a, &reply);
 	return (counter_add(a, COUNTER_UPLOADS, 1, e));
+}
+
+int
+apply_upload_drop(struct apply *a, uint64_t bucket_id, struct slice key, struct slice id,
+    struct err *e)
+{
+	Hf__Upload *old;
+	int rc;
+
+	key_upload(&a->key, bucket_id, key, id);
+	rc = apply_get(a, &hf__upload__descriptor, &old, e);
+	if (rc < 0)
+		return (rc);
+	apply_delete(a);
+	rc = apply_home_dead(a, NULL, old->home, e);
+	if (rc == 0)
+		rc = counter_add(a, COUNTER_UPLOADS, -1, e);
+	hf__upload__free_unpacked(old, NULL);
+	return (rc);
 }
 
 static int
 part_free(struct apply *a, struct slice upload_id, const Hf__Part *part, struct err *e)
 {
+	int rc;
+
 	key_part(&a->key, upload_id, part->number);
 	apply_delete(a);
-	return (apply_extents_free(a, part->n_extents, part->extents, e));
+	rc = apply_home_dead(a, part->place, part->home, e);
+	return (rc < 0 ? rc : apply_extents_free(a, part->n_extents, part->extents, e));
 }
 
 int
@@ -57,14 +82,18 @@ apply_part_put(struct apply *a, ProtobufCMessage *m, struct err *e)
 		r->part->origin_lsn = a->record->lsn;
 	if (r->part->place == NULL)
 		r->part->place = apply_place(a);
+	reply.n_parts = 1;
+	reply.parts = &r->part;
+	apply_reply(a, &reply);
+	if (!apply_makes(a))
+		return (0);
+	if (r->part->place == NULL)
+		r->part->home = apply_home(a);
 	rc = apply_extents_commit(a, r->part->n_extents, r->part->extents, e);
 	if (rc < 0)
 		return (rc);
 	key_part(&a->key, id, r->part->number);
 	apply_put(a, r->part);
-	reply.n_parts = 1;
-	reply.parts = &r->part;
-	apply_reply(a, &reply);
 	return (0);
 }
 
@@ -119,16 +148,19 @@ apply_upload_complete(struct apply *a, ProtobufCMessage *m, struct err *e)
 	rc = apply_parts_free(a, id, r->part_numbers, r->n_part_numbers, e);
 	if (rc < 0)
 		return (rc);
-	key_upload(&a->key, r->bucket_id, key, id);
-	apply_delete(a);
+	rc = apply_upload_drop(a, r->bucket_id, key, id, e);
+	if (rc < 0 && rc != ERR_NOT_FOUND)
+		return (rc);
 	if (r->entry->origin_lsn == 0)
 		r->entry->origin_lsn = a->record->lsn;
-	key_object(&a->key, r->bucket_id, key);
-	apply_put(a, r->entry);
 	reply.entry = r->entry;
 	apply_reply(a, &reply);
-	rc = counter_add(a, COUNTER_UPLOADS, -1, e);
-	return (rc < 0 ? rc : counter_add(a, COUNTER_OBJECTS, 1, e));
+	if (!apply_makes(a))
+		return (0);
+	r->entry->home = apply_home(a);
+	key_object(&a->key, r->bucket_id, key);
+	apply_put(a, r->entry);
+	return (counter_add(a, COUNTER_OBJECTS, 1, e));
 }
 
 int
@@ -144,8 +176,7 @@ apply_upload_abort(struct apply *a, ProtobufCMessage *m, struct err *e)
 	rc = apply_parts_free(a, id, NULL, 0, e);
 	if (rc < 0)
 		return (rc);
-	key_upload(&a->key, r->bucket_id, bin_slice(r->key), id);
-	apply_delete(a);
+	rc = apply_upload_drop(a, r->bucket_id, bin_slice(r->key), id, e);
 	apply_reply(a, &reply);
-	return (counter_add(a, COUNTER_UPLOADS, -1, e));
+	return (rc == ERR_NOT_FOUND ? 0 : rc);
 }

@@ -7,8 +7,10 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "libstore/apply_internal.h"
+#include <assert.h>
+#include <stdlib.h>
 
+#include "libstore/apply_internal.h"
 #include "libstore/volume.h"
 
 /* The volume's row; ERR_NOT_FOUND as row_get. Leaves its key in a->key. */
@@ -25,6 +27,24 @@ extent_key(struct apply *a, const Hf__Extent *x, uint32_t k)
 	key_extent(&a->key, x->volume, x->offset + volume_extent_shard_bytes(k, x->bytes));
 }
 
+/*
+ * In a rebuild extents may come before what makes their volume's row: the catalog tells its k. Of a
+ * volume that the catalog has not any more nothing is made.
+ */
+static int
+use_make(struct apply *a, uint64_t volume, Hf__VolumeUse **out)
+{
+	uint32_t k = a->rebuild ? a->volume_k(a->volume_context, volume) : 0;
+
+	if (k == 0)
+		return (ERR_NOT_FOUND);
+	*out = malloc(sizeof(**out));
+	assert(*out != NULL);
+	hf__volume_use__init(*out);
+	(*out)->k = k;
+	return (0);
+}
+
 static int
 extent_commit(struct apply *a, Hf__Extent *x, struct err *e)
 {
@@ -32,6 +52,8 @@ extent_commit(struct apply *a, Hf__Extent *x, struct err *e)
 	int rc;
 
 	rc = use_get(a, x->volume, &use, e);
+	if (rc == ERR_NOT_FOUND)
+		rc = use_make(a, x->volume, &use);
 	if (rc < 0)
 		return (rc == ERR_NOT_FOUND ? 0 : rc);
 	use->live_bytes += x->bytes;
@@ -52,22 +74,28 @@ apply_extents_commit(struct apply *a, size_t n, Hf__Extent **extents, struct err
 	return (rc);
 }
 
+/* The numbers of freed extents count all that the record frees: the same in a rebuild, where the
+ * volume of one may be gone. */
 static int
-extent_free(struct apply *a, Hf__Extent *x, struct err *e)
+extent_end(struct apply *a, Hf__Extent *x, bool given_back, struct err *e)
 {
+	uint32_t number = a->freed;
 	Hf__VolumeUse *use;
 	int rc;
 
+	a->freed += !given_back;
 	rc = use_get(a, x->volume, &use, e);
 	if (rc < 0)
 		return (rc == ERR_NOT_FOUND ? 0 : rc);
 	use->live_bytes -= x->bytes < use->live_bytes ? x->bytes : use->live_bytes;
-	use->freed_rows++;
+	use->freed_rows += !given_back;
 	apply_put(a, use);
 	extent_key(a, x, use->k);
 	apply_delete(a);
-	key_freed(&a->key, a->record->lsn, a->freed++);
-	apply_put(a, x);
+	if (!given_back) {
+		key_freed(&a->key, a->record->lsn, number);
+		apply_put(a, x);
+	}
 	hf__volume_use__free_unpacked(use, NULL);
 	return (0);
 }
@@ -78,8 +106,50 @@ apply_extents_free(struct apply *a, size_t n, Hf__Extent **extents, struct err *
 	int rc = 0;
 
 	for (size_t i = 0; rc == 0 && i < n; i++)
-		rc = extent_free(a, extents[i], e);
+		rc = extent_end(a, extents[i], false, e);
 	return (rc);
+}
+
+int
+apply_extents_forget(struct apply *a, size_t n, Hf__Extent **extents, struct err *e)
+{
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < n; i++)
+		rc = extent_end(a, extents[i], true, e);
+	return (rc);
+}
+
+/* In a rebuild nothing is made of a volume that the catalog has not any more. */
+static bool
+volume_known(const struct apply *a, uint64_t volume)
+{
+	return (!a->rebuild || a->volume_k(a->volume_context, volume) != 0);
+}
+
+int
+apply_volume_moved(struct apply *a, struct slice key, Hf__VolumeUse *row, struct err *e)
+{
+	Hf__VolumeUse *old;
+	uint64_t volume;
+	int rc;
+
+	if (key.bytes != 9)
+		return (0);
+	volume = get_be64((const uint8_t *)key.data + 1);
+	rc = use_get(a, volume, &old, e);
+	if (rc < 0 && rc != ERR_NOT_FOUND)
+		return (rc);
+	if (rc == ERR_NOT_FOUND && (!a->rebuild || !volume_known(a, volume)))
+		return (0);
+	row->live_bytes = rc == 0 ? old->live_bytes : 0;
+	row->freed_rows = rc == 0 ? old->freed_rows : 0;
+	if (!a->provisional)
+		row->changed_lsn = row->grant_lsn = a->record->lsn;
+	apply_put(a, row);
+	if (rc == 0)
+		hf__volume_use__free_unpacked(old, NULL);
+	return (0);
 }
 
 int
@@ -89,6 +159,7 @@ apply_run_grant(struct apply *a, ProtobufCMessage *m, struct err *e)
 	Hf__StoreReply reply = HF__STORE_REPLY__INIT;
 	Hf__Run run = HF__RUN__INIT;
 	Hf__VolumeUse fresh = HF__VOLUME_USE__INIT, *old = NULL, *use = &fresh;
+	ProtobufCBinaryData holder;
 	int rc;
 
 	rc = use_get(a, r->volume, &old, e);
@@ -96,12 +167,17 @@ apply_run_grant(struct apply *a, ProtobufCMessage *m, struct err *e)
 		return (rc);
 	if (old != NULL)
 		use = old;
-	else
-		fresh.holder = r->session;
 	if (use->granted < r->offset + r->bytes)
 		use->granted = r->offset + r->bytes;
 	use->k = r->k;
-	apply_put(a, use);
+	holder = use->holder;
+	if (!use->sealed)
+		use->holder = r->session;
+	if (!a->provisional)
+		use->changed_lsn = use->grant_lsn = a->record->lsn;
+	if (volume_known(a, r->volume))
+		apply_put(a, use);
+	use->holder = holder;
 	if (old != NULL)
 		hf__volume_use__free_unpacked(old, NULL);
 	run.volume = r->volume;
@@ -147,6 +223,30 @@ apply_reclaimed(struct apply *a, ProtobufCMessage *m, struct err *e)
 }
 
 int
+apply_freed_forget(struct apply *a, uint64_t lsn, struct err *e)
+{
+	struct rows rows = ROWS_INIT;
+	struct buf from = BUF_INIT, to = BUF_INIT;
+	int rc;
+
+	key_freed(&from, 0, 0);
+	key_freed(&to, lsn + 1, 0);
+	rc = rows_collect(&rows, &a->reader, buf_slice(&from), buf_slice(&to), SIZE_MAX, e);
+	for (size_t i = 0; rc == 0 && i < rows.count; i++) {
+		const uint8_t *key = rows_key(&rows, i).data;
+		Hf__FreedRow row = HF__FREED_ROW__INIT;
+
+		row.lsn = get_be64(key + 1);
+		row.number = get_be32(key + 9);
+		rc = freed_forget(a, &row, e);
+	}
+	rows_release(&rows);
+	buf_release(&from);
+	buf_release(&to);
+	return (rc);
+}
+
+int
 apply_volume_sealed(struct apply *a, ProtobufCMessage *m, struct err *e)
 {
 	Hf__RecordVolumeSealed *r = (Hf__RecordVolumeSealed *)m;
@@ -159,6 +259,8 @@ apply_volume_sealed(struct apply *a, ProtobufCMessage *m, struct err *e)
 	use->sealed = true;
 	use->punched = true;
 	use->holder.len = 0;
+	if (!a->provisional)
+		use->changed_lsn = a->record->lsn;
 	if (r->dropped)
 		apply_delete(a);
 	else

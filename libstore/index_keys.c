@@ -123,6 +123,20 @@ key_config(struct buf *k, const char *section, const char *name)
 }
 
 void
+key_segment(struct buf *k, uint64_t segment)
+{
+	key_start(k, 'G');
+	key_add_be64(k, segment);
+}
+
+void
+key_dead(struct buf *k, uint64_t lsn)
+{
+	key_start(k, 'D');
+	key_add_be64(k, lsn);
+}
+
+void
 key_after_prefix(struct buf *k, struct slice prefix)
 {
 	buf_reset(k);

@@ -17,6 +17,8 @@
  *   S session(16)                             RecordSessionOpen, with the floor of its answers
  *   A session(16) sequence(8)                 SessionAnswer
  *   C section 00 name                         RecordConfigPut
+ *   G segment(8)                              SegmentUse
+ *   D lsn(8)                                  DeadRecord: it was the home of a row
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -25,7 +27,7 @@
 
 #include "libbase/buf.h"
 
-#define INDEX_FORMAT_VERSION 1
+#define INDEX_FORMAT_VERSION 2
 
 /* Each replaces the content of k. */
 void key_meta(struct buf *k, const char *name);
@@ -40,6 +42,8 @@ void key_freed(struct buf *k, uint64_t lsn, uint32_t n);
 void key_session(struct buf *k, struct slice session);
 void key_answer(struct buf *k, struct slice session, uint64_t sequence);
 void key_config(struct buf *k, const char *section, const char *name);
+void key_segment(struct buf *k, uint64_t segment);
+void key_dead(struct buf *k, uint64_t lsn);
 /* The least key greater than every key that starts with `prefix`; empty buf if there is none. */
 void key_after_prefix(struct buf *k, struct slice prefix);
 /* Back again; each borrows from key. ERR_CORRUPT if it is not of that table. */

@@ -79,9 +79,13 @@ libstore_libstore_a_SOURCES += \
 	libstore/apply.h \
 	libstore/apply_internal.h \
 	libstore/apply_object.c \
+	libstore/apply_relocated.c \
 	libstore/apply_session.c \
 	libstore/apply_upload.c \
+	libstore/apply_use.c \
 	libstore/apply_volume.c \
+	libstore/dead_map.c \
+	libstore/dead_map.h \
 	libstore/op.c \
 	libstore/op.h \
 	libstore/reclaim.c \

@@ -107,6 +107,11 @@ batch_finish(struct state *st)
 	struct err e = ERR_INIT;
 	int rc;
 
+	rc = apply_flush(&st->commit, &e);
+	if (rc < 0) {
+		state_fatal(st, &e);
+		return;
+	}
 	batch_slots(st, b, gentable_begin);
 	rc = index_write(st->o.index, st->commit_layer, st->commit_lsn, &e);
 	if (rc < 0) {

@@ -95,6 +95,9 @@ entry_clean(Hf__ObjectEntry *entry)
 	if (entry->place != NULL)
 		hf__place__free_unpacked(entry->place, NULL);
 	entry->place = NULL;
+	if (entry->home != NULL)
+		hf__home__free_unpacked(entry->home, NULL);
+	entry->home = NULL;
 	entry->upload_id.len = 0;
 	for (size_t i = 0; i < entry->n_parts; i++)
 		hf__part_run__free_unpacked(entry->parts[i], NULL);

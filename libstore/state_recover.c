@@ -4,18 +4,26 @@
  * An index that cannot be read, is newer than the program, is behind the log's horizon, ahead of
  * the log's end or of another deployment is thrown away: the log is the database.
  *
+ * A rebuild of a log of which segments were dropped reads it twice: first its dead maps, then its
+ * records. Until it has ended the index says so (row "rebuild"); one that was interrupted is begun
+ * anew.
+ *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include <assert.h>
 
 #include "libstore/apply.h"
+#include "libstore/dead_map.h"
 #include "libstore/index_keys.h"
+#include "libstore/rows.h"
 #include "libstore/state.h"
 
 #define LAYER_ROWS_MAX	4096
 
 struct replay {
+	struct drive_set	*drives;
 	struct index		*index;
+	struct dead_map		 dead;
 	struct index_layer	*layer;
 	struct apply		 apply;
 	uint64_t		 lsn;
@@ -33,7 +41,9 @@ replay_write(struct replay *p, struct err *e)
 
 	if (p->lsn == 0)
 		return (0);
-	rc = index_write(p->index, p->layer, p->lsn, e);
+	rc = apply_flush(&p->apply, e);
+	if (rc == 0)
+		rc = index_write(p->index, p->layer, p->lsn, e);
 	index_layer_clear(p->layer);
 	p->lsn = 0;
 	return (rc);
@@ -71,21 +81,160 @@ replay_progress(void *context, uint64_t done, uint64_t total)
 		p->progress(p->context, done, total);
 }
 
+/* --- a log that is not whole ------------------------------------------------------------------ */
+
 static int
-index_replay(struct index *x, struct log *log, log_progress_fn *progress, void *context,
-    const volatile bool *cancel, struct state_recovery *how, struct err *e)
+dead_collect(void *context, const struct record *r, struct err *e)
 {
-	struct replay p = { .index = x, .cancel = cancel, .how = how, .progress = progress,
-	    .context = context };
+	struct replay *p = context;
+	Hf__RecordDead *dead;
+
+	if (p->cancel != NULL && *p->cancel)
+		return (err_set(e, ERR_CANCELLED, "the replay was cancelled"));
+	if (r->type != RECORD_DEAD)
+		return (0);
+	dead = hf__record_dead__unpack(NULL, r->meta.bytes, r->meta.data);
+	if (dead == NULL)
+		return (err_set(e, ERR_CORRUPT, "record %llx is not a RecordDead",
+		    (unsigned long long)r->lsn));
+	for (size_t i = 0; i < dead->n_lsns; i++)
+		dead_map_add(&p->dead, dead->lsns[i], r->lsn);
+	hf__record_dead__free_unpacked(dead, NULL);
+	return (0);
+}
+
+static uint32_t
+volume_k(void *context, uint64_t volume)
+{
+	struct replay *p = context;
+	Hf__CatalogVolume *row = catalog_volume(p->drives, volume);
+	uint32_t k = row != NULL && row->state != HF__CATALOG_VOLUME__STATE__DROPPED ? row->k : 0;
+
+	if (row != NULL)
+		hf__catalog_volume__free_unpacked(row, NULL);
+	return (k);
+}
+
+/* Rows of volumes that the catalog has not: they were dropped and it was not noted yet. */
+static int
+volumes_orphaned(struct replay *p, struct err *e)
+{
+	struct rows rows = ROWS_INIT;
+	int rc;
+
+	rc = rows_collect_prefix(&rows, &p->apply.reader, SLICE_LITERAL("Y"), SIZE_MAX, e);
+	for (size_t i = 0; rc == 0 && i < rows.count; i++) {
+		struct slice key = rows_key(&rows, i);
+
+		if (key.bytes == 9 && volume_k(p, get_be64((const uint8_t *)key.data + 1)) == 0)
+			index_delete(p->layer, key);
+	}
+	rows_release(&rows);
+	return (rc);
+}
+
+/* Sessions of which only answers were met: they have ended, and what ended them was dropped. */
+static int
+sessions_orphaned(struct replay *p, struct err *e)
+{
+	struct rows rows = ROWS_INIT;
+	Hf__RecordSessionOpen *open;
+	int rc;
+
+	rc = rows_collect_prefix(&rows, &p->apply.reader, SLICE_LITERAL("S"), SIZE_MAX, e);
+	for (size_t i = 0; rc == 0 && i < rows.count; i++) {
+		rc = row_unpack(rows_value(&rows, i), &hf__record_session_open__descriptor,
+		    (void *)&open, e);
+		if (rc < 0)
+			break;
+		if (open->home == NULL)
+			index_delete(p->layer, rows_key(&rows, i));
+		hf__record_session_open__free_unpacked(open, NULL);
+	}
+	rows_release(&rows);
+	return (rc);
+}
+
+static int
+answers_orphaned(struct replay *p, struct err *e)
+{
+	struct rows rows = ROWS_INIT;
+	struct buf session = BUF_INIT;
+	int rc, there;
+
+	rc = rows_collect_prefix(&rows, &p->apply.reader, SLICE_LITERAL("A"), SIZE_MAX, e);
+	for (size_t i = 0; rc == 0 && i < rows.count; i++) {
+		struct slice key = rows_key(&rows, i);
+
+		key_session(&session, SLICE((const uint8_t *)key.data + 1, key.bytes - 9));
+		there = row_any(&p->apply.reader, buf_slice(&session), e);
+		rc = there < 0 ? there : 0;
+		if (there == 0)
+			index_delete(p->layer, key);
+	}
+	rows_release(&rows);
+	buf_release(&session);
+	return (rc);
+}
+
+/* Behind the last record: what the log cannot say any more. */
+static int
+replay_end(struct replay *p, struct err *e)
+{
+	struct buf key = BUF_INIT;
+	int rc;
+
+	rc = volumes_orphaned(p, e);
+	if (rc == 0 && p->apply.rebuild)
+		rc = sessions_orphaned(p, e);
+	if (rc == 0 && p->apply.rebuild)
+		rc = answers_orphaned(p, e);
+	key_meta(&key, "rebuild");
+	if (rc == 0 && p->apply.rebuild)
+		index_delete(p->layer, buf_slice(&key));
+	buf_release(&key);
+	if (rc == 0 && index_layer_count(p->layer) > 0)
+		rc = index_write(p->index, p->layer, index_applied(p->index), e);
+	return (rc);
+}
+
+static int
+records_replay(struct replay *p, struct log *log, struct err *e)
+{
+	uint64_t applied = index_applied(p->index);
+	int rc = 0;
+
+	p->apply.rebuild = applied == 0 && catalog_horizon(p->drives) != 0;
+	p->apply.volume_k = volume_k;
+	p->apply.volume_context = p;
+	if (p->apply.rebuild) {
+		rc = log_replay(log, 0, dead_collect, NULL, p, e);
+		dead_map_sort(&p->dead);
+		p->apply.dead = &p->dead;
+	}
+	if (rc == 0)
+		rc = log_replay(log, applied, replay_record, replay_progress, p, e);
+	return (rc);
+}
+
+static int
+index_replay(struct index *x, struct drive_set *drives, struct log *log, log_progress_fn *progress,
+    void *context, const volatile bool *cancel, struct state_recovery *how, struct err *e)
+{
+	struct replay p = { .drives = drives, .index = x, .dead = DEAD_MAP_INIT, .cancel = cancel,
+	    .how = how, .progress = progress, .context = context };
 	int rc;
 
 	p.layer = index_layer_new();
 	apply_init(&p.apply, x, p.layer);
-	rc = log_replay(log, index_applied(x), replay_record, replay_progress, &p, e);
+	rc = records_replay(&p, log, e);
 	if (rc == 0)
 		rc = replay_write(&p, e);
+	if (rc == 0)
+		rc = replay_end(&p, e);
 	apply_release(&p.apply);
 	index_layer_free(p.layer);
+	dead_map_release(&p.dead);
 	if ((rc == ERR_CORRUPT || rc == ERR_VERSION || rc == ERR_STALE) && !p.index_failed)
 		rc = err_set(e, ERR_IO, "the log cannot be replayed: %s", e->text);
 	if (rc == 0 && how->records > 0)
@@ -95,7 +244,7 @@ index_replay(struct index *x, struct log *log, log_progress_fn *progress, void *
 
 /* Says in a new index whose it is; ERR_STALE if an old one is somebody else's. */
 static int
-index_owner(struct index *x, const struct drive_set *drives, struct err *e)
+index_owner(struct index *x, struct drive_set *drives, struct err *e)
 {
 	const struct slice own = SLICE(drive_set_deployment(drives), 16);
 	struct index_reader r = { .index = x, .layer_count = 0 };
@@ -103,11 +252,20 @@ index_owner(struct index *x, const struct drive_set *drives, struct err *e)
 	struct index_layer *layer;
 	int rc;
 
+	key_meta(&key, "rebuild");
+	if (index_applied(x) != 0 && index_get(&r, buf_slice(&key), &value, e) == 0) {
+		buf_release(&key);
+		buf_release(&value);
+		return (err_set(e, ERR_STALE, "its rebuild was interrupted"));
+	}
 	key_meta(&key, "deployment");
 	rc = index_get(&r, buf_slice(&key), &value, e);
 	if (rc == ERR_NOT_FOUND && index_applied(x) == 0) {
 		layer = index_layer_new();
 		index_put(layer, buf_slice(&key), own);
+		key_meta(&key, "rebuild");
+		if (catalog_horizon(drives) != 0)
+			index_put(layer, buf_slice(&key), own);
 		rc = index_write(x, layer, 0, e);
 		index_layer_free(layer);
 	} else if (rc == ERR_NOT_FOUND || (rc == 0 && !slice_equal(buf_slice(&value), own))) {
@@ -147,7 +305,7 @@ state_recover(struct drive_set *drives, struct log *log, const char *index_dir,
 	if (rc == 0)
 		rc = index_usable(x, drives, log, e);
 	if (rc == 0)
-		rc = index_replay(x, log, progress, context, cancel, how, e);
+		rc = index_replay(x, drives, log, progress, context, cancel, how, e);
 	if (rc == ERR_CORRUPT || rc == ERR_VERSION || rc == ERR_STALE) {
 		how->rebuilt = true;
 		memcpy(how->why, e->text, sizeof(how->why));
@@ -159,7 +317,7 @@ state_recover(struct drive_set *drives, struct log *log, const char *index_dir,
 		if (rc == 0)
 			rc = index_owner(x, drives, e);
 		if (rc == 0)
-			rc = index_replay(x, log, progress, context, cancel, how, e);
+			rc = index_replay(x, drives, log, progress, context, cancel, how, e);
 	}
 	if (rc < 0)
 		index_close(&x);

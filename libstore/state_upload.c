@@ -97,6 +97,9 @@ admit_part_put(struct state *st, struct op *op, struct err *e)
 	if (q->part->place != NULL)
 		hf__place__free_unpacked(q->part->place, NULL);
 	q->part->place = NULL;
+	if (q->part->home != NULL)
+		hf__home__free_unpacked(q->part->home, NULL);
+	q->part->home = NULL;
 	q->part->origin_lsn = 0;
 	if (q->part->modified_ms == 0)
 		q->part->modified_ms = clock_real_ms();

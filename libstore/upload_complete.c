@@ -172,6 +172,7 @@ complete_append(struct state *st, struct op *op, struct completion *c, const Hf_
 	entry.etag = etag;
 	entry.origin_lsn = 0;
 	entry.place = NULL;
+	entry.home = NULL;
 	entry.n_extents = 0;
 	checksum.kind = upload->checksum_kind;
 	checksum.value = (ProtobufCBinaryData){ bytes, value };

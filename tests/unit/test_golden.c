@@ -446,7 +446,7 @@ Test(newer, index_is_refused)
 	index_close(&x);
 	cr_assert_eq(index_open(path, 8 << 20, &x, &e), ERR_VERSION);
 	cr_assert_not_null(strstr(e.text, path), "%s", e.text);
-	cr_assert_not_null(strstr(e.text, "format 2; this program knows 1"), "%s", e.text);
+	cr_assert_not_null(strstr(e.text, "; this program knows "), "%s", e.text);
 	index_layer_free(l);
 	buf_release(&key);
 }
