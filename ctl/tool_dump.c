@@ -64,8 +64,8 @@ dump_catalog(struct view *v)
 static const struct table {
 	char				  letter;
 	const ProtobufCMessageDescriptor *value;	/* NULL: a number */
-	/* The key behind the letter: h hex of 8 bytes, H hex of 16, s 2 bytes as a number, n 4,
-	 * t text to the NUL or the rest, ~ the complement of 8. */
+	/* The key behind the letter: h hex of 8 bytes, H hex of 16, numbers of 1 byte 1, 2 s, 4 n,
+	 * 8 d, t text to the NUL or the rest, ~ the complement of 8. */
 	const char			 *key;
 } tables[] = {
 	{ 'A', &hf__session_answer__descriptor, "Hh" },
@@ -74,10 +74,13 @@ static const struct table {
 	{ 'D', &hf__dead_record__descriptor, "h" },
 	{ 'F', &hf__extent__descriptor, "hn" },
 	{ 'G', &hf__segment_use__descriptor, "h" },
+	{ 'K', NULL, "t1~" },
 	{ 'M', NULL, "t" },
 	{ 'O', &hf__object_entry__descriptor, "ht" },
 	{ 'P', &hf__part__descriptor, "Hs" },
+	{ 'Q', &hf__task_place__descriptor, "1dh" },
 	{ 'S', &hf__record_session_open__descriptor, "H" },
+	{ 'T', &hf__task__descriptor, "h" },
 	{ 'U', &hf__upload__descriptor, "htH" },
 	{ 'V', &hf__object_entry__descriptor, "ht~" },
 	{ 'X', &hf__extent__descriptor, "hh" },
@@ -92,6 +95,8 @@ piece_bytes(char kind, const uint8_t *p, size_t left)
 	switch (kind) {
 	case 'H':
 		return (16);
+	case '1':
+		return (1);
 	case 's':
 		return (2);
 	case 'n':
@@ -110,6 +115,10 @@ piece_print(char kind, const uint8_t *p, size_t bytes)
 	putchar(' ');
 	if (kind == 't')
 		tool_name(SLICE(p, bytes));
+	else if (kind == '1')
+		printf("%u", *p);
+	else if (kind == 'd')
+		printf("%" PRIu64, get_be64(p));
 	else if (kind == 's')
 		printf("%u", get_be16(p));
 	else if (kind == 'n')

@@ -47,9 +47,9 @@ body_finish_done(struct body_writer *w)
 static void
 on_hash(void *context)
 {
-	struct hash_job *j = context;
+	struct write_job *j = context;
 
-	j->writer->hash_running = false;
+	j->writer->job_running = false;
 	writer_advance(j->writer);
 }
 
@@ -57,14 +57,13 @@ void
 body_finish_inline(struct body_writer *w)
 {
 	w->end = END_HASHING;
-	w->hash.writer = w;
-	w->hash.count = 0;
+	w->job.writer = w;
 	if (w->bytes > HASH_ON_LOOP_MAX && w->kind_count > 0) {
-		w->hash_running = true;
-		work_submit(w->objects, &w->hash.work, hash_job_run, on_hash, &w->hash);
+		w->job_running = true;
+		work_submit(w->objects, &w->job.work, hash_job_run, on_hash, &w->job);
 		return;
 	}
-	hash_job_run(&w->hash);
+	hash_job_run(&w->job);
 }
 
 /* B2: is what was synced enough? */

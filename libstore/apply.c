@@ -40,6 +40,8 @@ static const struct apply_row apply_rows[] = {
 	ROW_PLAIN(RELOCATED, relocated),
 	ROW_PLAIN(DEAD, dead),
 	ROW_PLAIN(SEGMENT_DROPPED, segment_dropped),
+	ROW(TASK_PUT, task_put, TaskPut),
+	ROW(TASK_DELETE, task_delete, TaskDelete),
 };
 
 void
@@ -171,12 +173,16 @@ counter_get(const struct index_reader *r, const char *name, uint64_t *out, struc
 int
 counter_add(struct apply *a, const char *name, int64_t n, struct err *e)
 {
+	return (a->provisional ? 0 : counter_add_visible(a, name, n, e));
+}
+
+int
+counter_add_visible(struct apply *a, const char *name, int64_t n, struct err *e)
+{
 	uint8_t bytes[8];
 	uint64_t value;
 	int rc;
 
-	if (a->provisional)
-		return (0);
 	rc = counter_get(&a->reader, name, &value, e);
 	if (rc < 0)
 		return (rc);

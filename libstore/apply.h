@@ -29,6 +29,8 @@
 #define COUNTER_OBJECTS		"objects"
 #define COUNTER_BUCKETS		"buckets"
 #define COUNTER_UPLOADS		"uploads"
+#define COUNTER_TASKS		"tasks."	/* and the name of a state */
+#define COUNTER_ORPHAN_BYTES	"orphan_bytes"	/* of cleanup tasks that are not finished */
 
 /* What records did to a segment's row of use since the last apply_flush. */
 struct use_change { uint64_t segment, records, bytes, dead_records, dead_bytes; };

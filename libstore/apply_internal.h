@@ -17,6 +17,7 @@ apply_fn apply_bucket_put, apply_bucket_delete, apply_object_put, apply_object_d
     apply_config_put;
 apply_fn apply_upload_put, apply_part_put, apply_upload_complete, apply_upload_abort;
 apply_fn apply_session_open, apply_session_end;
+apply_fn apply_task_put, apply_task_delete;
 apply_fn apply_run_grant, apply_reclaimed, apply_volume_sealed;
 apply_fn apply_relocated, apply_dead, apply_segment_dropped;
 
@@ -34,6 +35,8 @@ void apply_delete(struct apply *a);
 /* Packs the answer to whoever asked, with code 0 and the record's LSN. */
 void apply_reply(struct apply *a, Hf__StoreReply *reply);
 int counter_add(struct apply *a, const char *name, int64_t n, struct err *e);
+/* Of what admissions look at: provisionally, too. */
+int counter_add_visible(struct apply *a, const char *name, int64_t n, struct err *e);
 /* The record's place, from malloc; NULL if it has no inline body. */
 Hf__Place *apply_place(const struct apply *a);
 
@@ -66,6 +69,8 @@ int apply_upload_drop(struct apply *a, uint64_t bucket_id, struct slice key, str
     struct err *e);
 /* Session answers: stores this one, forgets those below the floor. */
 int apply_answer(struct apply *a, const Hf__Origin *origin, struct err *e);
+/* A task at its relocation. */
+int apply_task_moved(struct apply *a, Hf__Task *row, struct err *e);
 /* A session's row, and the row of an answer, at their relocation. */
 int apply_session_moved(struct apply *a, struct slice key, Hf__RecordSessionOpen *row,
     struct err *e);

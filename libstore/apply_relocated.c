@@ -150,6 +150,8 @@ table_message(char table)
 		return (&hf__upload__descriptor);
 	case 'C':
 		return (&hf__record_config_put__descriptor);
+	case 'T':
+		return (&hf__task__descriptor);
 	case 'Y':
 		return (&hf__volume_use__descriptor);
 	case 'S':
@@ -173,6 +175,8 @@ message_moved(struct apply *a, struct slice key, ProtobufCMessage *row, struct e
 		return (plain_moved(a, key, row, offsetof(Hf__Upload, home), COUNTER_UPLOADS, e));
 	case 'C':
 		return (plain_moved(a, key, row, offsetof(Hf__RecordConfigPut, home), NULL, e));
+	case 'T':
+		return (apply_task_moved(a, (Hf__Task *)row, e));
 	case 'Y':
 		return (apply_volume_moved(a, key, (Hf__VolumeUse *)row, e));
 	case 'S':

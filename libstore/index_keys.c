@@ -137,6 +137,33 @@ key_dead(struct buf *k, uint64_t lsn)
 }
 
 void
+key_task(struct buf *k, uint64_t id)
+{
+	key_start(k, 'T');
+	key_add_be64(k, id);
+}
+
+void
+key_task_place(struct buf *k, uint8_t list, uint64_t time_ms, uint64_t id)
+{
+	key_start(k, 'Q');
+	buf_append(k, &list, 1);
+	key_add_be64(k, time_ms);
+	key_add_be64(k, id);
+}
+
+void
+key_task_print(struct buf *k, struct slice fingerprint, bool finished, uint64_t id)
+{
+	const uint8_t tail[2] = { 0, finished };
+
+	key_start(k, 'K');
+	buf_append_slice(k, fingerprint);
+	buf_append(k, tail, 2);
+	key_add_be64(k, ~id);			/* the newest first */
+}
+
+void
 key_after_prefix(struct buf *k, struct slice prefix)
 {
 	buf_reset(k);
@@ -206,5 +233,18 @@ key_part_parse(struct slice key, struct slice *upload_id, uint32_t *number)
 		return (ERR_CORRUPT);
 	*upload_id = SLICE(p + 1, UPLOAD_ID_BYTES);
 	*number = get_be16(p + 1 + UPLOAD_ID_BYTES);
+	return (0);
+}
+
+int
+key_task_place_parse(struct slice key, uint8_t *list, uint64_t *time_ms, uint64_t *id)
+{
+	const uint8_t *p = key.data;
+
+	if (key.bytes != 18 || p[0] != 'Q')
+		return (ERR_CORRUPT);
+	*list = p[1];
+	*time_ms = get_be64(p + 2);
+	*id = get_be64(p + 10);
 	return (0);
 }

@@ -19,6 +19,9 @@
  *   C section 00 name                         RecordConfigPut
  *   G segment(8)                              SegmentUse
  *   D lsn(8)                                  DeadRecord: it was the home of a row
+ *   T id(8)                                   Task
+ *   Q list(1) time(8) id(8)                   TaskPlace, of each task one: its place in its list
+ *   K fingerprint 00 finished(1) ~id(8)       of each task one: finished_ms, little-endian
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -44,6 +47,9 @@ void key_answer(struct buf *k, struct slice session, uint64_t sequence);
 void key_config(struct buf *k, const char *section, const char *name);
 void key_segment(struct buf *k, uint64_t segment);
 void key_dead(struct buf *k, uint64_t lsn);
+void key_task(struct buf *k, uint64_t id);
+void key_task_place(struct buf *k, uint8_t list, uint64_t time_ms, uint64_t id);
+void key_task_print(struct buf *k, struct slice fingerprint, bool finished, uint64_t id);
 /* The least key greater than every key that starts with `prefix`; empty buf if there is none. */
 void key_after_prefix(struct buf *k, struct slice prefix);
 /* Back again; each borrows from key. ERR_CORRUPT if it is not of that table. */
@@ -52,6 +58,7 @@ int key_version_parse(struct slice key, uint64_t *bucket_id, struct slice *name,
     uint64_t *origin_lsn);
 int key_upload_parse(struct slice key, uint64_t *bucket_id, struct slice *name,
     struct slice *upload_id);
+int key_task_place_parse(struct slice key, uint8_t *list, uint64_t *time_ms, uint64_t *id);
 int key_part_parse(struct slice key, struct slice *upload_id, uint32_t *number);
 
 #endif

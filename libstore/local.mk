@@ -81,6 +81,7 @@ libstore_libstore_a_SOURCES += \
 	libstore/apply_object.c \
 	libstore/apply_relocated.c \
 	libstore/apply_session.c \
+	libstore/apply_task.c \
 	libstore/apply_upload.c \
 	libstore/apply_use.c \
 	libstore/apply_volume.c \
@@ -109,6 +110,9 @@ libstore_libstore_a_SOURCES += \
 	libstore/state_recover.c \
 	libstore/state_run.c \
 	libstore/state_session.c \
+	libstore/state_task.c \
+	libstore/state_task.h \
+	libstore/state_task_history.c \
 	libstore/state_upload.c \
 	libstore/task.c \
 	libstore/task.h \
@@ -147,6 +151,11 @@ check_PROGRAMS += tests/unit/test_state
 tests_unit_test_state_SOURCES = tests/unit/test_state.c tests/unit/state_world.c tests/unit/state_world.h \
 	tests/unit/disk_memory.c tests/unit/disk_memory.h
 tests_unit_test_state_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
+	$(CRITERION_LIBS) $(LIBSTORE_LIBS) $(EVENT_LIBS)
+check_PROGRAMS += tests/unit/test_state_task
+tests_unit_test_state_task_SOURCES = tests/unit/test_state_task.c tests/unit/state_world.c tests/unit/state_world.h \
+	tests/unit/disk_memory.c tests/unit/disk_memory.h
+tests_unit_test_state_task_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
 	$(CRITERION_LIBS) $(LIBSTORE_LIBS) $(EVENT_LIBS)
 check_PROGRAMS += tests/unit/test_state_upload
 tests_unit_test_state_upload_SOURCES = tests/unit/test_state_upload.c tests/unit/state_world.c tests/unit/state_world.h \

@@ -42,6 +42,10 @@ static const struct op_row op_rows[] = {
 	[OP(DAMAGE_REPORT)] = { read_damage_report, NULL },
 	[OP(CONFIG_PUT)] = { NULL, admit_config_put },
 	[OP(CONFIG_LIST)] = { read_config_list, NULL },
+	[OP(TASK_SUBMIT)] = { NULL, admit_task_submit },
+	[OP(TASK_GET)] = { read_task_get, NULL },
+	[OP(TASK_LIST)] = { read_task_list, NULL },
+	[OP(TASK_UPDATE)] = { NULL, admit_task_update },
 };
 
 static const struct op_row *
@@ -81,6 +85,7 @@ state_open(const struct state_options *options, struct state **out, struct err *
 		state_close(&st);
 		return (rc);
 	}
+	tasks_load(st);
 	*out = st;
 	return (0);
 }
@@ -423,6 +428,7 @@ state_turn(struct state *st, uint64_t now_ms)
 	}
 	state_sessions_turn(st);
 	reclaim_turn(st);
+	tasks_turn(st);
 	index_flush_when_due(st);
 	if (!st->failed)
 		log_submit(st->o.log);
@@ -431,7 +437,11 @@ state_turn(struct state *st, uint64_t now_ms)
 uint64_t
 state_next_ms(const struct state *st)
 {
-	return (st->failed ? UINT64_MAX : reclaim_next_ms(st));
+	uint64_t reclaim = reclaim_next_ms(st), tasks = tasks_next_ms(st);
+
+	if (st->failed)
+		return (UINT64_MAX);
+	return (reclaim < tasks ? reclaim : tasks);
 }
 
 void

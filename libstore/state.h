@@ -27,6 +27,7 @@
 #include "libstore/index.h"
 #include "libstore/log.h"
 #include "libstore/session.h"
+#include "libstore/task.h"
 
 struct state;
 
@@ -40,6 +41,9 @@ struct state_options {
 	uint64_t		 reclaim_grace_ms;
 	uint64_t		 index_flush_bytes;
 	unsigned		 operations_max;
+	struct task_rules	 tasks;
+	/* ms since 1970, for what is kept with a time; NULL: the clock's */
+	uint64_t		(*real_ms)(void *context);
 	/* reply is a packed StoreReply. */
 	void	(*on_reply)(void *context, struct session *s, uint64_t sequence,
 	    struct slice reply);
@@ -107,6 +111,10 @@ struct state_stats {
 	uint64_t	answered, repeats, refused;
 	uint64_t	reclaim_waiting, reclaimed_bytes, reclaim_failures;
 	uint64_t	applied_lsn, last_flush_ms;
+	uint64_t	tasks[TASK_STATES];		/* by state */
+	uint64_t	tasks_open, tasks_waiting, orphan_bytes;
+	/* since the start: asked for again, refused, claims taken over */
+	uint64_t	tasks_merged, tasks_full, tasks_reclaimed;
 };
 void state_stats(struct state *st, struct state_stats *out);
 

@@ -11,6 +11,7 @@
 #include "libstore/apply_internal.h"
 #include "libstore/reclaim.h"
 #include "libstore/state.h"
+#include "libstore/state_task.h"
 
 #define OP_BUCKETS	16384	/* hash of operations in flight */
 #define PENDING_MAX	6	/* batches with a layer; INDEX_LAYERS_MAX is above it */
@@ -73,6 +74,7 @@ struct state {
 	bool			 commit_freed;
 	unsigned		 jobs;			/* on the pool */
 	struct reclaim		 reclaim;
+	struct tasks		 tasks;
 	struct state_stats	 stats;
 	struct buf		 pack, key;
 };
@@ -121,11 +123,13 @@ void op_reply_pack(struct op *op, const Hf__StoreReply *reply);
 void op_slot(struct state *st, struct op *op, const char *bucket, struct slice key);
 void op_bucket_slot(struct state *st, struct op *op, const char *bucket);
 
-/* --- admission, by noun: state_bucket.c state_object.c state_upload.c state_run.c */
+/* --- admission, by noun: state_bucket.c state_object.c state_upload.c state_run.c
+ * state_task.c */
 typedef int admit_fn(struct state *st, struct op *op, struct err *e);
 admit_fn admit_bucket_put, admit_bucket_delete, admit_object_put, admit_object_delete,
     admit_config_put;
 admit_fn admit_upload_create, admit_part_put, admit_upload_complete, admit_upload_abort;
+admit_fn admit_task_submit, admit_task_update;
 admit_fn admit_run_reserve, admit_run_return, admit_extent_discard;
 
 /* The bucket as admission sees it: 0 and *out (owned by the caller), ADMIT_PARK while its id is
@@ -160,6 +164,6 @@ typedef int read_fn(struct state *st, struct session *s, const Hf__StoreRequest 
     Hf__StoreReply *out, struct err *e);
 read_fn read_bucket_get, read_bucket_list, read_object_get, read_object_list, read_upload_get;
 read_fn read_upload_list, read_part_list, read_layout_get, read_segment_locate, read_volume_locate;
-read_fn read_damage_report, read_config_list;
+read_fn read_damage_report, read_config_list, read_task_get, read_task_list;
 
 #endif

@@ -7,6 +7,7 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "libstore/op.h"
@@ -147,6 +148,20 @@ state_sessions_turn(struct state *st)
 	}
 }
 
+static void
+task_stats(const struct index_reader *r, struct state_stats *out)
+{
+	for (int state = 0; state < TASK_STATES; state++) {
+		char name[32];
+
+		snprintf(name, sizeof(name), "%s%s", COUNTER_TASKS, task_state_name(state));
+		counter_get(r, name, &out->tasks[state], NULL);
+		out->tasks_open += task_is_open(state) ? out->tasks[state] : 0;
+		out->tasks_waiting += task_is_waiting(state) ? out->tasks[state] : 0;
+	}
+	counter_get(r, COUNTER_ORPHAN_BYTES, &out->orphan_bytes, NULL);
+}
+
 void
 state_stats(struct state *st, struct state_stats *out)
 {
@@ -157,6 +172,7 @@ state_stats(struct state *st, struct state_stats *out)
 	counter_get(&r, COUNTER_OBJECTS, &out->objects, NULL);
 	counter_get(&r, COUNTER_BUCKETS, &out->buckets, NULL);
 	counter_get(&r, COUNTER_UPLOADS, &out->uploads, NULL);
+	task_stats(&r, out);
 	out->operations = st->op_count;
 	out->parked = st->park_count;
 	out->pending_batches = st->pending_count;

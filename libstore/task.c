@@ -74,6 +74,24 @@ task_is_claimed(int state)
 	return (state == S(ASSIGNED) || state == S(IN_PROGRESS) || state == S(STUCK));
 }
 
+uint8_t
+task_list(const Hf__Task *t)
+{
+	if (task_is_waiting((int)t->state))
+		return (TASK_LIST_WAITING((uint8_t)t->priority & 3));
+	if (task_is_claimed((int)t->state))
+		return (TASK_LIST_CLAIMED);
+	return (task_is_open((int)t->state) ? TASK_LIST_DEAD_LETTER : TASK_LIST_FINISHED);
+}
+
+uint64_t
+task_list_ms(const Hf__Task *t)
+{
+	if (task_is_waiting((int)t->state))
+		return (t->not_before_ms);
+	return (task_is_claimed((int)t->state) ? t->claimed_ms : t->finished_ms);
+}
+
 bool
 task_may_become(int from, int to)
 {

@@ -63,6 +63,12 @@ struct task_rules {
 };
 #define TASK_RULES_DEFAULT { 10000, 10, 600000, 300000, 1000, UINT64_C(7) * 86400000 }
 
+/* Lists of table Q, each in the order of a time: */
+#define TASK_LIST_WAITING(priority) (3 - (priority))	/* 0 urgent to 3 low: not_before_ms */
+#define TASK_LIST_CLAIMED	8			/* claimed_ms */
+#define TASK_LIST_DEAD_LETTER	9			/* finished_ms */
+#define TASK_LIST_FINISHED	10			/* finished_ms */
+
 /* The words of the seeds and of every output: "pending", ... "dead_letter"; "unknown". */
 const char *task_state_name(int state);
 const char *task_priority_name(int priority);
@@ -72,6 +78,9 @@ bool task_is_open(int state);
 bool task_is_waiting(int state);
 /* Somebody's: ASSIGNED, IN_PROGRESS, STUCK. */
 bool task_is_claimed(int state);
+/* Its list, and its time there. */
+uint8_t task_list(const Hf__Task *t);
+uint64_t task_list_ms(const Hf__Task *t);
 /* By the diagram alone, whatever else is asked for. */
 bool task_may_become(int from, int to);
 /* Bytes that are not given back until the task is finished: of a cleanup; else 0. */

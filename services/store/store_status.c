@@ -67,6 +67,22 @@ add_log(cJSON *status, struct store *t)
 }
 
 static void
+add_tasks(cJSON *status, const struct state_stats *st)
+{
+	cJSON *tasks = cJSON_AddObjectToObject(status, "tasks");
+	cJSON *states = cJSON_AddObjectToObject(tasks, "states");
+
+	for (int state = 0; state < TASK_STATES; state++)
+		add_u64(states, task_state_name(state), st->tasks[state]);
+	add_u64(tasks, "open", st->tasks_open);
+	add_u64(tasks, "queue_depth", st->tasks_waiting);
+	add_u64(tasks, "orphan_bytes", st->orphan_bytes);
+	add_u64(tasks, "merged", st->tasks_merged);
+	add_u64(tasks, "refused_full", st->tasks_full);
+	add_u64(tasks, "claims_recovered", st->tasks_reclaimed);
+}
+
+static void
 add_state(cJSON *status, struct store *t)
 {
 	struct state_stats st;
@@ -88,6 +104,7 @@ add_state(cJSON *status, struct store *t)
 	add_u64(reclaim, "waiting", st.reclaim_waiting);
 	add_u64(reclaim, "punched_bytes", st.reclaimed_bytes);
 	add_u64(reclaim, "failures", st.reclaim_failures);
+	add_tasks(status, &st);
 	metric_add(METRIC_store_repeats_total,
 	    st.repeats - metric_get(METRIC_store_repeats_total));
 	metric_add(METRIC_store_freed_bytes_total,
@@ -100,6 +117,26 @@ counter_follow(struct store *t, enum metric m, uint64_t value)
 	if (value > t->counted[m])
 		metric_add(m, value - t->counted[m]);
 	t->counted[m] = value;
+}
+
+static void
+task_metrics(struct store *t, const struct state_stats *st)
+{
+	static const enum metric by_state[TASK_STATES] = {
+		METRIC_store_tasks_pending, METRIC_store_tasks_assigned,
+		METRIC_store_tasks_in_progress, METRIC_store_tasks_completed,
+		METRIC_store_tasks_failed, METRIC_store_tasks_cancelled, METRIC_store_tasks_stuck,
+		METRIC_store_tasks_duplicate, METRIC_store_tasks_dead_letter,
+	};
+
+	for (int state = 0; state < TASK_STATES; state++)
+		metric_set(by_state[state], st->tasks[state]);
+	metric_set(METRIC_store_tasks_open, st->tasks_open);
+	metric_set(METRIC_store_tasks_queue_depth, st->tasks_waiting);
+	metric_set(METRIC_store_orphan_bytes, st->orphan_bytes);
+	counter_follow(t, METRIC_store_tasks_merged_total, st->tasks_merged);
+	counter_follow(t, METRIC_store_tasks_refused_total, st->tasks_full);
+	counter_follow(t, METRIC_store_task_claims_recovered_total, st->tasks_reclaimed);
 }
 
 void
@@ -115,6 +152,7 @@ store_metrics(struct store *t)
 	counter_follow(t, METRIC_store_degraded_writes_total, l.degraded);
 	counter_follow(t, METRIC_store_repeats_total, st.repeats);
 	counter_follow(t, METRIC_store_freed_bytes_total, st.reclaimed_bytes);
+	task_metrics(t, &st);
 	metric_set(METRIC_store_objects, st.objects);
 	metric_set(METRIC_store_buckets, st.buckets);
 	metric_set(METRIC_store_sessions, st.sessions);

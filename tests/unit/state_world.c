@@ -172,12 +172,21 @@ table_open(struct world *w)
 	close(fd);
 }
 
+static uint64_t
+real_ms(void *context)
+{
+	struct world *w = context;
+
+	return (w->real_ms != 0 ? w->real_ms : clock_real_ms());
+}
+
 int
 world_try_open(struct world *w, struct err *e)
 {
 	struct state_options o = { .inline_bytes_max = 65536, .reclaim_grace_ms = 1000,
 	    .index_flush_bytes = 1 << 30, .operations_max = 1000, .on_reply = on_reply,
-	    .on_session_end = on_session_end, .on_fatal = on_fatal, .context = w };
+	    .on_session_end = on_session_end, .on_fatal = on_fatal,
+	    .tasks = TASK_RULES_DEFAULT, .real_ms = real_ms, .context = w };
 	char path[128];
 	int rc;
 
@@ -191,6 +200,8 @@ world_try_open(struct world *w, struct err *e)
 	if (rc == 0)
 		rc = state_recover(w->drives, w->log, path, 8 << 20, NULL, NULL, NULL,
 		    &w->recovery, &w->index, e);
+	if (w->tasks.queue_max != 0)
+		o.tasks = w->tasks;
 	o.drives = w->drives;
 	o.log = w->log;
 	o.index = w->index;

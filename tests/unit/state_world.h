@@ -24,6 +24,8 @@ struct world {
 	struct state_recovery	 recovery;
 	struct session		*session;
 	uint64_t		 now_ms;		/* the state's clock: moved by hand */
+	uint64_t		 real_ms;		/* of people; moved by hand, 0: the clock's */
+	struct task_rules	 tasks;			/* queue_max 0: the default */
 	uint64_t		 floor;
 	unsigned		 ended;			/* sessions */
 	bool			 fatal;
@@ -57,6 +59,12 @@ int world_code(const struct world *w, uint64_t sequence);	/* of the one answer *
 	Hf__##Name op = HF__##CASE##__INIT; \
 	q.op_case = HF__STORE_REQUEST__OP_##CASE; \
 	q.name = &op
+/* A second one: q2, op2. */
+#define WORLD_OP_AGAIN(name, Name, CASE) \
+	Hf__StoreRequest q2 = HF__STORE_REQUEST__INIT; \
+	Hf__##Name op2 = HF__##CASE##__INIT; \
+	q2.op_case = HF__STORE_REQUEST__OP_##CASE; \
+	q2.name = &op2
 void world_bucket_put(struct world *w, uint64_t sequence, const char *name);
 void world_bucket_delete(struct world *w, uint64_t sequence, const char *name);
 /* condition: if_none_match, may be NULL. */
