@@ -47,9 +47,9 @@ body_finish_done(struct body_writer *w)
 static void
 on_hash(void *context)
 {
-	struct write_job *j = context;
+	struct hash_job *j = context;
 
-	j->writer->job_running = false;
+	j->writer->hash_running = false;
 	writer_advance(j->writer);
 }
 
@@ -57,13 +57,14 @@ void
 body_finish_inline(struct body_writer *w)
 {
 	w->end = END_HASHING;
-	w->job.writer = w;
+	w->hash.writer = w;
+	w->hash.count = 0;
 	if (w->bytes > HASH_ON_LOOP_MAX && w->kind_count > 0) {
-		w->job_running = true;
-		work_submit(w->objects, &w->job.work, hash_job_run, on_hash, &w->job);
+		w->hash_running = true;
+		work_submit(w->objects, &w->hash.work, hash_job_run, on_hash, &w->hash);
 		return;
 	}
-	hash_job_run(&w->job);
+	hash_job_run(&w->hash);
 }
 
 /* B2: is what was synced enough? */

@@ -79,7 +79,7 @@ row_release(struct body_writer *w, struct row *r)
 	if (r->memory == NULL)
 		return;
 	memory_give(w->objects, r->memory_bytes);
-	free(r->memory);
+	buffer_put(w->objects, r->memory, r->buffer_bytes);
 	r->memory = NULL;
 	r->memory_bytes = 0;
 	r->stride = 0;
@@ -105,10 +105,8 @@ row_find(struct body_writer *w, uint32_t stride)
 	}
 	if (empty == NULL || !memory_for(w, bytes, held == 0))	/* B3 */
 		return (NULL);
-	empty->memory = aligned_alloc(VOLUME_ALIGN_BYTES, bytes);
-	if (empty->memory == NULL)
-		abort();
-	empty->memory_bytes = bytes;
+	empty->memory_bytes = empty->buffer_bytes = bytes;
+	empty->memory = buffer_get(w->objects, &empty->buffer_bytes);
 	empty->stride = stride;
 	return (empty);
 }
@@ -118,11 +116,12 @@ rows_drop(struct body_writer *w, bool all)
 {
 	unsigned i;
 
-	TAILQ_INIT(&w->full);
+	TAILQ_INIT(&w->to_hash);
+	TAILQ_INIT(&w->to_write);
 	if (all)
 		w->filling = NULL;
 	for (i = 0; i < ROWS_MAX; i++)
-		if (w->rows[i].state != ROW_IN_JOB && &w->rows[i] != w->filling) {
+		if (w->rows[i].jobs == 0 && &w->rows[i] != w->filling) {
 			w->rows[i].state = ROW_FREE;
 			row_release(w, &w->rows[i]);
 		}

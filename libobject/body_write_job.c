@@ -2,8 +2,9 @@
  * body_write_job - what a pool thread does for a body: digests in order, parity, trailers, one
  * write for each shard; and the syncs at the end.
  *
- * J1  A writer has one job at a time, so bytes are hashed in order and its extents have one writer.
- * J2  A shard where anything went wrong is missing for the whole extent, and is not written again.
+ * J1  A writer has one hash job at a time, so bytes are hashed in order.
+ * J2  A shard where anything went wrong is missing for the whole extent: no later job writes it.
+ * J3  Jobs of a writer share nothing but the extent's open files, and those are set once.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -29,11 +30,11 @@ row_hash(struct body_writer *w, const struct row *r)
 
 /* J2 */
 static void
-shard_failed(struct write_job *j, struct extent_out *x, unsigned shard, uint64_t offset,
-    const struct err *why)
+shard_failed(struct write_job *j, unsigned shard, uint64_t offset, const struct err *why)
 {
-	x->x.missing |= 1u << shard;
-	damages_add(&j->damages, FILE_VOLUME, x->x.volume, offset, x->run.map.slots[shard], why);
+	j->missing |= 1u << shard;
+	damages_add(&j->damages, FILE_VOLUME, j->extent->x.volume, offset,
+	    j->extent->run.map.slots[shard], why);
 	if (j->why.code == 0 || why->code == ERR_FULL)
 		j->why = *why;
 }
@@ -47,64 +48,58 @@ writeback_begin(struct objects *o, struct file *f, uint64_t offset, uint64_t byt
 		    SYNC_FILE_RANGE_WRITE);
 }
 
-/* Rows [first, first + count) of one extent, next to each other: one write. */
+/* J3: the shard's file, opened by whichever job comes first. */
+static int
+shard_file(struct write_job *j, unsigned shard, struct file **out, struct err *e)
+{
+	struct extent_out *x = j->extent;
+	struct file *f, *other = NULL;
+	int rc;
+
+	*out = __atomic_load_n(&x->files[shard], __ATOMIC_ACQUIRE);
+	if (*out != NULL)
+		return (0);
+	rc = file_get(j->writer->objects->files, FILE_VOLUME, x->x.volume, x->run.map.slots[shard],
+	    true, &f, e);
+	if (rc < 0)
+		return (rc);
+	if (__atomic_compare_exchange_n(&x->files[shard], &other, f, false, __ATOMIC_ACQ_REL,
+	    __ATOMIC_ACQUIRE)) {
+		*out = f;
+		return (0);
+	}
+	file_put(&f);
+	*out = other;
+	return (0);
+}
+
+/* All rows of the job, next to each other: one write. */
 static void
-shard_write(struct write_job *j, unsigned first, unsigned count, unsigned shard)
+shard_write(struct write_job *j, unsigned shard)
 {
 	struct objects *o = j->writer->objects;
-	struct extent_out *x = j->rows[first]->extent;
-	struct iovec iov[ROWS_MAX];
+	uint64_t offset = j->rows[0]->place.offset, bytes = 0;
+	struct iovec iov[JOB_ROWS_MAX];
 	struct err why = ERR_INIT;
-	uint64_t bytes = 0;
+	struct file *f;
 	unsigned i;
-	int rc = 0;
+	int rc;
 
-	for (i = 0; i < count; i++) {
-		struct row *r = j->rows[first + i];
+	for (i = 0; i < j->count; i++) {
+		struct row *r = j->rows[i];
 
 		iov[i].iov_base = r->memory + (size_t)shard * r->stride;
 		iov[i].iov_len = r->place.unit_bytes;
 		bytes += r->place.unit_bytes;
 	}
-	if (x->files[shard] == NULL)
-		rc = file_get(o->files, FILE_VOLUME, x->x.volume, x->run.map.slots[shard], true,
-		    &x->files[shard], &why);
+	rc = shard_file(j, shard, &f, &why);
 	if (rc == 0)
-		rc = o->disk->ops->pwritev(o->disk, file_handle(x->files[shard]), iov, (int)count,
-		    j->rows[first]->place.offset, &why);
+		rc = o->disk->ops->pwritev(o->disk, file_handle(f), iov, (int)j->count, offset,
+		    &why);
 	if (rc < 0)
-		shard_failed(j, x, shard, j->rows[first]->place.offset, &why);
+		shard_failed(j, shard, offset, &why);
 	else
-		writeback_begin(o, x->files[shard], j->rows[first]->place.offset, bytes);
-}
-
-static void
-extent_write(struct write_job *j, unsigned first, unsigned count)
-{
-	struct extent_out *x = j->rows[first]->extent;
-	unsigned shards = j->k + j->m, i;
-
-	for (i = 0; i < shards; i++) {
-		if (j->offline >> x->run.map.slots[i] & 1)
-			x->x.missing |= 1u << i;
-		if (!(x->x.missing >> i & 1))
-			shard_write(j, first, count, i);
-	}
-	if (shards - (unsigned)__builtin_popcount(x->x.missing) >= j->k) {
-		j->why = (struct err)ERR_INIT;
-		return;
-	}
-	if (j->why.code != ERR_FULL)
-		err_set(&j->why, ERR_NO_QUORUM,
-		    "only %u of %u shards can be written, %u are needed",
-		    shards - (unsigned)__builtin_popcount(x->x.missing), shards, j->k);
-}
-
-static bool
-row_follows(const struct row *a, const struct row *b)
-{
-	return (a->extent == b->extent && a->place.unit_bytes == VOLUME_UNIT_BYTES &&
-	    b->place.offset == a->place.offset + VOLUME_UNIT_BYTES);
+		writeback_begin(o, f, offset, bytes);
 }
 
 void
@@ -112,21 +107,21 @@ write_job_run(void *context)
 {
 	struct write_job *j = context;
 	uint8_t *units[ERASURE_UNITS_MAX];
-	unsigned i, first = 0;
+	unsigned i;
 
 	for (i = 0; i < j->count; i++) {
 		struct row *r = j->rows[i];
 
-		row_hash(j->writer, r);
 		row_units(r, j->k + j->m, units);
-		volume_row_encode(j->writer->objects->erasure, j->k, j->m, &r->extent->x, &r->place,
+		volume_row_encode(j->writer->objects->erasure, j->k, j->m, &j->extent->x, &r->place,
 		    units);
 	}
-	for (i = 1; i <= j->count && j->why.code == 0; i++)
-		if (i == j->count || !row_follows(j->rows[i - 1], j->rows[i])) {
-			extent_write(j, first, i - first);
-			first = i;
-		}
+	for (i = 0; i < j->k + j->m; i++) {
+		if (j->offline >> j->extent->run.map.slots[i] & 1)
+			j->missing |= 1u << i;
+		if (!(j->missing >> i & 1))
+			shard_write(j, i);
+	}
 }
 
 void
@@ -137,14 +132,16 @@ sync_job_run(void *context)
 	(void)file_sync(s->file, &s->why);
 }
 
-/* An inline body that is too long to be hashed on the loop. */
+/* Rows in order; or an inline body that is too long to be hashed on the loop. */
 void
 hash_job_run(void *context)
 {
-	struct write_job *j = context;
+	struct hash_job *j = context;
 	struct body_writer *w = j->writer;
 	unsigned i;
 
-	for (i = 0; i < w->kind_count; i++)
+	for (i = 0; i < j->count; i++)
+		row_hash(w, j->rows[i]);
+	for (i = 0; i < w->kind_count && j->count == 0; i++)
 		digest_update(&w->digests[i], w->data, w->bytes);
 }

@@ -8,9 +8,9 @@
  *                       -> (rows written) END_SYNCING -> END_DONE
  *
  * B1  Body bytes get their place in an extent before they are received; a row is filled, then full,
- *     then in the one job, then free. What the job touches is not touched here meanwhile.
+ *     then hashed and written by jobs, then free. What jobs touch is not touched here meanwhile.
  *
- * B2 is body_finish.c's, B3 body_memory.c's, B4 body_extent.c's.
+ * B2 is body_finish.c's, B3 body_memory.c's, B4 body_extent.c's, B5 body_pipeline.c's.
  *
  * Every callback from outside ends in writer_advance, which does all that can be done now.
  *
@@ -95,7 +95,8 @@ body_writer_new(struct objects *o, const char *request_id, uint64_t bytes_expect
 	w->wait_ms = deadline_ms > now ? deadline_ms - now : 0;
 	w->chunk_rows = CHUNK_ROWS_MIN;
 	w->kind_count = kind_count;
-	TAILQ_INIT(&w->full);
+	TAILQ_INIT(&w->to_hash);
+	TAILQ_INIT(&w->to_write);
 	for (i = 0; i < kind_count; i++) {
 		w->kinds[i] = kinds[i];
 		digest_init(&w->digests[i], kinds[i]);
@@ -142,49 +143,7 @@ row_full(struct body_writer *w)
 	struct row *r = w->filling;
 
 	w->filling = NULL;
-	r->state = ROW_FULL;
-	TAILQ_INSERT_TAIL(&w->full, r, entry);
-}
-
-static void
-on_job(void *context)
-{
-	struct write_job *j = context;
-	struct body_writer *w = j->writer;
-	unsigned i;
-
-	w->job_running = false;
-	for (i = 0; i < j->count; i++)
-		j->rows[i]->state = ROW_FREE;
-	damages_report(w->objects, w->request_id, &j->damages, &w->told);
-	if (j->why.code != 0)
-		writer_fail(w, j->why.code, &j->why);
-	writer_advance(w);
-}
-
-static void
-writer_pump(struct body_writer *w)
-{
-	struct write_job *j = &w->job;
-	struct row *r;
-
-	if (w->job_running || TAILQ_EMPTY(&w->full))
-		return;
-	j->writer = w;
-	j->count = 0;
-	j->offline = w->objects->offline;
-	j->k = w->k;
-	j->m = w->m;
-	j->damages.count = 0;
-	j->why = (struct err)ERR_INIT;
-	while ((r = TAILQ_FIRST(&w->full)) != NULL) {
-		TAILQ_REMOVE(&w->full, r, entry);
-		r->state = ROW_IN_JOB;
-		r->extent->x.bytes += r->place.body_bytes;
-		j->rows[j->count++] = r;
-	}
-	w->job_running = true;
-	work_submit(w->objects, &j->work, write_job_run, on_job, j);
+	pipeline_add(w, r);
 }
 
 /* --- Receiving. --- */
@@ -249,7 +208,7 @@ body_writer_filled(struct body_writer *w, size_t bytes)
 	assert(w->filling->filled <= w->filling->place.body_bytes);
 	if (w->filling->filled == w->filling->place.body_bytes) {
 		row_full(w);
-		writer_pump(w);
+		pipeline_pump(w);
 	}
 }
 
@@ -274,7 +233,7 @@ writer_spill(struct body_writer *w)
 		r->filled += (uint32_t)n;
 		if (r->filled == r->place.body_bytes) {
 			row_full(w);
-			writer_pump(w);
+			pipeline_pump(w);
 		}
 	}
 	writer_data_free(w);
@@ -282,6 +241,12 @@ writer_spill(struct body_writer *w)
 }
 
 /* --- Finishing. --- */
+
+static bool
+writer_idle(const struct body_writer *w)
+{
+	return (!w->hash_running && w->writes_running == 0 && w->syncs_running == 0);
+}
 
 /* The last row may be partly filled. */
 static void
@@ -314,11 +279,11 @@ writer_finish_step(struct body_writer *w)
 	}
 	if (w->end == END_ASKED && w->mode == WRITER_VOLUME && w->error.code == 0) {
 		finish_rows(w);
-		writer_pump(w);
-		if (!w->job_running)
+		pipeline_pump(w);
+		if (pipeline_written(w))
 			body_finish_sync(w);
 	}
-	if (w->job_running || w->syncs_running > 0)
+	if (!pipeline_idle(w) || w->syncs_running > 0)
 		return;
 	if (w->error.code != 0 || w->end == END_HASHING || w->end == END_SYNCING)
 		body_finish_done(w);
@@ -332,18 +297,18 @@ writer_advance(void *context)
 	size_t bytes;
 
 	if (w->freed) {
-		if (!w->job_running && w->syncs_running == 0)
+		if (writer_idle(w))
 			writer_destroy(w);
 		return;
 	}
 	if (w->error.code != 0) {
 		rows_drop(w, false);
-		if (w->data != NULL && !w->job_running)
+		if (w->data != NULL && !w->hash_running)
 			writer_data_free(w);
 	} else {
 		if (w->mode == WRITER_SPILLING)
 			writer_spill(w);
-		writer_pump(w);
+		pipeline_pump(w);
 	}
 	if (room != NULL && (w->mode != WRITER_SPILLING || w->error.code != 0) &&
 	    writer_space(w, &bytes) != NULL) {
@@ -419,6 +384,7 @@ body_writer_free(struct body_writer **wp)
 	memory_cancel(w->objects, &w->memory_waiter);
 	soon_cancel(w->objects, &w->soon);
 	w->freed = true;
-	if (!w->job_running && w->syncs_running == 0)
+	rows_drop(w, true);
+	if (writer_idle(w))
 		writer_destroy(w);
 }

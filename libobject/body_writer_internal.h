@@ -10,7 +10,9 @@
 #include "libobject/objects_internal.h"
 #include "libstore/volume.h"
 
-#define ROWS_MAX	4	/* one is filled while the others are hashed and written */
+#define ROWS_MAX	12	/* one is filled while the others are hashed and written */
+#define JOB_ROWS_MAX	4	/* of one job */
+#define WRITE_JOBS_MAX	2
 
 /* A piece of a run that holds part of this body. */
 struct extent_out {
@@ -19,17 +21,19 @@ struct extent_out {
 	uint64_t	 capacity;	/* body bytes that fit */
 	uint64_t	 begun;		/* body bytes that rows were laid out for */
 	bool		 settled;	/* the unused end was given back */
-	/* of shards; opened by the first job, held until the sync */
+	/* of shards; set by the first job that opened one, held until the sync */
 	struct file	*files[16];
 };
 
-enum row_state { ROW_FREE, ROW_FILLING, ROW_FULL, ROW_IN_JOB };
+enum row_state { ROW_FREE, ROW_FILLING, ROW_FULL };
 
 struct row {
-	TAILQ_ENTRY(row)	 entry;		/* in full, when ROW_FULL */
+	TAILQ_ENTRY(row)	 hash_entry, write_entry;
 	enum row_state		 state;
+	unsigned		 steps;		/* ROW_FULL: of hashing and writing, not done */
+	unsigned		 jobs;		/* that touch it now */
 	uint8_t			*memory;	/* k+m units, `stride` apart */
-	size_t			 memory_bytes;
+	size_t			 memory_bytes, buffer_bytes;
 	uint32_t		 stride;
 	struct extent_out	*extent;
 	struct volume_row	 place;		/* body_bytes: how much fits */
@@ -43,15 +47,24 @@ uint8_t *row_space(const struct row *r, size_t *bytes);
 void row_end(struct row *r, unsigned k);
 void row_units(const struct row *r, unsigned count, uint8_t *units[]);
 
+/* Rows of one extent, next to each other. */
 struct write_job {
 	struct work		 work;
 	struct body_writer	*writer;
-	struct row		*rows[ROWS_MAX];
-	unsigned		 count;
+	struct extent_out	*extent;
+	struct row		*rows[JOB_ROWS_MAX];
+	unsigned		 count;		/* 0: not running */
 	uint32_t		 offline;
+	uint32_t		 missing;	/* shards: before, and after */
 	unsigned		 k, m;
 	struct damages		 damages;
-	struct err		 why;		/* code 0: enough shards have it */
+	struct err		 why;		/* of a shard that failed */
+};
+struct hash_job {
+	struct work		 work;
+	struct body_writer	*writer;
+	struct row		*rows[JOB_ROWS_MAX];
+	unsigned		 count;		/* 0: the inline body */
 };
 struct sync_job {
 	struct work		 work;
@@ -92,14 +105,16 @@ struct body_writer {
 	struct row		 rows[ROWS_MAX];
 	unsigned		 row_count;
 	struct row		*filling;
-	struct row_list		 full;
+	struct row_list		 to_hash, to_write;	/* ROW_FULL, in order */
 	struct extent_out	**extents;
 	Hf__Extent		**extent_rows;	/* for the request */
 	size_t			 extent_count;
 	/* of the next extent, when the length is not known */
 	uint64_t		 chunk_rows;
-	struct write_job	 job;
-	bool			 job_running;
+	struct hash_job		 hash;
+	bool			 hash_running;
+	struct write_job	 writes[WRITE_JOBS_MAX];
+	unsigned		 writes_running;
 	struct sync_job		*syncs;
 	unsigned		 sync_count, syncs_running;
 	uint32_t		 told;		/* drives whose damage was reported */
@@ -140,6 +155,16 @@ struct extent_out *extent_with_room(struct body_writer *w);
 void extent_settle(struct body_writer *w, struct extent_out *x);
 /* B4: a body that was not committed. */
 void extents_discard(struct body_writer *w);
+
+/* body_pipeline.c */
+/* The row that is being filled is full, or the last. */
+void pipeline_add(struct body_writer *w, struct row *r);
+/* Starts what can be started. */
+void pipeline_pump(struct body_writer *w);
+/* Everything that was added is written, as far as it will be. */
+bool pipeline_written(const struct body_writer *w);
+/* No job runs, and none will. */
+bool pipeline_idle(const struct body_writer *w);
 
 /* body_finish.c: what goes to the pool ends in writer_advance. */
 void body_finish_inline(struct body_writer *w);

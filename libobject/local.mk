@@ -15,6 +15,7 @@ libobject_libobject_a_SOURCES = \
 	libobject/body_finish.c \
 	libobject/body_memory.c \
 	libobject/body_parts.c \
+	libobject/body_pipeline.c \
 	libobject/body_reader.c libobject/body_reader_internal.h \
 	libobject/body_source.c libobject/body_source.h \
 	libobject/body_writer.c libobject/body_writer_internal.h \
@@ -55,3 +56,9 @@ tests_unit_test_bodies_LDADD = $(LIBOBJECT_TEST_LIBS)
 check_PROGRAMS += tests/unit/test_entry_cache
 tests_unit_test_entry_cache_SOURCES = tests/unit/test_entry_cache.c
 tests_unit_test_entry_cache_LDADD = $(LIBOBJECT_TEST_LIBS)
+
+# Large bodies without HTTP, beside bare writes and reads of their shards.
+noinst_PROGRAMS += tests/bench/bench_bodies
+tests_bench_bench_bodies_SOURCES = tests/bench/bench_bodies.c
+tests_bench_bench_bodies_LDADD = libobject/libobject.a libipc/libipc.a libstore/libstore.a \
+	schema/libschema.a libbase/libbase.a $(LIBOBJECT_LIBS)

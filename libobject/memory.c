@@ -10,12 +10,17 @@
  *     that outgrows its buffer) is a holder: it may pass the bound, one at a time, so that holders
  *     never
  *     wait for each other.
+ * M4  Buffers that came back are handed out again before new ones are made: fresh pages cost more
+ *     than reading into them. At most BUFFERS_IDLE_BYTES lie idle, and they are not counted in used.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "libobject/objects_internal.h"
 
 #include <assert.h>
+#include <stdlib.h>
+
+#include "libstore/volume.h"
 
 static bool
 memory_fits(const struct memory *m, size_t bytes, bool holder)
@@ -87,4 +92,54 @@ memory_give(struct objects *o, size_t bytes)
 	assert(o->memory.used >= bytes);
 	o->memory.used -= bytes;
 	memory_serve_soon(o);
+}
+
+/* --- Buffers (M4). --- */
+
+void *
+buffer_get(struct objects *o, size_t *bytes)
+{
+	struct buffers *b = &o->buffers;
+	size_t want = (*bytes + VOLUME_ALIGN_BYTES - 1) / VOLUME_ALIGN_BYTES * VOLUME_ALIGN_BYTES;
+	void *memory;
+	unsigned i;
+
+	for (i = b->count; i-- > 0; )
+		if (b->idle[i].bytes >= want && b->idle[i].bytes <= 2 * want) {
+			memory = b->idle[i].memory;
+			*bytes = b->idle[i].bytes;
+			b->idle_bytes -= *bytes;
+			memmove(&b->idle[i], &b->idle[i + 1],
+			    (--b->count - i) * sizeof(b->idle[0]));
+			return (memory);
+		}
+	memory = aligned_alloc(VOLUME_ALIGN_BYTES, want);
+	if (memory == NULL)
+		abort();
+	*bytes = want;
+	return (memory);
+}
+
+void
+buffer_put(struct objects *o, void *memory, size_t bytes)
+{
+	struct buffers *b = &o->buffers;
+
+	if (memory == NULL)
+		return;
+	if (b->count == BUFFERS_IDLE_MAX || b->idle_bytes + bytes > BUFFERS_IDLE_BYTES) {
+		free(memory);
+		return;
+	}
+	b->idle[b->count].memory = memory;
+	b->idle[b->count++].bytes = bytes;
+	b->idle_bytes += bytes;
+}
+
+void
+buffers_release(struct objects *o)
+{
+	while (o->buffers.count > 0)
+		free(o->buffers.idle[--o->buffers.count].memory);
+	o->buffers.idle_bytes = 0;
 }

@@ -95,6 +95,7 @@ objects_release(struct objects *o)
 	assert(TAILQ_EMPTY(&o->soon_list));
 	assert(o->memory.used == 0);
 	calls_release(o);
+	buffers_release(o);
 	works_release(o);
 	file_cache_free(&o->files);
 	entry_cache_free(&o->cache);

@@ -114,6 +114,18 @@ void memory_wait(struct objects *o, struct memory_waiter *w, size_t bytes, bool 
 void memory_cancel(struct objects *o, struct memory_waiter *w);
 void memory_give(struct objects *o, size_t bytes);
 
+#define BUFFERS_IDLE_MAX	32
+#define BUFFERS_IDLE_BYTES	(8u << 20)
+struct buffers {
+	struct { void *memory; size_t bytes; } idle[BUFFERS_IDLE_MAX];
+	unsigned	 count;
+	size_t		 idle_bytes;
+};
+/* Aligned memory of at least *bytes, which becomes its size; what was taken is counted apart. */
+void *buffer_get(struct objects *o, size_t *bytes);
+void buffer_put(struct objects *o, void *memory, size_t bytes);
+void buffers_release(struct objects *o);
+
 /* --- work.c: jobs for the pool that are never refused ----------------------------------------- */
 
 struct work {
@@ -228,6 +240,7 @@ struct objects {
 	struct session		 session;
 	struct calls		 calls;
 	struct memory		 memory;
+	struct buffers		 buffers;
 	struct works		 works;
 	struct runs		 runs;
 	struct map		*maps;

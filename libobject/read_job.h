@@ -33,6 +33,7 @@ struct read_job {
 	uint64_t		 skip, bytes;	/* of the span; all of it is delivered */
 	uint8_t			*memory;
 	size_t			 memory_bytes;	/* counted in objects->memory */
+	size_t			 buffer_bytes;
 	struct volume_row	 rows[JOB_UNITS_MAX];
 	struct read_unit	 units[JOB_UNITS_MAX];
 	unsigned		 row_count, unit_count;

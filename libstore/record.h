@@ -31,6 +31,7 @@ enum record_type {		/* numbers are on the disk: never reused */
 	    RECORD_RECLAIMED = 12,
 	RECORD_VOLUME_SEALED = 13, RECORD_CONFIG_PUT = 14, RECORD_RELOCATED = 15, RECORD_DEAD = 16,
 	RECORD_SEGMENT_DROPPED = 17, RECORD_TASK_PUT = 18, RECORD_TASK_DELETE = 19,
+	RECORD_VOLUME_RELEASED = 20,
 };
 
 struct record {
