@@ -1,0 +1,600 @@
+/*
+ * board - the tasks as the store has them, and asking it for the next state of each.
+ *
+ * Deadlines, lost workers and outcomes are board_monitor.c's, assignment board_schedule.c's, what
+ * workers say board_worker.c's.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "libstore/task.h"
+#include "services/tasks/board_internal.h"
+
+void
+board_init(struct board *b, const struct task_settings *settings, const struct board_ops *ops,
+    void *context)
+{
+	memset(b, 0, sizeof(*b));
+	b->settings = *settings;
+	b->ops = ops;
+	b->context = context;
+	b->scan_ms = NEVER;
+	b->next_ms = NEVER;
+}
+
+static void
+item_free(struct board_item *it)
+{
+	task_free(&it->task);
+	task_free(&it->next);
+	free(it);
+}
+
+void
+board_release(struct board *b)
+{
+	for (unsigned i = 0; i < b->count; i++)
+		item_free(b->items[i]);
+	free(b->items);
+	duplicates_release(&b->duplicates);
+	volume_states_release(&b->volumes);
+	detection_release(&b->detection);
+	memset(b, 0, sizeof(*b));
+}
+
+void
+board_set_settings(struct board *b, const struct task_settings *settings)
+{
+	b->settings = *settings;
+}
+
+void
+board_note(struct board *b, const char *format, ...)
+{
+	char text[400];
+	va_list list;
+
+	va_start(list, format);
+	vsnprintf(text, sizeof(text), format, list);
+	va_end(list);
+	b->ops->note(b->context, text);
+}
+
+void
+board_due(struct board *b, uint64_t ms)
+{
+	if (ms < b->next_ms)
+		b->next_ms = ms;
+}
+
+/* --- items
+ * ------------------------------------------------------------------------------------- */
+
+static unsigned
+item_position(const struct board *b, uint64_t id)
+{
+	unsigned low = 0, high = b->count;
+
+	while (low < high) {
+		unsigned middle = low + (high - low) / 2;
+
+		if (b->items[middle]->task->id < id)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return (low);
+}
+
+struct board_item *
+board_find(const struct board *b, uint64_t id)
+{
+	unsigned i = item_position(b, id);
+
+	return (i < b->count && b->items[i]->task->id == id ? b->items[i] : NULL);
+}
+
+/* What takes part here: what is not over, and what the store's figures do not show yet. */
+static bool
+task_matters(const Hf__Task *t)
+{
+	return (task_is_open((int)t->state) ||
+	    (t->state == HF__TASK__STATE__COMPLETED && !t->reported && t->change_type[0] != '\0'));
+}
+
+static void
+item_insert(struct board *b, struct board_item *it)
+{
+	unsigned i = item_position(b, it->task->id);
+
+	if (b->count == b->capacity) {
+		b->capacity = b->capacity == 0 ? 64 : 2 * b->capacity;
+		b->items = realloc(b->items, b->capacity * sizeof(*b->items));
+		assert(b->items != NULL);
+	}
+	memmove(&b->items[i + 1], &b->items[i], (b->count - i) * sizeof(*b->items));
+	b->items[i] = it;
+	b->count++;
+}
+
+/* What the task works on knows of it. */
+static void
+item_begin_volume(struct board *b, const struct board_item *it)
+{
+	struct volume_state *v = NULL;
+
+	if (task_kind_row(it->kind)->on == TASK_ON_SEGMENT)
+		v = volume_states_find(&b->volumes, it->task->volume_id);
+	if (v == NULL)
+		return;
+	if (task_is_open((int)it->task->state)) {
+		if (v->task == 0 && it->task->state != HF__TASK__STATE__DEAD_LETTER) {
+			v->task = it->task->id;
+			v->task_kind = it->kind;
+		}
+	} else if (v->change.task == 0) {
+		v->change = (struct volume_change){ .task = it->task->id, .kind = it->kind,
+		    .old_capacity = it->task->old_capacity,
+		    .new_capacity = it->task->new_capacity,
+		    .completed_ms = it->task->finished_ms };
+	}
+}
+
+static void
+item_begin(struct board *b, const struct board_item *it)
+{
+	if (task_is_open((int)it->task->state))
+		duplicates_begin(&b->duplicates, it->task->volume_id, it->kind, it->task->id);
+	item_begin_volume(b, it);
+}
+
+static void
+item_end(struct board *b, const struct board_item *it)
+{
+	struct volume_state *v = volume_states_find(&b->volumes, it->task->volume_id);
+	uint64_t active;
+
+	if (duplicates_active(&b->duplicates, it->task->volume_id, it->kind, &active) &&
+	    active == it->task->id)
+		duplicates_end(&b->duplicates, it->task->volume_id, it->kind);
+	if (v != NULL && v->task == it->task->id)
+		v->task = 0;
+	if (v != NULL && v->change.task == it->task->id)
+		v->change.task = 0;
+}
+
+static void
+item_remove(struct board *b, struct board_item *it)
+{
+	unsigned i = item_position(b, it->task->id);
+
+	assert(i < b->count && b->items[i] == it);
+	item_answer(b, it, 0);
+	item_end(b, it);
+	b->count--;
+	memmove(&b->items[i], &b->items[i + 1], (b->count - i) * sizeof(*b->items));
+	item_free(it);
+}
+
+/* The item has another task now: a transition, or what the store says of it. */
+static void
+item_take(struct board *b, struct board_item *it, const Hf__Task *task, uint64_t now_ms)
+{
+	bool anew = it->task->lease != task->lease || (task_is_claimed((int)it->task->state) &&
+	    !task_is_claimed((int)task->state));
+	Hf__Task *copy = task_copy(task);
+
+	item_end(b, it);
+	task_free(&it->task);
+	it->task = copy;
+	if (anew) {
+		it->begun = it->confirmed = it->released = it->orphan = false;
+		it->outcome.set = false;
+		it->done_bytes = it->total_bytes = 0;
+		it->assigned_ms = it->update_ms = it->progress_ms = now_ms;
+		item_answer(b, it, ERR_STALE);
+	}
+	item_begin(b, it);
+}
+
+static struct board_item *
+item_new(struct board *b, const Hf__Task *task, uint64_t now_ms)
+{
+	enum task_kind kind = task_kind_of(task->type);
+	struct board_item *it;
+
+	if (kind == TASK_KIND_COUNT || b->count == BOARD_ITEMS_MAX)
+		return (NULL);		/* another service's work; or the next load finds it */
+	it = calloc(1, sizeof(*it));
+	assert(it != NULL);
+	it->task = task_copy(task);
+	it->kind = kind;
+	it->loaded_ms = it->assigned_ms = it->update_ms = it->progress_ms = now_ms;
+	it->begun = task->state == HF__TASK__STATE__IN_PROGRESS;
+	it->waits = "not looked at yet";
+	item_insert(b, it);
+	item_begin(b, it);
+	return (it);
+}
+
+void
+board_task(struct board *b, uint64_t id, const Hf__Task *task, uint64_t now_ms)
+{
+	struct board_item *it = board_find(b, id);
+
+	if (task != NULL && task->id != id)
+		return;
+	if (it == NULL) {
+		if (task != NULL && task_matters(task) && (it = item_new(b, task, now_ms)) != NULL)
+			it->round = b->round;
+		return;
+	}
+	it->round = b->round;
+	if (it->next != NULL)
+		return;			/* D1: the answer to that will tell */
+	if (task == NULL || !task_matters(task))
+		item_remove(b, it);
+	else
+		item_take(b, it, task, now_ms);
+}
+
+/* --- the store
+ * --------------------------------------------------------------------------------- */
+
+void
+board_set_connected(struct board *b, bool connected)
+{
+	b->connected = connected;
+}
+
+void
+board_load_begin(struct board *b)
+{
+	b->round++;
+}
+
+void
+board_load_task(struct board *b, const Hf__Task *task, uint64_t now_ms)
+{
+	board_task(b, task->id, task, now_ms);
+}
+
+/* duplicateChecker: of two with one fingerprint the later one gives way. */
+static void
+load_duplicates(struct board *b)
+{
+	for (unsigned i = 0; i < b->count; i++) {
+		struct board_item *it = b->items[i];
+		Hf__Task *next;
+		uint64_t other;
+
+		if (it->next != NULL || !task_is_open((int)it->task->state) ||
+		    !duplicates_active(&b->duplicates, it->task->volume_id, it->kind, &other) ||
+		    other == it->task->id || other == 0)
+			continue;
+		next = item_next(it, HF__TASK__STATE__DUPLICATE);
+		task_set_text(&next->error, "the same task is there already");
+		b->metrics.duplicates++;
+		item_move(b, it, next);
+	}
+}
+
+void
+board_load_finish(struct board *b, uint64_t now_ms)
+{
+	for (unsigned i = b->count; i-- > 0; )
+		if (b->items[i]->round != b->round && b->items[i]->next == NULL)
+			item_remove(b, b->items[i]);
+	if (!b->loaded)
+		b->loaded_ms = now_ms;
+	b->loaded = true;
+	load_duplicates(b);
+	board_hint(b, true, now_ms);
+}
+
+void
+board_hint(struct board *b, bool soon, uint64_t now_ms)
+{
+	uint64_t at = now_ms + (soon ? 0 : b->settings.scan_interval_ms);
+
+	if (at < b->scan_ms)
+		b->scan_ms = at;
+	board_due(b, b->scan_ms);
+}
+
+bool
+board_scan_due(const struct board *b, uint64_t now_ms)
+{
+	return (b->connected && b->loaded && b->scan_ms <= now_ms);
+}
+
+static void
+detector_view_of(const struct board *b, uint64_t now_ms, struct detector_view *view)
+{
+	*view = (struct detector_view){ .volumes = &b->volumes, .duplicates = &b->duplicates,
+	    .settings = &b->settings, .now_ms = now_ms, .bytes_per_ms = b->bytes_per_ms };
+}
+
+static bool
+submit(struct board *b, const struct candidate *c, const char *source)
+{
+	Hf__Task *task;
+
+	if (!duplicates_begin(&b->duplicates, c->volume_id, c->kind, 0))
+		return (false);
+	task = candidate_task(c, source);
+	b->submitting++;
+	b->ops->submit(b->context, task);
+	task_free(&task);
+	return (true);
+}
+
+/* Volume state reconciliation: what was done must be shown by what the store says now. */
+static void
+reconcile(struct board *b)
+{
+	struct volume_states *v = &b->volumes;
+
+	v->in_sync = true;
+	v->divergence[0] = '\0';
+	for (unsigned i = 0; i < b->count; i++)
+		item_begin_volume(b, b->items[i]);
+	for (unsigned i = 0; i < v->count; i++) {
+		struct volume_state *s = &v->rows[i];
+
+		if (s->change.task == 0 || volume_change_shown(v, s->id, s->change.kind))
+			continue;
+		s->change.misses++;
+		v->in_sync = false;
+		snprintf(v->divergence, sizeof(v->divergence), "segment %llu does not show %s of "
+		    "task %llu", (unsigned long long)s->id,
+		    task_kind_row(s->change.kind)->change, (unsigned long long)s->change.task);
+	}
+}
+
+static unsigned
+room(const struct board *b)
+{
+	unsigned used = board_count(b, TASK_STATES_OPEN) + b->submitting;
+
+	return (used < b->settings.queue_max ? b->settings.queue_max - used : 0);
+}
+
+void
+board_scanned(struct board *b, uint64_t now_ms)
+{
+	struct detector_view view;
+
+	detection_release(&b->detection);
+	reconcile(b);
+	detector_view_of(b, now_ms, &view);
+	detect(&view, room(b), &b->detection);
+	b->scan_ms = b->detection.next_ms;
+	if (!b->volumes.in_sync)
+		board_hint(b, false, now_ms);
+	for (unsigned i = 0; i < b->detection.count && !b->paused; i++)
+		submit(b, &b->detection.candidates[i], "detector");
+}
+
+void
+board_submitted(struct board *b, const Hf__Task *sent, int code, unsigned admission,
+    const Hf__Task *task, uint64_t now_ms)
+{
+	enum task_kind kind = task_kind_of(sent->type);
+	uint64_t active;
+
+	assert(b->submitting > 0 && kind != TASK_KIND_COUNT);
+	b->submitting--;
+	if (duplicates_active(&b->duplicates, sent->volume_id, kind, &active) && active == 0)
+		duplicates_end(&b->duplicates, sent->volume_id, kind);
+	if (code == 0 && task != NULL && admission != HF__ADMISSION__TASKS_FULL) {
+		board_task(b, task->id, task, now_ms);
+		return;
+	}
+	board_note(b, "%s of %llu was not taken: %s", sent->type,
+	    (unsigned long long)sent->volume_id, code == 0 ? "the queue is full" :
+	    err_phrase(code));
+	board_hint(b, false, now_ms);
+}
+
+/* --- transitions
+ * ------------------------------------------------------------------------------- */
+
+Hf__Task *
+item_next(const struct board_item *it, unsigned state)
+{
+	Hf__Task *next = task_copy(it->task);
+
+	next->state = (Hf__Task__State)state;
+	return (next);
+}
+
+void
+item_move(struct board *b, struct board_item *it, Hf__Task *next)
+{
+	assert(it->next == NULL);	/* D1 */
+	it->next = next;
+	b->ops->update(b->context, it->task, next);
+}
+
+void
+item_answer(struct board *b, struct board_item *it, int code)
+{
+	void *waiter = it->waiter;
+
+	it->waiter = NULL;
+	if (waiter != NULL)
+		b->ops->answer(b->context, waiter, code);
+}
+
+struct worker *
+item_worker(struct board *b, const struct board_item *it)
+{
+	return (roster_find(&b->roster, it->task->worker_id));
+}
+
+void
+item_tell_worker(struct board *b, const struct board_item *it)
+{
+	struct worker *w = item_worker(b, it);
+
+	if (w != NULL && w->status == WORKER_ACTIVE)
+		w->knock = true;
+}
+
+static void
+metrics_end(struct board *b, const struct board_item *it, uint64_t now_ms)
+{
+	struct board_metrics *m = &b->metrics;
+	uint64_t *rate = &b->bytes_per_ms[it->kind];
+
+	m->ends_ms[m->end_count++ % BOARD_RATE_SLOTS] = now_ms;
+	if (it->task->state != HF__TASK__STATE__COMPLETED)
+		return;
+	m->completed++;
+	m->run_ms += it->outcome.run_ms;
+	if (it->outcome.run_ms > 0 && it->outcome.bytes / it->outcome.run_ms > 0)
+		*rate = *rate == 0 ? it->outcome.bytes / it->outcome.run_ms :
+		    (3 * *rate + it->outcome.bytes / it->outcome.run_ms) / 4;
+}
+
+/* A transition is durable: task is what the store has now. */
+static void
+item_moved(struct board *b, struct board_item *it, const Hf__Task *task, uint64_t now_ms)
+{
+	bool was_open = task_is_open((int)it->task->state);
+
+	if (task_is_claimed((int)it->task->state) && task->state != HF__TASK__STATE__IN_PROGRESS)
+		item_tell_worker(b, it);	/* its lease ended, or it is to stop */
+	if (it->outcome.set && task->state != HF__TASK__STATE__IN_PROGRESS)
+		item_answer(b, it, 0);
+	item_take(b, it, task, now_ms);
+	if (task->state == HF__TASK__STATE__ASSIGNED)
+		item_tell_worker(b, it);
+	if (was_open && !task_is_open((int)task->state)) {
+		metrics_end(b, it, now_ms);
+		duplicates_note_recent(&b->duplicates, it->task->volume_id, it->kind, now_ms);
+		board_hint(b, true, now_ms + SCAN_SOON_MS);
+	}
+	if (!task_matters(it->task))
+		item_remove(b, it);
+}
+
+void
+board_updated(struct board *b, uint64_t id, int code, const Hf__Task *task, uint64_t now_ms)
+{
+	struct board_item *it = board_find(b, id);
+
+	if (it == NULL || it->next == NULL)
+		return;
+	task_free(&it->next);
+	if (code == 0 && task != NULL && task->id == id) {
+		item_moved(b, it, task, now_ms);
+		return;
+	}
+	if (code != 0)
+		board_note(b, "task %llu stays %s: %s", (unsigned long long)id,
+		    task_state_name((int)it->task->state), err_phrase(code));
+	it->retry_ms = now_ms + RETRY_STORE_MS;
+	b->ops->refresh(b->context, id);
+}
+
+/* --- people
+ * ------------------------------------------------------------------------------------ */
+
+int
+board_ask(struct board *b, enum task_kind kind, uint64_t volume_id, unsigned priority,
+    const char *source, const char *reason, uint64_t now_ms, uint64_t *id, struct err *e)
+{
+	struct detector_view view;
+	struct candidate c;
+
+	detector_view_of(b, now_ms, &view);
+	if (duplicates_active(&b->duplicates, volume_id, kind, id))
+		return (err_set(e, ERR_EXISTS, "task %llu does that already",
+		    (unsigned long long)*id));
+	if (!candidate_of(&view, volume_id, kind, &c))
+		return (err_set(e, ERR_NOT_FOUND, "there is no %s %llu",
+		    task_kind_row(kind)->on == TASK_ON_DRIVE ? "drive" : "segment",
+		    (unsigned long long)volume_id));
+	c.priority = (Hf__Task__Priority)(priority <= HF__TASK__PRIORITY__URGENT ? priority :
+	    HF__TASK__PRIORITY__NORMAL);
+	snprintf(c.reason, sizeof(c.reason), "%s", reason);
+	submit(b, &c, source);
+	return (0);
+}
+
+int
+board_cancel(struct board *b, uint64_t id, const char *why, struct err *e)
+{
+	struct board_item *it = board_find(b, id);
+
+	if (it == NULL || !task_is_open((int)it->task->state))
+		return (err_set(e, ERR_NOT_FOUND, "no task %llu waits or runs",
+		    (unsigned long long)id));
+	it->cancel = true;
+	snprintf(it->cancel_why, sizeof(it->cancel_why), "%s", why);
+	return (0);
+}
+
+int
+board_retry(struct board *b, uint64_t id, struct err *e)
+{
+	struct board_item *it = board_find(b, id);
+	Hf__Task *next;
+
+	if (it == NULL || (it->task->state != HF__TASK__STATE__FAILED &&
+	    it->task->state != HF__TASK__STATE__DEAD_LETTER &&
+	    it->task->state != HF__TASK__STATE__PENDING))
+		return (err_set(e, ERR_NOT_FOUND, "task %llu neither failed nor waits",
+		    (unsigned long long)id));
+	if (it->next != NULL)
+		return (err_set(e, ERR_BUSY, "task %llu is being changed; try again",
+		    (unsigned long long)id));
+	next = item_next(it, HF__TASK__STATE__PENDING);
+	next->not_before_ms = 0;
+	item_move(b, it, next);
+	return (0);
+}
+
+/* --- time
+ * -------------------------------------------------------------------------------------- */
+
+static void
+knock_all(struct board *b, uint64_t now_ms)
+{
+	for (unsigned i = 0; i < b->roster.count; i++) {
+		struct worker *w = &b->roster.workers[i];
+
+		if (!w->knock || w->status != WORKER_ACTIVE)
+			continue;
+		w->knock = false;
+		w->knocked_ms = now_ms;
+		b->ops->knock(b->context, w);
+	}
+}
+
+void
+board_turn(struct board *b, uint64_t now_ms)
+{
+	b->next_ms = b->scan_ms;
+	if (!b->connected || !b->loaded)
+		return;
+	for (unsigned i = b->count; i-- > 0; )
+		monitor_item(b, b->items[i], now_ms);
+	schedule_loads(b);
+	if (!b->paused)
+		schedule_all(b, now_ms);
+	knock_all(b, now_ms);
+}
+
+uint64_t
+board_next_ms(const struct board *b)
+{
+	return (b->connected ? b->next_ms : NEVER);
+}

@@ -1,0 +1,313 @@
+/*
+ * board_schedule - TaskScheduler: which task goes next, and to whom.
+ *
+ * Next is the highest priority; among equals the collection that has least in work (partitioning,
+ * so that a large one does not keep out the others), then tasks of one type side by side (batches),
+ * then the order in which they were submitted, which is the detectors' order.
+ *
+ * A worker is chosen by, in this order: 1. it can do it; 2. CurrentLoad < MaxConcurrent and its
+ * ResourceLimits allow it; 3. the best performance history for the type; 4. the lowest load; 5. it
+ * is closest to the drives. Histories within a quarter of each other count as equal, and one
+ * without a history as the best, so that it gets one.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "libstore/task.h"
+#include "services/tasks/board_internal.h"
+
+#define MIB (UINT64_C(1) << 20)
+
+/* --- what is in work
+ * --------------------------------------------------------------------------- */
+
+/* Held by a worker, or about to be. */
+static const Hf__Task *
+item_held(const struct board_item *it)
+{
+	if (it->next != NULL && it->next->state == HF__TASK__STATE__ASSIGNED)
+		return (it->next);
+	return (task_is_claimed((int)it->task->state) ? it->task : NULL);
+}
+
+static void
+held_add(struct board *b, const Hf__Task *held)
+{
+	const struct task_kind_row *row = task_kind_row(task_kind_of(held->type));
+	struct worker *w = roster_find(&b->roster, held->worker_id);
+
+	b->reserved_bytes += held->bytes;
+	if (b->held_count < BOARD_HELD_MAX)
+		b->held[b->held_count++] = held;
+	if (w == NULL)
+		return;
+	w->current_load++;
+	w->memory_mb += row->memory_mb;
+	w->cpu_percent += row->cpu_percent;
+}
+
+void
+schedule_loads(struct board *b)
+{
+	b->reserved_bytes = 0;
+	b->held_count = 0;
+	for (unsigned i = 0; i < b->roster.count; i++) {
+		struct worker *w = &b->roster.workers[i];
+
+		w->current_load = w->handed = 0;
+		w->memory_mb = w->cpu_percent = 0;
+	}
+	for (unsigned i = 0; i < b->count; i++) {
+		const Hf__Task *held = item_held(b->items[i]);
+
+		if (held != NULL)
+			held_add(b, held);
+	}
+}
+
+static unsigned
+in_work(const struct board *b, const char *collection)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < b->held_count; i++)
+		n += strcmp(b->held[i]->collection, collection) == 0;
+	return (n);
+}
+
+/* Two tasks on one segment or drive never run side by side, whatever their types. */
+static bool
+volume_is_busy(const struct board *b, const struct board_item *it)
+{
+	enum task_on on = task_kind_row(it->kind)->on;
+
+	for (unsigned i = 0; i < b->held_count; i++)
+		if (b->held[i]->volume_id == it->task->volume_id &&
+		    task_kind_row(task_kind_of(b->held[i]->type))->on == on)
+			return (true);
+	return (false);
+}
+
+/* --- choosing a worker
+ * ------------------------------------------------------------------------- */
+
+/* Steps of a quarter. */
+static unsigned
+performance_grade(uint64_t score)
+{
+	unsigned grade = 0;
+
+	if (score == 0)
+		return (UINT32_MAX);		/* no history */
+	for (; score > 4; score -= score / 5)
+		grade++;
+	return (grade);
+}
+
+static bool
+fits(uint64_t taken, uint64_t more, uint64_t limit)
+{
+	return (limit == 0 || taken + more <= limit);
+}
+
+static const char *
+worker_refuses(const struct board *b, const struct worker *w, const struct board_item *it)
+{
+	const struct task_kind_row *row = task_kind_row(it->kind);
+
+	if (w->status != WORKER_ACTIVE)
+		return ("no worker is active");
+	if ((w->capabilities & 1u << it->kind) == 0)
+		return ("no active worker can do this type");
+	if (w->current_load >= w->max_concurrent)
+		return ("all workers that can do it are busy");
+	if (!fits(w->memory_mb, row->memory_mb, w->limits.max_memory_mb))
+		return ("it needs more than max_memory_mb of the workers allows");
+	if (!fits(w->cpu_percent, row->cpu_percent, w->limits.max_cpu_percent))
+		return ("it needs more than max_cpu_percent of the workers allows");
+	if (!fits(0, it->task->bytes / MIB, w->limits.max_disk_space_mb))
+		return ("it needs more than max_disk_space_mb of the workers allows");
+	if (w->handed >= b->settings.batch_max)
+		return ("the workers that can do it were given tasks.batch_max tasks just now");
+	return (NULL);
+}
+
+static uint32_t
+task_slots(const Hf__Task *t)
+{
+	uint32_t slots = 0;
+
+	for (const char *p = t->server; *p != '\0'; ) {
+		char *end;
+		unsigned long slot = strtoul(p, &end, 10);
+
+		if (end == p)
+			break;
+		slots |= slot < 32 ? 1u << slot : 0;
+		p = end + (*end == ' ');
+	}
+	return (slots);
+}
+
+/* Criteria 3 to 5. */
+static bool
+worker_is_better(const struct worker *a, const struct worker *b, const struct board_item *it)
+{
+	unsigned grade_a = performance_grade(worker_score(a, it->kind));
+	unsigned grade_b = performance_grade(worker_score(b, it->kind));
+	uint32_t slots = task_slots(it->task);
+
+	if (grade_a != grade_b)
+		return (grade_a > grade_b);
+	if (a->current_load != b->current_load)
+		return (a->current_load < b->current_load);
+	return (__builtin_popcount(slots & a->preferred_servers) >
+	    __builtin_popcount(slots & b->preferred_servers));
+}
+
+/* NULL: nobody, and *why says what came closest to somebody. */
+static struct worker *
+worker_choose(struct board *b, const struct board_item *it, const char **why)
+{
+	struct worker *best = NULL;
+	unsigned depth = 0;
+
+	*why = "no worker is registered";
+	for (unsigned i = 0; i < b->roster.count; i++) {
+		struct worker *w = &b->roster.workers[i];
+		const char *refusal = worker_refuses(b, w, it);
+		unsigned reached = w->status != WORKER_ACTIVE ? 1 :
+		    (w->capabilities & 1u << it->kind) == 0 ? 2 : 3;
+
+		if (refusal == NULL) {
+			if (best == NULL || worker_is_better(w, best, it))
+				best = w;
+		} else if (reached > depth) {
+			depth = reached;
+			*why = refusal;
+		}
+	}
+	return (best);
+}
+
+/* --- the order
+ * --------------------------------------------------------------------------------- */
+
+struct waiting {
+	struct board_item	*item;
+	unsigned		 collection_load;
+};
+
+static int
+waiting_compare(const void *left, const void *right)
+{
+	const struct waiting *a = left, *b = right;
+	const Hf__Task *x = a->item->task, *y = b->item->task;
+	int collections = strcmp(x->collection, y->collection);
+
+	if (x->priority != y->priority)
+		return (x->priority > y->priority ? -1 : 1);
+	if (a->collection_load != b->collection_load)
+		return (a->collection_load < b->collection_load ? -1 : 1);
+	if (collections != 0)
+		return (collections);
+	if (a->item->kind != b->item->kind)
+		return (a->item->kind < b->item->kind ? -1 : 1);
+	return (x->id < y->id ? -1 : x->id > y->id);
+}
+
+/* Those that could run now; of the others it is noted why not. */
+static unsigned
+waiting_collect(struct board *b, struct waiting *out, uint64_t now_ms)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < b->count; i++) {
+		struct board_item *it = b->items[i];
+
+		if (it->next != NULL || it->cancel || !task_is_waiting((int)it->task->state))
+			continue;
+		if (it->task->not_before_ms > now_ms || it->retry_ms > now_ms) {
+			it->waits = it->task->state == HF__TASK__STATE__FAILED ?
+			    "it failed, and waits for its next try" : "it is not due yet";
+			board_due(b, it->task->not_before_ms > it->retry_ms ?
+			    it->task->not_before_ms : it->retry_ms);
+		} else {
+			out[n++] = (struct waiting){ it, in_work(b, it->task->collection) };
+		}
+	}
+	return (n);
+}
+
+/* --- assigning
+ * --------------------------------------------------------------------------------- */
+
+/* Room on the drives, reserved before it starts. Vacuum may use the reserve: it makes room. */
+static bool
+space_lacks(const struct board *b, const struct board_item *it)
+{
+	if (b->volumes.layout == NULL || it->kind == TASK_KIND_VACUUM || it->task->bytes == 0)
+		return (false);
+	return (b->volumes.layout->full ||
+	    it->task->bytes > volume_states_free(&b->volumes, b->reserved_bytes));
+}
+
+static const char *
+board_refuses(const struct board *b, const struct board_item *it)
+{
+	if (b->held_count >= b->settings.concurrent_max)
+		return ("tasks.concurrent_max tasks are in work");
+	if (in_work(b, it->task->collection) >= b->settings.per_collection_max)
+		return ("tasks.per_collection_max tasks of its collection are in work");
+	if (volume_is_busy(b, it))
+		return ("another task works on the same segment or drive");
+	if (space_lacks(b, it))
+		return ("the drives have no room for what it would write");
+	if (b->volumes.layout != NULL && b->volumes.layout->read_only)
+		return ("the store is read-only");
+	return (NULL);
+}
+
+static void
+assign(struct board *b, struct board_item *it, struct worker *w)
+{
+	Hf__Task *next = item_next(it, HF__TASK__STATE__ASSIGNED);
+
+	task_set_text(&next->worker_id, w->id);
+	it->waits = NULL;
+	w->handed++;
+	item_move(b, it, next);
+}
+
+static void
+schedule_one(struct board *b, struct board_item *it)
+{
+	struct worker *w;
+
+	it->waits = board_refuses(b, it);
+	if (it->waits != NULL)
+		return;
+	w = worker_choose(b, it, &it->waits);
+	if (w == NULL)
+		return;
+	assign(b, it, w);
+	held_add(b, it->next);
+}
+
+void
+schedule_all(struct board *b, uint64_t now_ms)
+{
+	struct waiting *waiting = calloc(b->count + 1, sizeof(*waiting));
+	unsigned count;
+
+	assert(waiting != NULL);
+	count = waiting_collect(b, waiting, now_ms);
+	if (count > 1)
+		qsort(waiting, count, sizeof(*waiting), waiting_compare);
+	for (unsigned i = 0; i < count; i++)
+		schedule_one(b, waiting[i].item);
+	free(waiting);
+}

@@ -1,0 +1,371 @@
+/*
+ * detector - one row for each kind of work that is found by looking.
+ *
+ *   erasure_coding  full (ec_full_percent) or sealed early, quiet for ec_quiet, not converted, no
+ *                   other task on it; by collection, then the oldest first
+ *   vacuum          garbage above vacuum_garbage_percent, not held by an operator, not just
+ *                   vacuumed; the highest share first
+ *   drive_rebuild   a drive that is back and lacks what was written meanwhile
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "services/tasks/detector.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define URGENT_PERCENT	60	/* garbage share from which vacuum goes before the rest */
+#define ESTIMATE_MS	1000	/* of any task, whatever its size */
+
+static const char *const why_texts[DETECTOR_WHY_COUNT] = {
+	[DETECTOR_CANDIDATE] = "to be done",
+	[DETECTOR_OPEN] = "still being written",
+	[DETECTOR_NOT_FULL] = "neither full nor sealed",
+	[DETECTOR_NOT_QUIET] = "written too lately",
+	[DETECTOR_DONE] = "done already",
+	[DETECTOR_HELD] = "held read-only by an operator",
+	[DETECTOR_LITTLE_GARBAGE] = "too little garbage",
+	[DETECTOR_RECENT] = "done lately, or failed for good",
+	[DETECTOR_TASK_ON_IT] = "another task is on it",
+	[DETECTOR_VACUUM_FIRST] = "has so much garbage that it is vacuumed first",
+	[DETECTOR_NO_GAIN] = "would take as much space as now",
+	[DETECTOR_INCOMPLETE] = "a mirror lacks records",
+	[DETECTOR_UNKNOWN_USE] = "its garbage is not known",
+	[DETECTOR_HEALTHY] = "nothing is missing on it",
+	[DETECTOR_NOT_BACK] = "not reachable",
+	[DETECTOR_DISABLED] = "switched off by tasks.types",
+};
+
+const char *
+detector_why_text(enum detector_why why)
+{
+	return (why < DETECTOR_WHY_COUNT ? why_texts[why] : "unknown");
+}
+
+static unsigned
+garbage_percent(const struct volume_state *s)
+{
+	return (s->bytes == 0 ? 0 : (unsigned)(s->dead_bytes / (s->bytes / 100 + 1)));
+}
+
+static bool
+garbage_above(const struct volume_state *s, unsigned percent)
+{
+	return (s->dead_bytes > s->bytes / 100 * percent + s->bytes % 100 * percent / 100);
+}
+
+static void
+due_at(struct detection *d, uint64_t ms)
+{
+	if (ms < d->next_ms)
+		d->next_ms = ms;
+}
+
+static bool
+recent(const struct detector_view *view, uint64_t id, enum task_kind kind, struct detection *d)
+{
+	uint64_t ended_ms = duplicates_recent_ms(view->duplicates, id, kind);
+	uint64_t until_ms = ended_ms + view->settings->vacuum_again_ms;
+
+	if (ended_ms == 0 || until_ms <= view->now_ms)
+		return (false);
+	due_at(d, until_ms);
+	return (true);
+}
+
+/* --- erasure coding
+ * ---------------------------------------------------------------------------- */
+
+static enum detector_why
+ec_why(const struct detector_view *view, const struct volume_state *s, struct detection *d)
+{
+	const struct task_settings *set = view->settings;
+	const Hf__Layout *l = view->volumes->layout;
+	uint64_t quiet_ms = s->sealed_ms + set->ec_quiet_ms;
+
+	if (s->state == HF__CATALOG_SEGMENT__STATE__CONVERTED)
+		return (DETECTOR_DONE);
+	if (l == NULL || l->m == 0 || l->k < 2)
+		return (DETECTOR_NO_GAIN);
+	if (s->state == HF__CATALOG_SEGMENT__STATE__OPEN)
+		return (s->capacity_bytes == 0 || s->bytes < s->capacity_bytes / 100 *
+		    set->ec_full_percent ? DETECTOR_NOT_FULL : DETECTOR_OPEN);
+	if (quiet_ms > view->now_ms) {
+		due_at(d, quiet_ms);
+		return (DETECTOR_NOT_QUIET);
+	}
+	if (s->task != 0)
+		return (DETECTOR_TASK_ON_IT);
+	if (s->held)
+		return (DETECTOR_HELD);
+	if (recent(view, s->id, TASK_KIND_ERASURE_CODING, d))
+		return (DETECTOR_RECENT);
+	if (s->use_known && (set->kinds & 1u << TASK_KIND_VACUUM) != 0 &&
+	    garbage_above(s, set->vacuum_garbage_percent))
+		return (DETECTOR_VACUUM_FIRST);
+	return (DETECTOR_CANDIDATE);
+}
+
+static void
+ec_describe(const struct detector_view *view, const struct volume_state *s, struct candidate *c)
+{
+	c->priority = HF__TASK__PRIORITY__NORMAL;
+	c->order = s->sealed_ms;
+	snprintf(c->reason, sizeof(c->reason), "sealed with %llu of %llu bytes, quiet for %llu s",
+	    (unsigned long long)s->bytes, (unsigned long long)s->capacity_bytes,
+	    (unsigned long long)(view->now_ms - s->sealed_ms) / 1000);
+}
+
+/* --- vacuum
+ * ------------------------------------------------------------------------------------ */
+
+static enum detector_why
+vacuum_why(const struct detector_view *view, const struct volume_state *s, struct detection *d)
+{
+	if (s->state == HF__CATALOG_SEGMENT__STATE__OPEN)
+		return (DETECTOR_OPEN);
+	if (!s->use_known)
+		return (DETECTOR_UNKNOWN_USE);
+	if (!garbage_above(s, view->settings->vacuum_garbage_percent))
+		return (DETECTOR_LITTLE_GARBAGE);
+	if (s->held)
+		return (DETECTOR_HELD);
+	if (s->task != 0)
+		return (DETECTOR_TASK_ON_IT);
+	if (recent(view, s->id, TASK_KIND_VACUUM, d))
+		return (DETECTOR_RECENT);
+	return (DETECTOR_CANDIDATE);
+}
+
+static void
+vacuum_describe(const struct detector_view *view, const struct volume_state *s,
+    struct candidate *c)
+{
+	unsigned percent = garbage_percent(s);
+
+	(void)view;
+	c->priority = percent > URGENT_PERCENT ? HF__TASK__PRIORITY__HIGH :
+	    HF__TASK__PRIORITY__NORMAL;
+	c->order = s->bytes == 0 ? 0 : 1000000 - s->dead_bytes / (s->bytes / 1000000 + 1);
+	snprintf(c->reason, sizeof(c->reason), "%u %% of %llu bytes are garbage", percent,
+	    (unsigned long long)s->bytes);
+}
+
+/* --- the table
+ * --------------------------------------------------------------------------------- */
+
+static enum detector_why drive_why(const struct detector_view *view, const Hf__DriveLayout *drive);
+
+static const struct detector_row {
+	enum task_kind	kind;
+	enum detector_why (*segment_why)(const struct detector_view *view,
+	    const struct volume_state *s, struct detection *d);
+	void		(*describe)(const struct detector_view *view, const struct volume_state *s,
+	    struct candidate *c);
+	enum detector_why (*drive_why)(const struct detector_view *view,
+	    const Hf__DriveLayout *drive);
+} rows[] = {
+	{ TASK_KIND_DRIVE_REBUILD, NULL, NULL, drive_why },
+	{ TASK_KIND_VACUUM, vacuum_why, vacuum_describe, NULL },
+	{ TASK_KIND_ERASURE_CODING, ec_why, ec_describe, NULL },
+};
+
+static enum detector_why
+drive_why(const struct detector_view *view, const Hf__DriveLayout *drive)
+{
+	uint64_t task;
+
+	if (drive->state == HF__CATALOG_DRIVE__STATE__ONLINE)
+		return (DETECTOR_HEALTHY);
+	if (drive->state != HF__CATALOG_DRIVE__STATE__RETURNING)
+		return (DETECTOR_NOT_BACK);
+	if (duplicates_active(view->duplicates, drive->slot, TASK_KIND_DRIVE_REBUILD, &task))
+		return (DETECTOR_TASK_ON_IT);
+	return (DETECTOR_CANDIDATE);
+}
+
+/* --- candidates
+ * -------------------------------------------------------------------------------- */
+
+static uint64_t
+estimate_ms(const struct detector_view *view, enum task_kind kind, uint64_t bytes)
+{
+	uint64_t rate = view->bytes_per_ms != NULL ? view->bytes_per_ms[kind] : 0;
+
+	if (rate == 0)
+		rate = task_kind_row(kind)->bytes_per_ms;
+	return (ESTIMATE_MS + bytes / rate);
+}
+
+static void
+candidate_init(const struct detector_view *view, enum task_kind kind, uint64_t id,
+    struct candidate *c)
+{
+	*c = (struct candidate){ .volume_id = id, .kind = kind, .detected_ms = view->now_ms,
+	    .priority = HF__TASK__PRIORITY__NORMAL };
+	snprintf(c->collection, sizeof(c->collection), "set0");
+}
+
+static void
+candidate_segment(const struct detector_view *view, enum task_kind kind,
+    const struct volume_state *s, struct candidate *c)
+{
+	candidate_init(view, kind, s->id, c);
+	c->server = s->slots;
+	c->old_capacity = s->base_capacity;
+	c->new_capacity = volume_capacity_after(view->volumes, s, kind);
+	c->bytes = volume_reserve_bytes(view->volumes, s, kind);
+	c->estimate_ms = estimate_ms(view, kind, s->bytes);
+}
+
+static void
+candidate_drive(const struct detector_view *view, const Hf__DriveLayout *drive,
+    struct candidate *c)
+{
+	uint64_t used = drive->space_bytes - (drive->free_bytes < drive->space_bytes ?
+	    drive->free_bytes : drive->space_bytes);
+
+	candidate_init(view, TASK_KIND_DRIVE_REBUILD, drive->slot, c);
+	c->priority = HF__TASK__PRIORITY__URGENT;
+	c->server = drive->slot < 32 ? 1u << drive->slot : 0;
+	c->estimate_ms = estimate_ms(view, TASK_KIND_DRIVE_REBUILD, used);
+	snprintf(c->reason, sizeof(c->reason), "drive %u is back and lacks what was written "
+	    "meanwhile", drive->slot);
+}
+
+static struct candidate *
+detection_add(struct detection *d, unsigned max)
+{
+	if (d->count == max)
+		return (NULL);
+	if ((d->count & (d->count - 1)) == 0) {
+		d->candidates = realloc(d->candidates,
+		    (d->count == 0 ? 1 : 2 * d->count) * sizeof(*d->candidates));
+		assert(d->candidates != NULL);
+	}
+	return (&d->candidates[d->count++]);
+}
+
+static void
+detect_segments(const struct detector_view *view, const struct detector_row *row, unsigned max,
+    struct detection *d)
+{
+	for (unsigned i = 0; i < view->volumes->count; i++) {
+		const struct volume_state *s = &view->volumes->rows[i];
+		enum detector_why why;
+		struct candidate *c;
+
+		if (s->state == HF__CATALOG_SEGMENT__STATE__DROPPED)
+			continue;
+		why = row->segment_why(view, s, d);
+		d->why[row->kind][why]++;
+		if (why != DETECTOR_CANDIDATE || (c = detection_add(d, max)) == NULL)
+			continue;
+		candidate_segment(view, row->kind, s, c);
+		row->describe(view, s, c);
+	}
+}
+
+static void
+detect_drives(const struct detector_view *view, const struct detector_row *row, unsigned max,
+    struct detection *d)
+{
+	const Hf__Layout *l = view->volumes->layout;
+
+	for (size_t i = 0; l != NULL && i < l->n_drives; i++) {
+		enum detector_why why = row->drive_why(view, l->drives[i]);
+		struct candidate *c;
+
+		d->why[row->kind][why]++;
+		if (why == DETECTOR_CANDIDATE && (c = detection_add(d, max)) != NULL)
+			candidate_drive(view, l->drives[i], c);
+	}
+}
+
+static int
+candidate_compare(const void *left, const void *right)
+{
+	const struct candidate *a = left, *b = right;
+	int by_collection = strcmp(a->collection, b->collection);
+
+	if (a->priority != b->priority)
+		return (a->priority > b->priority ? -1 : 1);
+	if (a->kind != b->kind)
+		return (a->kind > b->kind ? -1 : 1);
+	if (by_collection != 0)
+		return (by_collection);
+	if (a->order != b->order)
+		return (a->order < b->order ? -1 : 1);
+	return (a->volume_id < b->volume_id ? -1 : a->volume_id > b->volume_id);
+}
+
+void
+detect(const struct detector_view *view, unsigned max, struct detection *out)
+{
+	*out = (struct detection){ .next_ms = UINT64_MAX, .at_ms = view->now_ms };
+	for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		if ((view->settings->kinds & 1u << rows[i].kind) == 0)
+			out->why[rows[i].kind][DETECTOR_DISABLED]++;
+		else if (rows[i].segment_why != NULL)
+			detect_segments(view, &rows[i], max, out);
+		else
+			detect_drives(view, &rows[i], max, out);
+	}
+	if (out->count > 1)
+		qsort(out->candidates, out->count, sizeof(*out->candidates), candidate_compare);
+}
+
+void
+detection_release(struct detection *d)
+{
+	free(d->candidates);
+	d->candidates = NULL;
+	d->count = 0;
+}
+
+bool
+candidate_of(const struct detector_view *view, uint64_t volume_id, enum task_kind kind,
+    struct candidate *out)
+{
+	const Hf__DriveLayout *drive = volume_states_drive(view->volumes, volume_id);
+	const struct volume_state *s = volume_states_find(view->volumes, volume_id);
+
+	if (task_kind_row(kind)->on == TASK_ON_DRIVE) {
+		if (drive != NULL)
+			candidate_drive(view, drive, out);
+		return (drive != NULL);
+	}
+	if (s != NULL && s->state != HF__CATALOG_SEGMENT__STATE__DROPPED)
+		candidate_segment(view, kind, s, out);
+	return (s != NULL && s->state != HF__CATALOG_SEGMENT__STATE__DROPPED);
+}
+
+Hf__Task *
+candidate_task(const struct candidate *c, const char *source)
+{
+	Hf__Task *t = malloc(sizeof(*t));
+	char text[48] = "", *end = text;
+
+	assert(t != NULL);
+	hf__task__init(t);
+	for (unsigned slot = 0; slot < 16; slot++)
+		if ((c->server & 1u << slot) != 0)
+			end += snprintf(end, (size_t)(text + sizeof(text) - end), "%s%u",
+			    end == text ? "" : " ", slot);
+	task_set_text(&t->server, text);
+	task_set_text(&t->type, task_kind_row(c->kind)->name);
+	task_set_text(&t->source, source);
+	task_set_text(&t->reason, c->reason);
+	task_set_text(&t->collection, c->collection);
+	task_set_text(&t->change_type, task_kind_row(c->kind)->change);
+	t->priority = c->priority;
+	t->volume_id = c->volume_id;
+	t->bytes = c->bytes;
+	t->estimate_ms = c->estimate_ms;
+	t->detected_ms = c->detected_ms;
+	t->old_capacity = c->old_capacity;
+	t->new_capacity = c->new_capacity;
+	return (t);
+}
