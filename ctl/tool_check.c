@@ -72,6 +72,7 @@ summary_print(const struct printer *p, const struct check_summary *s)
 	number("objects", s->objects);
 	number("uploads", s->uploads);
 	number("parts", s->parts);
+	number("tasks", s->tasks);
 	number("bodies in the log", s->places);
 	number("extents", s->extents);
 	number("units", s->units);

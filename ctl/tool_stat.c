@@ -14,6 +14,7 @@
 #include "libstore/drive_internal.h"
 #include "libstore/index_keys.h"
 #include "libstore/segment.h"
+#include "libstore/task.h"
 #include "libstore/volume.h"
 
 struct stat_sums {
@@ -23,6 +24,7 @@ struct stat_sums {
 			 multipart_bytes, body_bytes;
 	uint64_t	*live;		/* bytes of live records, by segment */
 	uint64_t	 places_lost;
+	uint64_t	 tasks[TASK_STATES], task_count, orphan_bytes;
 };
 
 static void
@@ -64,6 +66,20 @@ entry_count(struct stat_sums *s, struct slice value)
 }
 
 static void
+task_count(struct stat_sums *s, struct slice value)
+{
+	Hf__Task *t = hf__task__unpack(NULL, value.bytes, value.data);
+
+	s->task_count++;
+	if (t != NULL && (unsigned)t->state < TASK_STATES) {
+		s->tasks[t->state]++;
+		s->orphan_bytes += task_orphan_bytes(t);
+	}
+	if (t != NULL)
+		hf__task__free_unpacked(t, NULL);
+}
+
+static void
 row_count(struct stat_sums *s, char table, struct slice value)
 {
 	Hf__Part *part;
@@ -86,6 +102,9 @@ row_count(struct stat_sums *s, char table, struct slice value)
 		return;
 	case 'F':
 		s->freed++;
+		return;
+	case 'T':
+		task_count(s, value);
 		return;
 	case 'P':
 		s->parts++;
@@ -211,6 +230,12 @@ sums_print(const struct stat_sums *s)
 	line("volume bytes", s->volume_bytes);
 	line("multipart bytes", s->multipart_bytes);
 	line("extents to be punched", s->freed);
+	line("tasks", s->task_count);
+	for (int state = 0; state < TASK_STATES; state++)
+		if (s->tasks[state] > 0)
+			printf("  %-22s %llu\n", task_state_name(state),
+			    (unsigned long long)s->tasks[state]);
+	line("orphan bytes", s->orphan_bytes);
 	if (s->places_lost > 0)
 		line("bodies without segment", s->places_lost);
 	raw = segments_print(s);

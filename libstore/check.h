@@ -49,6 +49,7 @@ struct check_summary {
 	uint64_t	drives, catalogs, segments, mirrors, batches, records, log_bytes;
 	uint64_t	index_rows, replayed;
 	uint64_t	buckets, objects, uploads, parts, places, extents, units, unit_bytes;
+	uint64_t	tasks;
 	uint64_t	volumes, shard_files, quarantined;
 	bool		complete;	/* false: a step could not be done; a fault says which */
 };

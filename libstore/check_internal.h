@@ -84,6 +84,17 @@ int check_segments(struct check *c, struct err *e);	/* check_segment.c */
 int check_index(struct check *c, struct err *e);	/* check_index.c */
 int check_objects(struct check *c, struct err *e);	/* check_object.c */
 
+/* check_table.c: each row with a key that starts so, in the order of keys. */
+typedef int check_row_fn(struct check *c, void *context, struct slice key, struct slice value,
+    struct err *e);
+int check_table_walk(struct check *c, struct slice prefix, check_row_fn *each, void *context,
+    struct err *e);
+struct fault_at check_index_at(const struct check *c, enum check_severity severity,
+    const char *owner);
+void check_counter(struct check *c, const char *name, uint64_t found);
+/* check_task.c: with the objects. */
+int check_tasks(struct check *c, struct err *e);
+
 /* check_segment.c: row's mirrors, with the sector size of their header. */
 struct segment *check_segment_open(struct check *c, const Hf__CatalogSegment *row,
     unsigned *readable);

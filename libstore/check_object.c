@@ -14,38 +14,6 @@
 #include "libstore/index_keys.h"
 #include "libstore/rows.h"
 
-static struct fault_at
-index_at(const struct check *c, enum check_severity severity, const char *owner)
-{
-	return ((struct fault_at){ severity, "index", -1, c->o->view.index_dir, NO_OFFSET, owner });
-}
-
-/* Each row of a table, in the order of keys. */
-typedef int row_fn(struct check *c, struct slice key, struct slice value, struct err *e);
-
-static int
-table_walk(struct check *c, char table, struct slice prefix, row_fn *each, struct err *e)
-{
-	struct index_reader r = { .index = c->view->index };
-	struct slice from = prefix.bytes > 0 ? prefix : SLICE(&table, 1);
-	struct buf to = BUF_INIT;
-	struct index_iter *it;
-	int rc = 0;
-
-	key_after_prefix(&to, from);
-	it = index_iter_new(&r, from, buf_slice(&to));
-	for (; rc == 0 && index_iter_valid(it); index_iter_next(it)) {
-		rc = check_cancelled(c, e);
-		if (rc == 0)
-			rc = each(c, index_iter_key(it), index_iter_value(it), e);
-	}
-	if (rc == 0)
-		rc = index_iter_error(it, e);
-	index_iter_free(it);
-	buf_release(&to);
-	return (rc);
-}
-
 /* --- names ------------------------------------------------------------------------------------ */
 
 static int
@@ -57,14 +25,15 @@ bucket_order(const void *a, const void *b)
 }
 
 static int
-on_bucket(struct check *c, struct slice key, struct slice value, struct err *e)
+on_bucket(struct check *c, void *context, struct slice key, struct slice value, struct err *e)
 {
 	Hf__Bucket *b = hf__bucket__unpack(NULL, value.bytes, value.data);
 	size_t n = c->bucket_count;
 
+	(void)context;
 	(void)e;
 	if (b == NULL) {
-		check_fault(c, index_at(c, CHECK_DEGRADED, NULL), "the row of bucket %.*s is "
+		check_fault(c, check_index_at(c, CHECK_DEGRADED, NULL), "the row of bucket %.*s is "
 		    "malformed", (int)key.bytes - 1, (const char *)key.data + 1);
 		return (0);
 	}
@@ -110,8 +79,8 @@ owner_name(struct check *c, uint64_t bucket_id, struct slice name, const char *w
 	name_append(&c->owner, name);
 	buf_append_string(&c->owner, what);
 	if (found == NULL)
-		check_fault(c, index_at(c, CHECK_DEGRADED, buf_string(&c->owner)), "there is no "
-		    "such bucket");
+		check_fault(c, check_index_at(c, CHECK_DEGRADED, buf_string(&c->owner)),
+		    "there is no such bucket");
 	return (buf_string(&c->owner));
 }
 
@@ -144,12 +113,12 @@ extent_row_check(struct check *c, const char *owner, const Hf__Extent *x, struct
 		return;			/* told by check_extent */
 	key_extent(key, x->volume, x->offset + volume_extent_shard_bytes(v->k, x->bytes));
 	if (row_get(&r, buf_slice(key), &hf__extent__descriptor, (void *)&row, NULL) < 0)
-		check_fault(c, index_at(c, CHECK_DEGRADED, owner), "its extent at %" PRIu64 " of "
-		    "volume %016" PRIx64 " is not in the table of live extents: its space may be "
+		check_fault(c, check_index_at(c, CHECK_DEGRADED, owner),
+		    "its extent at %" PRIu64 " of volume %016" PRIx64 " is not in the table of live extents: its space may be "
 		    "given away", x->offset, x->volume);
 	else if (row->offset != x->offset || row->bytes != x->bytes || row->write_id != x->write_id)
-		check_fault(c, index_at(c, CHECK_DEGRADED, owner), "the table of live extents has "
-		    "another extent at %" PRIu64 " of volume %016" PRIx64, x->offset, x->volume);
+		check_fault(c, check_index_at(c, CHECK_DEGRADED, owner),
+		    "the table of live extents has another extent at %" PRIu64 " of volume %016" PRIx64, x->offset, x->volume);
 	if (row != NULL)
 		hf__extent__free_unpacked(row, NULL);
 }
@@ -206,7 +175,7 @@ parts_check(struct check *c, const char *owner, ProtobufCBinaryData id, uint64_t
 		++*count;
 		c->sum.parts++;
 		if (part == NULL) {
-			check_fault(c, index_at(c, CHECK_LOST, owner), "the row of a part is "
+			check_fault(c, check_index_at(c, CHECK_LOST, owner), "the row of a part is "
 			    "malformed");
 			continue;
 		}
@@ -250,7 +219,7 @@ entry_check(struct check *c, const char *owner, const Hf__ObjectEntry *entry, st
 }
 
 static int
-on_object(struct check *c, struct slice key, struct slice value, struct err *e)
+on_object(struct check *c, void *context, struct slice key, struct slice value, struct err *e)
 {
 	Hf__ObjectEntry *entry = hf__object_entry__unpack(NULL, value.bytes, value.data);
 	uint64_t bucket_id = 0, lsn;
@@ -258,6 +227,7 @@ on_object(struct check *c, struct slice key, struct slice value, struct err *e)
 	const char *owner;
 	int rc = 0;
 
+	(void)context;
 	if (*(const uint8_t *)key.data == 'O')
 		key_object_parse(key, &bucket_id, &name);
 	else
@@ -265,7 +235,7 @@ on_object(struct check *c, struct slice key, struct slice value, struct err *e)
 	owner = owner_name(c, bucket_id, name, "");
 	c->sum.objects++;
 	if (entry == NULL)
-		check_fault(c, index_at(c, CHECK_LOST, owner), "its row is malformed");
+		check_fault(c, check_index_at(c, CHECK_LOST, owner), "its row is malformed");
 	else
 		rc = entry_check(c, owner, entry, e);
 	if (entry != NULL)
@@ -274,11 +244,12 @@ on_object(struct check *c, struct slice key, struct slice value, struct err *e)
 }
 
 static int
-on_upload(struct check *c, struct slice key, struct slice value, struct err *e)
+on_upload(struct check *c, void *context, struct slice key, struct slice value, struct err *e)
 {
 	uint64_t bucket_id = 0, count, bytes;
 	struct slice name = SLICE_NONE, id = SLICE_NONE;
 
+	(void)context;
 	(void)value;
 	if (key_upload_parse(key, &bucket_id, &name, &id) < 0)
 		return (0);
@@ -290,16 +261,18 @@ on_upload(struct check *c, struct slice key, struct slice value, struct err *e)
 /* --- sums ------------------------------------------------------------------------------------- */
 
 static int
-on_extent(struct check *c, struct slice key, struct slice value, struct err *e)
+on_extent(struct check *c, void *context, struct slice key, struct slice value, struct err *e)
 {
 	Hf__Extent *x = hf__extent__unpack(NULL, value.bytes, value.data);
 	struct volume_sum *sum = x != NULL ? check_volume_sum(c, x->volume) : NULL;
 	const Hf__CatalogVolume *v;
 
+	(void)context;
 	(void)key;
 	(void)e;
 	if (x == NULL || sum == NULL)
-		check_fault(c, index_at(c, CHECK_DEGRADED, NULL), "a live extent of volume %016"
+		check_fault(c, check_index_at(c, CHECK_DEGRADED, NULL),
+		    "a live extent of volume %016"
 		    PRIx64 ", which the catalog does not have", x != NULL ? x->volume : 0);
 	else {
 		v = catalog_rows_volume(&c->set->rows, x->volume);
@@ -314,8 +287,9 @@ on_extent(struct check *c, struct slice key, struct slice value, struct err *e)
 }
 
 static int
-on_part(struct check *c, struct slice key, struct slice value, struct err *e)
+on_part(struct check *c, void *context, struct slice key, struct slice value, struct err *e)
 {
+	(void)context;
 	(void)key;
 	(void)value;
 	(void)e;
@@ -338,29 +312,19 @@ volume_sums_check(struct check *c, struct buf *key)
 		    0)
 			live = use->live_bytes;
 		if (s->owned_bytes != s->row_bytes || s->owned_extents != s->row_extents)
-			check_fault(c, index_at(c, s->owned_bytes < s->row_bytes ? CHECK_HARMLESS :
+			check_fault(c, check_index_at(c, s->owned_bytes < s->row_bytes
+			    ? CHECK_HARMLESS :
 			    CHECK_DEGRADED, NULL), "volume %016" PRIx64 ": objects have %" PRIu64
 			    " extents of %" PRIu64 " bytes, the table of live extents has %" PRIu64
 			    " of %" PRIu64, s->id, s->owned_extents, s->owned_bytes, s->row_extents,
 			    s->row_bytes);
 		if (live != s->row_bytes)
-			check_fault(c, index_at(c, CHECK_HARMLESS, NULL), "volume %016" PRIx64
+			check_fault(c, check_index_at(c, CHECK_HARMLESS, NULL), "volume %016" PRIx64
 			    ": its row counts %" PRIu64 " live bytes, its extents have %" PRIu64,
 			    s->id, live, s->row_bytes);
 		if (use != NULL)
 			hf__volume_use__free_unpacked(use, NULL);
 	}
-}
-
-static void
-counter_check(struct check *c, const char *name, uint64_t found)
-{
-	struct index_reader r = { .index = c->view->index };
-	uint64_t counted = 0;
-
-	if (counter_get(&r, name, &counted, NULL) == 0 && counted != found)
-		check_fault(c, index_at(c, CHECK_HARMLESS, NULL), "it counts %" PRIu64 " %s, and "
-		    "has %" PRIu64, counted, name, found);
 }
 
 static void
@@ -381,30 +345,31 @@ tables_walk(struct check *c, struct err *e)
 	uint64_t visited, objects;
 	int rc;
 
-	rc = table_walk(c, 'B', SLICE_NONE, on_bucket, e);
+	rc = check_table_walk(c, SLICE_LITERAL("B"), on_bucket, NULL, e);
 	if (c->bucket_count > 0)
 		qsort(c->buckets, c->bucket_count, sizeof(*c->buckets), bucket_order);
 	if (rc == 0)
-		rc = table_walk(c, 'X', SLICE_NONE, on_extent, e);
+		rc = check_table_walk(c, SLICE_LITERAL("X"), on_extent, NULL, e);
 	if (rc == 0)
-		rc = table_walk(c, 'O', SLICE_NONE, on_object, e);
+		rc = check_table_walk(c, SLICE_LITERAL("O"), on_object, NULL, e);
 	objects = c->sum.objects;
 	if (rc == 0)
-		rc = table_walk(c, 'V', SLICE_NONE, on_object, e);
+		rc = check_table_walk(c, SLICE_LITERAL("V"), on_object, NULL, e);
 	if (rc == 0)
-		rc = table_walk(c, 'U', SLICE_NONE, on_upload, e);
+		rc = check_table_walk(c, SLICE_LITERAL("U"), on_upload, NULL, e);
 	visited = c->sum.parts;
 	c->sum.parts = 0;
 	if (rc == 0)
-		rc = table_walk(c, 'P', SLICE_NONE, on_part, e);
+		rc = check_table_walk(c, SLICE_LITERAL("P"), on_part, NULL, e);
 	if (rc < 0)
 		return (rc);
 	if (c->sum.parts != visited)
-		check_fault(c, index_at(c, CHECK_HARMLESS, NULL), "%" PRIu64 " parts are there, "
+		check_fault(c, check_index_at(c, CHECK_HARMLESS, NULL),
+		    "%" PRIu64 " parts are there, "
 		    "and objects and uploads have %" PRIu64 " of them", c->sum.parts, visited);
-	counter_check(c, COUNTER_OBJECTS, objects);
-	counter_check(c, COUNTER_BUCKETS, c->sum.buckets);
-	counter_check(c, COUNTER_UPLOADS, c->sum.uploads);
+	check_counter(c, COUNTER_OBJECTS, objects);
+	check_counter(c, COUNTER_BUCKETS, c->sum.buckets);
+	check_counter(c, COUNTER_UPLOADS, c->sum.uploads);
 	return (0);
 }
 
@@ -419,12 +384,14 @@ check_objects(struct check *c, struct err *e)
 	sums_init(c);
 	rc = tables_walk(c, &why);
 	if (rc == 0)
+		rc = check_tasks(c, &why);
+	if (rc == 0)
 		volume_sums_check(c, &key);
 	else if (rc == ERR_CANCELLED)
 		err_set(e, rc, "%s", why.text);
 	else {			/* a damaged index hides objects, and a rebuilt one shows them */
 		c->sum.complete = false;
-		check_fault(c, index_at(c, CHECK_DEGRADED, NULL), "%s", why.text);
+		check_fault(c, check_index_at(c, CHECK_DEGRADED, NULL), "%s", why.text);
 		rc = 0;
 	}
 	for (size_t i = 0; i < c->bucket_count; i++)

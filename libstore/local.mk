@@ -23,6 +23,8 @@ libstore_libstore_a_SOURCES = \
 	libstore/check_object.c \
 	libstore/check_place.c \
 	libstore/check_segment.c \
+	libstore/check_table.c \
+	libstore/check_task.c \
 	libstore/disk_read_only.c \
 	libstore/disk_read_only.h \
 	libstore/view.c \

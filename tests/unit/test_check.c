@@ -16,6 +16,7 @@
 #include "libbase/checksum.h"
 #include "libbase/file.h"
 #include "libstore/check.h"
+#include "libstore/index_keys.h"
 #include "libstore/volume.h"
 #include "tests/unit/state_world.h"
 
@@ -109,6 +110,27 @@ big_put(uint64_t sequence)
 	cr_assert_eq(world_code(&w, sequence + 1), 0);
 }
 
+/* Tasks: one that waits, one that is done with. */
+static void
+tasks_put(uint64_t sequence)
+{
+	WORLD_OP(task_submit, TaskSubmit, TASK_SUBMIT);
+	WORLD_OP_AGAIN(task_update, TaskUpdate, TASK_UPDATE);
+	Hf__Task task = HF__TASK__INIT;
+	const Hf__StoreReply *r;
+
+	op.task = &task;
+	task.type = (char *)(uintptr_t)"vacuum";
+	world_ask(&w, sequence, &q);
+	task.volume_id = 1;
+	r = world_ask(&w, sequence + 1, &q);
+	cr_assert_eq(r->code, 0);
+	op2.id = r->tasks[0]->id;
+	op2.task = &task;
+	task.state = HF__TASK__STATE__CANCELLED;
+	cr_assert_eq(world_ask(&w, sequence + 2, &q2)->code, 0);
+}
+
 static void
 setup(void)
 {
@@ -130,6 +152,7 @@ setup(void)
 	small = *world_get(&w, 30, "b", "small-3")->entry->place;
 	world_delete(&w, 31, "b", "small-7");
 	world_settle(&w);
+	tasks_put(40);
 	world_close(&w);
 }
 
@@ -561,6 +584,35 @@ Test(check, a_row_of_the_index_that_the_log_does_not_know)
 	index_close(&x);
 	check_finds(0, 2, 0);
 	cr_assert_not_null(strstr(faults[0].text, "Csection\\x00name"));
+}
+
+/* Each fault of a task is told twice: by what follows from it, and because the log says other. */
+Test(check, rows_of_tasks_that_contradict_each_other)
+{
+	struct index_layer *l = index_layer_new();
+	struct index *x = NULL;
+	struct buf key = BUF_INIT;
+	char path[128];
+
+	check_finds(0, 0, 0);
+	cr_assert_eq(sum.tasks, 2);
+	snprintf(path, sizeof(path), "%s/index", w.directory);
+	cr_assert_eq(index_open(path, 8 << 20, &x, NULL), 0);
+	key_task_place(&key, TASK_LIST_WAITING(0), 0, w.replies[40]->tasks[0]->id);
+	index_delete(l, buf_slice(&key));
+	key_task_print(&key, SLICE_LITERAL("0-vacuum"), false, 4711);
+	index_put(l, buf_slice(&key), SLICE_LITERAL("12345678"));
+	key_meta(&key, "tasks.pending");
+	index_put(l, buf_slice(&key), SLICE_LITERAL("\3\0\0\0\0\0\0\0"));
+	cr_assert_eq(index_write(x, l, index_applied(x), NULL), 0);
+	index_layer_free(l);
+	index_close(&x);
+	buf_release(&key);
+	cr_assert_eq(check(NULL), 0);
+	cr_assert_eq(sum.faults[CHECK_LOST], 0);
+	cr_assert_eq(sum.faults[CHECK_HARMLESS], 1, "the count of those that wait");
+	cr_assert_eq(sum.faults[CHECK_DEGRADED], 4 + 3,
+	    "four of the comparison; a place is missing, two are open, the sums differ");
 }
 
 Test(check, no_index_is_harmless_and_a_damaged_one_is_told)
