@@ -1,9 +1,10 @@
 /*
  * test_state_power - the sequencer over a simulated disk: the power fails at every step of a
- * history of puts, conditional puts, deletes, uploads and runs, and again while it recovers.
+ * history of puts, conditional puts, deletes, uploads, runs and tasks, and again while it recovers.
  *
  * The model: what was answered before the cut is there; what was not is asked again by the same
- * session and is answered as if it had been done once; runs never overlap; the index that grew is,
+ * session and is answered as if it had been done once; runs never overlap; a task is queued once
+ * and claimed once; the index that grew is,
  * byte by byte, the one that is built anew from the log. A failing history is run alone with
  * HOLDFAST_TEST_CUT=step.
  *
@@ -29,9 +30,11 @@ static unsigned conditional;		/* keys that were put once each */
 static struct grant grants[OPS_MAX];
 static unsigned grant_count;
 static uint8_t upload_id[16];
+static uint64_t task_ids[ROUNDS];	/* by the number they were submitted with */
 
 /* One operation of the script; asked again it is the same. */
-enum what { BUCKET, PUT, DELETE, PUT_ONCE, PUT_TWICE, CREATE, PART, COMPLETE, RESERVE };
+enum what { BUCKET, PUT, DELETE, PUT_ONCE, PUT_TWICE, CREATE, PART, COMPLETE, RESERVE, SUBMIT,
+	SUBMIT_TWICE, CLAIM };
 struct step { enum what what; unsigned number; };
 static struct step script[OPS_MAX];
 
@@ -95,6 +98,33 @@ send_reserve(uint64_t n)
 }
 
 static void
+send_submit(uint64_t n, unsigned number)
+{
+	WORLD_OP(task_submit, TaskSubmit, TASK_SUBMIT);
+	Hf__Task task = HF__TASK__INIT;
+
+	op.task = &task;
+	task.type = (char *)(uintptr_t)"cleanup";
+	task.volume_id = number;
+	task.bytes = 100 + number;
+	world_send(&w, n, &q);
+}
+
+static void
+send_claim(uint64_t n, unsigned number)
+{
+	WORLD_OP(task_update, TaskUpdate, TASK_UPDATE);
+	Hf__Task task = HF__TASK__INIT;
+
+	op.id = task_ids[number];
+	op.task = &task;
+	task.state = HF__TASK__STATE__ASSIGNED;
+	task.worker_id = (char *)(uintptr_t)"w";
+	task.bytes = 50;
+	world_send(&w, n, &q);
+}
+
+static void
 step_send(uint64_t n)
 {
 	const struct step *s = &script[n];
@@ -117,8 +147,29 @@ step_send(uint64_t n)
 		send_part(n);
 	else if (s->what == COMPLETE)
 		send_complete(n);
+	else if (s->what == SUBMIT || s->what == SUBMIT_TWICE)
+		send_submit(n, s->number);
+	else if (s->what == CLAIM)
+		send_claim(n, s->number);
 	else
 		send_reserve(n);
+}
+
+/* Queued by the first, merged by the second, claimed with the first lease. */
+static void
+task_note(uint64_t n)
+{
+	const Hf__StoreReply *r = w.replies[n];
+	const struct step *s = &script[n];
+
+	cr_assert_eq(r->n_tasks, 1);
+	if (s->what == SUBMIT)
+		task_ids[s->number] = r->tasks[0]->id;
+	cr_assert_eq(r->tasks[0]->id, task_ids[s->number], "cut %lu", (unsigned long)cut);
+	cr_assert_eq(r->admission, s->what == SUBMIT_TWICE ? HF__ADMISSION__MERGED :
+	    HF__ADMISSION__QUEUED, "cut %lu: task %u", (unsigned long)cut, s->number);
+	cr_assert_eq(r->tasks[0]->lease, s->what == CLAIM, "cut %lu: task %u",
+	    (unsigned long)cut, s->number);
 }
 
 static void
@@ -149,6 +200,8 @@ step_check(uint64_t n)
 		memcpy(upload_id, w.replies[n]->upload->id.data, 16);
 	if (s->what == RESERVE)
 		grant_note(n);
+	if (s->what == SUBMIT || s->what == SUBMIT_TWICE || s->what == CLAIM)
+		task_note(n);
 }
 
 /* Asks again what was not answered, in order, and waits; false: the power failed. */
@@ -198,6 +251,34 @@ round_add(unsigned r)
 	add(uploads[(r - 1) % 3], r);
 	if (r % 2 == 0)
 		add(RESERVE, r);
+	add(SUBMIT, r);
+	if (r > 1)
+		add(r % 2 ? SUBMIT_TWICE : CLAIM, r - 1);
+}
+
+/* Tasks 1 to ROUNDS - 1: the odd ones but the last are claimed, the even ones were merged once. */
+static void
+tasks_check(uint64_t n)
+{
+	WORLD_OP(task_list, TaskList, TASK_LIST);
+	struct state_stats stats;
+	uint64_t orphan = 0;
+	const Hf__StoreReply *r = world_ask(&w, n, &q);
+
+	cr_assert_eq(r->n_tasks, ROUNDS - 1, "cut %lu: %zu tasks", (unsigned long)cut, r->n_tasks);
+	for (size_t i = 0; i < r->n_tasks; i++) {
+		const Hf__Task *t = r->tasks[i];
+		bool claimed = t->volume_id % 2 == 1 && t->volume_id < ROUNDS - 1;
+
+		cr_assert_eq(t->id, task_ids[t->volume_id]);
+		cr_assert_eq(t->lease, claimed, "cut %lu: task %lu", (unsigned long)cut,
+		    (unsigned long)t->volume_id);
+		cr_assert_eq(t->merged, t->volume_id % 2 == 0);
+		orphan += t->bytes;
+	}
+	state_stats(w.state, &stats);
+	cr_assert_eq(stats.orphan_bytes, orphan);
+	cr_assert_eq(stats.tasks_open, ROUNDS - 1);
 }
 
 static void
@@ -220,6 +301,7 @@ all_check(void)
 		cr_assert_eq(world_get(&w, n++, "b", key)->code, 0, "cut %lu: %s",
 		    (unsigned long)cut, key);
 	}
+	tasks_check(n);
 }
 
 static void
