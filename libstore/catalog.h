@@ -29,8 +29,8 @@ int catalog_commit(struct drive_set *s, Hf__CatalogChange *change, struct err *e
 /* Convenience over catalog_commit. */
 int catalog_segment_put(struct drive_set *s, const Hf__CatalogSegment *row, const char *reason,
     struct err *e);
-/* From SEALED to CONVERTED, with the shards that row names. ERR_STALE: it is not sealed any more, or
- * held. ERR_NO_QUORUM: it is not known which of the two a restart finds. */
+/* From SEALED to CONVERTED, with the shards that row names. ERR_STALE: it is not sealed any more,
+ * or held. ERR_NO_QUORUM: it is not known which of the two a restart finds. */
 int catalog_segment_convert(struct drive_set *s, const Hf__CatalogSegment *row, struct err *e);
 int catalog_volume_put(struct drive_set *s, const Hf__CatalogVolume *row, const char *reason,
     struct err *e);

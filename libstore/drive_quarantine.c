@@ -3,6 +3,9 @@
  * was away cannot bring deleted objects back. Files ending in .new and segments without a batch
  * never held a record and are removed.
  *
+ * Of a segment that is being converted there may be mirrors and shards; the row says which are in
+ * force. The others are removed, but only if those in force are there (conversion.h).
+ *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include <assert.h>
@@ -11,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "libstore/conversion.h"
 #include "libstore/drive_internal.h"
 #include "libstore/segment_format.h"
 
@@ -45,10 +49,27 @@ slot_among(const uint32_t *slots, size_t count, unsigned slot)
 	return (false);
 }
 
-static bool
-named(struct drive_set *s, unsigned slot, const char *sub, const char *name)
+enum fate { KEEP, PUT_AWAY, REMOVE };
+
+static enum fate
+segment_fate(struct drive_set *s, unsigned slot, uint64_t id, const char *ending)
 {
-	const Hf__CatalogSegment *segment;
+	const Hf__CatalogSegment *row = catalog_rows_segment(&s->rows, id);
+	bool converted = row != NULL && row->state == HF__CATALOG_SEGMENT__STATE__CONVERTED;
+	bool mirror = strcmp(ending, ".seg") == 0;
+
+	if (row == NULL || (!mirror && strcmp(ending, ".ecs") != 0))
+		return (PUT_AWAY);
+	if (mirror != converted)
+		return (slot_among(row->slots, row->n_slots, slot) ? KEEP : PUT_AWAY);
+	if (conversion_row_there(s, row))
+		return (REMOVE);
+	return (mirror ? KEEP : PUT_AWAY);
+}
+
+static enum fate
+file_fate(struct drive_set *s, unsigned slot, const char *sub, const char *name)
+{
 	const Hf__CatalogVolume *volume;
 	char ending[8];
 	uint64_t id;
@@ -56,15 +77,12 @@ named(struct drive_set *s, unsigned slot, const char *sub, const char *name)
 
 	if (strlen(name) != 20 || sscanf(name, "%16" SCNx64 "%4s%n", &id, ending, &used) != 2 ||
 	    used != 20)
-		return (false);
-	if (strcmp(sub, "log") == 0) {
-		segment = catalog_rows_segment(&s->rows, id);
-		return (strcmp(ending, ".seg") == 0 && segment != NULL &&
-			slot_among(segment->slots, segment->n_slots, slot));
-	}
+		return (PUT_AWAY);
+	if (strcmp(sub, "log") == 0)
+		return (segment_fate(s, slot, id, ending));
 	volume = catalog_rows_volume(&s->rows, id);
 	return (strcmp(ending, ".vol") == 0 && volume != NULL &&
-		slot_among(volume->slots, volume->n_slots, slot));
+		slot_among(volume->slots, volume->n_slots, slot) ? KEEP : PUT_AWAY);
 }
 
 /* A segment that a crash left before the catalog named it: nothing was written behind its
@@ -88,12 +106,15 @@ never_written(struct disk *d, const char *path)
 }
 
 static int
-move_away(struct drive_set *s, unsigned slot, const char *sub, const char *name, struct err *e)
+move_away(struct drive_set *s, unsigned slot, const char *sub, const char *name, bool remove,
+    struct err *e)
 {
 	char from[4096], to[4096], kept[320];
 	size_t bytes = strlen(name);
 
 	drive_path(s, slot, sub, name, from);
+	if (remove)
+		return (s->disk->ops->unlink(s->disk, from, e));
 	if (bytes > 4 && (strcmp(name + bytes - 4, ".new") == 0 ||
 	    (strcmp(name + bytes - 4, ".seg") == 0 && never_written(s->disk, from))))
 		return (s->disk->ops->unlink(s->disk, from, e));
@@ -113,8 +134,10 @@ directory_clean(struct drive_set *s, unsigned slot, const char *sub, struct err 
 	drive_path(s, slot, sub, "", path);
 	rc = s->disk->ops->list(s->disk, path, names_add, &n, e);
 	for (i = 0; i < n.count; i++) {
-		if (rc == 0 && !named(s, slot, sub, n.name[i])) {
-			rc = move_away(s, slot, sub, n.name[i], e);
+		enum fate fate = rc == 0 ? file_fate(s, slot, sub, n.name[i]) : KEEP;
+
+		if (fate != KEEP) {
+			rc = move_away(s, slot, sub, n.name[i], fate == REMOVE, e);
 			moved++;
 		}
 		free(n.name[i]);

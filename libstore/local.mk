@@ -25,6 +25,10 @@ libstore_libstore_a_SOURCES = \
 	libstore/check_segment.c \
 	libstore/check_table.c \
 	libstore/check_task.c \
+	libstore/conversion.c \
+	libstore/conversion.h \
+	libstore/convert.c \
+	libstore/convert.h \
 	libstore/disk_read_only.c \
 	libstore/disk_read_only.h \
 	libstore/view.c \
@@ -105,6 +109,8 @@ libstore_libstore_a_SOURCES += \
 	libstore/state_internal.h \
 	libstore/state_batch.c \
 	libstore/state_bucket.c \
+	libstore/state_convert.c \
+	libstore/state_convert.h \
 	libstore/state_dump.c \
 	libstore/state_extent.c \
 	libstore/state_object.c \
@@ -174,6 +180,14 @@ check_PROGRAMS += tests/unit/test_state_power
 tests_unit_test_state_power_SOURCES = tests/unit/test_state_power.c tests/unit/state_world.c \
 	tests/unit/state_world.h tests/unit/disk_memory.c tests/unit/disk_memory.h
 tests_unit_test_state_power_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
+	$(CRITERION_LIBS) $(LIBSTORE_LIBS) $(EVENT_LIBS)
+
+# Segments that are converted while everything goes wrong.
+check_PROGRAMS += tests/unit/test_convert
+tests_unit_test_convert_SOURCES = tests/unit/test_convert.c tests/unit/convert_world.c \
+	tests/unit/convert_world.h tests/unit/state_world.c tests/unit/state_world.h \
+	tests/unit/disk_memory.c tests/unit/disk_memory.h
+tests_unit_test_convert_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
 	$(CRITERION_LIBS) $(LIBSTORE_LIBS) $(EVENT_LIBS)
 
 # Sets of drives that earlier versions left.

@@ -391,7 +391,7 @@ shards_explain(struct segment_source *s, uint64_t offset, size_t bytes)
 }
 
 uint64_t
-segment_source_content_bytes(struct segment_source *s, bool proved)
+segment_source_content_bytes(struct segment_source *s, bool proved, unsigned *which)
 {
 	uint64_t last;
 	unsigned way;
@@ -399,6 +399,8 @@ segment_source_content_bytes(struct segment_source *s, bool proved)
 	for (way = 0; way < s->way_count; way++) {
 		struct segment_copy c = way_copy(s, way);
 
+		if (which != NULL)
+			*which = way;
 		if (proved ? segment_copy_footer(&c, &s->span, UINT64_MAX, NULL, NULL, &last,
 		    NULL) == 0 : segment_copy_trailer(&c, &s->span))
 			return (c.bytes);

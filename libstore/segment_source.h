@@ -45,9 +45,9 @@ void segment_source_close(struct segment_source **s);
 /* Called for what is found damaged while reading. */
 void segment_source_on_damage(struct segment_source *s, segment_damage_fn *fn, void *context);
 uint32_t segment_source_sector_bytes(const struct segment_source *s);
-/* Bytes with footer and trailer, if a copy has one; else up to the end of the batches. proved: the
- * footer was read and is whole, else its trailer is enough. */
-uint64_t segment_source_content_bytes(struct segment_source *s, bool proved);
+/* Bytes with footer and trailer, if a way has one (*way, may be NULL); else up to the end of the
+ * batches. proved: the footer was read and is whole, else its trailer is enough. */
+uint64_t segment_source_content_bytes(struct segment_source *s, bool proved, unsigned *way);
 
 /* The batch at an offset (the first is at SEGMENT_HEADER_BYTES, the next at the end of this one,
  * aligned to sector_bytes), LSNs from lsn on. ERR_CORRUPT: whole nowhere. */

@@ -41,6 +41,9 @@ static const struct op_row op_rows[] = {
 	[OP(VOLUME_LOCATE)] = { read_volume_locate, NULL },
 	[OP(DAMAGE_REPORT)] = { read_damage_report, NULL },
 	[OP(CONFIG_PUT)] = { NULL, admit_config_put },
+	[OP(CONVERT_BEGIN)] = { NULL, admit_convert_begin },
+	[OP(CONVERT_COMMIT)] = { NULL, admit_convert_commit },
+	[OP(CONVERT_ABORT)] = { NULL, admit_convert_abort },
 	[OP(CONFIG_LIST)] = { read_config_list, NULL },
 	[OP(TASK_SUBMIT)] = { NULL, admit_task_submit },
 	[OP(TASK_GET)] = { read_task_get, NULL },
@@ -123,6 +126,7 @@ state_close(struct state **stp)
 		ops_free(st, s->run_head);
 	session_table_release(&st->sessions);
 	reclaim_release(&st->reclaim);
+	conversions_release(&st->conversions);
 	apply_release(&st->commit);
 	apply_release(&st->admit);
 	index_layer_free(st->commit_layer);
@@ -429,6 +433,7 @@ state_turn(struct state *st, uint64_t now_ms)
 	state_sessions_turn(st);
 	reclaim_turn(st);
 	tasks_turn(st);
+	conversions_turn(st);
 	index_flush_when_due(st);
 	if (!st->failed)
 		log_submit(st->o.log);
@@ -437,11 +442,15 @@ state_turn(struct state *st, uint64_t now_ms)
 uint64_t
 state_next_ms(const struct state *st)
 {
-	uint64_t reclaim = reclaim_next_ms(st), tasks = tasks_next_ms(st);
+	uint64_t next, other;
 
 	if (st->failed)
 		return (UINT64_MAX);
-	return (reclaim < tasks ? reclaim : tasks);
+	next = reclaim_next_ms(st);
+	other = tasks_next_ms(st);
+	next = other < next ? other : next;
+	other = conversions_next_ms(st);
+	return (other < next ? other : next);
 }
 
 void

@@ -11,6 +11,7 @@
 #include "libstore/apply_internal.h"
 #include "libstore/reclaim.h"
 #include "libstore/state.h"
+#include "libstore/state_convert.h"
 #include "libstore/state_task.h"
 
 #define OP_BUCKETS	16384	/* hash of operations in flight */
@@ -75,6 +76,7 @@ struct state {
 	unsigned		 jobs;			/* on the pool */
 	struct reclaim		 reclaim;
 	struct tasks		 tasks;
+	struct conversions	 conversions;
 	struct state_stats	 stats;
 	struct buf		 pack, key;
 };
@@ -130,6 +132,7 @@ admit_fn admit_bucket_put, admit_bucket_delete, admit_object_put, admit_object_d
     admit_config_put;
 admit_fn admit_upload_create, admit_part_put, admit_upload_complete, admit_upload_abort;
 admit_fn admit_task_submit, admit_task_update;
+admit_fn admit_convert_begin, admit_convert_commit, admit_convert_abort;
 admit_fn admit_run_reserve, admit_run_return, admit_extent_discard;
 
 /* The bucket as admission sees it: 0 and *out (owned by the caller), ADMIT_PARK while its id is

@@ -104,6 +104,7 @@ session_gone(struct state *st, struct session *s)
 {
 	if (s->volume != 0 && s->volume_granted == 0)
 		reclaim_drop(st, s->volume);
+	conversions_session_gone(st, s);
 	st->o.on_session_end(st->o.context, s);
 	session_remove(&st->sessions, s);
 }

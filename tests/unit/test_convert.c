@@ -1,0 +1,383 @@
+/*
+ * test_convert - segments from mirrors to shards on a simulated disk: everything is read as before,
+ * with drives gone and bits flipped; a power cut, an error, a second worker or a restart of the
+ * store at every step of a conversion leaves one layout in force, loses nothing, and the conversion
+ * can be done again.
+ *
+ * A failing step is run alone with HOLDFAST_TEST_STEP=n.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include <criterion/criterion.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "tests/unit/convert_world.h"
+
+/* --- reading ---------------------------------------------------------------------------------- */
+
+Test(convert, everything_is_read_as_before, .timeout = 60)
+{
+	char *live, *rebuilt;
+	unsigned n;
+
+	world_fill(1);
+	live = world_dump(&w, "BOVUPXYFC");
+	n = convert_all(1);
+	cr_assert_gt(n, 1);
+	all_check();
+	cr_assert_gt(files_of(segment_in(CONVERTED), ".seg"), 0);	/* for old readers */
+	w.now_ms += 2000;
+	world_settle(&w);
+	cr_assert_eq(files_of(segment_in(CONVERTED), ".seg"), 0);
+	cr_assert_eq(files_of(segment_in(CONVERTED), ".ecs"), 4);
+	all_check();
+	world_close(&w);
+	world_index_remove(&w);
+	world_open(&w);
+	rebuilt = world_dump(&w, "BOVUPXYFC");
+	cr_assert_str_eq(live, rebuilt);
+	all_check();
+	layouts_check();
+	free(live);
+	free(rebuilt);
+	world_end();
+}
+
+/* Which two of four drives are not there. */
+Test(convert, rebuilt_without_m_drives, .timeout = 60)
+{
+	struct err e = ERR_INIT;
+	char *live, *rebuilt;
+
+	world_fill(2);
+	convert_all(1);
+	world_reopen();	/* no mirrors any more */
+	convert_all(1);
+	world_reopen();
+	live = world_dump(&w, "BOVUPXYC");
+	world_close(&w);
+	for (unsigned a = 0; a < 4; a++)
+		for (unsigned b = 0; b < a; b++) {
+			disk_memory_set_missing(w.disk, a, true);
+			disk_memory_set_missing(w.disk, b, true);
+			world_index_remove(&w);
+			cr_assert_eq(world_try_open(&w, &e), 0, "without %u and %u: %s", a, b,
+			    e.text);
+			cr_assert(drive_set_read_only(w.drives));
+			rebuilt = world_dump(&w, "BOVUPXYC");
+			cr_assert_str_eq(live, rebuilt, "without %u and %u", a, b);
+			all_check();
+			world_close(&w);
+			free(rebuilt);
+			disk_memory_set_missing(w.disk, a, false);
+			disk_memory_set_missing(w.disk, b, false);
+		}
+	free(live);
+	world_remove(&w);
+}
+
+static unsigned damages;
+
+static void
+on_damage(void *context, unsigned slot, uint64_t offset, const struct err *why)
+{
+	(void)context;
+	(void)offset;
+	cr_assert_lt(slot, 4);
+	cr_assert_neq(why->code, 0);
+	damages++;
+}
+
+static int
+count_each(void *context, const struct record *r, struct err *e)
+{
+	(void)r;
+	(void)e;
+	++*(uint64_t *)context;
+	return (0);
+}
+
+Test(convert, flipped_bits_in_m_shards, .timeout = 60)
+{
+	struct segment_source *source;
+	struct segment_paths paths;
+	Hf__CatalogSegment *row;
+	struct err e = ERR_INIT;
+	char *live, *rebuilt, path[64];
+	uint64_t id, n;
+	int rc;
+
+	world_fill(3);
+	convert_all(1);
+	world_reopen();
+	live = world_dump(&w, "BOVUPXYC");
+	id = segment_in(CONVERTED);
+	row = catalog_segment(w.drives, id);
+	/* Every page of two shards, header and table too. */
+	for (uint64_t at = 30; at < shard_file_bytes(row->shard_bytes); at += 1500)
+		for (unsigned i = 0; i < 2; i++) {
+			snprintf(path, sizeof(path), "/d%u/log/%016" PRIx64 ".ecs", row->slots[i],
+			    id);
+			cr_assert(disk_memory_flip(w.disk, path, at));
+		}
+	segment_paths_of_set(w.drives, &paths);
+	cr_assert_eq(segment_source_open(&paths, row, &source, &e), 0, "%s", e.text);
+	segment_source_on_damage(source, on_damage, NULL);
+	n = 0;
+	cr_assert_eq(segment_source_records(source, 0, count_each, &n, &e), 0, "%s", e.text);
+	cr_assert_eq(n, row->last_lsn - row->first_lsn + 1);
+	cr_assert_gt(damages, 0);
+	n = 0;
+	cr_assert_eq(segment_source_heads(source, 0, count_each, &n, &e), 0, "%s", e.text);
+	cr_assert_eq(n, row->last_lsn - row->first_lsn + 1);
+	segment_source_close(&source);
+	all_check();
+	world_close(&w);
+	world_index_remove(&w);
+	world_open(&w);
+	rebuilt = world_dump(&w, "BOVUPXYC");
+	cr_assert_str_eq(live, rebuilt);
+	/* A third one is too many: that is said, not guessed. */
+	for (uint64_t at = 4096; at < SHARD_HEADER_BYTES + row->shard_bytes; at += 512) {
+		snprintf(path, sizeof(path), "/d%u/log/%016" PRIx64 ".ecs", row->slots[3], id);
+		cr_assert(disk_memory_flip(w.disk, path, at + 17));
+	}
+	world_close(&w);
+	world_index_remove(&w);
+	rc = world_try_open(&w, &e);
+	cr_assert_lt(rc, 0);
+	cr_assert_not_null(strstr(e.text, "is damaged on all its shards"), "%s", e.text);
+	hf__catalog_segment__free_unpacked(row, NULL);
+	free(live);
+	free(rebuilt);
+	world_remove(&w);
+}
+
+/* --- refusals --------------------------------------------------------------------------------- */
+
+Test(convert, what_the_store_refuses, .timeout = 60)
+{
+	struct err e = ERR_INIT;
+	uint64_t id;
+	struct worker k;
+
+	world_fill(4);
+	id = segment_in(SEALED);
+	cr_assert_eq(convert(segment_in(HF__CATALOG_SEGMENT__STATE__OPEN), 1, &e), ERR_BUSY,
+	    "%s", e.text);
+	cr_assert_eq(convert(999999, 1, &e), ERR_NOT_FOUND);
+	disk_memory_set_free(w.disk, 1 << 20);
+	cr_assert_eq(convert(id, 1, &e), ERR_FULL, "%s", e.text);
+	disk_memory_set_free(w.disk, 64 << 20);
+	worker_init(&k, 1);
+	k.cancel_at = 3;
+	cr_assert_eq(convert_run(&k.m, id, &e), ERR_CANCELLED);
+	worker_release(&k);
+	cr_assert_eq(files_of(id, ".new"), 0);
+	disk_memory_set_eio(w.disk, 3, true);
+	drive_fail(w.drives, 3, "test", &e);
+	cr_assert_eq(convert(id, 2, &e), ERR_NO_QUORUM, "%s", e.text);
+	disk_memory_set_eio(w.disk, 3, false);
+	world_reopen();
+	cr_assert_eq(convert(id, 3, &e), 0, "%s", e.text);
+	cr_assert_eq(convert(id, 3, &e), 0, "%s", e.text);	/* it is: nothing is to be done */
+	world_reopen();
+	layouts_check();
+	all_check();
+	world_end();
+}
+
+/* --- at every step ---------------------------------------------------------------------------- */
+
+static uint64_t
+step_only(void)
+{
+	const char *only = getenv("HOLDFAST_TEST_STEP");
+
+	return (only != NULL ? strtoull(only, NULL, 10) : 0);
+}
+
+static void
+after_check(uint64_t lease)
+{
+	all_check();
+	layouts_check();
+	convert_all(lease);	/* it can be run again */
+	all_check();
+	world_reopen();
+	all_check();
+	layouts_check();
+}
+
+/*
+ * Power fails at every changing step of a conversion, and again while the store recovers; each step
+ * with four fates of what was not synced.
+ */
+Test(convert, power_cut_at_every_step, .timeout = 240)
+{
+	struct err e = ERR_INIT;
+	uint64_t only = step_only(), id;
+	bool cut = true;
+
+	for (step = only != 0 ? only : 4; cut && (only == 0 || step == only); step++) {
+		world_fill(step);
+		id = segment_in(SEALED);
+		disk_memory_cut_at(w.disk, step / 4);
+		convert(id, 1, &e);
+		w.now_ms += 2000;	/* mirrors go */
+		if (!disk_memory_cut(w.disk))
+			world_settle(&w);
+		cut = disk_memory_cut(w.disk);
+		world_close(&w);
+		disk_memory_restart(w.disk);
+		disk_memory_cut_at(w.disk, 1 + disk_memory_random(w.disk, 60));
+		if (world_try_open(&w, &e) == 0) {
+			disk_memory_cut_at(w.disk, 1);
+			world_close(&w);
+		}
+		disk_memory_restart(w.disk);
+		world_open(&w);
+		w.answers[0] = 0;
+		world_session(&w, 1);
+		after_check(2);
+		world_end();
+	}
+	cr_log_info("%lu power cuts", (unsigned long)step);
+	cr_assert(only != 0 || step > 150);
+}
+
+/* One write, sync, rename, ... fails. */
+Test(convert, error_at_every_step, .timeout = 240)
+{
+	struct err e = ERR_INIT;
+	uint64_t only = step_only(), id, steps = UINT64_MAX;
+
+	for (step = only != 0 ? only : 1; step <= steps && (only == 0 || step == only); step++) {
+		uint64_t before;
+
+		world_fill(step);
+		id = segment_in(SEALED);
+		before = disk_memory_steps(w.disk);
+		disk_memory_fail_step(w.disk, step);
+		if (convert(id, 1, &e) == 0) {
+			w.now_ms += 2000;
+			world_settle(&w);
+			steps = disk_memory_steps(w.disk) - before;
+		}
+		disk_memory_fail_step(w.disk, 0);
+		all_check();
+		world_reopen();
+		after_check(2);
+		world_end();
+	}
+	cr_log_info("%lu errors", (unsigned long)step);
+}
+
+/* --- a worker that goes on late --------------------------------------------------------------- */
+
+static void
+another_converts(struct worker *k)
+{
+	struct err e = ERR_INIT;
+	uint64_t id = segment_in(SEALED);
+	int rc;
+
+	(void)k;
+	rc = convert(id, 2, &e);
+	cr_assert_eq(rc, 0, "step %lu: %s", (unsigned long)step, e.text);
+}
+
+static void
+store_restarts(struct worker *k)
+{
+	(void)k;
+	world_reopen();
+}
+
+static void
+restarts_and_converts(struct worker *k)
+{
+	world_reopen();
+	another_converts(k);
+	w.now_ms += 2000;
+	world_settle(&w);
+}
+
+static void
+stops_here(struct worker *k)
+{
+	k->at = 0;
+	store_gone = true;
+}
+
+static void
+bit_flips(struct worker *k)
+{
+	const char *path;
+
+	(void)k;
+	for (unsigned i = 0; (path = disk_memory_find(w.disk, ".1.new", i)) != NULL; i++)
+		if (disk_memory_flip(w.disk, path, 5000))
+			return;
+}
+
+/* Runs a conversion in which something happens at every step in turn. */
+static void
+meanwhile(void (*what)(struct worker *k), bool done)
+{
+	uint64_t only = step_only(), steps = UINT64_MAX;
+	struct err e = ERR_INIT;
+	struct worker k;
+	int rc;
+
+	for (step = only != 0 ? only : 1; step <= steps && (only == 0 || step == only); step++) {
+		uint64_t id;
+
+		world_fill(step);
+		id = segment_in(SEALED);
+		worker_init(&k, 1);
+		k.at = step;
+		k.meanwhile = what;
+		rc = convert_run(&k.m, id, &e);
+		if (k.steps < step)
+			steps = step;
+		store_gone = false;
+		cr_assert(!done || files_of(id, ".ecs") == 4, "step %lu: %d %s",
+		    (unsigned long)step, rc, e.text);
+		worker_release(&k);
+		all_check();
+		world_reopen();
+		after_check(3);
+		world_end();
+	}
+	cr_log_info("%lu steps", (unsigned long)step);
+	cr_assert(only != 0 || step > 10);
+}
+
+Test(convert, another_worker_at_every_step, .timeout = 240)
+{
+	meanwhile(another_converts, true);
+}
+
+Test(convert, the_store_restarts_at_every_step, .timeout = 240)
+{
+	meanwhile(store_restarts, false);
+}
+
+Test(convert, restart_and_another_worker_at_every_step, .timeout = 240)
+{
+	meanwhile(restarts_and_converts, true);
+}
+
+Test(convert, the_worker_ends_at_every_step, .timeout = 240)
+{
+	meanwhile(stops_here, false);
+}
+
+/* What was written is not what is read: it is not committed. */
+Test(convert, a_bit_flips_at_every_step, .timeout = 240)
+{
+	meanwhile(bit_flips, false);
+}
