@@ -37,6 +37,7 @@ struct objects_options {
 	uint64_t		 cache_bytes;
 	uint64_t		 body_memory_max;
 	struct disk		*disk;		/* libstore/disk.h; NULL: the real one */
+	uint32_t		 hints;		/* StoreNotice.Hint: what to hear of; 0: nothing */
 };
 
 int objects_open(const struct objects_options *options, struct objects **out, struct err *e);
@@ -48,6 +49,8 @@ bool objects_connected(const struct objects *o);	/* a session with the store is 
 unsigned objects_waiting(const struct objects *o);	/* calls without an answer */
 /* Called when the session opens or is lost; may be NULL. */
 void objects_on_state(struct objects *o, void (*fn)(void *context, bool connected), void *context);
+/* Called with the bits of StoreNotice.Hint that came: go and look. */
+void objects_on_hint(struct objects *o, void (*fn)(void *context, uint32_t hints), void *context);
 /* Last layout that the store told (drives, states, space, k+m), or NULL; borrowed until the loop
  * turns. */
 const Hf__Layout *objects_layout(const struct objects *o);

@@ -45,6 +45,7 @@ objects_open(const struct objects_options *options, struct objects **out, struct
 	o->refs = 1;
 	o->base = options->base;
 	o->pool = options->pool;
+	o->hints = options->hints;
 	o->disk = options->disk != NULL ? options->disk : disk_posix();
 	o->channel_path = strdup(options->channel_path);
 	o->name = strdup(options->name);
@@ -131,6 +132,7 @@ objects_close(struct objects **op)
 		return;
 	*op = NULL;
 	o->on_state = NULL;
+	o->on_hint = NULL;
 	runs_return_all(o);
 	o->closed = true;
 	calls_cancel_all(o);
@@ -156,6 +158,13 @@ objects_on_state(struct objects *o, void (*fn)(void *context, bool connected), v
 {
 	o->on_state = fn;
 	o->on_state_context = context;
+}
+
+void
+objects_on_hint(struct objects *o, void (*fn)(void *context, uint32_t hints), void *context)
+{
+	o->on_hint = fn;
+	o->on_hint_context = context;
 }
 
 void

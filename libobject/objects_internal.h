@@ -235,6 +235,9 @@ struct objects {
 	char			*channel_path, *name;
 	void			(*on_state)(void *context, bool connected);
 	void			*on_state_context;
+	uint32_t		 hints;		/* that were asked for */
+	void			(*on_hint)(void *context, uint32_t hints);
+	void			*on_hint_context;
 	TAILQ_HEAD(soon_list, soon) soon_list;
 	struct event		*soon_event;
 	struct session		 session;

@@ -88,6 +88,7 @@ session_send_open(struct objects *o)
 	open.pid = (uint32_t)getpid();
 	open.start_time = s->start_time;
 	open.name = o->name;
+	open.hints = o->hints;
 	request.floor = calls_floor(o);
 	request.op_case = HF__STORE_REQUEST__OP_SESSION_OPEN;
 	request.session_open = &open;
@@ -199,6 +200,8 @@ session_on_notice(struct objects *o, struct slice body)
 	}
 	if (notice->layout != NULL)
 		objects_layout_set(o, &notice->layout);
+	if ((notice->hints & o->hints) != 0 && o->on_hint != NULL)
+		o->on_hint(o->on_hint_context, notice->hints & o->hints);
 	hf__store_notice__free_unpacked(notice, NULL);
 }
 

@@ -80,6 +80,7 @@ on_log_wake(evutil_socket_t fd, short what, void *arg)
 	state_collect(t->state, clock_mono_ms());
 	service_progress(t->service);
 	store_turn(t);
+	clients_hint_written(t);
 	if (!event_pending(t->metrics, EV_TIMEOUT, NULL))
 		event_add(t->metrics, &(struct timeval){ 0, METRICS_MS * 1000 });
 }

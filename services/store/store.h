@@ -81,6 +81,8 @@ void store_started(struct store *t);
 int clients_open(struct store *t, struct err *e);
 void clients_close(struct store *t);
 void clients_notify(struct store *t, const Hf__StoreNotice *notice);
+/* Tells those who want to know, once, that there is something new in the log. */
+void clients_hint_written(struct store *t);
 void client_reply(void *context, struct session *s, uint64_t sequence, struct slice reply);
 void client_session_end(void *context, struct session *s);
 

@@ -36,6 +36,9 @@ struct holder {
 	struct client	*client;	/* its connection now, or NULL */
 	int		 pidfd;
 	struct event	*death;
+	uint32_t	 hints;		/* that it wants to hear */
+	bool		 written;	/* the next write is to be told */
+	uint64_t	 submit;	/* sequence of its last task_submit without an answer; 0 */
 };
 
 static void
@@ -93,6 +96,43 @@ client_send(struct client *c, uint16_t type, uint64_t sequence, struct slice bod
 	client_drop(c);
 }
 
+static void
+client_hint(struct holder *h, uint32_t hint)
+{
+	Hf__StoreNotice notice = HF__STORE_NOTICE__INIT;
+	struct buf packed = BUF_INIT;
+
+	if ((h->hints & hint) == 0 || h->client == NULL)
+		return;
+	notice.hints = hint;
+	hf__store_notice__pack(&notice, buf_extend(&packed,
+	    hf__store_notice__get_packed_size(&notice)));
+	client_send(h->client, FRAME_NOTICE, 0, buf_slice(&packed));
+	buf_release(&packed);
+}
+
+/* To all but the one who did it. */
+static void
+clients_hint_tasks(struct store *t, const struct holder *by)
+{
+	for (struct session *s = state_sessions(t->state); s != NULL; s = s->next)
+		if (s->context != NULL && s->context != by)
+			client_hint(s->context, HF__STORE_NOTICE__HINT__TASKS);
+}
+
+void
+clients_hint_written(struct store *t)
+{
+	for (struct session *s = state_sessions(t->state); s != NULL; s = s->next) {
+		struct holder *h = s->context;
+
+		if (h == NULL || !h->written)
+			continue;
+		h->written = false;
+		client_hint(h, HF__STORE_NOTICE__HINT__WRITTEN);
+	}
+}
+
 void
 client_reply(void *context, struct session *s, uint64_t sequence, struct slice reply)
 {
@@ -102,6 +142,10 @@ client_reply(void *context, struct session *s, uint64_t sequence, struct slice r
 	metric_add(METRIC_store_operations_total, 1);
 	if (h != NULL && h->client != NULL)
 		client_send(h->client, FRAME_REPLY, sequence, reply);
+	if (h != NULL && h->submit == sequence && sequence != 0) {
+		h->submit = 0;
+		clients_hint_tasks(h->store, h);
+	}
 }
 
 /* --- sessions --------------------------------------------------------------------------------- */
@@ -221,9 +265,20 @@ client_session_open(struct client *c, uint64_t sequence, const Hf__SessionOpen *
 	else
 		close(pidfd);
 	client_bind(c, s);
+	((struct holder *)s->context)->hints = q->hints;
 }
 
 /* --- frames ----------------------------------------------------------------------------------- */
+
+/* What others are told of when it is answered. */
+static void
+client_note(struct holder *h, uint64_t sequence, const Hf__StoreRequest *q)
+{
+	if (q->op_case == HF__STORE_REQUEST__OP_TASK_SUBMIT)
+		h->submit = sequence;
+	else if (q->op_case == HF__STORE_REQUEST__OP_SEGMENT_LIST)
+		h->written = (h->hints & HF__STORE_NOTICE__HINT__WRITTEN) != 0;
+}
 
 static void
 client_on_request(struct client *c, uint64_t sequence, Hf__StoreRequest *q)
@@ -242,6 +297,7 @@ client_on_request(struct client *c, uint64_t sequence, Hf__StoreRequest *q)
 			log_write(LOG_DEBUG, q->request_id[0] != '\0' ? q->request_id : NULL,
 			    "%s sequence %llu operation %d", c->session->name,
 			    (unsigned long long)sequence, (int)q->op_case);
+		client_note(c->session->context, sequence, q);
 		state_request(c->store->state, c->session, sequence, &q);
 	}
 }
