@@ -15,11 +15,14 @@
 #include <string.h>
 #include <sys/queue.h>
 
+#include "libstore/segment_shard.h"
 #include "libstore/volume.h"
 
 #define FILES_MAX	256
 #define FILE_BUCKETS	256
 #define SLOTS		16
+
+_Static_assert(VOLUME_NAME_BYTES <= SHARD_NAME_BYTES, "a name fits");
 
 struct file {
 	struct file_cache	*cache;
@@ -66,7 +69,7 @@ file_cache_new(struct disk *disk)
 static struct file **
 bucket(struct file_cache *c, enum file_kind kind, uint64_t id, unsigned slot)
 {
-	return (&c->buckets[(id * 31 + slot * 2 + (unsigned)kind) % FILE_BUCKETS]);
+	return (&c->buckets[(id * 31 + slot * 3 + (unsigned)kind) % FILE_BUCKETS]);
 }
 
 static void
@@ -180,13 +183,15 @@ static int
 file_path(struct file_cache *c, enum file_kind kind, uint64_t id, unsigned slot, char out[4096],
     struct err *e)
 {
-	char name[VOLUME_NAME_BYTES];
+	char name[SHARD_NAME_BYTES];
 	int n;
 
 	if (slot >= SLOTS || c->paths[slot] == NULL)
 		return (err_set(e, ERR_UNAVAILABLE, "the path of slot %u is not known", slot));
 	if (kind == FILE_VOLUME)
 		volume_name(id, name);
+	else if (kind == FILE_SHARD)
+		shard_name(id, name);
 	else
 		snprintf(name, sizeof(name), "%016" PRIx64 ".seg", id);
 	n = snprintf(out, 4096, "%s/%s/%s", c->paths[slot], kind == FILE_VOLUME ? "vol" : "log",

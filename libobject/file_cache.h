@@ -20,7 +20,7 @@
 #include "libstore/disk.h"
 #include "schema/store.pb-c.h"
 
-enum file_kind { FILE_SEGMENT, FILE_VOLUME };
+enum file_kind { FILE_SEGMENT, FILE_VOLUME, FILE_SHARD };	/* FILE_SHARD: of a segment */
 
 struct file_cache;
 struct file;

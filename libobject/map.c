@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "libobject/objects_internal.h"
+#include "libstore/segment_shard.h"
 
 struct map_question {
 	struct objects		*objects;
@@ -81,9 +82,18 @@ map_note_segment(struct objects *o, const Hf__CatalogSegment *row, struct map *o
 {
 	struct map m = { .kind = FILE_SEGMENT, .id = row->id, .missing = row->missing,
 	    .state = (uint32_t)row->state };
+	struct shard_layout l;
+	uint8_t deployment[16] = { 0 };
 
 	if (slots_copy(&m, row->slots, row->n_slots) < 0)
 		return (ERR_CORRUPT);
+	if (row->state == HF__CATALOG_SEGMENT__STATE__CONVERTED) {
+		if (shard_layout_of(row, deployment, &l, NULL) < 0)
+			return (ERR_CORRUPT);
+		m.k = l.k;
+		m.m = l.m;
+		m.shard_bytes = l.shard_bytes;
+	}
 	*map_place(o, FILE_SEGMENT, m.id) = m;
 	*out = m;
 	return (0);

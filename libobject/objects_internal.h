@@ -150,7 +150,8 @@ void work_submit(struct objects *o, struct work *w, pool_work_fn *work, pool_don
 struct map {
 	enum file_kind	 kind;
 	uint64_t	 id;		/* 0: none */
-	unsigned	 k, m;		/* volumes, converted segments */
+	unsigned	 k, m;		/* volumes, converted segments; 0: mirrors */
+	uint64_t	 shard_bytes;	/* converted segments */
 	unsigned	 count;
 	uint8_t		 slots[16];
 	uint32_t	 missing;

@@ -15,6 +15,7 @@
 #include <sys/uio.h>
 
 #include "libstore/record.h"
+#include "libstore/shard_reader.h"
 
 /* --- Planning. --- */
 
@@ -114,7 +115,7 @@ static int
 read_at(struct read_job *j, unsigned slot, uint64_t offset, void *out, size_t bytes, struct err *e)
 {
 	struct objects *o = j->objects;
-	enum file_kind kind = j->inlined ? FILE_SEGMENT : FILE_VOLUME;
+	enum file_kind kind = !j->inlined ? FILE_VOLUME : j->map.k > 0 ? FILE_SHARD : FILE_SEGMENT;
 	struct file *f;
 	ssize_t n;
 	int rc;
@@ -294,7 +295,7 @@ first_mirror(const struct read_job *j)
 }
 
 static void
-run_record(struct read_job *j)
+run_mirrors(struct read_job *j)
 {
 	unsigned i, pass;
 
@@ -315,8 +316,73 @@ run_record(struct read_job *j)
 			}
 			shard_bad(j, slot, j->place.offset, rc < 0 ? rc : why.code, &why);
 		}
-	if (j->why.code == 0)
-		err_set(&j->why, ERR_NO_QUORUM, "no mirror of segment %llu can be read",
+}
+
+/* --- A record of a converted segment. --- */
+
+static int
+shard_read(void *context, unsigned shard, void *out, size_t bytes, uint64_t offset, struct err *e)
+{
+	struct read_job *j = context;
+
+	if (!j->desperate && !shard_usable(j, shard, false))	/* D1 */
+		return (err_set(e, ERR_UNAVAILABLE, "slot %u is offline", j->map.slots[shard]));
+	return (read_at(j, j->map.slots[shard], offset, out, bytes, e));
+}
+
+static void
+shard_damaged(void *context, unsigned shard, uint64_t offset, const struct err *why)
+{
+	struct read_job *j = context;
+	struct err copy = *why;
+
+	if (why->code != ERR_UNAVAILABLE)
+		shard_bad(j, j->map.slots[shard], offset, why->code, &copy);
+}
+
+static struct shard_reader
+shard_reader_of(struct read_job *j)
+{
+	return ((struct shard_reader){ .layout = { .segment = j->map.id,
+	    .shard_bytes = j->map.shard_bytes, .k = j->map.k, .m = j->map.m },
+	    .read = shard_read, .damaged = shard_damaged, .context = j });
+}
+
+/* One read on one drive, if all is well; else from the other shards, then from those whose blocks
+ * prove themselves. */
+static void
+run_shards(struct read_job *j)
+{
+	unsigned shard = (unsigned)(j->place.offset / j->map.shard_bytes), pass, way;
+	struct shard_reader r = shard_reader_of(j);
+
+	for (pass = 0; pass < 2; pass++)
+		for (way = 0; way < SHARD_WAYS; way++) {
+			struct err why = ERR_INIT;
+			int rc;
+
+			j->desperate = pass == 1;
+			rc = shard_reader_read(&r, way, j->memory, j->place.record_bytes,
+			    j->place.offset, &why);
+			if (rc == 0 && record_take(j, &why)) {
+				j->why = (struct err)ERR_INIT;
+				j->rebuilt += way != SHARD_PLAIN;
+				return;
+			}
+			if (way == SHARD_PLAIN && shard < j->map.count)
+				shard_damaged(j, shard, j->place.offset, &why);
+		}
+}
+
+static void
+run_record(struct read_job *j)
+{
+	if (j->map.k > 0)
+		run_shards(j);
+	else
+		run_mirrors(j);
+	if (j->why.code == 0 && j->data.data == NULL)
+		err_set(&j->why, ERR_NO_QUORUM, "too little of segment %llu can be read",
 		    (unsigned long long)j->map.id);
 }
 
@@ -331,22 +397,40 @@ read_job_run(void *context)
 		run_extent(j);
 }
 
+/* Where a record is in one file, to be read at once. */
+static bool
+record_file(const struct read_job *j, unsigned *shard, uint64_t *offset)
+{
+	if (j->map.k == 0) {
+		*shard = first_mirror(j);
+		*offset = j->place.offset;
+		return (true);
+	}
+	*shard = (unsigned)(j->place.offset / j->map.shard_bytes);
+	*offset = SHARD_HEADER_BYTES + j->place.offset % j->map.shard_bytes;
+	return (*shard < j->map.k &&
+	    j->place.offset % j->map.shard_bytes + j->place.record_bytes <= j->map.shard_bytes);
+}
+
 bool
 read_job_try(struct read_job *j)
 {
 	struct iovec iov = { j->memory, j->place.record_bytes };
-	unsigned mirror = first_mirror(j);
 	struct err why = ERR_INIT;
 	struct file *f;
+	uint64_t offset;
+	unsigned shard;
 	ssize_t n;
 
 	/* Handles of the real disk are descriptors. */
-	if (j->objects->disk != disk_posix() || !shard_usable(j, mirror, false))
+	if (j->objects->disk != disk_posix() || !record_file(j, &shard, &offset) ||
+	    !shard_usable(j, shard, false))
 		return (false);
-	f = file_peek(j->objects->files, FILE_SEGMENT, j->map.id, j->map.slots[mirror]);
+	f = file_peek(j->objects->files, j->map.k > 0 ? FILE_SHARD : FILE_SEGMENT, j->map.id,
+	    j->map.slots[shard]);
 	if (f == NULL)
 		return (false);
-	n = preadv2(file_handle(f), &iov, 1, (off_t)j->place.offset, RWF_NOWAIT);
+	n = preadv2(file_handle(f), &iov, 1, (off_t)offset, RWF_NOWAIT);
 	file_put(&f);
 	return (n == (ssize_t)iov.iov_len && record_take(j, &why));
 }

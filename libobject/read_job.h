@@ -27,7 +27,7 @@ struct read_job {
 	struct objects		*objects;
 	struct map		 map;
 	uint32_t		 offline;
-	bool			 inlined, mapped, running, finished;
+	bool			 inlined, mapped, running, finished, desperate;
 	Hf__Place		 place;
 	Hf__Extent		 extent;
 	uint64_t		 skip, bytes;	/* of the span; all of it is delivered */

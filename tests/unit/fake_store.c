@@ -14,7 +14,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "libbase/erasure.h"
 #include "libstore/record.h"
+#include "libstore/segment_shard.h"
 #include "libstore/volume.h"
 #include "schema/table.h"
 
@@ -121,6 +123,93 @@ fake_store_record(struct fake_store *f, const void *data, size_t bytes, Hf__Plac
 	f->segment_at += encoded;
 	*place = r.place;
 	free(out);
+}
+
+void
+fake_store_segment_shard_path(struct fake_store *f, unsigned shard, char out[256])
+{
+	snprintf(out, 256, "%s/log/%016x.ecs", f->paths[(SEGMENT_ID + shard) % f->n], SEGMENT_ID);
+}
+
+static void
+segment_shard_write(struct fake_store *f, const struct shard_layout *l, unsigned shard,
+    uint8_t *data)
+{
+	uint32_t blocks = shard_block_count(l->shard_bytes), i, *sums;
+	uint8_t page[4096];
+	char path[256];
+	int fd;
+
+	sums = calloc(blocks, sizeof(*sums));
+	for (i = 0; i < blocks; i++)
+		sums[i] = shard_block_crc(l, shard, i, data + (size_t)i * SHARD_BLOCK_BYTES);
+	fake_store_segment_shard_path(f, shard, path);
+	fd = open(path, O_CREAT | O_RDWR, 0600);
+	cr_assert_geq(fd, 0);
+	shard_header_encode(l, shard, page);
+	cr_assert_eq(pwrite(fd, page, 4096, 0), 4096);
+	cr_assert_eq(pwrite(fd, data, l->shard_bytes, SHARD_HEADER_BYTES),
+	    (ssize_t)l->shard_bytes);
+	for (i = 0; i < shard_table_pages(l->shard_bytes); i++) {
+		shard_table_encode(l, shard, i, sums, page);
+		cr_assert_eq(pwrite(fd, page, 4096, (off_t)shard_table_offset(l->shard_bytes, i)),
+		    4096);
+	}
+	close(fd);
+	free(sums);
+}
+
+void
+fake_store_convert(struct fake_store *f)
+{
+	struct shard_layout l = { .segment = SEGMENT_ID, .content_bytes = f->segment_at,
+	    .k = f->k, .m = f->m };
+	struct erasure *code = erasure_new(f->k, f->m);
+	uint8_t *memory, *units[ERASURE_UNITS_MAX];
+	char path[256];
+	unsigned i;
+	int fd;
+
+	l.shard_bytes = f->shard_bytes = shard_bytes_for(f->segment_at, f->k);
+	memory = calloc(f->n, l.shard_bytes);
+	for (i = 0; i < f->n; i++)
+		units[i] = memory + i * l.shard_bytes;
+	mirror_path(f, 0, path);
+	fd = open(path, O_RDONLY);
+	cr_assert_geq(fd, 0);
+	cr_assert_gt(pread(fd, memory, f->k * l.shard_bytes, 0), 0);
+	close(fd);
+	erasure_encode(code, l.shard_bytes, units);
+	for (i = 0; i < f->n; i++)
+		segment_shard_write(f, &l, i, units[i]);
+	for (i = 0; i <= f->m; i++) {
+		mirror_path(f, i, path);
+		cr_assert_eq(truncate(path, 0), 0);	/* a reader may have it open */
+		cr_assert_eq(unlink(path), 0);
+	}
+	erasure_free(code);
+	free(memory);
+}
+
+static Hf__CatalogSegment *
+segment_make(struct fake_store *f, uint64_t id)
+{
+	Hf__CatalogSegment *row = calloc(1, sizeof(*row));
+	unsigned i;
+
+	hf__catalog_segment__init(row);
+	row->id = id;
+	row->n_slots = f->shard_bytes != 0 ? f->n : f->m + 1;
+	row->slots = calloc(row->n_slots, sizeof(*row->slots));
+	for (i = 0; i < row->n_slots; i++)
+		row->slots[i] = f->shard_bytes != 0 ? (SEGMENT_ID + i) % f->n : i;
+	if (f->shard_bytes != 0) {
+		row->state = HF__CATALOG_SEGMENT__STATE__CONVERTED;
+		row->shard_bytes = f->shard_bytes;
+		row->k = f->k;
+		row->m = f->m;
+	}
+	return (row);
 }
 
 struct fake_key *
@@ -287,13 +376,7 @@ operate(struct fake_store *f, const Hf__StoreRequest *q, Hf__StoreReply *r)
 		r->volume = volume_make(f, q->volume_locate->volume);
 		break;
 	case HF__STORE_REQUEST__OP_SEGMENT_LOCATE:
-		r->segment = calloc(1, sizeof(*r->segment));
-		hf__catalog_segment__init(r->segment);
-		r->segment->id = q->segment_locate->segment;
-		r->segment->n_slots = f->m + 1;
-		r->segment->slots = calloc(f->m + 1, sizeof(*r->segment->slots));
-		for (i = 0; i <= f->m; i++)
-			r->segment->slots[i] = i;
+		r->segment = segment_make(f, q->segment_locate->segment);
 		break;
 	case HF__STORE_REQUEST__OP_PART_LIST:
 		op_part_list(f, q->part_list, r);

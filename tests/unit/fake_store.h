@@ -59,6 +59,7 @@ struct fake_store {
 	Hf__Part		*parts[FAKE_PARTS_MAX];	/* of the one completed upload */
 	unsigned		 part_count;
 	uint64_t		 lsn, volume, volume_at, segment_at;
+	uint64_t		 shard_bytes;	/* of the segment; 0: it is not converted */
 	uint32_t		 volume_slots[FAKE_DRIVES_MAX];
 };
 
@@ -70,6 +71,9 @@ void fake_store_hang_up(struct fake_store *f);
 void fake_store_notice(struct fake_store *f);		/* tells the layout */
 /* An inline record on the drives; place is filled in. */
 void fake_store_record(struct fake_store *f, const void *data, size_t bytes, Hf__Place *place);
+/* Makes k+m shards of the segment with the records, and takes its mirrors away. */
+void fake_store_convert(struct fake_store *f);
+void fake_store_segment_shard_path(struct fake_store *f, unsigned shard, char out[256]);
 struct fake_key *fake_store_key(struct fake_store *f, const char *key);
 void fake_store_change(struct fake_store *f, const char *key, const Hf__ObjectEntry *entry);
 void fake_store_shard_path(struct fake_store *f, uint64_t volume, unsigned shard, char out[256]);

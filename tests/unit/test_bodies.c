@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "libbase/metrics.h"
+#include "libstore/segment_shard.h"
 #include "libstore/volume.h"
 #include "tests/unit/object_world.h"
 
@@ -532,6 +533,87 @@ Test(bodies, mirrors_of_inline_bodies)
 		cr_assert_eq(x.at, i < 2 ? 2000 : 0);
 	}
 	cr_assert_gt(w.fake.damages, 0);
+	world_close(&w);
+}
+
+static void
+segment_shard_flip(struct world *w, unsigned shard, uint64_t from, uint64_t to)
+{
+	char path[256];
+	uint8_t b;
+	int fd;
+
+	fake_store_segment_shard_path(&w->fake, shard, path);
+	fd = open(path, O_RDWR);
+	cr_assert_geq(fd, 0);
+	for (; from < to; from += 61) {
+		cr_assert_eq(pread(fd, &b, 1, (off_t)from), 1);
+		b ^= 1;
+		cr_assert_eq(pwrite(fd, &b, 1, (off_t)from), 1);
+	}
+	close(fd);
+}
+
+#define CONVERTED_BODIES 60
+
+struct converted { const Hf__ObjectEntry *entries[CONVERTED_BODIES]; };
+
+static void
+converted_read(struct world *w, const struct converted *c)
+{
+	char key[16];
+	unsigned i;
+
+	for (i = 0; i < CONVERTED_BODIES; i++) {
+		snprintf(key, sizeof(key), "k%u", i);
+		read_well(w, key, c->entries[i], 0, c->entries[i]->bytes);
+		read_well(w, key, c->entries[i], 100, 1000);
+	}
+}
+
+/* Bodies on both sides of each boundary and across it; an old map, shards gone and damaged. */
+Test(bodies, converted_segments, .timeout = 60)
+{
+	struct world w = { 0 };
+	struct converted c;
+	struct read x;
+	char key[16], path[256];
+	unsigned i, crossing = 0;
+
+	world_open(&w, 3, 2);
+	for (i = 0; i < CONVERTED_BODIES; i++) {
+		snprintf(key, sizeof(key), "k%u", i);
+		c.entries[i] = write_body(&w, key, 3000 + i * 1000, 3000 + i * 1000);
+	}
+	converted_read(&w, &c);
+	fake_store_convert(&w.fake);
+	for (i = 0; i < CONVERTED_BODIES; i++)
+		crossing += c.entries[i]->place->offset / w.fake.shard_bytes !=
+		    (c.entries[i]->place->offset + c.entries[i]->place->record_bytes - 1) /
+		    w.fake.shard_bytes;
+	cr_assert_eq(crossing, 2);
+	converted_read(&w, &c);		/* the mirrors are gone: it asks where it is now */
+	world_for(&w, 20);
+	w.fake.damages = w.fake.damage_slots = 0;
+	converted_read(&w, &c);
+	cr_assert_eq(w.fake.damages, 0);
+	notice(&w, 1u << 3 | 1u << 4);	/* offline: slots of shards 0 and 1 */
+	converted_read(&w, &c);
+	notice(&w, 0);
+	segment_shard_flip(&w, 0, 4096, SHARD_HEADER_BYTES + w.fake.shard_bytes);
+	converted_read(&w, &c);
+	world_for(&w, 20);
+	cr_assert_eq(w.fake.damage_slots, 1u << 3);
+	segment_shard_flip(&w, 3, 4096, SHARD_HEADER_BYTES + w.fake.shard_bytes);
+	converted_read(&w, &c);
+	fake_store_segment_shard_path(&w.fake, 1, path);
+	cr_assert_eq(unlink(path), 0);
+	segment_shard_flip(&w, 0, 4100, 4104);
+	for (i = 0; i < CONVERTED_BODIES; i++) {
+		snprintf(key, sizeof(key), "k%u", i);
+		x = read_body(&w, key, c.entries[i], 0, c.entries[i]->bytes);
+		cr_assert(x.code == 0 ? x.at == c.entries[i]->bytes : x.at == 0);
+	}
 	world_close(&w);
 }
 
