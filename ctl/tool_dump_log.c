@@ -31,6 +31,7 @@ static const struct record_row {
 	{ RECORD_RUN_GRANT, "run-grant", &hf__record_run_grant__descriptor },
 	{ RECORD_RECLAIMED, "reclaimed", &hf__record_reclaimed__descriptor },
 	{ RECORD_VOLUME_SEALED, "volume-sealed", &hf__record_volume_sealed__descriptor },
+	{ RECORD_VOLUME_RELEASED, "volume-released", &hf__record_volume_released__descriptor },
 	{ RECORD_CONFIG_PUT, "config-put", &hf__record_config_put__descriptor },
 	{ RECORD_TASK_PUT, "task-put", &hf__record_task_put__descriptor },
 	{ RECORD_TASK_DELETE, "task-delete", &hf__record_task_delete__descriptor },

@@ -77,6 +77,7 @@ extent_with_room(struct body_writer *w)
 	}
 	if (piece.map.k != w->k || piece.map.m != w->m) {
 		run_give(w->objects, &piece, 0);
+		run_settled(w->objects, &piece);
 		err_set(&why, ERR_STALE, "volume %llu is %u+%u, the set is %u+%u",
 		    (unsigned long long)piece.map.id, piece.map.k, piece.map.m, w->k, w->m);
 		writer_fail(w, ERR_STALE, &why);

@@ -357,6 +357,7 @@ writer_destroy(struct body_writer *w)
 	for (i = 0; i < w->extent_count; i++) {
 		for (shard = 0; shard < 16; shard++)
 			file_put(&w->extents[i]->files[shard]);
+		run_settled(o, &w->extents[i]->run);
 		free(w->extents[i]);
 	}
 	writer_data_free(w);

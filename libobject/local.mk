@@ -25,6 +25,7 @@ libobject_libobject_a_SOURCES = \
 	libobject/damage.c \
 	libobject/entry_cache.c libobject/entry_cache.h \
 	libobject/file_cache.c libobject/file_cache.h \
+	libobject/hold.c \
 	libobject/lookup.c \
 	libobject/map.c \
 	libobject/memory.c \

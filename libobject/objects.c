@@ -97,6 +97,7 @@ objects_release(struct objects *o)
 	assert(o->memory.used == 0);
 	calls_release(o);
 	buffers_release(o);
+	runs_release(o);
 	works_release(o);
 	file_cache_free(&o->files);
 	entry_cache_free(&o->cache);

@@ -184,8 +184,17 @@ struct run_waiter {
 	void		*context;
 	bool		 waiting;
 };
+/* A volume of which something is outstanding, or of which more may be granted. */
+struct hold {
+	uint64_t	 volume;
+	unsigned	 extents;	/* that may still be written or committed */
+	bool		 revoked;
+};
 struct runs {
 	struct run	 current, next;
+	struct hold	*holds;
+	size_t		 hold_count, hold_capacity;
+	uint64_t	 latest;	/* volume of the last grant */
 	struct object_call *asking;
 	uint64_t	 ask_bytes;
 	uint64_t	 last_ticket;
@@ -200,8 +209,21 @@ void run_wait(struct objects *o, struct run_waiter *w, run_fn *fn, void *context
 void run_cancel(struct objects *o, struct run_waiter *w);
 /* Gives back the end of a piece, from where nothing was written. */
 void run_give(struct objects *o, const struct run *piece, uint64_t used_bytes);
+/* Gives a whole run back to the store. */
+void run_return(struct objects *o, const struct run *r);
 void runs_return_all(struct objects *o);
 void runs_drop(struct objects *o);		/* the session is gone, and they with it */
+
+/* --- hold.c: volumes that are held ------------------------------------------------------------ */
+
+struct hold *hold_get(struct objects *o, uint64_t volume);
+/* Releases what can be. */
+void holds_settle(struct objects *o);
+/* A piece that was taken holds its volume until its extent was committed or discarded. */
+void run_settled(struct objects *o, const struct run *piece);
+/* The store asks to let go of volumes. */
+void runs_revoke(struct objects *o, const uint64_t *volumes, size_t count);
+void runs_release(struct objects *o);
 
 /* --- damage.c --------------------------------------------------------------------------------- */
 

@@ -22,7 +22,7 @@
 static void runs_ask(struct objects *o, uint64_t bytes, const char *request_id,
     uint64_t deadline_ms);
 
-static void
+void
 run_return(struct objects *o, const struct run *r)
 {
 	Hf__StoreRequest request = HF__STORE_REQUEST__INIT;
@@ -84,6 +84,7 @@ run_take(struct objects *o, uint64_t bytes, struct run *out)
 	if (rs->current.bytes < bytes && rows == 0)
 		return (false);
 	run_cut(&rs->current, rs->current.bytes >= bytes ? bytes : rows, out);
+	hold_get(o, out->map.id)->extents++;
 	runs_ask_ahead(o);
 	return (true);
 }
@@ -114,6 +115,11 @@ run_accept(struct objects *o, const Hf__Run *granted, struct err *e)
 	r.offset = granted->offset;
 	r.bytes = granted->bytes / VOLUME_ALIGN_BYTES * VOLUME_ALIGN_BYTES;
 	r.generation = o->session.generation;
+	o->runs.latest = r.map.id;
+	if (hold_get(o, r.map.id)->revoked) {	/* it was granted before that */
+		run_return(o, &r);
+		return (ERR_BUSY);
+	}
 	if (o->runs.current.bytes == 0)
 		o->runs.current = r;
 	else
@@ -141,6 +147,12 @@ on_run(void *context, int code, const Hf__StoreReply *reply, const struct err *e
 	o->runs.asking = NULL;
 	if (code == 0 && (code = run_accept(o, reply->run, &why)) < 0)
 		e = &why;
+	if (code == ERR_BUSY && e == &why && !TAILQ_EMPTY(&o->runs.waiters)) {
+		/* the next is of another volume */
+		runs_ask(o, o->runs.ask_bytes, "", latest_deadline(&o->runs));
+		return;
+	}
+	holds_settle(o);
 	/* Asked for with the patience of one; another may have more. */
 	if (code == ERR_UNAVAILABLE && latest_deadline(&o->runs) > clock_mono_ms()) {
 		runs_ask(o, o->runs.ask_bytes, "", latest_deadline(&o->runs));
@@ -219,4 +231,6 @@ void
 runs_drop(struct objects *o)
 {
 	o->runs.current.bytes = o->runs.next.bytes = 0;
+	o->runs.latest = 0;
+	o->runs.hold_count = 0;
 }

@@ -202,6 +202,8 @@ session_on_notice(struct objects *o, struct slice body)
 		objects_layout_set(o, &notice->layout);
 	if ((notice->hints & o->hints) != 0 && o->on_hint != NULL)
 		o->on_hint(o->on_hint_context, notice->hints & o->hints);
+	if (o->session.open)
+		runs_revoke(o, notice->revoked, notice->n_revoked);
 	hf__store_notice__free_unpacked(notice, NULL);
 }
 

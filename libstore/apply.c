@@ -36,6 +36,7 @@ static const struct apply_row apply_rows[] = {
 	ROW(RUN_GRANT, run_grant, RunGrant),
 	ROW_PLAIN(RECLAIMED, reclaimed),
 	ROW_PLAIN(VOLUME_SEALED, volume_sealed),
+	ROW(VOLUME_RELEASED, volume_released, VolumeReleased),
 	ROW(CONFIG_PUT, config_put, ConfigPut),
 	ROW_PLAIN(RELOCATED, relocated),
 	ROW_PLAIN(DEAD, dead),

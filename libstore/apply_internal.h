@@ -18,7 +18,7 @@ apply_fn apply_bucket_put, apply_bucket_delete, apply_object_put, apply_object_d
 apply_fn apply_upload_put, apply_part_put, apply_upload_complete, apply_upload_abort;
 apply_fn apply_session_open, apply_session_end;
 apply_fn apply_task_put, apply_task_delete;
-apply_fn apply_run_grant, apply_reclaimed, apply_volume_sealed;
+apply_fn apply_run_grant, apply_reclaimed, apply_volume_sealed, apply_volume_released;
 apply_fn apply_relocated, apply_dead, apply_segment_dropped;
 
 static inline struct slice
@@ -55,6 +55,8 @@ int apply_extents_commit(struct apply *a, size_t n, Hf__Extent **extents, struct
 int apply_extents_free(struct apply *a, size_t n, Hf__Extent **extents, struct err *e);
 /* They are not live any more, and were given back already. */
 int apply_extents_forget(struct apply *a, size_t n, Hf__Extent **extents, struct err *e);
+/* The session holds a volume no more, if it did. */
+int apply_volume_unhold(struct apply *a, struct slice session, uint64_t volume, struct err *e);
 /* A volume's row at its relocation: static fields from row, sums as they are. */
 int apply_volume_moved(struct apply *a, struct slice key, Hf__VolumeUse *row, struct err *e);
 /* Everything freed up to an LSN was given back. */

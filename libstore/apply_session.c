@@ -163,31 +163,30 @@ apply_answer_moved(struct apply *a, struct slice key, Hf__SessionAnswer *row, st
 
 /* --- the end ---------------------------------------------------------------------------------- */
 
+/* Of older programs, which did not say what the session held. */
 static int
-volumes_seal(struct apply *a, struct slice session, struct err *e)
+volumes_unhold_all(struct apply *a, struct slice session, struct err *e)
 {
 	struct rows rows = ROWS_INIT;
 	int rc;
 
 	rc = rows_collect_prefix(&rows, &a->reader, SLICE_LITERAL("Y"), SIZE_MAX, e);
-	for (size_t i = 0; rc == 0 && i < rows.count; i++) {
-		Hf__VolumeUse *use;
-
-		rc = row_unpack(rows_value(&rows, i), &hf__volume_use__descriptor, (void *)&use, e);
-		if (rc < 0)
-			break;
-		if (slice_equal(bin_slice(use->holder), session)) {
-			use->sealed = true;
-			use->holder.len = 0;
-			if (!a->provisional)
-				use->changed_lsn = a->record->lsn;
-			buf_reset(&a->key);
-			buf_append_slice(&a->key, rows_key(&rows, i));
-			apply_put(a, use);
-		}
-		hf__volume_use__free_unpacked(use, NULL);
-	}
+	for (size_t i = 0; rc == 0 && i < rows.count; i++)
+		rc = apply_volume_unhold(a, session,
+		    get_be64((const uint8_t *)rows_key(&rows, i).data + 1), e);
 	rows_release(&rows);
+	return (rc);
+}
+
+static int
+volumes_unhold(struct apply *a, const Hf__RecordSessionEnd *r, struct err *e)
+{
+	int rc = 0;
+
+	if (!r->listed)
+		return (volumes_unhold_all(a, bin_slice(r->session), e));
+	for (size_t i = 0; rc == 0 && i < r->n_volumes; i++)
+		rc = apply_volume_unhold(a, bin_slice(r->session), r->volumes[i], e);
 	return (rc);
 }
 
@@ -199,7 +198,7 @@ apply_session_end(struct apply *a, ProtobufCMessage *m, struct err *e)
 	struct rows rows = ROWS_INIT;
 	int rc;
 
-	rc = volumes_seal(a, session, e);
+	rc = volumes_unhold(a, r, e);
 	if (rc < 0)
 		return (rc);
 	if (!a->provisional) {

@@ -268,3 +268,35 @@ apply_volume_sealed(struct apply *a, ProtobufCMessage *m, struct err *e)
 	hf__volume_use__free_unpacked(use, NULL);
 	return (0);
 }
+
+int
+apply_volume_unhold(struct apply *a, struct slice session, uint64_t volume, struct err *e)
+{
+	Hf__VolumeUse *use;
+	int rc;
+
+	rc = use_get(a, volume, &use, e);
+	if (rc < 0)
+		return (rc == ERR_NOT_FOUND ? 0 : rc);
+	if (slice_equal(bin_slice(use->holder), session)) {
+		use->sealed = true;
+		use->holder.len = 0;
+		if (!a->provisional)
+			use->changed_lsn = a->record->lsn;
+		apply_put(a, use);
+	}
+	hf__volume_use__free_unpacked(use, NULL);
+	return (0);
+}
+
+int
+apply_volume_released(struct apply *a, ProtobufCMessage *m, struct err *e)
+{
+	Hf__RecordVolumeReleased *r = (Hf__RecordVolumeReleased *)m;
+	Hf__StoreReply reply = HF__STORE_REPLY__INIT;
+
+	apply_reply(a, &reply);
+	if (r->origin == NULL)
+		return (0);
+	return (apply_volume_unhold(a, bin_slice(r->origin->session), r->volume, e));
+}

@@ -59,9 +59,10 @@ use_look(struct state *st, uint64_t volume, const Hf__VolumeUse *use)
 			run_session_load(st, s, use, volume);
 		return;
 	}
-	if (!use->punched)
+	/* What was freed has its own punches; the last of them looks again. */
+	if (!use->punched && use->freed_rows == 0)
 		volume_add(st, volume, st->now_ms + st->o.reclaim_grace_ms, false);
-	else if (use->live_bytes == 0 && use->freed_rows == 0)
+	else if (use->punched && use->live_bytes == 0 && use->freed_rows == 0)
 		reclaim_drop(st, volume);
 }
 
@@ -83,8 +84,8 @@ reclaim_volume_look(struct state *st, uint64_t volume, struct err *e)
 	return (0);
 }
 
-int
-reclaim_scan(struct state *st, struct err *e)
+static int
+volumes_look(struct state *st, struct err *e)
 {
 	struct index_reader r = state_committed(st);
 	struct rows rows = ROWS_INIT;
@@ -144,7 +145,7 @@ reclaim_load(struct state *st, struct err *e)
 	if (rc > 0)
 		reclaim_freed(st, index_applied(st->o.index));
 	if (rc >= 0)
-		rc = reclaim_scan(st, e);
+		rc = volumes_look(st, e);
 	if (rc == 0)
 		rc = orphans_find(st, e);
 	return (rc);

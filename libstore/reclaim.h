@@ -3,7 +3,8 @@
  *
  * R1  A freed extent is punched only after its delete is durable and reclaim_grace has passed
  *     since.
- * R2  A volume whose holder is gone is sealed, and what lies between its live extents is punched.
+ * R2  A volume that its holder released, or whose holder is gone, is sealed, and what lies between
+ *     its live extents is punched.
  * R3  An empty sealed volume is dropped.
  * R4  Every step may be repeated: a crash between a punch and its record costs one more punch.
  *
@@ -52,8 +53,8 @@ int reclaim_load(struct state *st, struct err *e);
 void reclaim_release(struct reclaim *r);
 /* Records up to lsn freed something. */
 void reclaim_freed(struct state *st, uint64_t lsn);
-/* A session has ended: finds the volumes that were sealed with it. */
-int reclaim_scan(struct state *st, struct err *e);
+/* Something about a volume has changed: what is to be done with it now, by its row. */
+int reclaim_volume_look(struct state *st, uint64_t volume, struct err *e);
 /* Rows that nothing refers to and nothing will. Dropped when the queue is full (see above). */
 void reclaim_range(struct state *st, uint64_t volume, uint64_t offset, uint64_t bytes);
 /* A volume that nothing was granted from. */

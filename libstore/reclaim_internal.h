@@ -24,8 +24,7 @@ struct reclaim_job {
 	struct err		 e;
 };
 
-/* reclaim.c: what is to be done with the volume now, by its row. */
-int reclaim_volume_look(struct state *st, uint64_t volume, struct err *e);
+/* reclaim.c */
 void reclaim_volume_forget(struct reclaim *r, uint64_t volume, bool drop);
 
 /* reclaim_plan.c: each makes a job and starts it, or tells the error. */

@@ -119,7 +119,7 @@ range_compare(const void *a, const void *b)
 	return (x->offset < y->offset ? -1 : x->offset > y->offset);
 }
 
-/* Adds the extents of a volume among the rows with a prefix to live. */
+/* Adds the extents of a volume, which are the rows with a prefix, to live. */
 static int
 live_collect(struct state *st, struct slice prefix, uint64_t volume, struct reclaim_job *live,
     struct err *e)
@@ -135,17 +135,32 @@ live_collect(struct state *st, struct slice prefix, uint64_t volume, struct recl
 		rc = row_unpack(rows_value(&rows, i), &hf__extent__descriptor, (void *)&x, e);
 		if (rc < 0)
 			break;
-		if (x->volume == volume)
-			reclaim_job_range(live, volume, x->offset, x->offset + shard_bytes(st, x));
+		reclaim_job_range(live, volume, x->offset, x->offset + shard_bytes(st, x));
 		hf__extent__free_unpacked(x, NULL);
 	}
 	rows_release(&rows);
 	return (rc);
 }
 
+/* Freed extents of the volume wait for their own punch. */
+static bool
+volume_has_freed(struct state *st, uint64_t volume)
+{
+	struct index_reader r = state_committed(st);
+	Hf__VolumeUse *use;
+	bool freed;
+
+	key_volume(&st->key, volume);
+	if (row_get(&r, buf_slice(&st->key), &hf__volume_use__descriptor, (void *)&use, NULL) < 0)
+		return (false);
+	freed = use->freed_rows > 0;
+	hf__volume_use__free_unpacked(use, NULL);
+	return (freed);
+}
+
 /*
- * A sealed volume: everything between live extents, up to the end of the file. Freed extents whose
- * grace is not over count as live here: they have their own punch.
+ * A sealed volume: everything between live extents, up to the end of the file. While freed extents
+ * of it wait for their grace it waits too: the last of them looks at it again.
  */
 void
 reclaim_gaps_start(struct state *st, uint64_t volume)
@@ -158,12 +173,14 @@ reclaim_gaps_start(struct state *st, uint64_t volume)
 	uint64_t at = 0;
 	int rc;
 
+	if (volume_has_freed(st, volume)) {
+		reclaim_volume_forget(&st->reclaim, volume, false);
+		goto out;
+	}
 	j->volume = volume;
 	prefix[0] = 'X';
 	put_be64(prefix + 1, volume);
 	rc = live_collect(st, SLICE(prefix, sizeof(prefix)), volume, live, &e);
-	if (rc == 0)
-		rc = live_collect(st, SLICE_LITERAL("F"), volume, live, &e);
 	if (live->count > 0)
 		qsort(live->ranges, live->count, sizeof(*live->ranges), range_compare);
 	for (size_t i = 0; i < live->count; i++) {
@@ -175,15 +192,18 @@ reclaim_gaps_start(struct state *st, uint64_t volume)
 		reclaim_job_range(j, volume, at, row->bytes);
 	else
 		j->count = 0;
+	if (rc == 0) {
+		reclaim_job_start(st, j);
+		j = NULL;
+	} else {
+		reclaim_failed(st, &e);
+	}
+out:
 	if (row != NULL)
 		hf__catalog_volume__free_unpacked(row, NULL);
 	reclaim_job_free(live);
-	if (rc == 0) {
-		reclaim_job_start(st, j);
-		return;
-	}
-	reclaim_job_free(j);
-	reclaim_failed(st, &e);
+	if (j != NULL)
+		reclaim_job_free(j);
 }
 
 void

@@ -57,6 +57,7 @@ session_remove(struct session_table *t, struct session *s)
 	}
 	*at = s->next;
 	t->count--;
+	free(s->held);
 	free(s);
 }
 
@@ -67,9 +68,43 @@ session_table_release(struct session_table *t)
 		struct session *s = t->first;
 
 		t->first = s->next;
+		free(s->held);
 		free(s);
 	}
 	t->count = 0;
+}
+
+struct held_volume *
+session_held(const struct session *s, uint64_t volume)
+{
+	for (size_t i = 0; i < s->held_count; i++)
+		if (s->held[i].volume == volume)
+			return (&s->held[i]);
+	return (NULL);
+}
+
+void
+session_hold(struct session *s, uint64_t volume)
+{
+	if (session_held(s, volume) != NULL)
+		return;
+	if (s->held_count == s->held_capacity) {
+		s->held_capacity = s->held_capacity == 0 ? 8 : 2 * s->held_capacity;
+		s->held = reallocarray(s->held, s->held_capacity, sizeof(*s->held));
+		assert(s->held != NULL);
+	}
+	s->held[s->held_count++] = (struct held_volume){ volume, false };
+}
+
+void
+session_unhold(struct session *s, uint64_t volume)
+{
+	struct held_volume *h = session_held(s, volume);
+
+	if (s->volume == volume)
+		s->volume = 0;
+	if (h != NULL)
+		*h = s->held[--s->held_count];
 }
 
 static int

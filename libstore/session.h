@@ -21,6 +21,11 @@ struct op;
 
 enum session_state { SESSION_OPEN, SESSION_ENDING };
 
+struct held_volume {
+	uint64_t	volume;
+	bool		revoked;	/* it was asked to release it */
+};
+
 struct session {
 	struct session		*next;
 	uint8_t			 id[SESSION_ID_BYTES];
@@ -34,6 +39,9 @@ struct session {
 	uint64_t		 answered_max;	/* no answer in the index is above it */
 	unsigned		 op_count;	/* operations in flight */
 	void			*context;	/* the service's */
+	/* Volumes that runs of it came from, until it releases them or ends. */
+	struct held_volume	*held;
+	size_t			 held_count, held_capacity;
 	/* The volume that its runs come from; 0: none yet. */
 	uint64_t		 volume, volume_bytes, volume_granted;
 	uint32_t		 volume_k;
@@ -52,6 +60,9 @@ struct session *session_find(struct session_table *t, struct slice id);
 struct session *session_add(struct session_table *t, const Hf__RecordSessionOpen *open);
 void session_remove(struct session_table *t, struct session *s);
 void session_table_release(struct session_table *t);
+void session_hold(struct session *s, uint64_t volume);	/* no-op if it does already */
+void session_unhold(struct session *s, uint64_t volume);
+struct held_volume *session_held(const struct session *s, uint64_t volume);	/* NULL: not */
 /* All sessions of the index, each with its answers' highest sequence. */
 int session_table_load(struct session_table *t, const struct index_reader *r, struct err *e);
 static inline struct slice

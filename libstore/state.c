@@ -36,6 +36,7 @@ static const struct op_row op_rows[] = {
 	[OP(RUN_RESERVE)] = { NULL, admit_run_reserve },
 	[OP(RUN_RETURN)] = { NULL, admit_run_return },
 	[OP(EXTENT_DISCARD)] = { NULL, admit_extent_discard },
+	[OP(VOLUME_RELEASE)] = { NULL, admit_volume_release },
 	[OP(LAYOUT_GET)] = { read_layout_get, NULL },
 	[OP(SEGMENT_LOCATE)] = { read_segment_locate, NULL },
 	[OP(VOLUME_LOCATE)] = { read_volume_locate, NULL },
@@ -180,6 +181,15 @@ reply_add_layout(struct state *st, struct buf *reply)
 		hf__store_reply__free_unpacked(r, NULL);
 }
 
+static void
+volume_released(struct state *st, uint64_t volume)
+{
+	struct err e = ERR_INIT;
+
+	if (reclaim_volume_look(st, volume, &e) < 0)
+		state_fatal(st, &e);
+}
+
 void
 op_finish(struct state *st, struct op *op)
 {
@@ -192,6 +202,8 @@ op_finish(struct state *st, struct op *op)
 			s->answered_max = op->sequence;
 		if (op->has_run)
 			reply_add_layout(st, &op->reply);
+		if (op->released != 0 && !st->failed)
+			volume_released(st, op->released);
 		st->stats.answered++;
 		st->o.on_reply(st->o.context, s, op->sequence, buf_slice(&op->reply));
 	}

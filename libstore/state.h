@@ -49,6 +49,8 @@ struct state_options {
 	    struct slice reply);
 	/* The session's end is durable; s is freed after return. */
 	void	(*on_session_end)(void *context, struct session *s);
+	/* The session shall release volumes (its held ones that are revoked). May be NULL. */
+	void	(*on_revoke)(void *context, struct session *s);
 	/* A client saw an error on a drive. */
 	void	(*on_damage)(void *context, struct session *s, const Hf__DamageReport *report);
 	/* Off-loop work has ended: call state_turn soon. May be NULL without a pool. */
@@ -91,6 +93,9 @@ struct session *state_session_open(struct state *st, uint64_t sequence, const Hf
 /* Its process is known dead. Idempotent. */
 void state_session_end(struct state *st, struct session *s);
 struct session *state_sessions(struct state *st);	/* first of the list */
+/* Nothing more is granted of a volume; whoever holds it is asked to let go of it, again with each
+ * call. True: somebody does. It is sealed when that has happened, or the session ended. */
+bool state_volume_revoke(struct state *st, uint64_t volume);
 
 /* End of a turn of the loop: parked work, reclaim, and hands the forming batch to the log. */
 void state_turn(struct state *st, uint64_t now_ms);

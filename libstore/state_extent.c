@@ -43,12 +43,22 @@ extent_overlaps(const struct index_reader *r, uint64_t volume, uint64_t offset, 
 }
 
 static int
-use_check(const struct session *s, uint64_t volume, const Hf__VolumeUse *use, uint64_t offset,
-    uint64_t bytes, struct err *e)
+holder_check(const struct session *s, uint64_t volume, const Hf__VolumeUse *use, struct err *e)
 {
 	if (use->sealed || !slice_equal(bin_slice(use->holder), session_id(s)))
 		return (err_set(e, ERR_STALE, "volume %016llx is not held by session %s",
 		    (unsigned long long)volume, s->name));
+	return (0);
+}
+
+static int
+use_check(const struct session *s, uint64_t volume, const Hf__VolumeUse *use, uint64_t offset,
+    uint64_t bytes, struct err *e)
+{
+	int rc = holder_check(s, volume, use, e);
+
+	if (rc < 0)
+		return (rc);
 	if (offset % VOLUME_ALIGN_BYTES != 0 || bytes == 0 || offset > use->granted ||
 	    bytes > use->granted - offset)
 		return (err_set(e, ERR_INVALID,
@@ -101,6 +111,21 @@ extent_range_check(struct state *st, const struct session *s, uint64_t volume, u
 	rc = use_check(s, volume, use, offset, bytes, e);
 	hf__volume_use__free_unpacked(use, NULL);
 	return (rc < 0 ? rc : range_free(&r, volume, offset, bytes, e));
+}
+
+int
+extent_volume_check(struct state *st, const struct session *s, uint64_t volume, struct err *e)
+{
+	struct index_reader r = state_reader(st);
+	Hf__VolumeUse *use;
+	int rc;
+
+	rc = use_read(&r, volume, &use, e);
+	if (rc < 0)
+		return (rc);
+	rc = holder_check(s, volume, use, e);
+	hf__volume_use__free_unpacked(use, NULL);
+	return (rc);
 }
 
 int

@@ -40,6 +40,7 @@ struct op {
 	unsigned		 slot_count, slot_capacity;
 	struct buf		 reply;			/* packed StoreReply */
 	bool			 appended, has_run;
+	uint64_t		 released;		/* a volume to look at when durable; 0: none */
 	op_done_fn		*done;			/* when durable; NULL: answer the session */
 	void			*context;
 };
@@ -133,7 +134,7 @@ admit_fn admit_bucket_put, admit_bucket_delete, admit_object_put, admit_object_d
 admit_fn admit_upload_create, admit_part_put, admit_upload_complete, admit_upload_abort;
 admit_fn admit_task_submit, admit_task_update;
 admit_fn admit_convert_begin, admit_convert_commit, admit_convert_abort;
-admit_fn admit_run_reserve, admit_run_return, admit_extent_discard;
+admit_fn admit_run_reserve, admit_run_return, admit_extent_discard, admit_volume_release;
 
 /* The bucket as admission sees it: 0 and *out (owned by the caller), ADMIT_PARK while its id is
  * provisional, ERR_BUCKET_NOT_FOUND. */
@@ -146,6 +147,8 @@ bool etag_equal(const char *a, const char *b);
 /* Extents were written by this session, lie in its grants, and overlap nothing. */
 int extents_check(struct state *st, const struct session *s, Hf__Extent **extents, size_t n,
     uint64_t bytes, struct err *e);
+/* A volume that the session holds. */
+int extent_volume_check(struct state *st, const struct session *s, uint64_t volume, struct err *e);
 int extent_check(struct state *st, const struct session *s, const Hf__Extent *x,
     uint64_t *shard_bytes, struct err *e);
 /* A stretch of a session's volume that holds no live extent. */

@@ -6,6 +6,12 @@
  * allocated and not granted, because the store died in between, is given back when the volume is
  * sealed, or with a volume that has no grants.
  *
+ * U1  A volume has one holder, from its first grant until that releases it (or ends). Only the
+ *     holder knows what is outstanding: runs, and extents that may still be committed. So it says
+ *     when there is nothing, and the store counts nothing that a restart could lose.
+ * U2  After the release nothing of the volume is granted, and no extent in it is committed: such a
+ *     request is refused, whenever it was sent. So the volume can be sealed, its gaps punched.
+ *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include <assert.h>
@@ -89,6 +95,8 @@ run_work(void *context)
 	}
 }
 
+static int run_start(struct state *st, struct op *op, struct err *e);
+
 static int
 run_grant(struct run_job *j, struct err *e)
 {
@@ -97,7 +105,10 @@ run_grant(struct run_job *j, struct err *e)
 	Hf__Origin origin;
 	int rc;
 
+	if (!j->created && s->volume != j->volume)
+		return (run_start(j->st, j->op, e));	/* released or revoked meanwhile (U2) */
 	if (j->created) {
+		session_hold(s, j->volume);
 		s->volume = j->volume;
 		s->volume_bytes = j->volume_bytes;
 		s->volume_k = j->k;
@@ -120,8 +131,6 @@ run_grant(struct run_job *j, struct err *e)
 	s->run_bytes = least(s->run_bytes * 2, RUN_BYTES_MOST);
 	return (rc);
 }
-
-static int run_start(struct state *st, struct op *op, struct err *e);
 
 /* The next waiting reserve of a session. */
 static void
@@ -214,6 +223,7 @@ run_session_load(struct state *st, struct session *s, const Hf__VolumeUse *use, 
 	Hf__CatalogVolume *row = catalog_volume(st->o.drives, volume);
 	uint64_t left = s->volume != 0 ? s->volume_bytes - s->volume_granted : 0;
 
+	session_hold(s, volume);
 	if (row == NULL)
 		return;
 	if (row->state == HF__CATALOG_VOLUME__STATE__ACTIVE && row->bytes > use->granted &&
@@ -260,4 +270,44 @@ admit_extent_discard(struct state *st, struct op *op, struct err *e)
 		}
 	}
 	return (first < 0 ? first : ADMIT_ANSWER);
+}
+
+int
+admit_volume_release(struct state *st, struct op *op, struct err *e)
+{
+	Hf__RecordVolumeReleased r = HF__RECORD_VOLUME_RELEASED__INIT;
+	Hf__Origin origin;
+	int rc;
+
+	r.volume = op->request->volume_release->volume;
+	rc = extent_volume_check(st, op->session, r.volume, e);
+	if (rc < 0)
+		return (rc);
+	op_origin(op, &origin);
+	r.origin = &origin;
+	rc = state_append(st, op, LOG_MAY_USE_RESERVE, RECORD_VOLUME_RELEASED, &r.base, SLICE_NONE,
+	    e);
+	if (rc < 0)
+		return (rc);
+	op->released = r.volume;
+	session_unhold(op->session, r.volume);
+	return (rc);
+}
+
+bool
+state_volume_revoke(struct state *st, uint64_t volume)
+{
+	for (struct session *s = st->sessions.first; s != NULL; s = s->next) {
+		struct held_volume *h = session_held(s, volume);
+
+		if (h == NULL)
+			continue;
+		h->revoked = true;
+		if (s->volume == volume)
+			s->volume = 0;
+		if (st->o.on_revoke != NULL)
+			st->o.on_revoke(st->o.context, s);
+		return (true);
+	}
+	return (false);
 }

@@ -115,10 +115,11 @@ session_end_done(struct state *st, struct op *op)
 	struct session *s = op->context;
 	struct err e = ERR_INIT;
 
-	if (reclaim_scan(st, &e) < 0) {
-		state_fatal(st, &e);
-		return;
-	}
+	for (size_t i = 0; i < s->held_count; i++)
+		if (reclaim_volume_look(st, s->held[i].volume, &e) < 0) {
+			state_fatal(st, &e);
+			return;
+		}
 	session_gone(st, s);
 }
 
@@ -134,7 +135,13 @@ session_end_append(struct state *st, struct session *s)
 		return;
 	}
 	r.session = (ProtobufCBinaryData){ SESSION_ID_BYTES, s->id };
+	r.listed = true;
+	r.volumes = calloc(s->held_count + 1, sizeof(*r.volumes));
+	assert(r.volumes != NULL);
+	for (; r.n_volumes < s->held_count; r.n_volumes++)
+		r.volumes[r.n_volumes] = s->held[r.n_volumes].volume;
 	rc = state_append_own(st, RECORD_SESSION_END, &r.base, session_end_done, s, &e);
+	free(r.volumes);
 	if (rc == 0)
 		s->end_appended = true;		/* otherwise: again in a later turn */
 }

@@ -85,6 +85,7 @@ void clients_notify(struct store *t, const Hf__StoreNotice *notice);
 void clients_hint_written(struct store *t);
 void client_reply(void *context, struct session *s, uint64_t sequence, struct slice reply);
 void client_session_end(void *context, struct session *s);
+void client_revoke(void *context, struct session *s);
 
 /* store_drives.c: the mount table, probes, and telling everybody what became of the drives. */
 int drives_watch(struct store *t, struct err *e);

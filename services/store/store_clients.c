@@ -228,6 +228,7 @@ client_bind(struct client *c, struct session *s)
 		client_unbind(c);
 	h->client = c;
 	c->session = s;
+	client_revoke(c->store, s);
 }
 
 /*
@@ -340,20 +341,43 @@ static const struct channel_ops client_ops = {
 	.on_close = client_on_close,
 };
 
+static void
+client_notify(struct session *s, const Hf__StoreNotice *notice)
+{
+	struct holder *h = s->context;
+	struct buf packed = BUF_INIT;
+
+	if (h == NULL || h->client == NULL)
+		return;
+	hf__store_notice__pack(notice, buf_extend(&packed,
+	    hf__store_notice__get_packed_size(notice)));
+	client_send(h->client, FRAME_NOTICE, 0, buf_slice(&packed));
+	buf_release(&packed);
+}
+
 void
 clients_notify(struct store *t, const Hf__StoreNotice *notice)
 {
-	struct buf packed = BUF_INIT;
+	for (struct session *s = state_sessions(t->state); s != NULL; s = s->next)
+		client_notify(s, notice);
+}
 
-	hf__store_notice__pack(notice, buf_extend(&packed,
-	    hf__store_notice__get_packed_size(notice)));
-	for (struct session *s = state_sessions(t->state); s != NULL; s = s->next) {
-		struct holder *h = s->context;
+/* Also on each new connection: what was told on the one before may be lost. */
+void
+client_revoke(void *context, struct session *s)
+{
+	Hf__StoreNotice notice = HF__STORE_NOTICE__INIT;
+	uint64_t *volumes = calloc(s->held_count + 1, sizeof(*volumes));
 
-		if (h != NULL && h->client != NULL)
-			client_send(h->client, FRAME_NOTICE, 0, buf_slice(&packed));
-	}
-	buf_release(&packed);
+	(void)context;
+	assert(volumes != NULL);
+	for (size_t i = 0; i < s->held_count; i++)
+		if (s->held[i].revoked)
+			volumes[notice.n_revoked++] = s->held[i].volume;
+	notice.revoked = volumes;
+	if (notice.n_revoked > 0)
+		client_notify(s, &notice);
+	free(volumes);
 }
 
 int

@@ -362,6 +362,10 @@ operate(struct fake_store *f, const Hf__StoreRequest *q, Hf__StoreReply *r)
 	case HF__STORE_REQUEST__OP_RUN_RETURN:
 		f->returned_bytes += q->run_return->bytes;
 		break;
+	case HF__STORE_REQUEST__OP_VOLUME_RELEASE:
+		f->releases++;
+		f->released = q->volume_release->volume;
+		break;
 	case HF__STORE_REQUEST__OP_EXTENT_DISCARD:
 		f->discards++;
 		for (i = 0; i < q->extent_discard->n_extents; i++)
@@ -509,6 +513,8 @@ fake_store_notice(struct fake_store *f)
 	size_t bytes;
 
 	notice.layout = layout_make(f);
+	notice.revoked = &f->revoked;
+	notice.n_revoked = f->revoked != 0;
 	bytes = hf__store_notice__get_packed_size(&notice);
 	packed = malloc(bytes);
 	hf__store_notice__pack(&notice, packed);

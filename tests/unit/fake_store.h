@@ -46,10 +46,12 @@ struct fake_store {
 	bool			 mute;		/* applies, and does not answer */
 	bool			 deaf;		/* does not even apply */
 	bool			 lose_session;	/* the next request is answered ERR_SESSION */
+	uint64_t		 revoked;	/* told with the next notice; 0: none */
 	int			 run_code;	/* answer of run_reserve, if not 0 */
 
 	/* What happened. */
-	unsigned		 requests, repeats, puts, gets, damages, discards, runs, lists;
+	unsigned		 requests, repeats, puts, gets, damages, discards, runs, lists, releases;
+	uint64_t		 released;	/* the volume, last */
 	uint64_t		 returned_bytes, granted_bytes;
 	uint32_t		 damage_slots;
 

@@ -131,6 +131,15 @@ on_session_end(void *context, struct session *s)
 }
 
 static void
+on_revoke(void *context, struct session *s)
+{
+	struct world *w = context;
+
+	(void)s;
+	w->revocations++;
+}
+
+static void
 on_fatal(void *context, const struct err *e)
 {
 	struct world *w = context;
@@ -185,7 +194,8 @@ world_try_open(struct world *w, struct err *e)
 {
 	struct state_options o = { .inline_bytes_max = 65536, .reclaim_grace_ms = 1000,
 	    .index_flush_bytes = 1 << 30, .operations_max = 1000, .on_reply = on_reply,
-	    .on_session_end = on_session_end, .on_fatal = on_fatal,
+	    .on_session_end = on_session_end, .on_revoke = on_revoke,
+	    .on_fatal = on_fatal,
 	    .tasks = TASK_RULES_DEFAULT, .real_ms = real_ms, .context = w };
 	char path[128];
 	int rc;

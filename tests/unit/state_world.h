@@ -28,6 +28,7 @@ struct world {
 	struct task_rules	 tasks;			/* queue_max 0: the default */
 	uint64_t		 floor;
 	unsigned		 ended;			/* sessions */
+	unsigned		 revocations;
 	bool			 fatal;
 	Hf__StoreReply		*replies[WORLD_REPLIES];	/* by sequence */
 	unsigned		 answers[WORLD_REPLIES];

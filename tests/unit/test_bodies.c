@@ -388,6 +388,60 @@ Test(bodies, small_runs_and_full_volumes_make_several_extents)
 	world_close(&w);
 }
 
+Test(bodies, a_filled_volume_is_released)
+{
+	struct world w = { 0 };
+	struct write open;
+	unsigned i;
+
+	world_open(&w, 2, 1);
+	w.fake.volume_bytes = 1 << 20;
+	write_begin(&open, &w, 300000, 300000);
+	world_until(&w, &open.done);
+	for (i = 0; i < 10; i++)
+		write_body(&w, "k", 700000, i % 2 == 0 ? 700000 : BODY_LENGTH_UNKNOWN);
+	world_for(&w, 50);
+	/* Held: the first, and those of the current run and of the next. */
+	cr_assert_leq(w.fake.volume - w.fake.releases, 3, "%u of %llu volumes were released",
+	    w.fake.releases, (unsigned long long)w.fake.volume);
+	cr_assert_neq(w.fake.released, 1, "of the first a body is outstanding");
+	write_commit(&open, "first");
+	world_for(&w, 50);
+	cr_assert_eq(w.fake.released, 1);
+	cr_assert_leq(w.fake.volume - w.fake.releases, 2);
+	write_begin(&open, &w, 300000, 300000);
+	world_until(&w, &open.done);
+	body_writer_free(&open.writer);		/* discarded: that settles it, too */
+	write_body(&w, "k", 2500000, 2500000);
+	world_for(&w, 50);
+	cr_assert_leq(w.fake.volume - w.fake.releases, 2);
+	world_close(&w);
+}
+
+Test(bodies, a_revoked_volume_is_released_when_its_bodies_are_done)
+{
+	struct world w = { 0 };
+	struct write x;
+	uint64_t first;
+
+	world_open(&w, 2, 1);
+	write_begin(&x, &w, 300000, 300000);
+	world_until(&w, &x.done);
+	first = w.fake.revoked = w.fake.volume;
+	w.fake.volume_at = w.fake.volume_bytes;		/* the store grants of another */
+	fake_store_notice(&w.fake);
+	world_for(&w, 50);
+	cr_assert_eq(w.fake.releases, 0, "a body is outstanding");
+	cr_assert_gt(w.fake.returned_bytes, 0, "what was granted and not used goes back");
+	write_body(&w, "other", 300000, 300000);
+	cr_assert_neq(fake_store_key(&w.fake, "other")->entry->extents[0]->volume, first);
+	write_commit(&x, "k");
+	world_for(&w, 50);
+	cr_assert_eq(w.fake.releases, 1);
+	cr_assert_eq(w.fake.released, first);
+	world_close(&w);
+}
+
 Test(bodies, any_m_shards_may_be_gone, .timeout = 120)
 {
 	struct world w = { 0 };

@@ -6,6 +6,8 @@
 #include <criterion/criterion.h>
 #include <stdlib.h>
 
+#include "libstore/apply_internal.h"
+#include "libstore/index_layer.h"
 #include "libstore/volume.h"
 #include "tests/unit/state_world.h"
 
@@ -284,4 +286,194 @@ Test(volume, rebuild_gives_the_same_volumes)
 	cr_assert_str_eq(rebuilt, live);
 	free(live);
 	free(rebuilt);
+}
+
+/* --- Sealing while the holder lives. ---------------------------------------------------------- */
+
+static int
+release(uint64_t sequence, uint64_t volume)
+{
+	WORLD_OP(volume_release, VolumeRelease, VOLUME_RELEASE);
+
+	op.volume = volume;
+	return (world_ask(&w, sequence, &q)->code);
+}
+
+static size_t
+volume_rows(void)
+{
+	uint64_t *ids = NULL;
+	size_t n = catalog_volume_ids(w.drives, &ids);
+
+	free(ids);
+	return (n);
+}
+
+static int
+volume_state(uint64_t volume)
+{
+	Hf__CatalogVolume *row = catalog_volume(w.drives, volume);
+	int state = row == NULL ? -1 : (int)row->state;
+
+	if (row != NULL)
+		hf__catalog_volume__free_unpacked(row, NULL);
+	return (state);
+}
+
+static void
+rebuild_and_compare(void)
+{
+	char *live = world_dump(&w, NULL), *rebuilt;
+
+	world_close(&w);
+	world_index_remove(&w);
+	world_open(&w);
+	rebuilt = world_dump(&w, NULL);
+	cr_assert_str_eq(rebuilt, live);
+	free(live);
+	free(rebuilt);
+}
+
+Test(volume, a_released_volume_is_sealed_and_its_gaps_punched)
+{
+	const Hf__Run *r = reserve(2, 4 * MIB);
+	uint64_t volume = r->volume;
+	Hf__Extent x = extent(volume, r->offset + MIB, MIB);
+
+	cr_assert_eq(put(3, "k", &x), 0);
+	cr_assert_eq(release(4, volume), 0, "%s", w.replies[4]->error);
+	x.offset = r->offset;
+	cr_assert_eq(put(5, "l", &x), ERR_STALE, "nothing is committed in it any more");
+	cr_assert_eq(release(6, volume), ERR_STALE);
+	reclaim();
+	cr_assert_eq(volume_state(volume), HF__CATALOG_VOLUME__STATE__SEALED);
+	cr_assert_eq(world_volume_blocks(&w),
+	    4 * volume_extent_shard_bytes(drive_set_k(w.drives), MIB), "only what is live");
+	cr_assert_neq(reserve(7, MIB)->volume, volume, "it is never granted again");
+	world_delete(&w, 8, "b", "k");
+	world_settle(&w);
+	reclaim();
+	cr_assert_eq(volume_state(volume), -1, "an empty volume is dropped");
+	rebuild_and_compare();
+}
+
+Test(volume, only_the_holder_releases)
+{
+	uint64_t volume = reserve(2, MIB)->volume;
+	const Hf__Run *r;
+
+	world_session(&w, 2);
+	cr_assert_eq(release(3, volume), ERR_STALE);
+	cr_assert_eq(release(4, 999), ERR_STALE);
+	w.session = state_sessions(w.state)->next;
+	r = reserve(5, MIB);
+	cr_assert_eq(r->volume, volume);
+}
+
+Test(volume, what_is_freed_meanwhile_is_punched_once_and_then_the_gaps)
+{
+	const Hf__Run *r = reserve(2, 4 * MIB);
+	uint64_t volume = r->volume;
+	Hf__Extent x = extent(volume, r->offset, MIB);
+
+	cr_assert_eq(put(3, "k", &x), 0);
+	x.offset += MIB;
+	cr_assert_eq(put(4, "l", &x), 0);
+	world_delete(&w, 5, "b", "k");
+	cr_assert_eq(release(6, volume), 0);
+	cr_assert_eq(volume_state(volume), HF__CATALOG_VOLUME__STATE__ACTIVE);
+	world_close(&w);		/* what waits is found again */
+	world_open(&w);
+	reclaim();
+	cr_assert_eq(volume_state(volume), HF__CATALOG_VOLUME__STATE__SEALED);
+	cr_assert_eq(world_volume_blocks(&w),
+	    4 * volume_extent_shard_bytes(drive_set_k(w.drives), MIB));
+	rebuild_and_compare();
+}
+
+/* One process, bodies put and deleted, volumes filled and released, and now and then a restart. */
+Test(volume, long_traffic_of_one_session_keeps_volumes_few)
+{
+	uint64_t sequence = 2, volume = 0, shard = volume_extent_shard_bytes(drive_set_k(w.drives),
+	    6 * MIB);
+	char key[16], *dump;
+	size_t most = 0;
+
+	for (int i = 0; i < 60; i++) {
+		const Hf__Run *r = reserve(sequence++, shard);
+		Hf__Extent x = extent(r->volume, r->offset, 6 * MIB);
+
+		snprintf(key, sizeof(key), "k%d", i);
+		cr_assert_eq(put(sequence++, key, &x), 0, "%s", w.replies[sequence - 1]->error);
+		if (volume != 0 && volume != x.volume)
+			cr_assert_eq(release(sequence++, volume), 0);
+		volume = x.volume;
+		snprintf(key, sizeof(key), "k%d", i - 4);
+		world_delete(&w, sequence++, "b", key);
+		world_settle(&w);
+		reclaim();
+		most = volume_rows() > most ? volume_rows() : most;
+		if (i % 20 == 19) {
+			world_close(&w);
+			world_open(&w);
+			w.session = state_sessions(w.state);
+			cr_assert_not_null(w.session);
+		}
+	}
+	cr_assert_leq(most, 5, "%zu volumes at once", most);
+	state_session_end(w.state, w.session);
+	world_settle(&w);
+	reclaim();
+	dump = world_dump(&w, "SA");
+	cr_assert_str_eq(dump, "");
+	free(dump);
+	rebuild_and_compare();
+}
+
+Test(volume, a_revoked_volume_is_left_by_its_holder)
+{
+	const Hf__Run *r = reserve(2, MIB);
+	uint64_t volume = r->volume;
+	Hf__Extent x = extent(volume, r->offset, MIB);
+
+	cr_assert_not(state_volume_revoke(w.state, 999));
+	cr_assert(state_volume_revoke(w.state, volume));
+	cr_assert_eq(w.revocations, 1);
+	cr_assert(session_held(w.session, volume)->revoked);
+	cr_assert_neq(reserve(3, MIB)->volume, volume);
+	cr_assert_eq(put(4, "k", &x), 0, "what is outstanding may still be committed");
+	cr_assert(state_volume_revoke(w.state, volume), "and is asked for again");
+	cr_assert_eq(release(5, volume), 0);
+	cr_assert_not(state_volume_revoke(w.state, volume));
+	reclaim();
+	cr_assert_eq(volume_state(volume), HF__CATALOG_VOLUME__STATE__SEALED);
+	rebuild_and_compare();
+}
+
+Test(volume, a_session_end_without_a_list_seals_what_names_it)
+{
+	Hf__RecordSessionEnd old = HF__RECORD_SESSION_END__INIT;
+	uint8_t packed[64];
+	size_t bytes;
+	uint64_t volume = reserve(2, MIB)->volume;
+	struct session *s = w.session;
+	struct apply a;
+	struct index_layer *layer = index_layer_new();
+	struct record record = { .lsn = LSN(100, 1), .type = RECORD_SESSION_END };
+	Hf__VolumeUse *use;
+	struct buf key = BUF_INIT;
+
+	old.session = (ProtobufCBinaryData){ SESSION_ID_BYTES, s->id };
+	bytes = hf__record_session_end__pack(&old, packed);
+	record.meta = SLICE(packed, bytes);
+	apply_init(&a, w.index, layer);
+	cr_assert_eq(apply_record(&a, &record, NULL), 0);
+	key_volume(&key, volume);
+	cr_assert_eq(row_get(&a.reader, buf_slice(&key), &hf__volume_use__descriptor, (void *)&use,
+	    NULL), 0);
+	cr_assert(use->sealed);
+	hf__volume_use__free_unpacked(use, NULL);
+	apply_release(&a);
+	index_layer_free(layer);
+	buf_release(&key);
 }
