@@ -117,7 +117,8 @@ write_job_run(void *context)
 		    units);
 	}
 	for (i = 0; i < j->k + j->m; i++) {
-		if (j->offline >> j->extent->run.map.slots[i] & 1)
+		if ((j->offline >> j->extent->run.map.slots[i] |
+		    j->extent->run.map.missing >> i) & 1)
 			j->missing |= 1u << i;
 		if (!(j->missing >> i & 1))
 			shard_write(j, i);

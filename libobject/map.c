@@ -47,6 +47,13 @@ map_forget(struct objects *o, enum file_kind kind, uint64_t id)
 		m->count = 0;
 }
 
+void
+maps_forget(struct objects *o)
+{
+	for (size_t i = 0; i < MAPS_COUNT; i++)
+		o->maps[i].count = 0;
+}
+
 static int
 slots_copy(struct map *m, const uint32_t *slots, size_t count)
 {
@@ -67,7 +74,7 @@ int
 map_note_volume(struct objects *o, const Hf__CatalogVolume *row, struct map *out)
 {
 	struct map m = { .kind = FILE_VOLUME, .id = row->id, .k = row->k, .m = row->m,
-	    .state = (uint32_t)row->state };
+	    .missing = row->lacking, .complete = row->complete, .state = (uint32_t)row->state };
 
 	if (slots_copy(&m, row->slots, row->n_slots) < 0 || m.k == 0 || m.k > 16 || m.m > 8 ||
 	    m.k + m.m != m.count)

@@ -211,8 +211,10 @@ objects_layout_set(struct objects *o, Hf__Layout **layout)
 	o->offline = 0;
 	for (i = 0; i < l->n_drives; i++)
 		if (l->drives[i]->slot < 16 &&
-		    l->drives[i]->state != HF__CATALOG_DRIVE__STATE__ONLINE)
+		    l->drives[i]->state != HF__CATALOG_DRIVE__STATE__ONLINE &&
+		    l->drives[i]->state != HF__CATALOG_DRIVE__STATE__RETURNING)
 			o->offline |= 1u << l->drives[i]->slot;
+	maps_forget(o);
 	file_cache_layout(o->files, l);
 	layout_erasure(o);
 }

@@ -154,11 +154,13 @@ struct map {
 	uint64_t	 shard_bytes;	/* converted segments */
 	unsigned	 count;
 	uint8_t		 slots[16];
-	uint32_t	 missing;
+	/* By shard: not there, or without some extents; rebuilt, so that extents' bits are void. */
+	uint32_t	 missing, complete;
 	uint32_t	 state;
 };
 bool map_find(const struct objects *o, enum file_kind kind, uint64_t id, struct map *out);
 void map_forget(struct objects *o, enum file_kind kind, uint64_t id);
+void maps_forget(struct objects *o);	/* what drives lack has changed */
 /* 0, or ERR_CORRUPT for a row that makes no sense. */
 int map_note_volume(struct objects *o, const Hf__CatalogVolume *row, struct map *out);
 typedef void map_fn(void *context, int code, const struct map *map, const struct err *e);

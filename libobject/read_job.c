@@ -155,9 +155,9 @@ slot_offline(const struct read_job *j, unsigned slot)
 static bool
 shard_usable(const struct read_job *j, unsigned shard, bool desperate)
 {
-	if (j->extent.missing >> shard & 1)
+	if (!j->inlined && (j->extent.missing & ~j->map.complete) >> shard & 1)
 		return (false);
-	/* A mirror that lacks records may still have this one. */
+	/* A mirror that lacks records may still have this one, a shard this extent. */
 	return ((slot_offline(j, j->map.slots[shard]) || j->map.missing >> shard & 1) == desperate);
 }
 

@@ -105,6 +105,55 @@ segments_forward(struct drive_set *s, Hf__CatalogChange *change)
 	pthread_mutex_unlock(&s->lock);
 }
 
+static bool
+slots_same(const uint32_t *a, size_t a_count, const uint32_t *b, size_t b_count)
+{
+	return (a_count == b_count && memcmp(a, b, a_count * sizeof(*a)) == 0);
+}
+
+/* Shards on drives that are not there. */
+static uint32_t
+shards_away(const struct drive_set *s, const Hf__CatalogVolume *v)
+{
+	uint32_t live = drive_live_mask(s), away = 0;
+	size_t i;
+
+	for (i = 0; i < v->n_slots && i < 32; i++)
+		if (v->slots[i] < 32 && !(live >> v->slots[i] & 1))
+			away |= 1u << i;
+	return (away);
+}
+
+/*
+ * Rows were copied out, changed and are put back: what the files lack was perhaps marked meanwhile,
+ * and only a rebuild takes a mark away.
+ */
+static void
+marks_keep(struct drive_set *s, Hf__CatalogChange *change)
+{
+	size_t i;
+
+	pthread_mutex_lock(&s->lock);
+	for (i = 0; i < change->n_volumes; i++) {
+		Hf__CatalogVolume *v = change->volumes[i],
+				  *now = catalog_rows_volume(&s->rows, v->id);
+
+		if (now != NULL) {
+			v->lacking = now->lacking;
+			v->complete = now->complete;
+		} else
+			v->lacking |= shards_away(s, v);
+	}
+	for (i = 0; i < change->n_segments; i++) {
+		Hf__CatalogSegment *g = change->segments[i],
+				   *now = catalog_rows_segment(&s->rows, g->id);
+
+		if (now != NULL && slots_same(g->slots, g->n_slots, now->slots, now->n_slots))
+			g->missing |= now->missing;
+	}
+	pthread_mutex_unlock(&s->lock);
+}
+
 static struct slice
 change_pack(const Hf__CatalogChange *change, struct buf *out)
 {
@@ -214,6 +263,7 @@ catalog_commit(struct drive_set *s, Hf__CatalogChange *change, struct err *e)
 		rc = err_set(e, ERR_READ_ONLY, "the catalog cannot change: the set is read-only");
 	else {
 		segments_forward(s, change);
+		marks_keep(s, change);
 		rc = catalog_commit_locked(s, change, 0, NULL, e);
 	}
 	pthread_mutex_unlock(&s->commit_lock);
@@ -294,8 +344,8 @@ catalog_volume_put(
 	return (catalog_commit(s, &change, e));
 }
 
-static void *
-row_copy(const ProtobufCMessage *m)
+void *
+catalog_row_copy(const ProtobufCMessage *m)
 {
 	struct buf packed = BUF_INIT;
 	size_t bytes = protobuf_c_message_get_packed_size(m);
@@ -316,7 +366,7 @@ catalog_segment(struct drive_set *s, uint64_t id)
 	pthread_mutex_lock(&s->lock);
 	row = catalog_rows_segment(&s->rows, id);
 	if (row != NULL)
-		copy = row_copy(&row->base);
+		copy = catalog_row_copy(&row->base);
 	pthread_mutex_unlock(&s->lock);
 	return (copy);
 }
@@ -329,7 +379,7 @@ catalog_volume(struct drive_set *s, uint64_t id)
 	pthread_mutex_lock(&s->lock);
 	row = catalog_rows_volume(&s->rows, id);
 	if (row != NULL)
-		copy = row_copy(&row->base);
+		copy = catalog_row_copy(&row->base);
 	pthread_mutex_unlock(&s->lock);
 	return (copy);
 }

@@ -42,4 +42,27 @@ size_t catalog_segment_ids(struct drive_set *s, uint64_t **out);
 size_t catalog_volume_ids(struct drive_set *s, uint64_t **out);
 uint64_t catalog_horizon(struct drive_set *s);
 
+/* --- catalog_lacking.c: what a drive lacks ---------------------------------------------------- */
+
+struct catalog_lacking {
+	Hf__CatalogDrive	  drive;	/* without uuid */
+	Hf__CatalogSegment	**segments;	/* sealed; copies */
+	Hf__CatalogVolume	**volumes;	/* sealed; copies */
+	size_t			  segment_count, volume_count;
+	uint32_t		  held;		/* volumes that are not sealed yet, segments too */
+	uint64_t		  left;		/* files behind `after` that can be rebuilt */
+};
+/* Of files behind an id the first `max`; catalog_lacking_release. Allocated once, not copied. */
+void catalog_lacking_find(struct drive_set *s, unsigned slot, uint64_t after, unsigned max,
+    struct catalog_lacking *out);
+void catalog_lacking_release(struct catalog_lacking *l);
+/* Ids of volumes that are not sealed and lack a shard on the slot; returns how many, up to max. */
+size_t catalog_lacking_active(struct drive_set *s, unsigned slot, uint64_t *ids, size_t max);
+/*
+ * These files are whole on the drive: one epoch. Files that are not in the catalog any more come
+ * back in gone[] (as many as ids). ERR_STALE: the drive's row changed since since_epoch.
+ */
+int catalog_rebuilt(struct drive_set *s, unsigned slot, uint64_t since_epoch, const uint64_t *ids,
+    size_t count, uint64_t *gone, size_t *gone_count, struct err *e);
+
 #endif

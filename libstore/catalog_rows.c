@@ -2,6 +2,9 @@
  * catalog_rows - the tables of a catalog in memory: apply a change, find a row, pack a snapshot. No
  * I/O.
  *
+ * R1  What a drive lacks is marked in the rows of the files, in the epoch in which it begins to lack
+ *     it: see files_mark. So a catalog alone tells what is to be rebuilt.
+ *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include <assert.h>
@@ -137,6 +140,42 @@ volume_apply(struct catalog_rows *r, const Hf__CatalogVolume *row)
 	r->volumes[i] = message_copy(&row->base);
 }
 
+static uint32_t
+slot_bits(const uint32_t *slots, size_t count, unsigned slot)
+{
+	uint32_t bits = 0;
+	size_t i;
+
+	for (i = 0; i < count && i < 32; i++)
+		if (slots[i] == slot)
+			bits |= 1u << i;
+	return (bits);
+}
+
+/*
+ * R1. A drive that goes away lacks from now on what is written to volumes that are not sealed. (A
+ * segment is sealed at what all its mirrors had, or recovery marks it.) A drive that was replaced
+ * lacks everything.
+ */
+static void
+files_mark(struct catalog_rows *r, unsigned slot, bool everything)
+{
+	size_t i;
+
+	for (i = 0; i < r->volume_count; i++) {
+		Hf__CatalogVolume *v = r->volumes[i];
+		uint32_t bits = slot_bits(v->slots, v->n_slots, slot);
+
+		if (everything || v->state == HF__CATALOG_VOLUME__STATE__ACTIVE) {
+			v->lacking |= bits;
+			v->complete &= ~bits;
+		}
+	}
+	for (i = 0; everything && i < r->segment_count; i++)
+		r->segments[i]->missing |=
+		    slot_bits(r->segments[i]->slots, r->segments[i]->n_slots, slot);
+}
+
 static void
 drive_apply(struct catalog_rows *r, const Hf__CatalogDrive *row)
 {
@@ -147,6 +186,10 @@ drive_apply(struct catalog_rows *r, const Hf__CatalogDrive *row)
 	d = &r->drives[row->slot];
 	d->state = row->state;
 	d->since_epoch = row->since_epoch;
+	if (row->uuid.len == 16)
+		d->replaced = row->replaced;
+	else if (row->state == HF__CATALOG_DRIVE__STATE__ONLINE)
+		d->replaced = false;
 	if (row->uuid.len == 16) {
 		memcpy(r->uuids[row->slot], row->uuid.data, 16);
 		d->uuid.data = r->uuids[row->slot];
@@ -164,8 +207,20 @@ catalog_rows_apply(struct catalog_rows *r, const Hf__CatalogChange *change)
 		r->next_id = change->next_id;
 	if (change->horizon_lsn > r->horizon)
 		r->horizon = change->horizon_lsn;
+	if (change->reign > r->reign) {
+		r->reign = change->reign;
+		r->reign_id = change->reign_id;
+	}
 	for (i = 0; i < change->n_drives; i++)
 		drive_apply(r, change->drives[i]);
+	for (i = 0; !change->snapshot && i < change->n_drives; i++) {
+		const Hf__CatalogDrive *d = change->drives[i];
+		bool fresh = d->replaced && d->uuid.len == 16;
+
+		if (fresh || d->state == HF__CATALOG_DRIVE__STATE__OFFLINE ||
+		    d->state == HF__CATALOG_DRIVE__STATE__LOST)
+			files_mark(r, d->slot, fresh);
+	}
 	for (i = 0; i < change->n_segments; i++)
 		segment_apply(r, change->segments[i]);
 	for (i = 0; i < change->n_volumes; i++)
@@ -196,6 +251,8 @@ catalog_rows_pack(const struct catalog_rows *r, const uint8_t deployment[16], un
 	change.n_volumes = r->volume_count;
 	change.horizon_lsn = r->horizon;
 	change.next_id = r->next_id;
+	change.reign = r->reign;
+	change.reign_id = r->reign_id;
 	change.reason = (char *)"snapshot";
 	hf__catalog_change__pack(
 	    &change, buf_extend(out, hf__catalog_change__get_packed_size(&change)));

@@ -121,7 +121,7 @@ unit_read(struct check *c, const struct open_volume *v, const Hf__Extent *x,
 	char path[4096];
 	ssize_t n;
 
-	if (v->handles[shard] < 0 || x->missing >> shard & 1)
+	if (v->handles[shard] < 0 || (x->missing & ~v->row->complete) >> shard & 1)
 		return (false);
 	n = d->ops->pread(d, v->handles[shard], c->units[shard], row->unit_bytes, row->offset,
 	    &why);
@@ -133,7 +133,8 @@ unit_read(struct check *c, const struct open_volume *v, const Hf__Extent *x,
 	}
 	if (n >= 0 && n < (ssize_t)row->unit_bytes)
 		err_set(&why, ERR_CORRUPT, "shard %u ends before this unit does", shard);
-	check_fault(c, unit_at(c, v, shard, row, owner, path), "%s", why.text);
+	if (!(v->row->lacking >> shard & 1))	/* else it is known, and will be rebuilt */
+		check_fault(c, unit_at(c, v, shard, row, owner, path), "%s", why.text);
 	return (false);
 }
 
@@ -190,6 +191,7 @@ check_extent(struct check *c, const char *owner, const Hf__Extent *x)
 	struct fault_at at = { CHECK_LOST, "body", -1, NULL, x->offset, owner };
 	struct open_volume *v = volume_find(c, x->volume);
 	uint64_t i, rows;
+	uint32_t away;
 	bool good = true;
 
 	c->sum.extents++;
@@ -205,10 +207,11 @@ check_extent(struct check *c, const char *owner, const Hf__Extent *x)
 		return (false);
 	}
 	at.severity = CHECK_DEGRADED;
-	if (x->missing != 0)
-		check_fault(c, at, "volume %016" PRIx64 ": written while %d of %zu shards were "
-		    "away (mask %#x)", x->volume, __builtin_popcount(x->missing), v->row->n_slots,
-		    x->missing);
+	away = (x->missing & ~v->row->complete) | v->row->lacking;
+	if (away != 0)
+		check_fault(c, at, "volume %016" PRIx64 ": %d of %zu shards were away, and are "
+		    "not rebuilt (mask %#x)", x->volume, __builtin_popcount(away),
+		    v->row->n_slots, away);
 	units_make(c);
 	rows = volume_row_count(v->row->k, x);
 	for (i = 0; i < rows && check_cancelled(c, NULL) == 0; i++)

@@ -174,6 +174,15 @@ drive_note(struct drive_set *s, unsigned slot, Hf__CatalogDrive__State state, co
 	pthread_mutex_unlock(&s->lock);
 }
 
+void
+drive_note_returning(struct drive_set *s, unsigned slot, const char *why)
+{
+	pthread_mutex_lock(&s->lock);
+	if (s->drives[slot].state == HF__CATALOG_DRIVE__STATE__RETURNING)
+		snprintf(s->drives[slot].note, sizeof(s->drives[slot].note), "%.150s", why);
+	pthread_mutex_unlock(&s->lock);
+}
+
 int
 drive_fail(struct drive_set *s, unsigned slot, const char *why, struct err *e)
 {
@@ -200,6 +209,7 @@ drive_set_online(struct drive_set *s, unsigned slot, struct err *e)
 {
 	Hf__CatalogChange change = HF__CATALOG_CHANGE__INIT;
 	Hf__CatalogDrive row = HF__CATALOG_DRIVE__INIT, *rows[1] = { &row };
+	struct catalog_lacking lacks;
 	int rc;
 
 	row.slot = slot;
@@ -207,7 +217,19 @@ drive_set_online(struct drive_set *s, unsigned slot, struct err *e)
 	change.drives = rows;
 	change.n_drives = 1;
 	change.reason = (char *)"the drive was brought up to date";
-	rc = catalog_commit(s, &change, e);
+	pthread_mutex_lock(&s->commit_lock);
+	catalog_lacking_find(s, slot, 0, 0, &lacks);
+	if (drive_set_read_only(s))
+		rc = err_set(e, ERR_READ_ONLY, "the set is read-only");
+	else if (!(drive_present_mask(s) >> slot & 1))
+		rc = err_set(e, ERR_STALE, "the drive in slot %u is not there", slot);
+	else if (lacks.left + lacks.held > 0)
+		rc = err_set(e, ERR_BUSY, "%" PRIu64 " files are to be rebuilt on it, %u more "
+		    "when they are sealed", lacks.left, lacks.held);
+	else
+		rc = catalog_commit_locked(s, &change, 0, NULL, e);
+	pthread_mutex_unlock(&s->commit_lock);
+	catalog_lacking_release(&lacks);
 	if (rc == 0 && (drive_online_mask(s) >> slot & 1))
 		drive_note(s, slot, HF__CATALOG_DRIVE__STATE__ONLINE, "");
 	return (rc);

@@ -71,8 +71,8 @@ unsigned drive_set_write_quorum(const struct drive_set *s);
 /* A copy of a drive's row; safe from any thread. */
 void drive_get(const struct drive_set *s, unsigned slot, struct drive *out);
 uint32_t drive_online_mask(const struct drive_set *s);
-/* ONLINE and RETURNING: readable, though a RETURNING drive may lack what was written while it was
- * away. */
+/* ONLINE and RETURNING: takes what is new; what a RETURNING drive lacks is marked in the rows of the
+ * files (holdfast-format(5), "What a drive lacks"). */
 uint32_t drive_present_mask(const struct drive_set *s);
 /* Path of "sub/name" on a drive into out[4096]. */
 void drive_path(const struct drive_set *s, unsigned slot, const char *sub, const char *name,
@@ -82,7 +82,8 @@ void drive_path(const struct drive_set *s, unsigned slot, const char *sub, const
  * if the survivors are fewer than drive_set_write_quorum (the set is read-only then), 0 otherwise.
  */
 int drive_fail(struct drive_set *s, unsigned slot, const char *why, struct err *e);
-/* A RETURNING drive is up to date: an epoch, then it is ONLINE. */
+/* A RETURNING drive is up to date: an epoch, then it is ONLINE. ERR_BUSY: the catalog has files
+ * that it lacks. */
 int drive_set_online(struct drive_set *s, unsigned slot, struct err *e);
 /* Looks at every online drive without reading data: path still the locked file? Fails those that
  * are not. */

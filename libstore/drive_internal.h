@@ -17,7 +17,7 @@
 
 /* What a catalog says, in memory. Rows are sorted by id; dropped ones are gone. */
 struct catalog_rows {
-	uint64_t		  epoch, next_id, horizon;
+	uint64_t		  epoch, next_id, horizon, reign, reign_id;
 	Hf__CatalogDrive	  drives[DRIVES_MAX];	/* uuid.data points into uuids */
 	uint8_t			  uuids[DRIVES_MAX][16];
 	Hf__CatalogSegment	**segments;
@@ -70,9 +70,12 @@ int catalog_file_sync(struct drive_set *s, unsigned slot, struct err *e);
  * epoch. */
 int catalog_commit_locked(struct drive_set *s, Hf__CatalogChange *change, uint32_t failing,
     const char *why, struct err *e);
+void *catalog_row_copy(const ProtobufCMessage *m);	/* from malloc */
 /* ONLINE and RETURNING; lock is held or single-threaded */
 uint32_t drive_live_mask(const struct drive_set *s);
 void drive_note(struct drive_set *s, unsigned slot, Hf__CatalogDrive__State state, const char *why);
+/* What keeps a drive from being ONLINE, if it is still RETURNING. */
+void drive_note_returning(struct drive_set *s, unsigned slot, const char *why);
 
 /* drive_file.c */
 /* Reads and checks the drive file behind a handle; free with hf__drive_file__free_unpacked. */

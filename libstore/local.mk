@@ -12,6 +12,7 @@ libstore_libstore_a_SOURCES = \
 	libstore/catalog.c \
 	libstore/catalog.h \
 	libstore/catalog_file.c \
+	libstore/catalog_lacking.c \
 	libstore/catalog_format.h \
 	libstore/catalog_rows.c \
 	libstore/check.c \
@@ -60,6 +61,11 @@ libstore_libstore_a_SOURCES = \
 	libstore/log_keeper.c \
 	libstore/log_prewrite.c \
 	libstore/log_recover.c \
+	libstore/rebuild.c libstore/rebuild.h libstore/rebuild_internal.h \
+	libstore/rebuild_crew.c \
+	libstore/rebuild_segment.c \
+	libstore/rebuild_shard.c \
+	libstore/rebuild_volume.c \
 	libstore/record.c \
 	libstore/record.h \
 	libstore/segment.c \
@@ -115,6 +121,7 @@ libstore_libstore_a_SOURCES += \
 	libstore/state_extent.c \
 	libstore/state_object.c \
 	libstore/state_read.c \
+	libstore/state_rebuild.c \
 	libstore/state_recover.c \
 	libstore/state_run.c \
 	libstore/state_session.c \
@@ -188,6 +195,12 @@ tests_unit_test_convert_SOURCES = tests/unit/test_convert.c tests/unit/convert_w
 	tests/unit/convert_world.h tests/unit/state_world.c tests/unit/state_world.h \
 	tests/unit/disk_memory.c tests/unit/disk_memory.h
 tests_unit_test_convert_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
+	$(CRITERION_LIBS) $(LIBSTORE_LIBS) $(EVENT_LIBS)
+
+check_PROGRAMS += tests/unit/test_rebuild
+tests_unit_test_rebuild_SOURCES = tests/unit/test_rebuild.c tests/unit/state_world.c \
+	tests/unit/state_world.h tests/unit/disk_memory.c tests/unit/disk_memory.h
+tests_unit_test_rebuild_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
 	$(CRITERION_LIBS) $(LIBSTORE_LIBS) $(EVENT_LIBS)
 
 # Sets of drives that earlier versions left.

@@ -105,11 +105,6 @@ log_open_with(struct drive_set *s, bool threads, struct log **out, struct err *e
 	log_init(l, s, threads);
 	l->state = drive_set_read_only(s) ? LOG_READ_ONLY : LOG_RUNNING;
 	rc = log_recover(l, e);
-	/* Without the drives that return there may be too few to write on: then bring those first.
-	 */
-	if (rc == 0 && l->state == LOG_RUNNING &&
-	    (unsigned)__builtin_popcount(drive_online_mask(s)) < drive_set_write_quorum(s))
-		log_returning_bring(l);
 	if (rc == 0 && l->state == LOG_RUNNING)
 		rc = log_segment_first(l, e);
 	if (rc == 0 && threads)

@@ -245,7 +245,7 @@ segment_roll(struct log *l)
 static bool
 segment_live(struct log *l)
 {
-	uint32_t online = drive_online_mask(l->set);
+	uint32_t online = drive_present_mask(l->set);
 	unsigned i;
 
 	for (i = 0; i < l->current->mirror_count; i++)

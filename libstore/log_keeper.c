@@ -52,7 +52,7 @@ drive_takes(struct drive_set *s, unsigned slot, bool use_reserve, uint64_t bytes
 static unsigned
 candidates_find(struct drive_set *s, bool use_reserve, struct candidate c[DRIVES_MAX])
 {
-	uint32_t online = drive_online_mask(s);
+	uint32_t online = drive_present_mask(s);
 	unsigned i, j, shared, n = 0, want = drive_set_m(s) + 1;
 	struct drive d, other;
 
@@ -90,7 +90,7 @@ mirrors_choose(struct drive_set *s, bool use_reserve, uint32_t slots[DRIVES_MAX]
 {
 	struct candidate c[DRIVES_MAX];
 	bool taken[DRIVES_MAX] = { false };
-	unsigned online = (unsigned)__builtin_popcount(drive_online_mask(s));
+	unsigned online = (unsigned)__builtin_popcount(drive_present_mask(s));
 	unsigned i, n, count = 0, pass, want = drive_set_m(s) + 1;
 
 	if (online < drive_set_write_quorum(s))
@@ -116,7 +116,7 @@ bool
 log_has_space(struct log *l, bool use_reserve)
 {
 	struct candidate c[DRIVES_MAX];
-	unsigned online = (unsigned)__builtin_popcount(drive_online_mask(l->set));
+	unsigned online = (unsigned)__builtin_popcount(drive_present_mask(l->set));
 	unsigned want = drive_set_m(l->set) + 1;
 	uint64_t now_ms;
 
@@ -368,7 +368,7 @@ seal_one(struct log *l)
 static bool
 segment_usable(struct drive_set *s, const struct segment *g)
 {
-	uint32_t online = drive_online_mask(s);
+	uint32_t online = drive_present_mask(s);
 	unsigned i;
 
 	for (i = 0; i < g->mirror_count; i++)
@@ -455,9 +455,9 @@ log_returning_bring(struct log *l)
 		rc = log_mirrors_bring(l->set, i, &e);
 		if (rc == 0)
 			rc = drive_set_online(l->set, i, &e);
-		if (rc == ERR_NO_QUORUM ||
-		    rc == ERR_CORRUPT) /* the others lack something; not its fault */
-			drive_note(l->set, i, HF__CATALOG_DRIVE__STATE__RETURNING, e.text);
+		/* More is to be rebuilt, or the others lack something: not its fault. */
+		if (rc == ERR_NO_QUORUM || rc == ERR_CORRUPT || rc == ERR_BUSY || rc == ERR_STALE)
+			drive_note_returning(l->set, i, e.text);
 		else if (rc < 0)
 			drive_fail(l->set, i, e.text, NULL);
 	}

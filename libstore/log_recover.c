@@ -280,18 +280,20 @@ mirror_short(struct drive_set *s, const struct segment *g, unsigned i)
 }
 
 static int
-mirror_bring(struct drive_set *s, Hf__CatalogSegment *row, unsigned i, struct err *e)
+mirror_bring(struct drive_set *s, Hf__CatalogSegment *row, unsigned i, uint64_t since_epoch,
+    struct err *e)
 {
 	unsigned readable;
 	struct segment *g = segment_open(s, row, false, &readable);
+	uint64_t gone;
+	size_t gone_count;
 	int rc = 0;
 
 	if (mirror_short(s, g, i)) {
 		rc = mirror_copy(s, g, i, e);
-		if (rc == 0 && row->missing >> i & 1) {
-			row->missing &= ~(1u << i);
-			rc = catalog_segment_put(s, row, "mirror brought up to date", e);
-		}
+		if (rc == 0 && row->missing >> i & 1)
+			rc = catalog_rebuilt(
+			    s, g->slots[i], since_epoch, &row->id, 1, &gone, &gone_count, e);
 	}
 	segment_close(s, &g);
 	return (rc);
@@ -300,16 +302,25 @@ mirror_bring(struct drive_set *s, Hf__CatalogSegment *row, unsigned i, struct er
 int
 log_mirrors_bring(struct drive_set *s, unsigned slot, struct err *e)
 {
+	struct catalog_lacking lacks;
+	uint64_t since_epoch;
+	bool replaced;
 	struct rows r;
 	size_t i, j;
 	int rc = 0;
 
+	catalog_lacking_find(s, slot, 0, 0, &lacks);
+	since_epoch = lacks.drive.since_epoch;
+	replaced = lacks.drive.replaced;
+	catalog_lacking_release(&lacks);
+	if (replaced)
+		return (0);	/* everything: that is for a rebuild */
 	rows_get(s, &r);
 	for (i = 0; i < r.count; i++)
 		for (j = 0; rc == 0 && j < r.row[i]->n_slots; j++)
 			if (r.row[i]->slots[j] == slot &&
 			    r.row[i]->state == HF__CATALOG_SEGMENT__STATE__SEALED)
-				rc = mirror_bring(s, r.row[i], (unsigned)j, e);
+				rc = mirror_bring(s, r.row[i], (unsigned)j, since_epoch, e);
 	rows_release(&r);
 	return (rc);
 }

@@ -50,6 +50,10 @@ static const struct op_row op_rows[] = {
 	[OP(TASK_GET)] = { read_task_get, NULL },
 	[OP(TASK_LIST)] = { read_task_list, NULL },
 	[OP(TASK_UPDATE)] = { NULL, admit_task_update },
+	[OP(REBUILD_PLAN)] = { read_rebuild_plan, NULL },
+	[OP(REBUILD_EXTENTS)] = { read_rebuild_extents, NULL },
+	[OP(REBUILD_DONE)] = { NULL, admit_rebuild_done },
+	[OP(REBUILD_END)] = { NULL, admit_rebuild_end },
 };
 
 static const struct op_row *

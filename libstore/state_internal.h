@@ -135,6 +135,7 @@ admit_fn admit_upload_create, admit_part_put, admit_upload_complete, admit_uploa
 admit_fn admit_task_submit, admit_task_update;
 admit_fn admit_convert_begin, admit_convert_commit, admit_convert_abort;
 admit_fn admit_run_reserve, admit_run_return, admit_extent_discard, admit_volume_release;
+admit_fn admit_rebuild_done, admit_rebuild_end;		/* state_rebuild.c */
 
 /* The bucket as admission sees it: 0 and *out (owned by the caller), ADMIT_PARK while its id is
  * provisional, ERR_BUCKET_NOT_FOUND. */
@@ -171,5 +172,6 @@ typedef int read_fn(struct state *st, struct session *s, const Hf__StoreRequest 
 read_fn read_bucket_get, read_bucket_list, read_object_get, read_object_list, read_upload_get;
 read_fn read_upload_list, read_part_list, read_layout_get, read_segment_locate, read_volume_locate;
 read_fn read_damage_report, read_config_list, read_task_get, read_task_list;
+read_fn read_rebuild_plan, read_rebuild_extents;	/* state_rebuild.c */
 
 #endif

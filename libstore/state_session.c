@@ -192,7 +192,7 @@ bool
 state_full(const struct state *st)
 {
 	unsigned n = drive_count(st->o.drives);
-	uint32_t online = drive_online_mask(st->o.drives);
+	uint32_t online = drive_present_mask(st->o.drives);
 
 	for (unsigned slot = 0; slot < n; slot++)
 		if ((online & 1u << slot) && !drive_has_space(st->o.drives, slot, 1))

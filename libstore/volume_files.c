@@ -42,7 +42,7 @@ shard_path(struct drive_set *s, unsigned slot, uint64_t id, char out[4096])
 static bool
 slot_online(struct drive_set *s, unsigned slot)
 {
-	return (drive_online_mask(s) >> slot & 1);
+	return (drive_present_mask(s) >> slot & 1);
 }
 
 /* F3: what went wrong on a drive becomes the drive's state. Returns 0 to go on, or the set's
@@ -140,6 +140,7 @@ volume_create(struct drive_set *s, uint64_t *id, struct err *e)
 		row.n_slots = k + m;
 		row.slots = slots;
 		row.bytes = drive_set_volume_bytes(s);
+		row.lacking = ~made & ((1u << (k + m)) - 1);
 		rc = catalog_volume_put(s, &row, "volume created", e);
 	}
 	if (rc == 0) {

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "libstore/volume.h"
 #include "libstore/drive_internal.h"
 #include "tests/unit/disk_memory.h"
 
@@ -149,6 +150,32 @@ Test(drive, failures_while_running)
 	disk_memory_free(d);
 }
 
+/* Once it is sealed the volume can be rebuilt; then the mark goes, by the drive's own epoch
+ * only. */
+static void
+lacking_check_and_clear(struct drive_set *s, unsigned slot, uint64_t id)
+{
+	struct catalog_lacking lacks;
+	struct err e = ERR_INIT;
+	uint64_t gone[2], ids[2] = { id, 9999 }, since;
+	size_t gone_count;
+
+	catalog_lacking_find(s, slot, 0, 8, &lacks);
+	cr_assert_eq(lacks.held, 1);
+	cr_assert_eq(lacks.volume_count, 0);
+	catalog_lacking_release(&lacks);
+	cr_assert_eq(volume_seal(s, id, &e), 0);
+	catalog_lacking_find(s, slot, 0, 8, &lacks);
+	cr_assert_eq(lacks.volume_count, 1);
+	cr_assert_eq(lacks.volumes[0]->id, id);
+	since = lacks.drive.since_epoch;
+	catalog_lacking_release(&lacks);
+	cr_assert_eq(catalog_rebuilt(s, slot, since - 1, ids, 2, gone, &gone_count, &e), ERR_STALE);
+	cr_assert_eq(catalog_rebuilt(s, slot, since, ids, 2, gone, &gone_count, &e), 0);
+	cr_assert_eq(gone_count, 1);
+	cr_assert_eq(gone[0], 9999);
+}
+
 Test(drive, old_epoch_returns_and_unnamed_files_are_quarantined)
 {
 	struct disk *d = disk_memory_new(1, 4);
@@ -178,7 +205,9 @@ Test(drive, old_epoch_returns_and_unnamed_files_are_quarantined)
 	cr_assert_eq(drive_online_mask(s), 12);
 	cr_assert(!disk_memory_exists(d, "/d1/log/00000000000000ff.seg"));
 	cr_assert(disk_memory_find(d, "/d1/quarantine/", 0) != NULL);
-	cr_assert_eq(drive_set_online(s, 1, &e), 0);
+	cr_assert_eq(drive_set_online(s, 1, &e), ERR_BUSY, "it lacks a shard");
+	lacking_check_and_clear(s, 1, id);
+	cr_assert_eq(drive_set_online(s, 1, &e), 0, "%s", e.text);
 	cr_assert_eq(drive_online_mask(s), 14);
 	drive_set_close(&s);
 	disk_memory_free(d);
