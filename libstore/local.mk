@@ -203,6 +203,12 @@ tests_unit_test_rebuild_SOURCES = tests/unit/test_rebuild.c tests/unit/state_wor
 tests_unit_test_rebuild_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
 	$(CRITERION_LIBS) $(LIBSTORE_LIBS) $(EVENT_LIBS)
 
+check_PROGRAMS += tests/fuzz/fuzz_store_request
+tests_fuzz_fuzz_store_request_SOURCES = tests/fuzz/fuzz_store_request.c tests/unit/state_world.c \
+	tests/unit/state_world.h tests/unit/disk_memory.c tests/unit/disk_memory.h
+tests_fuzz_fuzz_store_request_LDADD = $(FUZZ_MAIN) libstore/libstore.a schema/libschema.a \
+	libbase/libbase.a $(CRITERION_LIBS) $(LIBSTORE_LIBS) $(EVENT_LIBS)
+
 # Sets of drives that earlier versions left.
 EXTRA_DIST += tests/golden/v1/set.tar.xz
 check_PROGRAMS += tests/unit/test_golden
