@@ -63,6 +63,7 @@ summary_print(const struct printer *p, const struct check_summary *s)
 	number("catalogs", s->catalogs);
 	number("segments", s->segments);
 	number("mirrors", s->mirrors);
+	number("shards of segments", s->segment_shards);
 	number("batches", s->batches);
 	number("records", s->records);
 	number("log bytes", s->log_bytes);

@@ -4,13 +4,15 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "ctl/tool.h"
 #include "ctl/tool_message.h"
-#include "libstore/check_internal.h"
+#include "libstore/segment.h"
+#include "libstore/segment_source.h"
 #include "libstore/drive_internal.h"
 
 static const struct record_row {
@@ -57,17 +59,14 @@ record_print(const struct record *r)
 }
 
 static void
-batch_print(const struct buf *batch, const struct batch_head *h, uint32_t bad)
+batch_print(const struct buf *batch, const struct batch_head *h)
 {
 	uint64_t at = BATCH_HEADER_BYTES;
 	struct record r;
 	uint32_t i;
 
-	printf("  batch at %" PRIu64 " bytes=%u records=%u first=%016" PRIx64 " acked=%016" PRIx64,
-	    h->offset, h->bytes, h->count, h->first_lsn, h->acked_lsn);
-	if (bad != 0)
-		printf(" damaged_mirrors=%#x", bad);
-	putchar('\n');
+	printf("  batch at %" PRIu64 " bytes=%u records=%u first=%016" PRIx64 " acked=%016" PRIx64
+	    "\n", h->offset, h->bytes, h->count, h->first_lsn, h->acked_lsn);
 	for (i = 0; i < h->count; i++) {
 		if (record_parse(SLICE(batch->data + at, h->bytes - at), h->segment,
 		    h->offset + at, &r, NULL) < 0)
@@ -78,30 +77,49 @@ batch_print(const struct buf *batch, const struct batch_head *h, uint32_t bad)
 }
 
 static void
-segment_print(struct view *v, const Hf__CatalogSegment *row)
+on_damage(void *context, unsigned slot, uint64_t offset, const struct err *why)
 {
-	struct check c = { .set = v->set, .view = v };
+	(void)context;
+	printf("  damaged drive %u at %" PRIu64 ": %s\n", slot, offset, why->text);
+}
+
+/* Of an open segment nothing tells the end but the batches. */
+static void
+batches_print(struct view *v, const Hf__CatalogSegment *row, struct segment_source *source)
+{
+	uint64_t offset = SEGMENT_HEADER_BYTES, lsn = row->first_lsn;
 	struct buf batch = BUF_INIT;
 	struct batch_head h;
-	uint64_t offset = SEGMENT_HEADER_BYTES, lsn = row->first_lsn;
-	unsigned readable;
-	uint32_t bad;
-	struct segment *g = check_segment_open(&c, row, &readable);
 
-	printf("segment ");
-	tool_message(&row->base);
-	printf("%s\n", readable == 0 ? " unreadable" : "");
-	while (offset < g->end && !*v->o->cancel &&
-	    segment_batch_read(v->set, g, UINT32_MAX, offset, lsn, true, &batch, &h, &bad)) {
-		batch_print(&batch, &h, bad);
-		offset = align_up(offset + h.bytes, g->sector_bytes);
+	segment_source_on_damage(source, on_damage, NULL);
+	while (offset < row->bytes && !*v->o->cancel &&
+	    segment_source_batch(source, offset, lsn, &batch, &h, NULL) == 0) {
+		batch_print(&batch, &h);
+		offset = align_up(offset + h.bytes, segment_source_sector_bytes(source));
 		lsn += h.count;
 	}
-	if (row->state == HF__CATALOG_SEGMENT__STATE__SEALED && offset < g->end)
-		printf("  no mirror has a whole batch at %" PRIu64 " (LSN %016" PRIx64 ")\n",
-		    offset, lsn);
+	if (row->state != HF__CATALOG_SEGMENT__STATE__OPEN && offset < row->bytes)
+		printf("  nowhere is a whole batch at %" PRIu64 " (LSN %016" PRIx64 ")\n", offset,
+		    lsn);
 	buf_release(&batch);
-	segment_close(v->set, &g);
+}
+
+static void
+segment_print(struct view *v, const Hf__CatalogSegment *row)
+{
+	struct segment_source *source;
+	struct segment_paths paths;
+	struct err why = ERR_INIT;
+	int rc;
+
+	segment_paths_of_set(v->set, &paths);
+	rc = segment_source_open(&paths, row, &source, &why);
+	printf("segment ");
+	tool_message(&row->base);
+	printf("%s%s\n", rc < 0 ? " unreadable: " : "", why.text);
+	if (rc == 0)
+		batches_print(v, row, source);
+	segment_source_close(&source);
 }
 
 int
@@ -131,25 +149,38 @@ tool_dump_log(struct view *v, const char *segment)
 }
 
 static void
-mirror_print(struct view *v, const struct segment *g, unsigned i)
+file_print(struct view *v, const Hf__CatalogSegment *row, unsigned i)
 {
+	bool converted = row->state == HF__CATALOG_SEGMENT__STATE__CONVERTED;
 	struct disk *d = v->set->disk;
-	uint8_t page[SEGMENT_HEADER_BYTES];
+	uint8_t page[4096];
 	uint64_t size = 0;
 	char path[4096];
+	int handle;
 
-	segment_path(v->set, g->slots[i], g->id, ".seg", path);
-	printf("  mirror drive %u %s", g->slots[i], path);
-	if (g->handles[i] < 0) {
+	if (row->slots[i] >= v->set->count)
+		return;
+	segment_row_path(v->set, row, i, path);
+	printf("  %s drive %u %s", converted ? "shard" : "mirror", row->slots[i], path);
+	handle = d->ops->open(d, path, O_RDONLY, NULL);
+	if (handle < 0) {
 		puts(" unreadable");
 		return;
 	}
-	d->ops->size(d, g->handles[i], &size, NULL);
+	d->ops->size(d, handle, &size, NULL);
 	printf(" file_bytes=%" PRIu64, size);
-	if (d->ops->pread(d, g->handles[i], page, sizeof(page), 0, NULL) == (ssize_t)sizeof(page))
-		printf(" version=%u sector=%u allocated=%" PRIu64, get_u32(page +
-		    SEGMENT_AT_VERSION), get_u32(page + SEGMENT_AT_SECTOR),
+	if (d->ops->pread(d, handle, page, sizeof(page), 0, NULL) != (ssize_t)sizeof(page))
+		printf(" without a header");
+	else if (converted)
+		printf(" version=%u shard=%u of %u+%u shard_bytes=%" PRIu64 " content=%" PRIu64,
+		    get_u32(page + SHARD_AT_VERSION), page[SHARD_AT_SHARD], page[SHARD_AT_K],
+		    page[SHARD_AT_M], get_u64(page + SHARD_AT_SHARD_BYTES),
+		    get_u64(page + SHARD_AT_CONTENT_BYTES));
+	else
+		printf(" version=%u sector=%u allocated=%" PRIu64,
+		    get_u32(page + SEGMENT_AT_VERSION), get_u32(page + SEGMENT_AT_SECTOR),
 		    get_u64(page + SEGMENT_AT_BYTES));
+	d->ops->close(d, handle);
 	putchar('\n');
 }
 
@@ -159,15 +190,11 @@ tool_dump_segments(struct view *v)
 	const struct catalog_rows *r = &v->set->rows;
 
 	for (size_t n = 0; n < r->segment_count; n++) {
-		unsigned readable;
-		struct segment *g = segment_open(v->set, r->segments[n], false, &readable);
-
 		printf("segment ");
 		tool_message(&r->segments[n]->base);
 		putchar('\n');
-		for (unsigned i = 0; i < g->mirror_count; i++)
-			mirror_print(v, g, i);
-		segment_close(v->set, &g);
+		for (unsigned i = 0; i < r->segments[n]->n_slots; i++)
+			file_print(v, r->segments[n], i);
 	}
 	return (TOOL_CLEAN);
 }

@@ -12,7 +12,34 @@
 #include "libstore/index_keys.h"
 #include "libstore/rows.h"
 #include "libstore/segment.h"
+#include "libstore/segment_shard.h"
 #include "libstore/volume.h"
+
+/* Where a record of a converted segment lies: in one shard, or in two. */
+static void
+shards_place_print(struct view *v, uint64_t body_at, const Hf__Place *p,
+    const Hf__CatalogSegment *row)
+{
+	uint64_t at = p->offset + p->data_offset, end = at + p->data_bytes, here;
+	struct shard_layout l;
+	char path[4096];
+	unsigned shard;
+
+	if (shard_layout_of(row, v->set->deployment, &l, NULL) < 0)
+		return;
+	for (; at < end && at / l.shard_bytes < l.k; at += here, body_at += here) {
+		shard = (unsigned)(at / l.shard_bytes);
+		here = l.shard_bytes - at % l.shard_bytes;
+		here = here < end - at ? here : end - at;
+		if (row->slots[shard] >= v->set->count)
+			return;
+		segment_row_path(v->set, row, shard, path);
+		printf("bytes %" PRIu64 "+%" PRIu64 ": shard %u of %u+%u drive %u %s at %" PRIu64
+		    " (record at %" PRIu64 " of the segment, LSN %016" PRIx64 ")\n", body_at, here,
+		    shard, l.k, l.m, row->slots[shard], path,
+		    SHARD_HEADER_BYTES + at % l.shard_bytes, p->offset, p->lsn);
+	}
+}
 
 static void
 place_print(struct view *v, uint64_t body_at, const Hf__Place *p)
@@ -25,8 +52,12 @@ place_print(struct view *v, uint64_t body_at, const Hf__Place *p)
 		    "have\n", body_at, p->data_bytes, p->segment);
 		return;
 	}
+	if (row->state == HF__CATALOG_SEGMENT__STATE__CONVERTED) {
+		shards_place_print(v, body_at, p, row);
+		return;
+	}
 	for (size_t i = 0; i < row->n_slots && row->slots[i] < v->set->count; i++) {
-		segment_path(v->set, row->slots[i], p->segment, ".seg", path);
+		segment_row_path(v->set, row, (unsigned)i, path);
 		printf("bytes %" PRIu64 "+%u: mirror %zu drive %u %s at %" PRIu64 " (record at %"
 		    PRIu64 ", LSN %016" PRIx64 ")\n", body_at, p->data_bytes, i, row->slots[i],
 		    path, p->offset + p->data_offset, p->offset, p->lsn);

@@ -134,6 +134,13 @@ file_blocks(const char *path)
 	return (stat(path, &st) == 0 ? (uint64_t)st.st_blocks * 512 : 0);
 }
 
+static const char *
+segment_state(const Hf__CatalogSegment *g)
+{
+	return (g->state == HF__CATALOG_SEGMENT__STATE__OPEN ? "open" :
+	    g->state == HF__CATALOG_SEGMENT__STATE__CONVERTED ? "coded" : "sealed");
+}
+
 static uint64_t
 segments_print(const struct stat_sums *s)
 {
@@ -141,21 +148,20 @@ segments_print(const struct stat_sums *s)
 	uint64_t raw = 0, log = 0, live = 0, used, here;
 	char path[4096];
 
-	puts("segment           state   mirrors        bytes         live  garbage  allocated");
+	puts("segment           state     files        bytes         live  garbage  allocated");
 	for (size_t i = 0; i < r->segment_count; i++) {
 		const Hf__CatalogSegment *g = r->segments[i];
 
 		for (here = 0, used = 0; here < g->n_slots; here++)
 			if (g->slots[here] < s->view->set->count) {
-				segment_path(s->view->set, g->slots[here], g->id, ".seg", path);
+				segment_row_path(s->view->set, g, (unsigned)here, path);
 				used += file_blocks(path);
 			}
 		raw += used;
 		log += g->bytes;
 		live += s->live[i];
 		printf("%016" PRIx64 "  %-6s  %7zu %12" PRIu64 " %12" PRIu64 " %7.1f%% %10" PRIu64
-		    "\n", g->id, g->state == HF__CATALOG_SEGMENT__STATE__OPEN ? "open" : "sealed",
-		    g->n_slots, g->bytes, s->live[i],
+		    "\n", g->id, segment_state(g), g->n_slots, g->bytes, s->live[i],
 		    g->bytes == 0 ? 0.0 : 100.0 * (1.0 - (double)s->live[i] / (double)g->bytes),
 		    used);
 	}

@@ -46,7 +46,8 @@ struct check_options {
 
 struct check_summary {
 	uint64_t	faults[CHECK_SEVERITIES];
-	uint64_t	drives, catalogs, segments, mirrors, batches, records, log_bytes;
+	uint64_t	drives, catalogs, segments, mirrors, segment_shards;
+	uint64_t	batches, records, log_bytes;
 	uint64_t	index_rows, replayed;
 	uint64_t	buckets, objects, uploads, parts, places, extents, units, unit_bytes;
 	uint64_t	tasks;

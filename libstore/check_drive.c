@@ -113,13 +113,16 @@ named(const struct listing *l, const char *name)
 	char ending[8];
 	uint64_t id;
 	int used = 0;
+	bool converted;
 
 	if (sscanf(name, "%16" SCNx64 "%4s%n", &id, ending, &used) != 2 || used != 20 ||
 	    name[20] != '\0')
 		return (false);
 	if (strcmp(l->sub, "log") == 0) {
 		segment = catalog_rows_segment(rows, id);
-		return (strcmp(ending, ".seg") == 0 && segment != NULL &&
+		converted = segment != NULL &&
+		    segment->state == HF__CATALOG_SEGMENT__STATE__CONVERTED;
+		return (segment != NULL && strcmp(ending, converted ? ".ecs" : ".seg") == 0 &&
 		    slot_among(segment->slots, segment->n_slots, l->slot));
 	}
 	volume = catalog_rows_volume(rows, id);

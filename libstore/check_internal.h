@@ -8,6 +8,7 @@
 
 #include "libstore/check.h"
 #include "libstore/segment.h"
+#include "libstore/segment_source.h"
 #include "libstore/volume.h"
 
 #define DAMAGED_MAX	65536u		/* stretches of mirrors that are remembered */
@@ -17,7 +18,7 @@
 /* A stretch of a mirror that is not what it should be. */
 struct damaged {
 	uint64_t	segment, offset, bytes;
-	unsigned	mirror;
+	unsigned	mirror;		/* or shard */
 };
 
 /* A volume whose shard files are open. */
@@ -30,6 +31,7 @@ struct open_volume {
 
 struct open_segment {
 	struct segment		*segment;
+	struct segment_source	*source;	/* of a converted one, beside it */
 	uint64_t		 used;
 };
 
@@ -98,6 +100,11 @@ int check_tasks(struct check *c, struct err *e);
 /* check_segment.c: row's mirrors, with the sector size of their header. */
 struct segment *check_segment_open(struct check *c, const Hf__CatalogSegment *row,
     unsigned *readable);
+/* A stretch of a file of a segment is not what it should be. */
+void check_damaged_add(struct check *c, uint64_t segment, unsigned mirror, uint64_t offset,
+    uint64_t bytes);
+/* check_shards.c: a converted segment. */
+int check_shards(struct check *c, const Hf__CatalogSegment *row, struct err *e);
 /* check_place.c: the record of an inline body, on each mirror that is in doubt. False: lost. */
 bool check_place(struct check *c, const char *owner, const Hf__Place *p);
 void check_places_release(struct check *c);

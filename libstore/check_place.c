@@ -14,7 +14,7 @@
 #include "libstore/drive_internal.h"
 
 /* The segment, open; few are at a time. NULL: the catalog does not name it. */
-static struct segment *
+static const struct open_segment *
 segment_find(struct check *c, uint64_t id)
 {
 	struct open_segment *at = &c->segments[0];
@@ -26,7 +26,7 @@ segment_find(struct check *c, uint64_t id)
 
 		if (o->segment != NULL && o->segment->id == id) {
 			o->used = ++c->clock;
-			return (o->segment);
+			return (o);
 		}
 		if (o->segment == NULL || (at->segment != NULL && o->used < at->used))
 			at = o;
@@ -35,16 +35,25 @@ segment_find(struct check *c, uint64_t id)
 	if (row == NULL)
 		return (NULL);
 	segment_close(c->set, &at->segment);
+	segment_source_close(&at->source);
 	at->segment = check_segment_open(c, row, &readable);
+	if (row->state == HF__CATALOG_SEGMENT__STATE__CONVERTED) {
+		struct segment_paths paths;
+
+		segment_paths_of_set(c->set, &paths);
+		segment_source_open(&paths, row, &at->source, NULL);
+	}
 	at->used = ++c->clock;
-	return (at->segment);
+	return (at);
 }
 
 void
 check_places_release(struct check *c)
 {
-	for (unsigned i = 0; i < OPEN_SEGMENTS; i++)
+	for (unsigned i = 0; i < OPEN_SEGMENTS; i++) {
 		segment_close(c->set, &c->segments[i].segment);
+		segment_source_close(&c->segments[i].source);
+	}
 }
 
 static bool
@@ -108,11 +117,37 @@ mirrors_read(struct check *c, const char *owner, const struct segment *g, const 
 	return (good);
 }
 
+/* Of a converted segment: through its shards; those that were found damaged there are told. */
+static bool
+shards_read(struct check *c, const char *owner, const struct open_segment *o, const Hf__Place *p)
+{
+	const Hf__CatalogSegment *row = catalog_rows_segment(&c->set->rows, p->segment);
+	struct record r;
+	char path[4096];
+	bool good;
+	size_t i;
+
+	good = o->source != NULL &&
+	    segment_source_record(o->source, p, &c->record, &r, NULL) == 0 &&
+	    r.place.data_bytes == p->data_bytes && r.place.data_offset == p->data_offset;
+	for (i = 0; row != NULL && i < row->k && good; i++) {
+		if (!doubtful(c, p, (unsigned)i) ||
+		    p->offset / row->shard_bytes > i ||
+		    (p->offset + p->record_bytes - 1) / row->shard_bytes < i)
+			continue;
+		segment_row_path(c->set, row, (unsigned)i, path);
+		check_fault(c, (struct fault_at){ CHECK_DEGRADED, "record", (int)row->slots[i],
+		    path, NO_OFFSET, owner }, "its record (LSN %016" PRIx64 ") lies where shard "
+		    "%zu is damaged, and is computed from the others", p->lsn, i);
+	}
+	return (good);
+}
+
 bool
 check_place(struct check *c, const char *owner, const Hf__Place *p)
 {
 	struct fault_at at = { CHECK_LOST, "body", -1, NULL, p->offset, owner };
-	const struct segment *g;
+	const struct open_segment *o;
 
 	c->sum.places++;
 	check_progress(c, p->record_bytes);
@@ -122,15 +157,15 @@ check_place(struct check *c, const char *owner, const Hf__Place *p)
 		    p->segment);
 		return (false);
 	}
-	g = segment_find(c, p->segment);
-	if (g == NULL) {
+	o = segment_find(c, p->segment);
+	if (o == NULL) {
 		check_fault(c, at, "it lies in segment %016" PRIx64 ", which the catalog does not "
 		    "have", p->segment);
 		return (false);
 	}
-	if (mirrors_read(c, owner, g, p))
+	if (o->source != NULL ? shards_read(c, owner, o, p) : mirrors_read(c, owner, o->segment, p))
 		return (true);
-	check_fault(c, at, "no mirror of segment %016" PRIx64 " has its record (LSN %016" PRIx64
-	    ")", p->segment, p->lsn);
+	check_fault(c, at, "no %s of segment %016" PRIx64 " has its record (LSN %016" PRIx64 ")",
+	    o->source != NULL ? "shard" : "mirror", p->segment, p->lsn);
 	return (false);
 }

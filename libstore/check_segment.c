@@ -45,11 +45,10 @@ segment_at(const struct walk *w, enum check_severity severity, uint64_t offset)
 	return ((struct fault_at){ severity, "segment", -1, NULL, offset, NULL });
 }
 
-static void
-damaged_add(struct walk *w, unsigned mirror, uint64_t offset, uint64_t bytes)
+void
+check_damaged_add(struct check *c, uint64_t segment, unsigned mirror, uint64_t offset,
+    uint64_t bytes)
 {
-	struct check *c = w->check;
-
 	if (c->damaged == NULL) {
 		c->damaged = calloc(DAMAGED_MAX, sizeof(*c->damaged));
 		assert(c->damaged != NULL);
@@ -59,7 +58,13 @@ damaged_add(struct walk *w, unsigned mirror, uint64_t offset, uint64_t bytes)
 		return;
 	}
 	c->damaged[c->damaged_count++] =
-	    (struct damaged){ w->row->id, offset, bytes, mirror };	/* S2 */
+	    (struct damaged){ segment, offset, bytes, mirror };	/* S2 */
+}
+
+static void
+damaged_add(struct walk *w, unsigned mirror, uint64_t offset, uint64_t bytes)
+{
+	check_damaged_add(w->check, w->row->id, mirror, offset, bytes);
 }
 
 /* --- opening ---------------------------------------------------------------------------------- */
@@ -405,13 +410,9 @@ segment_check(struct check *c, const Hf__CatalogSegment *row, struct err *e)
 	unsigned i, readable;
 	int rc = 0;
 
-	if (row->state == HF__CATALOG_SEGMENT__STATE__CONVERTED) {
-		check_fault(c, segment_at(&w, CHECK_DEGRADED, NO_OFFSET), "segment %016" PRIx64
-		    " is erasure coded, which this program cannot read", row->id);
-		c->sum.complete = false;
-		return (0);
-	}
 	c->sum.segments++;
+	if (row->state == HF__CATALOG_SEGMENT__STATE__CONVERTED)
+		return (check_shards(c, row, e));
 	w.segment = check_segment_open(c, row, &readable);
 	mirrors_look(&w);
 	if (readable == 0)
@@ -444,6 +445,8 @@ check_segments(struct check *c, struct err *e)
 	for (i = 0; i < rows->segment_count; i++)
 		if (rows->segments[i]->state == HF__CATALOG_SEGMENT__STATE__SEALED)
 			total += rows->segments[i]->bytes * rows->segments[i]->n_slots;
+		else if (rows->segments[i]->state == HF__CATALOG_SEGMENT__STATE__CONVERTED)
+			total += rows->segments[i]->shard_bytes * rows->segments[i]->n_slots;
 	check_step(c, "reading the mirrors of the log", total);
 	for (i = 0; rc == 0 && i < rows->segment_count; i++)
 		rc = segment_check(c, rows->segments[i], e);

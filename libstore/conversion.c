@@ -72,7 +72,7 @@ mirror_there(struct drive_set *s, unsigned slot, uint64_t segment)
 /* Size and header of a shard file whose handle is open. */
 static int
 shard_look(struct drive_set *s, int handle, const struct shard_layout *l, unsigned shard,
-    uint64_t *content_bytes, struct err *e)
+    struct shard_layout *full, struct err *e)
 {
 	struct disk *d = drive_set_disk(s);
 	uint8_t page[SHARD_HEADER_BYTES];
@@ -91,14 +91,14 @@ shard_look(struct drive_set *s, int handle, const struct shard_layout *l, unsign
 	if (n != (ssize_t)sizeof(page))
 		return (n < 0 ? (int)n : err_set(e, ERR_CORRUPT, "shard %u of segment %016" PRIx64
 		    " ends within its header", shard, l->segment));
-	return (shard_header_check(l, shard, page, content_bytes, e));
+	return (shard_header_check(l, shard, page, full, e));
 }
 
 static bool
 shard_there(struct drive_set *s, const struct shard_layout *l, unsigned shard, unsigned slot)
 {
 	struct disk *d = drive_set_disk(s);
-	uint64_t content;
+	struct shard_layout full;
 	char path[4096];
 	int handle;
 	bool there;
@@ -107,7 +107,7 @@ shard_there(struct drive_set *s, const struct shard_layout *l, unsigned shard, u
 	handle = d->ops->open(d, path, O_RDONLY, NULL);
 	if (handle < 0)
 		return (false);
-	there = shard_look(s, handle, l, shard, &content, NULL) == 0;
+	there = shard_look(s, handle, l, shard, &full, NULL) == 0;
 	d->ops->close(d, handle);
 	return (there);
 }
@@ -295,8 +295,7 @@ shard_verify(struct drive_set *s, const Hf__CatalogSegment *row, unsigned shard,
     uint64_t *content_bytes, struct err *e)
 {
 	struct disk *d = drive_set_disk(s);
-	struct shard_layout l;
-	uint64_t content = 0;
+	struct shard_layout l, full = { .content_bytes = 0 };
 	char path[4096];
 	int handle, rc;
 
@@ -307,16 +306,17 @@ shard_verify(struct drive_set *s, const Hf__CatalogSegment *row, unsigned shard,
 	handle = d->ops->open(d, path, O_RDWR, e);
 	if (handle < 0)
 		return (handle);
-	rc = shard_look(s, handle, &l, shard, &content, e);
+	rc = shard_look(s, handle, &l, shard, &full, e);
 	if (rc == 0)
 		rc = table_look(s, handle, &l, shard, e);
-	if (rc == 0 && (content < row->bytes || (shard > 0 && content != *content_bytes)))
+	if (rc == 0 && (full.content_bytes < row->bytes ||
+	    (shard > 0 && full.content_bytes != *content_bytes)))
 		rc = err_set(e, ERR_CORRUPT, "shard %u of segment %016" PRIx64 " is of a content "
-		    "of %" PRIu64 " bytes", shard, row->id, content);
+		    "of %" PRIu64 " bytes", shard, row->id, full.content_bytes);
 	if (rc == 0)
 		rc = d->ops->datasync(d, handle, e);
 	d->ops->close(d, handle);
-	*content_bytes = content;
+	*content_bytes = full.content_bytes;
 	return (rc);
 }
 
@@ -440,13 +440,4 @@ conversion_mirrors_remove(struct drive_set *s, const Hf__CatalogSegment *mirrors
 		if (d->ops->unlink(d, path, NULL) == 0)
 			log_sync(s, mirrors->slots[i]);
 	}
-}
-
-void
-conversion_row_remove(struct drive_set *s, const Hf__CatalogSegment *row)
-{
-	if (row->state == HF__CATALOG_SEGMENT__STATE__CONVERTED)
-		shards_remove(s, row);
-	else
-		conversion_mirrors_remove(s, row);
 }

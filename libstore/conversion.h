@@ -44,8 +44,6 @@ int conversion_commit(struct drive_set *s, const Hf__CatalogSegment *row, uint64
 void conversion_abort(struct drive_set *s, const Hf__CatalogSegment *row, uint64_t lease);
 /* Room is given back also where a reader keeps a file open; it will find nothing and ask again. */
 void conversion_mirrors_remove(struct drive_set *s, const Hf__CatalogSegment *mirrors);
-/* Removes the files of a segment that was dropped, in either layout. */
-void conversion_row_remove(struct drive_set *s, const Hf__CatalogSegment *row);
 /* True if the files that a row names are there, as far as headers and sizes tell: one mirror, or k
  * shards. */
 bool conversion_row_there(struct drive_set *s, const Hf__CatalogSegment *row);

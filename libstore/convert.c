@@ -494,6 +494,7 @@ target_take(struct convert *c, struct err *e)
 		return (err_set(e, ERR_PROTOCOL, "the store gave segment %016" PRIx64
 		    " too little room", c->segment));
 	c->layout.content_bytes = content;
+	c->layout.sector_bytes = segment_source_sector_bytes(c->source);
 	c->shards = c->layout.k + c->layout.m;
 	c->total = content + (c->shards + c->layout.m) * c->layout.shard_bytes;
 	memory_take(c);

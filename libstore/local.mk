@@ -24,6 +24,7 @@ libstore_libstore_a_SOURCES = \
 	libstore/check_object.c \
 	libstore/check_place.c \
 	libstore/check_segment.c \
+	libstore/check_shards.c \
 	libstore/check_table.c \
 	libstore/check_task.c \
 	libstore/conversion.c \
@@ -208,6 +209,13 @@ tests_fuzz_fuzz_store_request_SOURCES = tests/fuzz/fuzz_store_request.c tests/un
 	tests/unit/state_world.h tests/unit/disk_memory.c tests/unit/disk_memory.h
 tests_fuzz_fuzz_store_request_LDADD = $(FUZZ_MAIN) libstore/libstore.a schema/libschema.a \
 	libbase/libbase.a $(CRITERION_LIBS) $(LIBSTORE_LIBS) $(EVENT_LIBS)
+
+check_PROGRAMS += tests/unit/test_check_shards
+tests_unit_test_check_shards_SOURCES = tests/unit/test_check_shards.c tests/unit/convert_world.c \
+	tests/unit/convert_world.h tests/unit/state_world.c tests/unit/state_world.h \
+	tests/unit/disk_memory.c tests/unit/disk_memory.h
+tests_unit_test_check_shards_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
+	$(CRITERION_LIBS) $(LIBSTORE_LIBS) $(EVENT_LIBS)
 
 # Sets of drives that earlier versions left.
 EXTRA_DIST += tests/golden/v1/set.tar.xz

@@ -50,7 +50,7 @@ content_find(struct shard *s, struct err *e)
 	for (unsigned i = 0; rc < 0 && i < s->layout.k + s->layout.m; i++) {
 		rc = others_read(s, i, s->memory, SHARD_HEADER_BYTES, 0, e);
 		if (rc == 0)
-			rc = shard_header_check(&s->layout, i, s->memory, &s->layout.content_bytes,
+			rc = shard_header_check(&s->layout, i, s->memory, &s->layout,
 			    e);
 	}
 	s->reader = (struct shard_reader){ .layout = s->layout, .read = others_read,

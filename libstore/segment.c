@@ -30,6 +30,14 @@ segment_path(
 	drive_path(s, slot, "log", name, out);
 }
 
+void
+segment_row_path(const struct drive_set *s, const Hf__CatalogSegment *row, unsigned i,
+    char out[4096])
+{
+	segment_path(s, row->slots[i], row->id,
+	    row->state == HF__CATALOG_SEGMENT__STATE__CONVERTED ? ".ecs" : ".seg", out);
+}
+
 static void
 header_encode(
     const struct drive_set *s, const struct segment *g, uint8_t page[SEGMENT_HEADER_BYTES])

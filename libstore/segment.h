@@ -45,6 +45,9 @@ struct prewrite {
 
 void segment_path(const struct drive_set *s, unsigned slot, uint64_t id, const char *ending,
     char out[4096]);
+/* Of the i-th file that a row names: a mirror, or a shard. */
+void segment_row_path(const struct drive_set *s, const Hf__CatalogSegment *row, unsigned i,
+    char out[4096]);
 /*
  * Makes the files of the mirrors: allocated, zeroed unless prewrite is NULL, header written,
  * synced, under their name. On failure *failed_slot says whose drive it was; nothing stays behind

@@ -109,27 +109,35 @@ shard_header_encode(const struct shard_layout *l, unsigned shard, uint8_t page[S
 	put_u64(page + SHARD_AT_SEGMENT, l->segment);
 	put_u64(page + SHARD_AT_SHARD_BYTES, l->shard_bytes);
 	put_u64(page + SHARD_AT_CONTENT_BYTES, l->content_bytes);
+	put_u32(page + SHARD_AT_SECTOR, l->sector_bytes);
 	put_u32(page + SHARD_AT_CRC, header_crc(l, shard, page));
 }
 
 int
 shard_header_check(const struct shard_layout *l, unsigned shard, const uint8_t *page,
-    uint64_t *content_bytes, struct err *e)
+    struct shard_layout *full, struct err *e)
 {
+	uint64_t content = get_u64(page + SHARD_AT_CONTENT_BYTES);
+	uint32_t sector = get_u32(page + SHARD_AT_SECTOR);
+
 	if (memcmp(page, SHARD_MAGIC, 8) == 0 && get_u32(page + SHARD_AT_VERSION) > SHARD_VERSION)
 		return (err_set(e, ERR_VERSION, "shard %u of segment %016" PRIx64
 		    " is of version %u; this program knows %u", shard, l->segment,
 		    get_u32(page + SHARD_AT_VERSION), SHARD_VERSION));
-	*content_bytes = get_u64(page + SHARD_AT_CONTENT_BYTES);
 	if (memcmp(page, SHARD_MAGIC, 8) != 0 ||
 	    get_u32(page + SHARD_AT_CRC) != header_crc(l, shard, page) ||
 	    page[SHARD_AT_SHARD] != shard || page[SHARD_AT_K] != l->k || page[SHARD_AT_M] != l->m ||
 	    memcmp(page + SHARD_AT_DEPLOYMENT, l->deployment, 16) != 0 ||
 	    get_u64(page + SHARD_AT_SEGMENT) != l->segment ||
 	    get_u64(page + SHARD_AT_SHARD_BYTES) != l->shard_bytes ||
-	    *content_bytes > l->k * l->shard_bytes)
+	    content > l->k * l->shard_bytes || sector < 512 || sector > SEGMENT_SECTOR_BYTES ||
+	    (sector & (sector - 1)) != 0)
 		return (err_set(e, ERR_CORRUPT, "the header of shard %u of segment %016" PRIx64
 		    " is damaged or of another file", shard, l->segment));
+	if (full != l)
+		*full = *l;
+	full->content_bytes = content;
+	full->sector_bytes = sector;
 	return (0);
 }
 

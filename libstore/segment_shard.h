@@ -22,6 +22,7 @@ struct shard_layout {
 	uint8_t		deployment[16];
 	uint64_t	segment, shard_bytes, content_bytes;
 	unsigned	k, m;
+	uint32_t	sector_bytes;
 };
 
 /* Name of a shard file in DRIVE/log, and of one that is being written. */
@@ -31,8 +32,8 @@ void shard_name_new(uint64_t segment, uint64_t lease, char out[SHARD_NAME_BYTES]
 
 /* True if a set of k+m gains by converting. */
 bool shard_layout_gains(unsigned k, unsigned m);
-/* From a row that is CONVERTED or about to be; ERR_CORRUPT: it makes no sense. content_bytes is
- * not in it: 0. */
+/* From a row that is CONVERTED or about to be; ERR_CORRUPT: it makes no sense. content_bytes and
+ * sector_bytes are not in it: 0. */
 int shard_layout_of(const Hf__CatalogSegment *row, const uint8_t deployment[16],
     struct shard_layout *out, struct err *e);
 /* Bytes of a shard for a content of so many. */
@@ -48,11 +49,12 @@ uint32_t shard_block_crc(const struct shard_layout *l, unsigned shard, uint32_t 
 void shard_header_encode(const struct shard_layout *l, unsigned shard,
     uint8_t page[SHARD_HEADER_BYTES]);
 /*
- * Checks a header page for this segment, shard and layout; *content_bytes is what it says.
- * ERR_VERSION: of a newer program; ERR_CORRUPT: damage, or of something else.
+ * Checks a header page for this segment, shard and layout; *full is the layout with what only the
+ * header says, and may be the same. ERR_VERSION: of a newer program; ERR_CORRUPT: damage, or of
+ * something else.
  */
 int shard_header_check(const struct shard_layout *l, unsigned shard, const uint8_t *page,
-    uint64_t *content_bytes, struct err *e);
+    struct shard_layout *full, struct err *e);
 
 uint32_t shard_table_pages(uint64_t shard_bytes);
 uint64_t shard_table_offset(uint64_t shard_bytes, uint32_t page);	/* in the file */

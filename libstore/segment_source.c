@@ -185,14 +185,14 @@ shards_read(void *context, unsigned way, void *out, size_t bytes, uint64_t offse
 	return (rc < 0 ? rc : (ssize_t)bytes);
 }
 
-/* From each header that is whole; a shard with a bad one is read all the same: its bytes prove
+/* One whole header is enough; a shard with a bad one is read all the same: its bytes prove
  * themselves. */
 static int
 shards_open(struct segment_source *s, struct err *e)
 {
+	struct shard_layout *l = &s->shards.layout, full;
 	uint8_t page[SHARD_HEADER_BYTES];
-	uint64_t content;
-	unsigned i, way;
+	unsigned i;
 	int rc;
 
 	for (i = 0; i < s->file_count; i++) {
@@ -200,21 +200,18 @@ shards_open(struct segment_source *s, struct err *e)
 
 		if (f->handle < 0 || !page_read(s, f, page))
 			continue;
-		rc = shard_header_check(&s->shards.layout, i, page, &content, &f->why);
+		rc = shard_header_check(l, i, page, &full, &f->why);
 		if (rc == ERR_VERSION)
 			return (err_set(e, rc, "%s", f->why.text));
-		if (rc == 0 && s->shards.layout.content_bytes == 0)
-			s->shards.layout.content_bytes = content;
+		if (rc == 0 && l->content_bytes == 0)
+			*l = full;
 	}
-	if (s->shards.layout.content_bytes == 0)	/* no header is whole: batches are left */
-		s->shards.layout.content_bytes = s->span.end;
+	if (l->content_bytes == 0)
+		return (err_set(e, ERR_CORRUPT, "no shard of segment %016" PRIx64
+		    " has a whole header", s->span.id));
+	s->sector_bytes = l->sector_bytes;
 	s->way_count = SHARD_WAYS;
-	for (way = 0; way < SHARD_WAYS; way++)
-		if (shards_read(s, way, page, sizeof(page), 0) == (ssize_t)sizeof(page) &&
-		    segment_header_parse(page, s->deployment, s->span.id, &s->sector_bytes))
-			return (0);
-	return (err_set(e, ERR_CORRUPT, "the header of converted segment %016" PRIx64
-	    " is damaged", s->span.id));
+	return (0);
 }
 
 static unsigned

@@ -163,7 +163,7 @@ void
 fake_store_convert(struct fake_store *f)
 {
 	struct shard_layout l = { .segment = SEGMENT_ID, .content_bytes = f->segment_at,
-	    .k = f->k, .m = f->m };
+	    .k = f->k, .m = f->m, .sector_bytes = 512 };
 	struct erasure *code = erasure_new(f->k, f->m);
 	uint8_t *memory, *units[ERASURE_UNITS_MAX];
 	char path[256];

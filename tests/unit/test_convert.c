@@ -189,6 +189,27 @@ Test(convert, what_the_store_refuses, .timeout = 60)
 	world_end();
 }
 
+Test(convert, a_newer_version_is_refused)
+{
+	struct err e = ERR_INIT;
+	char path[64];
+	uint64_t id;
+
+	world_fill(5);
+	convert_all(1);
+	world_reopen();
+	id = segment_in(CONVERTED);
+	world_close(&w);
+	for (unsigned i = 0; i < 4; i++) {
+		snprintf(path, sizeof(path), "/d%u/log/%016" PRIx64 ".ecs", i, id);
+		disk_memory_flip(w.disk, path, SHARD_AT_VERSION);	/* 1 becomes 17 */
+	}
+	world_index_remove(&w);
+	cr_assert_lt(world_try_open(&w, &e), 0);
+	cr_assert_not_null(strstr(e.text, "version 17; this program knows 1"), "%s", e.text);
+	world_remove(&w);
+}
+
 /* --- at every step ---------------------------------------------------------------------------- */
 
 static uint64_t
