@@ -1,6 +1,7 @@
 #!/usr/bin/python3
-# Durability seen in a system call trace: no put is acknowledged before fdatasync returned on all mirrors of
-# the log, and for a large body on all its shards before that.
+# Durability seen in a system call trace: no put is acknowledged before a synced write (pwritev2 with
+# RWF_DSYNC, or fdatasync) returned on all mirrors of the log, and for a large body fdatasync on all its
+# shards before that.
 #
 # SPDX-License-Identifier: Apache-2.0
 import os
@@ -25,7 +26,7 @@ def traced(pid):
 
 def trace(house, pids, action):
     path = os.path.join(house.directory, "trace")
-    command = ["strace", "-f", "-ttt", "-y", "-s", "64", "-e", "trace=fdatasync,fsync,pwritev,pwrite64,writev,sendmsg,"
+    command = ["strace", "-f", "-ttt", "-y", "-s", "64", "-e", "trace=fdatasync,fsync,pwritev,pwritev2,pwrite64,writev,sendmsg,"
                "sendto,write,openat", "-o", path]
     for pid in pids:
         command += ["-p", str(pid)]
@@ -62,8 +63,15 @@ def answer_time(events, status=b"200"):
     return times[0]
 
 
+def durable(name, text):
+    """Whether a call that returned made what it names durable."""
+    if name in ("fdatasync", "fsync"):
+        return "= 0" in text
+    return name == "pwritev2" and "RWF_DSYNC" in text and re.search(r"\) = [1-9]", text) is not None
+
+
 def synced(events, before, pattern):
-    return {m.group(0) for t, name, text in events if name in ("fdatasync", "fsync") and t <= before and "= 0" in text
+    return {m.group(0) for t, name, text in events if t <= before and durable(name, text)
             for m in [re.search(pattern, text)] if m}
 
 
@@ -81,14 +89,14 @@ def scenario():
             skip("strace may not attach to processes here")
         mirrors = synced(events, answer_time(events), r"drive\d+/log/[0-9a-f]+\.seg")
         check(len(mirrors) == 3, f"a small put was answered after {len(mirrors)} of 3 mirrors were synced: {mirrors}")
-        say(f"small put: answered after fdatasync on {sorted(mirrors)}")
+        say(f"small put: answered after {sorted(mirrors)} were synced")
         events = trace(house, pids, lambda: s3.put("trace", "large", b"l" * 1000000))
         when = answer_time(events)
         shards = synced(events, when, r"drive\d+/vol/[0-9a-f]+\.vol")
         mirrors = synced(events, when, r"drive\d+/log/[0-9a-f]+\.seg")
         check(len(shards) == 4, f"a large put was answered after {len(shards)} of 4 shards were synced: {shards}")
         check(len(mirrors) == 3, f"... and {len(mirrors)} of 3 mirrors")
-        say(f"large put: answered after fdatasync on {len(shards)} shards and {len(mirrors)} mirrors")
+        say(f"large put: answered after {len(shards)} shards and {len(mirrors)} mirrors were synced")
 
 
 run(scenario)
