@@ -20,6 +20,7 @@ ctl_holdfastctl_SOURCES = \
 	ctl/main.c \
 	ctl/status.c \
 	ctl/store.c \
+	ctl/tasks.c \
 	ctl/verbs.c
 ctl_holdfastctl_LDADD = $(ctl_libs)
 

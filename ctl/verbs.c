@@ -46,6 +46,14 @@ const struct verb verbs[] = {
 	{ "store", "check|dump|stat [ARGUMENTS]", 1, 4, verb_store,
 	    "Looks into a store that is stopped: reads everything and names every fault, prints\n"
 	    "what is in it, or counts. `store --help' tells more." },
+	{ "tasks", "list|show|cancel|retry|submit|workers|why [ARGUMENTS] [--json]", 1, 3,
+	    verb_tasks, "Maintenance: `list [STATE|all]' shows what waits and runs, with progress; "
+	    "`show TASK'\n"
+	    "everything about one; `submit TYPE SEGMENT|DRIVE' asks for work, `cancel TASK' ends "
+	    "it,\n"
+	    "`retry TASK' tries again what failed; `workers' shows who does it, and `why' of what "
+	    "is\n"
+	    "not done, why not." },
 	{ "shutdown", "[--no-wait] [--wait SECONDS]", 0, 0, verb_shutdown,
 	    "Stops all services in order, and holdfastd. Waits until it is gone." },
 };

@@ -7,6 +7,7 @@ dist_man_MANS += man/holdfast-store.8 man/holdfast-store-tool.8
 dist_man_MANS += man/holdfastd.8 man/holdfastctl.1
 dist_man_MANS += man/holdfast-format.5
 dist_man_MANS += man/holdfast-s3.8
+dist_man_MANS += man/holdfast-tasks.8 man/holdfast-worker.8
 
 # The keys of holdfast.conf(5) are printed from the rows of schema/config.def.
 man_MANS += man/holdfast.conf.5

@@ -192,6 +192,7 @@ item_take(struct board *b, struct board_item *it, const Hf__Task *task, uint64_t
 	item_end(b, it);
 	task_free(&it->task);
 	it->task = copy;
+	it->round = b->round;
 	if (anew) {
 		it->begun = it->confirmed = it->released = it->orphan = false;
 		it->outcome.set = false;

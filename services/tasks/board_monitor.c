@@ -12,6 +12,7 @@
 
 /* A task whose worker died may be what kills it: two deaths are tried again at once, then later. */
 #define LOST_FREE_TRIES	2
+#define BUSY_MS		10000	/* until what was busy is asked for again */
 /* Lists of segments that may not show yet what a task did. */
 #define MISSES_MAX	3
 
@@ -23,7 +24,8 @@ give_up(struct board *b, struct board_item *it, unsigned state, const char *why)
 {
 	Hf__Task *next = item_next(it, state);
 
-	next->not_before_ms = 0;
+	next->not_before_ms = it->outcome.set && it->outcome.code != ERR_CANCELLED ?
+	    it->update_ms + BUSY_MS : 0;
 	task_set_text(&next->error, why);
 	board_note(b, "task %llu (%s): %s: %s", (unsigned long long)next->id, next->fingerprint,
 	    state == HF__TASK__STATE__PENDING ? "goes back" : task_state_name((int)state), why);
@@ -59,20 +61,27 @@ finish_well(struct board *b, struct board_item *it)
 	item_move(b, it, next);
 }
 
+/* Neither the task nor the worker is at fault: it stops, or what it needs is not there yet. */
+static bool
+code_is_no_attempt(int code)
+{
+	return (code == ERR_CANCELLED || code == ERR_BUSY || code == ERR_UNAVAILABLE);
+}
+
 static void
 finish(struct board *b, struct board_item *it)
 {
 	const struct board_outcome *o = &it->outcome;
 	struct worker *w = item_worker(b, it);
 
-	if (w != NULL && o->code != ERR_CANCELLED)
+	if (w != NULL && !code_is_no_attempt(o->code))
 		worker_did(w, it->kind, o->code == 0, o->bytes, o->run_ms);
 	if (o->code == 0)
 		finish_well(b, it);
 	else if (o->code == ERR_NOT_FOUND)	/* there is nothing to do it on any more */
 		give_up(b, it, HF__TASK__STATE__CANCELLED, o->error);
-	else if (o->code == ERR_CANCELLED && it->task->state == HF__TASK__STATE__IN_PROGRESS)
-		give_up(b, it, HF__TASK__STATE__PENDING, "its worker stopped");	/* no attempt */
+	else if (it->task->state == HF__TASK__STATE__IN_PROGRESS && code_is_no_attempt(o->code))
+		give_up(b, it, HF__TASK__STATE__PENDING, o->error);
 	else
 		fail(b, it, o->error);
 }

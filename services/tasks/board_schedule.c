@@ -274,9 +274,15 @@ board_refuses(const struct board *b, const struct board_item *it)
 static void
 assign(struct board *b, struct board_item *it, struct worker *w)
 {
+	const struct volume_state *v = volume_states_find(&b->volumes, it->task->volume_id);
 	Hf__Task *next = item_next(it, HF__TASK__STATE__ASSIGNED);
 
 	task_set_text(&next->worker_id, w->id);
+	task_set_text(&next->change_type, task_kind_row(it->kind)->change);
+	if (v != NULL && task_kind_row(it->kind)->on == TASK_ON_SEGMENT) {
+		next->old_capacity = v->base_capacity;
+		next->new_capacity = volume_capacity_after(&b->volumes, v, it->kind);
+	}
 	it->waits = NULL;
 	w->handed++;
 	item_move(b, it, next);

@@ -19,6 +19,17 @@ tasks_pure_sources = \
 noinst_LIBRARIES += services/tasks/libtasks.a
 services_tasks_libtasks_a_SOURCES = $(tasks_pure_sources)
 
+pkglibexec_PROGRAMS += services/tasks/holdfast-tasks
+services_tasks_holdfast_tasks_SOURCES = \
+	services/tasks/main.c \
+	services/tasks/tasks.c services/tasks/tasks.h \
+	services/tasks/tasks_channel.c \
+	services/tasks/tasks_json.c \
+	services/tasks/tasks_people.c \
+	services/tasks/tasks_store.c
+services_tasks_holdfast_tasks_LDADD = services/tasks/libtasks.a libservice/libservice.a \
+	libobject/libobject.a libstore/libstore.a $(LIBSERVICE_LIBS) $(LIBOBJECT_LIBS) $(LIBBASE_LIBS)
+
 tasks_test_libs = services/tasks/libtasks.a libstore/libstore.a schema/libschema.a libbase/libbase.a \
 	$(CRITERION_LIBS) $(LIBSTORE_LIBS)
 

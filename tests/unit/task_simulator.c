@@ -161,6 +161,8 @@ store_submit(struct sim *s, const Hf__Task *task, unsigned *admission)
 	assert(s->task_count < TASKS);
 	t = task_copy(task);
 	t->id = ++s->lsn;
+	task_set_text(&t->change_type, "");	/* comes with the assignment */
+	t->old_capacity = t->new_capacity = 0;
 	s->tasks[s->task_count++] = t;
 	s->result->submitted++;
 	return (t);
@@ -197,7 +199,9 @@ lease_is_good(struct sim *s, uint64_t id, uint64_t lease)
 {
 	Hf__Task **t = store_find(s, id);
 
-	return (t != NULL && (*t)->lease == lease && task_is_claimed((int)(*t)->state));
+	return (t != NULL && (*t)->lease == lease &&
+	    ((*t)->state == HF__TASK__STATE__ASSIGNED ||
+	    (*t)->state == HF__TASK__STATE__IN_PROGRESS));
 }
 
 static void

@@ -134,7 +134,8 @@ random_run(uint64_t seed, struct simulation_result *r)
 	s.garbage_percent = (unsigned)(mix(&state) % 90);
 	s.pattern_count = 1 + (unsigned)(mix(&state) % 8);
 	for (unsigned i = 0; i < s.pattern_count; i++)
-		patterns[i] = (struct failure_pattern){ (enum failure_type)(mix(&state) % FAILURE_TYPES),
+		patterns[i] = (struct failure_pattern){
+		    (enum failure_type)(mix(&state) % FAILURE_TYPES),
 		    (double)(mix(&state) % 100) / 100,
 		    { (unsigned)(mix(&state) % 101), (unsigned)(mix(&state) % 20) },
 		    durations[mix(&state) % 6] };

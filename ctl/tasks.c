@@ -1,0 +1,387 @@
+/*
+ * tasks - `holdfastctl tasks': what maintenance waits and runs, who does it, why nothing happens;
+ * and submitting, cancelling and trying again. Asks the service `tasks'.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ctl/peer.h"
+#include "libbase/bytes.h"
+#include "libipc/message.h"
+#include "schema/worker.pb-c.h"
+
+#define CALL_MS		10000
+#define PAGE		500
+
+static const char *const state_names[] = { "pending", "assigned", "in_progress", "completed",
+    "failed",
+	"cancelled", "stuck", "duplicate", "dead_letter" };
+#define STATES (sizeof(state_names) / sizeof(state_names[0]))
+
+/* --- asking
+ * ------------------------------------------------------------------------------------- */
+
+static int
+fail(const struct ctl *ctl, const struct err *e)
+{
+	if (e->code == ERR_UNAVAILABLE || e->code == ERR_TIMEOUT) {
+		fprintf(stderr, "holdfastctl: the service tasks does not answer: %s\n", e->text);
+		return (CTL_NOT_RUNNING);
+	}
+	return (peer_fail(ctl, e));
+}
+
+/* The document (cJSON_Delete), or NULL and the exit status. */
+static cJSON *
+query(const struct ctl *ctl, Hf__TasksQuery *q, int *status)
+{
+	ProtobufCMessage *reply = NULL;
+	struct err e = ERR_INIT;
+	cJSON *document;
+
+	if (peer_call(ctl, "tasks.0", MESSAGE_TASKS_QUERY, &q->base, CALL_MS, &reply, &e) < 0) {
+		*status = fail(ctl, &e);
+		return (NULL);
+	}
+	document = cJSON_Parse(((Hf__StatusReply *)reply)->json);
+	protobuf_c_message_free_unpacked(reply, NULL);
+	if (document == NULL) {
+		fputs("holdfastctl: tasks answered something that is no JSON\n", stderr);
+		*status = CTL_FAILED;
+	}
+	return (document);
+}
+
+static int
+act(const struct ctl *ctl, Hf__TasksAct *a)
+{
+	ProtobufCMessage *reply = NULL;
+	struct err e = ERR_INIT;
+	cJSON *o;
+
+	a->reason = (char *)(uintptr_t)(ctl->reason != NULL ? ctl->reason : "");
+	if (peer_call(ctl, "tasks.0", MESSAGE_TASKS_ACT, &a->base, CALL_MS, &reply, &e) < 0)
+		return (fail(ctl, &e));
+	o = cJSON_Parse(((Hf__ActionReply *)reply)->json);
+	if (ctl->json)
+		puts(((Hf__ActionReply *)reply)->json);
+	else if (strcmp(json_text(o, "result"), "merged") == 0)
+		printf("task %.0f does that already\n", json_number(o, "id"));
+	else
+		printf("task %.0f: %s\n", json_number(o, "id"), json_text(o, "result"));
+	cJSON_Delete(o);
+	protobuf_c_message_free_unpacked(reply, NULL);
+	return (CTL_OK);
+}
+
+static int
+json_print(cJSON *document)
+{
+	char *text = cJSON_Print(document);
+
+	if (text != NULL)
+		puts(text);
+	free(text);
+	cJSON_Delete(document);
+	return (CTL_OK);
+}
+
+/* --- lists
+ * -------------------------------------------------------------------------------------- */
+
+static void
+duration_print(double ms, char out[24])
+{
+	unsigned long s = (unsigned long)(ms / 1000);
+
+	if (s >= 3600)
+		snprintf(out, 24, "%luh%02lum", s / 3600 % 100000, s / 60 % 60);
+	else if (s >= 60)
+		snprintf(out, 24, "%lum%02lus", s / 60, s % 60);
+	else
+		snprintf(out, 24, "%lus", s);
+}
+
+/* Why it is where it is: what it waits for, or what went wrong last, or why it is done at all. */
+static const char *
+note_of(const cJSON *row)
+{
+	if (json_text(row, "waits")[0] != '\0')
+		return (json_text(row, "waits"));
+	if (json_text(row, "error")[0] != '\0')
+		return (json_text(row, "error"));
+	return (json_text(row, "reason"));
+}
+
+static void
+row_print(const cJSON *row)
+{
+	char progress[16] = "-", eta[24] = "-";
+
+	if (cJSON_HasObjectItem(row, "progress")) {
+		snprintf(progress, sizeof(progress), "%.0f%%", 100 * json_number(row, "progress"));
+		duration_print(json_number(row, "eta_ms"), eta);
+	}
+	printf("%-6.0f %-15s %6.0f %-11s %-8s %-10s %5.0f %8s %8s  %s\n", json_number(row, "id"),
+	    json_text(row, "type"), json_number(row, "volume_id"), json_text(row, "state"),
+	    json_text(row, "priority"), json_text(row, "worker_id")[0] != '\0' ?
+	    json_text(row, "worker_id") : "-", json_number(row, "attempts"), progress, eta,
+	    note_of(row));
+}
+
+/* 0: no such state. */
+static uint32_t
+states_of(const char *word)
+{
+	if (strcmp(word, "all") == 0)
+		return ((1u << STATES) - 1);
+	for (unsigned i = 0; i < STATES; i++)
+		if (strcmp(word, state_names[i]) == 0)
+			return (1u << i);
+	return (0);
+}
+
+/* All pages as one document. */
+static cJSON *
+list_all(const struct ctl *ctl, uint32_t states, int *status)
+{
+	Hf__TasksQuery q = HF__TASKS_QUERY__INIT;
+	cJSON *all = NULL;
+
+	q.what = (char *)(uintptr_t)"list";
+	q.max = PAGE;
+	q.states = states;
+	do {
+		cJSON *page = query(ctl, &q, status), *row;
+
+		if (page == NULL) {
+			cJSON_Delete(all);
+			return (NULL);
+		}
+		q.after = (uint64_t)json_number(page, "next");
+		if (all == NULL) {
+			all = page;
+			continue;
+		}
+		while ((row = cJSON_DetachItemFromArray(cJSON_GetObjectItem(page, "tasks"),
+		    0)) != NULL)
+			cJSON_AddItemToArray(cJSON_GetObjectItem(all, "tasks"), row);
+		cJSON_Delete(page);
+	} while (q.after != 0);
+	cJSON_DeleteItemFromObject(all, "next");
+	return (all);
+}
+
+static int
+tasks_list(const struct ctl *ctl, char **words, unsigned count)
+{
+	uint32_t states = count > 0 ? states_of(words[0]) : 0;
+	int status = CTL_FAILED;
+	cJSON *document, *row;
+
+	if (count > 0 && states == 0) {
+		fprintf(stderr, "holdfastctl: there is no state \"%s\": all, pending, assigned, "
+		    "in_progress, completed, failed, cancelled, stuck, duplicate or dead_letter\n",
+		    words[0]);
+		return (CTL_USAGE);
+	}
+	document = list_all(ctl, states, &status);
+	if (document == NULL)
+		return (status);
+	if (ctl->json)
+		return (json_print(document));
+	if (cJSON_GetArraySize(cJSON_GetObjectItem(document, "tasks")) > 0)
+		printf("%-6s %-15s %6s %-11s %-8s %-10s %5s %8s %8s  %s\n", "ID", "TYPE", "ON",
+		    "STATE", "PRIORITY", "WORKER", "TRIES", "PROGRESS", "ETA", "NOTE");
+	cJSON_ArrayForEach(row, cJSON_GetObjectItem(document, "tasks"))
+		row_print(row);
+	if (json_text(document, "why_idle")[0] != '\0')
+		printf("nothing runs: %s\n", json_text(document, "why_idle"));
+	cJSON_Delete(document);
+	return (CTL_OK);
+}
+
+static void
+field_print(const cJSON *item)
+{
+	if (cJSON_IsString(item) && item->valuestring[0] != '\0')
+		printf("%-16s %s\n", item->string, item->valuestring);
+	else if (cJSON_IsNumber(item))
+		printf("%-16s %.15g\n", item->string, item->valuedouble);
+	else if (cJSON_IsBool(item))
+		printf("%-16s %s\n", item->string, cJSON_IsTrue(item) ? "yes" : "no");
+}
+
+static int
+number_of(const char *word, const char *what, uint64_t *out)
+{
+	if (u64_parse(word, strlen(word), UINT64_MAX, out) == 0)
+		return (CTL_OK);
+	fprintf(stderr, "holdfastctl: \"%s\" is no %s\n", word, what);
+	return (CTL_USAGE);
+}
+
+static int
+tasks_show(const struct ctl *ctl, char **words, unsigned count)
+{
+	Hf__TasksQuery q = HF__TASKS_QUERY__INIT;
+	int status = number_of(words[0], "number of a task", &q.id);
+	cJSON *document, *item;
+
+	(void)count;
+	if (status != CTL_OK)
+		return (status);
+	q.what = (char *)(uintptr_t)"show";
+	document = query(ctl, &q, &status);
+	if (document == NULL)
+		return (status);
+	if (ctl->json)
+		return (json_print(document));
+	cJSON_ArrayForEach(item, cJSON_GetArrayItem(cJSON_GetObjectItem(document, "tasks"), 0))
+		field_print(item);
+	cJSON_Delete(document);
+	return (CTL_OK);
+}
+
+static void
+worker_print(const cJSON *row)
+{
+	const cJSON *kind;
+	double completed = 0, failed = 0;
+
+	cJSON_ArrayForEach(kind, cJSON_GetObjectItem(row, "performance")) {
+		completed += json_number(kind, "completed");
+		failed += json_number(kind, "failed");
+	}
+	printf("%-12s %-9s %3.0f/%-3.0f %9.0f %7.0f  %-24s  %s\n", json_text(row, "id"),
+	    json_text(row, "status"), json_number(row, "current_load"),
+	    json_number(row, "max_concurrent"), completed, failed, json_text(row, "last_seen"),
+	    json_text(row, "note"));
+}
+
+static int
+tasks_workers(const struct ctl *ctl, char **words, unsigned count)
+{
+	Hf__TasksQuery q = HF__TASKS_QUERY__INIT;
+	int status = CTL_FAILED;
+	cJSON *document, *row;
+
+	(void)words;
+	(void)count;
+	q.what = (char *)(uintptr_t)"workers";
+	document = query(ctl, &q, &status);
+	if (document == NULL)
+		return (status);
+	if (ctl->json)
+		return (json_print(document));
+	printf("%-12s %-9s %-7s %9s %7s  %-24s  %s\n", "WORKER", "STATUS", "LOAD", "COMPLETED",
+	    "FAILED", "LAST SEEN", "NOTE");
+	cJSON_ArrayForEach(row, cJSON_GetObjectItem(document, "workers"))
+		worker_print(row);
+	cJSON_Delete(document);
+	return (CTL_OK);
+}
+
+static int
+tasks_why(const struct ctl *ctl, char **words, unsigned count)
+{
+	Hf__TasksQuery q = HF__TASKS_QUERY__INIT;
+	int status = CTL_FAILED;
+	const cJSON *kind, *why;
+	cJSON *document;
+
+	(void)words;
+	(void)count;
+	q.what = (char *)(uintptr_t)"why";
+	document = query(ctl, &q, &status);
+	if (document == NULL)
+		return (status);
+	if (ctl->json)
+		return (json_print(document));
+	printf("%s\n", json_text(document, "idle")[0] != '\0' ? json_text(document, "idle") :
+	    "tasks are in work");
+	if (json_text(document, "divergence")[0] != '\0')
+		printf("%s\n", json_text(document, "divergence"));
+	printf("looked last %s, looks next %s\n", json_text(document, "last_look")[0] != '\0' ?
+	    json_text(document, "last_look") : "never",
+	    json_text(document, "next_look")[0] != '\0' ? json_text(document, "next_look") :
+	    "when something was written");
+	cJSON_ArrayForEach(kind, cJSON_GetObjectItem(document, "passed_over"))
+		cJSON_ArrayForEach(why, kind)
+			printf("  %-15s %6.0f  %s\n", kind->string, why->valuedouble, why->string);
+	cJSON_Delete(document);
+	return (CTL_OK);
+}
+
+/* --- actions
+ * ------------------------------------------------------------------------------------ */
+
+static int
+tasks_end(const struct ctl *ctl, const char *action, char **words)
+{
+	Hf__TasksAct a = HF__TASKS_ACT__INIT;
+	int status = number_of(words[0], "number of a task", &a.id);
+
+	a.action = (char *)(uintptr_t)action;
+	return (status == CTL_OK ? act(ctl, &a) : status);
+}
+
+static int
+tasks_cancel(const struct ctl *ctl, char **words, unsigned count)
+{
+	(void)count;
+	return (tasks_end(ctl, "cancel", words));
+}
+
+static int
+tasks_retry(const struct ctl *ctl, char **words, unsigned count)
+{
+	(void)count;
+	return (tasks_end(ctl, "retry", words));
+}
+
+static int
+tasks_submit(const struct ctl *ctl, char **words, unsigned count)
+{
+	Hf__TasksAct a = HF__TASKS_ACT__INIT;
+	int status = number_of(words[1], "number of a segment or drive", &a.volume_id);
+
+	(void)count;
+	a.action = (char *)(uintptr_t)"submit";
+	a.type = words[0];
+	a.priority = 2;		/* high: a person waits for it */
+	return (status == CTL_OK ? act(ctl, &a) : status);
+}
+
+static const struct {
+	const char	*word;
+	unsigned	 min, max;		/* words behind it */
+	const char	*usage;
+	int		(*run)(const struct ctl *ctl, char **words, unsigned count);
+} rows[] = {
+	{ "list", 0, 1, "[STATE|all]", tasks_list },
+	{ "show", 1, 1, "TASK", tasks_show },
+	{ "cancel", 1, 1, "TASK", tasks_cancel },
+	{ "retry", 1, 1, "TASK", tasks_retry },
+	{ "submit", 2, 2, "TYPE SEGMENT|DRIVE", tasks_submit },
+	{ "workers", 0, 0, "", tasks_workers },
+	{ "why", 0, 0, "", tasks_why },
+};
+
+int
+verb_tasks(const struct ctl *ctl, const struct verb *v, char **arguments, unsigned count)
+{
+	for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		if (strcmp(rows[i].word, arguments[0]) != 0)
+			continue;
+		if (count - 1 >= rows[i].min && count - 1 <= rows[i].max)
+			return (rows[i].run(ctl, arguments + 1, count - 1));
+		fprintf(stderr, "usage: holdfastctl tasks %s %s\n", rows[i].word, rows[i].usage);
+		return (CTL_USAGE);
+	}
+	fprintf(stderr, "usage: holdfastctl tasks %s\n", v->arguments);
+	return (CTL_USAGE);
+}
