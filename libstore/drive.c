@@ -160,7 +160,8 @@ drive_path(
 	int n;
 
 	assert(slot < s->count);
-	n = snprintf(out, 4096, "%s%s%s%s%s", s->drives[slot].path, sub[0] == '\0' ? "" : "/", sub,
+	n = snprintf(out, 4096, "%s%s%s%s%s",
+	    __atomic_load_n(&s->drives[slot].path, __ATOMIC_ACQUIRE), sub[0] == '\0' ? "" : "/", sub,
 	    name[0] == '\0' ? "" : "/", name);
 	assert(n > 0 && n < 4096); /* drive_set_open bounds the path */
 }
@@ -348,6 +349,8 @@ drive_set_close(struct drive_set **set)
 			s->disk->ops->close(s->disk, s->drives[i].lock_handle);
 		free(s->drives[i].path);
 	}
+	for (i = 0; i < s->old_path_count && i < OLD_PATHS_MAX; i++)
+		free(s->old_paths[i]);
 	catalog_rows_release(&s->rows);
 	pthread_mutex_destroy(&s->commit_lock);
 	pthread_mutex_destroy(&s->lock);

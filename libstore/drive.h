@@ -82,6 +82,23 @@ void drive_path(const struct drive_set *s, unsigned slot, const char *sub, const
  * if the survivors are fewer than drive_set_write_quorum (the set is read-only then), 0 otherwise.
  */
 int drive_fail(struct drive_set *s, unsigned slot, const char *why, struct err *e);
+/*
+ * drive_replace.c. The drive of a slot is at its path again while the set is open: its catalog is
+ * brought up to date, and it is RETURNING. ERR_NOT_FOUND: another or none is there; ERR_EXISTS: it is
+ * not away.
+ */
+int drive_set_return(struct drive_set *s, unsigned slot, struct err *e);
+/*
+ * A new drive in a slot: an empty directory at path (NULL: where the slot is) gets an identity and is
+ * RETURNING; everything is to be rebuilt on it. The drive of the slot itself returns. Refused: while
+ * fewer than k others are there, while files need the drive that was there, and what is not empty.
+ */
+int drive_set_replace(struct drive_set *s, unsigned slot, const char *path, struct err *e);
+/*
+ * Drives that are not there are LOST: they do not count any more, and are refused when they come
+ * back. A set that was read-only for want of them is read-write when it is opened again.
+ */
+int drive_set_accept_loss(struct drive_set *s, uint32_t mask, struct err *e);
 /* A RETURNING drive is up to date: an epoch, then it is ONLINE. ERR_BUSY: the catalog has files
  * that it lacks. */
 int drive_set_online(struct drive_set *s, unsigned slot, struct err *e);

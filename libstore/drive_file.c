@@ -11,6 +11,7 @@
 #include <stdio.h>
 
 #include "libbase/checksum.h"
+#include "libbase/clock.h"
 #include "libstore/catalog_format.h"
 #include "libstore/drive_internal.h"
 
@@ -69,9 +70,24 @@ page_write(struct disk *d, int handle, const Hf__DriveFile *file, struct err *e)
 	return (rc);
 }
 
+void
+drive_file_fill(const struct drive_set *s, unsigned slot, uint8_t uuid[16], Hf__DriveFile *out)
+{
+	hf__drive_file__init(out);
+	out->version = DRIVE_VERSION;
+	out->deployment.data = (uint8_t *)(uintptr_t)s->deployment;
+	out->deployment.len = 16;
+	out->slot = slot;
+	out->uuid.data = uuid;
+	out->uuid.len = 16;
+	out->k = s->k;
+	out->m = s->m;
+	out->created_ms = clock_real_ms();
+}
+
 int
-drive_file_create(
-    struct disk *d, const char *path, const Hf__DriveFile *file, int *handle, struct err *e)
+drive_file_create(struct disk *d, const char *path, const Hf__DriveFile *file, bool over,
+    int *handle, struct err *e)
 {
 	char fresh[4096], final[4096];
 	int fd, other, rc;
@@ -83,7 +99,7 @@ drive_file_create(
 		return (fd);
 	rc = d->ops->lock(d, fd, e);
 	if (rc == 0) {
-		other = d->ops->open(d, final, O_RDONLY, NULL);
+		other = over ? ERR_NOT_FOUND : d->ops->open(d, final, O_RDONLY, NULL);
 		if (other >= 0) {
 			d->ops->close(d, other);
 			rc = err_set(e, ERR_LOCKED, "%s was just made by another process", final);

@@ -15,6 +15,9 @@
 #include "libbase/buf.h"
 #include "libstore/catalog.h"
 
+#define PATH_BYTES_MAX	3800	/* leaves room for names below it */
+#define OLD_PATHS_MAX	1024
+
 /* What a catalog says, in memory. Rows are sorted by id; dropped ones are gone. */
 struct catalog_rows {
 	uint64_t		  epoch, next_id, horizon, reign, reign_id;
@@ -39,7 +42,31 @@ struct drive_set {
 	uint64_t		 catalog_end[DRIVES_MAX], catalog_snapshot_end[DRIVES_MAX];
 	struct catalog_rows	 rows;
 	bool			 read_only;
+	char			*old_paths[OLD_PATHS_MAX];	/* of slots that moved */
+	unsigned		 old_path_count;
 };
+
+/* What stands in a slot's path, at the start. DAMAGED: a drive file that is not whole. WRONG: not the
+ * drive that the catalog has for the slot, or one that was given up. */
+enum drive_looks { LOOKS_ABSENT, LOOKS_EMPTY, LOOKS_FOREIGN, LOOKS_BAD, LOOKS_DAMAGED, LOOKS_WRONG,
+	LOOKS_FORMATTED };
+struct drive_look {
+	enum drive_looks as;
+	Hf__DriveFile *file;
+	bool has_catalog;
+};
+
+/* drive_agree.c */
+/* Loads every copy of the catalog; the one in force stays in s->rows. Drives that do not belong are
+ * WRONG from then on; DAMAGED ones are FORMATTED if their drive file could be written anew. *read:
+ * the drives whose copy counts. */
+int drives_agree(struct drive_set *s, struct drive_look *looks, uint32_t *read, struct err *e);
+/* Catalogs that must be read so that one of them has the last epoch: see holdfast-format(5). */
+unsigned drive_start_quorum(const struct drive_set *s);
+/* log/, vol/, quarantine/ on a drive, durable. */
+int drive_directories_make(struct drive_set *s, unsigned slot, struct err *e);
+/* s->rows = *rows; they are initialised then. */
+void drive_rows_take(struct drive_set *s, struct catalog_rows *rows);
 
 /* catalog_rows.c */
 void catalog_rows_init(struct catalog_rows *r);
@@ -82,9 +109,12 @@ void drive_note_returning(struct drive_set *s, unsigned slot, const char *why);
 int drive_file_read(struct disk *d, int handle, const char *path, Hf__DriveFile **out,
     struct err *e);
 /* Makes DRIVE/drive durable and locked; *handle is the lock. ERR_LOCKED if another process is at
- * it. */
-int drive_file_create(struct disk *d, const char *path, const Hf__DriveFile *file, int *handle,
-    struct err *e);
+ * it, or, unless `over`, one is there. */
+int drive_file_create(struct disk *d, const char *path, const Hf__DriveFile *file, bool over,
+    int *handle, struct err *e);
+/* The file for a slot, with this uuid. */
+void drive_file_fill(const struct drive_set *s, unsigned slot, uint8_t uuid[16],
+    Hf__DriveFile *out);
 
 /* drive_quarantine.c: moves what the catalog does not name; lost errors only cost space. */
 int drive_quarantine(struct drive_set *s, unsigned slot, struct err *e);

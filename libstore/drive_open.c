@@ -23,25 +23,14 @@
 #include "libstore/drive_internal.h"
 #include "libstore/segment.h"
 
-#define PATH_BYTES_MAX      3800 /* leaves room for names below it */
 #define SEGMENT_BYTES_FLOOR (UINT64_C(4) << 20)
 #define VOLUME_BYTES_FLOOR  (UINT64_C(16) << 20)
 #define SEGMENT_BYTES_LEAST 65536u
 
-enum looks { LOOKS_ABSENT, LOOKS_EMPTY, LOOKS_FOREIGN, LOOKS_BAD, LOOKS_FORMATTED };
-
-struct look {
-	enum looks as;
-	Hf__DriveFile *file;
-	bool has_catalog;
-};
-
-static const char *const drive_directories[] = { "log", "vol", "quarantine" };
-
 static void
 look_name(void *context, const char *name)
 {
-	struct look *l = context;
+	struct drive_look *l = context;
 
 	if (strcmp(name, "lost+found") != 0 && strcmp(name, "drive.new") != 0)
 		l->as = LOOKS_FOREIGN;
@@ -49,7 +38,7 @@ look_name(void *context, const char *name)
 
 /* A path without a drive file: is it there, is it empty? */
 static void
-look_directory(struct drive_set *s, unsigned slot, struct look *l)
+look_directory(struct drive_set *s, unsigned slot, struct drive_look *l)
 {
 	struct err why = ERR_INIT;
 	struct drive *dr = &s->drives[slot];
@@ -68,7 +57,7 @@ look_directory(struct drive_set *s, unsigned slot, struct look *l)
 
 /* Opens, locks and reads the drive file. Only what must stop the start is an error. */
 static int
-look(struct drive_set *s, unsigned slot, struct look *l, struct err *e)
+look(struct drive_set *s, unsigned slot, struct drive_look *l, struct err *e)
 {
 	struct disk *d = s->disk;
 	struct drive *dr = &s->drives[slot];
@@ -100,7 +89,7 @@ look(struct drive_set *s, unsigned slot, struct look *l, struct err *e)
 		d->ops->close(d, handle);
 	if (rc == ERR_LOCKED || rc == ERR_VERSION)
 		return (err_set(e, rc, "%s", why.text));
-	l->as = LOOKS_BAD;
+	l->as = rc == ERR_CORRUPT ? LOOKS_DAMAGED : LOOKS_BAD;
 	snprintf(dr->note, sizeof(dr->note), "%.150s", why.text);
 	return (0);
 }
@@ -129,7 +118,7 @@ erasure_parse(const struct drive_set_options *o, unsigned *k, unsigned *m, struc
 }
 
 static int
-identity_check(struct drive_set *s, const struct look *looks, struct err *e)
+identity_check(struct drive_set *s, const struct drive_look *looks, struct err *e)
 {
 	const Hf__DriveFile *first = NULL, *f;
 	unsigned i, j, first_slot = 0;
@@ -171,26 +160,18 @@ identity_check(struct drive_set *s, const struct look *looks, struct err *e)
 static int
 format_drive(struct drive_set *s, unsigned slot, struct err *e)
 {
-	Hf__DriveFile f = HF__DRIVE_FILE__INIT;
+	Hf__DriveFile f;
 	struct drive *dr = &s->drives[slot];
 
 	random_bytes(dr->uuid, sizeof(dr->uuid));
-	f.version = DRIVE_VERSION;
-	f.deployment.data = s->deployment;
-	f.deployment.len = 16;
-	f.slot = slot;
-	f.uuid.data = dr->uuid;
-	f.uuid.len = 16;
-	f.k = s->k;
-	f.m = s->m;
-	f.created_ms = clock_real_ms();
-	return (drive_file_create(s->disk, dr->path, &f, &dr->lock_handle, e));
+	drive_file_fill(s, slot, dr->uuid, &f);
+	return (drive_file_create(s->disk, dr->path, &f, false, &dr->lock_handle, e));
 }
 
 /* Refuses a first format unless every path is an empty directory or one that an interrupted try
  * marked. */
 static int
-format_check(const struct drive_set *s, const struct look *looks, unsigned formatted, struct err *e)
+format_check(const struct drive_set *s, const struct drive_look *looks, unsigned formatted, struct err *e)
 {
 	unsigned i;
 
@@ -208,7 +189,7 @@ format_check(const struct drive_set *s, const struct look *looks, unsigned forma
 /* All drive files first, then catalogs: an interrupted format is recognised by there being no
  * catalog. */
 static int
-format(struct drive_set *s, struct look *looks, unsigned formatted, struct err *e)
+format(struct drive_set *s, struct drive_look *looks, unsigned formatted, struct err *e)
 {
 	unsigned i;
 	int rc;
@@ -235,85 +216,6 @@ format(struct drive_set *s, struct look *looks, unsigned formatted, struct err *
 
 /* --- the catalog in force --------------------------------------------------------------------- */
 
-/* Tells copies that say the same from others, also of the same epoch. */
-static uint32_t
-rows_sum(const struct drive_set *s, const struct catalog_rows *rows)
-{
-	struct buf packed = BUF_INIT;
-	uint32_t sum;
-
-	catalog_rows_pack(rows, s->deployment, s->k, s->m, &packed);
-	sum = crc32c(0, packed.data, packed.bytes);
-	buf_release(&packed);
-	return (sum);
-}
-
-/* Loads every copy; the highest epoch stays in s->rows. Returns the mask of drives whose copy was
- * read. */
-static int
-catalogs_load(struct drive_set *s, const struct look *looks, uint32_t *read, struct err *e)
-{
-	struct catalog_rows rows;
-	struct err why = ERR_INIT;
-	uint32_t sums[DRIVES_MAX] = { 0 };
-	char path[4096];
-	unsigned i, winner = 0;
-	int rc;
-
-	*read = 0;
-	for (i = 0; i < s->count; i++) {
-		if (looks[i].as != LOOKS_FORMATTED)
-			continue;
-		drive_path(s, i, "", "catalog", path);
-		catalog_rows_init(&rows);
-		rc = catalog_file_load(
-		    s->disk, path, s->deployment, &rows, &s->catalog_end[i], &why);
-		sums[i] = rc == 0 ? rows_sum(s, &rows) : 0;
-		if (rc == 0 || rc == ERR_NOT_FOUND)
-			*read |= 1u << i;
-		else
-			snprintf(s->drives[i].note, sizeof(s->drives[i].note), "%.150s", why.text);
-		if (rc == 0 && rows.epoch > s->rows.epoch) {
-			catalog_rows_release(&s->rows);
-			s->rows = rows;
-			winner = i;
-			catalog_rows_init(&rows);
-		}
-		catalog_rows_release(&rows);
-		if (rc == ERR_VERSION || rc == ERR_INVALID)
-			return (err_set(e, rc, "%s", why.text));
-	}
-	for (i = 0; i < s->count; i++)
-		if (sums[i] != sums[winner])
-			s->catalog_end[i] = 0; /* it says something else: no change follows it */
-	for (i = 0; i < DRIVES_MAX; i++) /* the struct moved: point at its own bytes */
-		s->rows.drives[i].uuid.data =
-		    s->rows.drives[i].uuid.len > 0 ? s->rows.uuids[i] : NULL;
-	if (s->rows.epoch == 0 && *read != 0)
-		return (err_set(e, ERR_CORRUPT, "no drive has a whole catalog (%s)", why.text));
-	return (0);
-}
-
-static int
-uuids_check(const struct drive_set *s, const struct look *looks, struct err *e)
-{
-	unsigned i;
-
-	for (i = 0; i < s->count; i++)
-		if (looks[i].as == LOOKS_FORMATTED && s->rows.drives[i].uuid.len == 16 &&
-		    memcmp(s->rows.uuids[i], s->drives[i].uuid, 16) != 0)
-			return (err_set(e, ERR_INVALID,
-			    "%s is not the drive that the catalog has for slot %u",
-			    s->drives[i].path, i));
-	return (0);
-}
-
-static unsigned
-start_quorum(const struct drive_set *s)
-{
-	return (s->k > s->m + 1 ? s->k : s->m + 1);
-}
-
 /* "slot 1 (path): why; slot 2 ...", as far as it fits. */
 static const char *
 notes_join(const struct drive_set *s, char *out, size_t out_bytes)
@@ -332,7 +234,7 @@ notes_join(const struct drive_set *s, char *out, size_t out_bytes)
 /* The states in memory: what is not there is OFFLINE; what was OFFLINE and is there is RETURNING.
  */
 static void
-states_set(struct drive_set *s, const struct look *looks)
+states_set(struct drive_set *s, const struct drive_look *looks)
 {
 	struct drive *dr;
 	unsigned i;
@@ -340,12 +242,15 @@ states_set(struct drive_set *s, const struct look *looks)
 	for (i = 0; i < s->count; i++) {
 		dr = &s->drives[i];
 		dr->state = s->rows.drives[i].state;
+		if (dr->state == HF__CATALOG_DRIVE__STATE__LOST)
+			continue;
 		if (looks[i].as != LOOKS_FORMATTED)
 			dr->state = HF__CATALOG_DRIVE__STATE__OFFLINE;
 		else if (dr->state != HF__CATALOG_DRIVE__STATE__ONLINE) {
 			dr->state = HF__CATALOG_DRIVE__STATE__RETURNING;
-			snprintf(dr->note, sizeof(dr->note), "was away since epoch %" PRIu64,
-			    s->rows.drives[i].since_epoch);
+			snprintf(dr->note, sizeof(dr->note), s->rows.drives[i].replaced ?
+			    "replaced in epoch %" PRIu64 ", and not rebuilt yet" :
+			    "was away since epoch %" PRIu64, s->rows.drives[i].since_epoch);
 		}
 	}
 }
@@ -377,26 +282,9 @@ states_commit(struct drive_set *s, const char *reason, struct err *e)
 	return (rc);
 }
 
-static int
-directories_make(struct drive_set *s, unsigned slot, struct err *e)
-{
-	char path[4096];
-	size_t i;
-	int rc = 0;
-
-	for (i = 0; rc == 0 && i < sizeof(drive_directories) / sizeof(*drive_directories); i++) {
-		drive_path(s, slot, drive_directories[i], "", path);
-		rc = s->disk->ops->mkdir(s->disk, path, e);
-	}
-	drive_path(s, slot, "", "", path);
-	if (rc == 0)
-		rc = s->disk->ops->sync_dir(s->disk, path, e);
-	return (rc);
-}
-
 /* Brings the winner to every present drive. A drive that fails here counts as missing. */
 static void
-catalogs_bring(struct drive_set *s, struct look *looks)
+catalogs_bring(struct drive_set *s, struct drive_look *looks)
 {
 	struct err why = ERR_INIT;
 	unsigned i;
@@ -405,7 +293,7 @@ catalogs_bring(struct drive_set *s, struct look *looks)
 	for (i = 0; i < s->count; i++) {
 		if (looks[i].as != LOOKS_FORMATTED)
 			continue;
-		rc = directories_make(s, i, &why);
+		rc = drive_directories_make(s, i, &why);
 		if (rc == 0)
 			rc = catalog_file_replace(s, i, &why);
 		if (rc == ERR_FULL && s->catalog_end[i] > 0)
@@ -418,7 +306,7 @@ catalogs_bring(struct drive_set *s, struct look *looks)
 }
 
 static unsigned
-looks_count(const struct drive_set *s, const struct look *looks, uint32_t mask)
+looks_count(const struct drive_set *s, const struct drive_look *looks, uint32_t mask)
 {
 	unsigned i, n = 0;
 
@@ -429,7 +317,7 @@ looks_count(const struct drive_set *s, const struct look *looks, uint32_t mask)
 }
 
 static int
-set_start(struct drive_set *s, struct look *looks, uint32_t read, struct err *e)
+set_start(struct drive_set *s, struct drive_look *looks, uint32_t read, struct err *e)
 {
 	struct err why = ERR_INIT;
 	char notes[400];
@@ -437,10 +325,10 @@ set_start(struct drive_set *s, struct look *looks, uint32_t read, struct err *e)
 	unsigned i;
 	int rc;
 
-	s->read_only = looks_count(s, looks, read) < start_quorum(s);
+	s->read_only = looks_count(s, looks, read) < drive_start_quorum(s);
 	if (!s->read_only) {
 		catalogs_bring(s, looks);
-		s->read_only = looks_count(s, looks, read) < start_quorum(s);
+		s->read_only = looks_count(s, looks, read) < drive_start_quorum(s);
 	}
 	states_set(s, looks);
 	if (looks_count(s, looks, UINT32_MAX) < s->k)
@@ -486,7 +374,7 @@ sizes_set(struct drive_set *s, const struct drive_set_options *o)
 }
 
 static int
-set_open(struct drive_set *s, const struct drive_set_options *o, struct look *looks, struct err *e)
+set_open(struct drive_set *s, const struct drive_set_options *o, struct drive_look *looks, struct err *e)
 {
 	unsigned i, formatted = 0, catalogs = 0;
 	uint32_t read = UINT32_MAX;
@@ -503,9 +391,7 @@ set_open(struct drive_set *s, const struct drive_set_options *o, struct look *lo
 	if (rc == 0 && catalogs == 0)
 		rc = format(s, looks, formatted, e);
 	else if (rc == 0)
-		rc = catalogs_load(s, looks, &read, e);
-	if (rc == 0)
-		rc = uuids_check(s, looks, e);
+		rc = drives_agree(s, looks, &read, e);
 	if (rc == 0)
 		rc = segment_versions_check(s, e);
 	if (rc == 0)
@@ -521,7 +407,7 @@ int
 drive_set_open(
     struct disk *disk, const struct drive_set_options *o, struct drive_set **out, struct err *e)
 {
-	struct look looks[DRIVES_MAX] = { 0 };
+	struct drive_look looks[DRIVES_MAX] = { 0 };
 	struct drive_set *s;
 	unsigned i;
 	int rc;

@@ -42,7 +42,9 @@ libstore_libstore_a_SOURCES = \
 	libstore/drive.c \
 	libstore/drive.h \
 	libstore/maintain.h \
+	libstore/drive_agree.c \
 	libstore/drive_file.c \
+	libstore/drive_replace.c \
 	libstore/drive_internal.h \
 	libstore/drive_open.c \
 	libstore/drive_quarantine.c \

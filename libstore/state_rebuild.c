@@ -17,6 +17,7 @@
 #define PLAN_MAX	256u
 #define EXTENTS_MAX	4096u
 #define DONE_MAX	4096u
+#define HELD_MAX	64u
 
 static int
 slot_check(const struct state *st, uint32_t slot, struct err *e)
@@ -30,6 +31,17 @@ static unsigned
 bounded(uint32_t asked, unsigned most)
 {
 	return (asked == 0 || asked > most ? most : asked);
+}
+
+/* Volumes that are still written are asked back from their holders, so that they are sealed soon. */
+static void
+held_revoke(struct state *st, unsigned slot)
+{
+	uint64_t ids[HELD_MAX];
+	size_t n = catalog_lacking_active(st->o.drives, slot, ids, HELD_MAX);
+
+	for (size_t i = 0; i < n; i++)
+		(void)state_volume_revoke(st, ids[i]);
 }
 
 int
@@ -57,6 +69,8 @@ read_rebuild_plan(struct state *st, struct session *s, const Hf__StoreRequest *q
 	w->held = lacks.held;
 	w->left = lacks.left;
 	out->rebuild = w;	/* the rows are its own now */
+	if (p->after == 0 && w->held > 0)
+		held_revoke(st, p->slot);
 	return (0);
 }
 

@@ -186,19 +186,6 @@ rows_equal(const struct drive_set *s, const struct catalog_rows *a, const struct
 }
 
 static void
-rows_take(struct drive_set *s, struct catalog_rows *rows)
-{
-	unsigned i;
-
-	catalog_rows_release(&s->rows);
-	s->rows = *rows;
-	catalog_rows_init(rows);
-	for (i = 0; i < DRIVES_MAX; i++)	/* the struct moved: point at its own bytes */
-		s->rows.drives[i].uuid.data =
-		    s->rows.drives[i].uuid.len > 0 ? s->rows.uuids[i] : NULL;
-}
-
-static void
 catalog_load(struct view *v, unsigned slot, struct catalog_rows *rows)
 {
 	struct view_drive *vd = &v->drives[slot];
@@ -237,10 +224,12 @@ catalogs_read(struct view *v, struct err *e)
 			}
 			if (vd->catalog_code < 0)
 				why = vd->catalog_why;
-			else if (pass == 0 && rows.epoch > s->rows.epoch)
-				rows_take(s, &rows);
+			else if (pass == 0 && (rows.reign != s->rows.reign ?
+			    rows.reign > s->rows.reign : rows.epoch > s->rows.epoch))
+				drive_rows_take(s, &rows);
 			else if (pass == 1) {
-				vd->behind = rows.epoch < s->rows.epoch;
+				vd->behind = rows.reign < s->rows.reign ||
+				    rows.epoch < s->rows.epoch;
 				vd->disagrees = !vd->behind && !rows_equal(s, &rows, &s->rows);
 			}
 			catalog_rows_release(&rows);
@@ -262,6 +251,12 @@ states_set(struct view *v)
 		struct drive *dr = &s->drives[i];
 
 		dr->state = s->rows.drives[i].state;
+		if (dr->state == HF__CATALOG_DRIVE__STATE__LOST) {
+			v->drives[i].present = false;
+			snprintf(v->drives[i].why, sizeof(v->drives[i].why),
+			    "it was given up by an operator");
+			continue;
+		}
 		if (!v->drives[i].present) {
 			dr->state = HF__CATALOG_DRIVE__STATE__OFFLINE;
 			continue;

@@ -704,6 +704,20 @@ disk_memory_set_eio(struct disk *d, unsigned drive, bool on)
 }
 
 void
+disk_memory_wipe(struct disk *d, unsigned drive)
+{
+	struct memory *m = enter(d);
+	unsigned i;
+
+	for (i = 0; i < m->name_count; i++)
+		if (drive_of(m->names[i].path) == drive) {
+			name_set(&m->names[i].now, NULL);
+			name_set(&m->names[i].synced, NULL);
+		}
+	leave(m, 0);
+}
+
+void
 disk_memory_set_missing(struct disk *d, unsigned drive, bool on)
 {
 	((struct memory *)d)->missing[drive] = on;

@@ -24,6 +24,8 @@ uint64_t disk_memory_steps(const struct disk *d);
 /* Cuts the power now if it was not, keeps a legal subset, and starts again with no handle open. */
 void disk_memory_restart(struct disk *d);
 void disk_memory_set_eio(struct disk *d, unsigned drive, bool on);
+/* Everything on it is gone, as of another drive that was put in. */
+void disk_memory_wipe(struct disk *d, unsigned drive);
 void disk_memory_set_missing(struct disk *d, unsigned drive, bool on);
 /* The n-th changing step from now on fails with EIO, once. */
 void disk_memory_fail_step(struct disk *d, uint64_t n);

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "libstore/check.h"
+#include "libstore/drive_internal.h"
 #include "libstore/rebuild.h"
 #include "libstore/volume.h"
 #include "tests/unit/state_world.h"
@@ -353,6 +354,249 @@ Test(rebuild, a_damaged_row_is_named_and_the_rest_is_rebuilt, .timeout = 60)
 	cr_assert_eq(rebuild(3, &e), ERR_NO_QUORUM, "%s", e.text);
 	cr_assert_not_null(strstr(e.text, "shards are whole"), "%s", e.text);
 	cr_assert_eq(drive_online_mask(w.drives), 7, "it does not count");
+	world_close(&w);
+	world_remove(&w);
+}
+
+/* --- another drive in its place --------------------------------------------------------------- */
+
+/* Drive 3 is lost while bodies are put, and an empty one is in its place. */
+static void
+lose(uint64_t seed)
+{
+	begin(seed);
+	bodies_put(4);
+	disk_memory_set_missing(w.disk, 3, true);
+	drive_set_probe(w.drives);
+	bodies_put(2);
+	disk_memory_wipe(w.disk, 3);
+	disk_memory_set_missing(w.disk, 3, false);
+}
+
+Test(replace, a_new_drive_is_rebuilt_under_load, .timeout = 60)
+{
+	struct err e = ERR_INIT;
+	struct drive d;
+	uint8_t before[16];
+
+	lose(11);
+	drive_get(w.drives, 3, &d);
+	memcpy(before, d.uuid, 16);
+	cr_assert_eq(drive_set_replace(w.drives, 0, NULL, &e), ERR_EXISTS, "it is in use");
+	cr_assert_eq(drive_set_replace(w.drives, 3, "/d1", &e), ERR_INVALID, "%s", e.text);
+	cr_assert_eq(drive_set_replace(w.drives, 3, "relative", &e), ERR_INVALID);
+	cr_assert_eq(drive_set_replace(w.drives, 3, NULL, &e), 0, "%s", e.text);
+	drive_get(w.drives, 3, &d);
+	cr_assert_eq(d.state, HF__CATALOG_DRIVE__STATE__RETURNING);
+	cr_assert_neq(memcmp(before, d.uuid, 16), 0);
+	bodies_put(3);
+	seal();
+	world_session(&w, 2);
+	cr_assert_eq(rebuild(3, &e), 0, "%s", e.text);
+	cr_assert_eq(drive_online_mask(w.drives), 15);
+	close_and_check_all();
+	world_remove(&w);
+}
+
+Test(replace, a_directory_that_holds_anything_is_refused, .timeout = 60)
+{
+	struct err e = ERR_INIT;
+	int h;
+
+	begin(12);
+	disk_memory_set_missing(w.disk, 3, true);
+	drive_set_probe(w.drives);
+	disk_memory_wipe(w.disk, 3);
+	disk_memory_set_missing(w.disk, 3, false);
+	h = w.disk->ops->open(w.disk, "/d3/photo", O_RDWR | O_CREAT, &e);
+	w.disk->ops->close(w.disk, h);
+	cr_assert_eq(drive_set_replace(w.drives, 3, NULL, &e), ERR_EXISTS);
+	cr_assert_not_null(strstr(e.text, "photo"), "%s", e.text);
+	world_close(&w);
+	world_remove(&w);
+}
+
+Test(replace, what_only_the_old_drive_has_is_not_given_up_in_passing, .timeout = 60)
+{
+	struct err e = ERR_INIT;
+
+	begin(13);
+	bodies_put(2);
+	disk_memory_set_missing(w.disk, 2, true);
+	disk_memory_set_missing(w.disk, 3, true);
+	drive_set_probe(w.drives);
+	bodies_put(2);
+	/* 2 comes back and lacks what was put meanwhile; 1 goes: then 3 is needed for nothing new. */
+	disk_memory_set_missing(w.disk, 2, false);
+	cr_assert_eq(drive_set_return(w.drives, 2, &e), 0, "%s", e.text);
+	disk_memory_set_missing(w.disk, 1, true);
+	drive_set_probe(w.drives);
+	cr_assert_eq(drive_set_replace(w.drives, 3, NULL, &e), ERR_NO_QUORUM);
+	cr_assert_not_null(strstr(e.text, "bring it back"), "%s", e.text);
+	world_close(&w);
+	world_remove(&w);
+}
+
+Test(replace, the_power_fails_at_every_step, .timeout = 300)
+{
+	unsigned steps = 0;
+
+	for (uint64_t cut = 1;; cut++) {
+		struct err e = ERR_INIT;
+		bool power;
+
+		lose(100 + cut);
+		seal();
+		disk_memory_cut_at(w.disk, cut);
+		drive_set_replace(w.drives, 3, NULL, &e);
+		power = disk_memory_cut(w.disk);
+		world_close(&w);
+		reopen(2);
+		if (!(drive_present_mask(w.drives) >> 3 & 1))
+			cr_assert_eq(drive_set_replace(w.drives, 3, NULL, &e), 0, "cut %" PRIu64
+			    ": %s", cut, e.text);
+		cr_assert_eq(rebuild(3, &e), 0, "cut %" PRIu64 ": %s", cut, e.text);
+		cr_assert_eq(drive_online_mask(w.drives), 15, "cut %" PRIu64, cut);
+		world_close(&w);
+		disk_memory_restart(w.disk);
+		check(CHECK_DEGRADED);
+		world_remove(&w);
+		if (!power)
+			break;
+		steps++;
+	}
+	cr_assert_gt(steps, 8);
+}
+
+/* --- giving up -------------------------------------------------------------------------------- */
+
+static void
+names(unsigned slot, const char *text)
+{
+	struct drive d;
+
+	drive_get(w.drives, slot, &d);
+	cr_assert_not_null(strstr(d.note, text), "slot %u: %s", slot, d.note);
+}
+
+/* Half of the set is lost, with a later history on it; an operator goes on with the other half. */
+Test(accept_loss, the_absent_never_win_again, .timeout = 60)
+{
+	struct err e = ERR_INIT;
+	uint64_t reign_epoch;
+
+	begin(21);
+	bodies_put(3);
+	disk_memory_set_missing(w.disk, 0, true);
+	disk_memory_set_missing(w.disk, 1, true);
+	drive_set_probe(w.drives);
+	bodies_put(3);			/* only on 2 and 3 */
+	seal();
+	world_close(&w);
+	for (unsigned i = 0; i < 4; i++)
+		disk_memory_set_missing(w.disk, i, i >= 2);
+	disk_memory_restart(w.disk);
+	world_open(&w);
+	cr_assert(drive_set_read_only(w.drives));
+	cr_assert_eq(drive_set_replace(w.drives, 2, NULL, &e), ERR_READ_ONLY);
+	cr_assert_eq(drive_set_accept_loss(w.drives, 1u << 1, &e), ERR_EXISTS, "it is there");
+	cr_assert_eq(drive_set_accept_loss(w.drives, 1u << 2, &e), ERR_NO_QUORUM);
+	cr_assert_not_null(strstr(e.text, "may know more"), "%s", e.text);
+	cr_assert_eq(drive_set_accept_loss(w.drives, 3u << 2, &e), 0, "%s", e.text);
+	world_close(&w);
+	world_index_remove(&w);		/* it knows what is lost */
+	disk_memory_restart(w.disk);
+	world_open(&w);
+	cr_assert_not(drive_set_read_only(w.drives));
+	world_session(&w, 3);
+	sequence = 100;
+	body_count = 20;
+	bodies_put(2);
+	reign_epoch = drive_set_epoch(w.drives);
+	world_close(&w);
+	/* They come back, with more epochs than were made since: refused, named, left alone. */
+	for (unsigned i = 2; i < 4; i++)
+		disk_memory_set_missing(w.disk, i, false);
+	disk_memory_restart(w.disk);
+	world_open(&w);
+	cr_assert_geq(drive_set_epoch(w.drives), reign_epoch);
+	cr_assert_eq(drive_present_mask(w.drives), 3);
+	names(2, "given up");
+	names(3, "given up");
+	cr_assert_eq(drive_set_return(w.drives, 2, &e), ERR_DENIED, "%s", e.text);
+	cr_assert_eq(drive_set_replace(w.drives, 2, NULL, &e), ERR_DENIED, "%s", e.text);
+	disk_memory_wipe(w.disk, 2);
+	cr_assert_eq(drive_set_replace(w.drives, 2, NULL, &e), 0, "%s", e.text);
+	for (uint8_t id = 1; id < 4; id += 2) {	/* none of them lives any more */
+		world_session(&w, id);
+		seal();
+	}
+	world_session(&w, 5);
+	sequence = 200;
+	cr_assert_eq(rebuild(2, &e), 0, "%s", e.text);
+	cr_assert_eq(drive_online_mask(w.drives), 7);
+	world_close(&w);
+	world_remove(&w);
+}
+
+Test(accept_loss, two_halves_that_both_went_on_are_told_apart, .timeout = 60)
+{
+	struct err e = ERR_INIT;
+	unsigned side, i;
+
+	begin(22);
+	seal();
+	world_close(&w);
+	for (side = 0; side < 2; side++) {
+		for (i = 0; i < 4; i++)
+			disk_memory_set_missing(w.disk, i, i / 2 != side);
+		disk_memory_restart(w.disk);
+		world_open(&w);
+		cr_assert_eq(drive_set_accept_loss(w.drives, side == 0 ? 12 : 3, &e), 0, "%s",
+		    e.text);
+		world_close(&w);
+	}
+	for (i = 0; i < 4; i++)
+		disk_memory_set_missing(w.disk, i, false);
+	disk_memory_restart(w.disk);
+	cr_assert_eq(world_try_open(&w, &e), ERR_INVALID);
+	cr_assert_not_null(strstr(e.text, "without each other"), "%s", e.text);
+	world_remove(&w);
+}
+
+/* --- small damage ----------------------------------------------------------------------------- */
+
+Test(damage, a_drive_file_is_written_anew, .timeout = 60)
+{
+	begin(31);
+	bodies_put(2);
+	seal();
+	world_close(&w);
+	cr_assert(disk_memory_flip(w.disk, "/d1/drive", 30));
+	disk_memory_restart(w.disk);
+	world_open(&w);
+	cr_assert_eq(drive_online_mask(w.drives), 15);
+	names(1, "written anew");
+	world_close(&w);
+	disk_memory_restart(w.disk);
+	world_open(&w);
+	cr_assert_eq(drive_online_mask(w.drives), 15);
+	close_and_check_all();
+	world_remove(&w);
+}
+
+Test(damage, a_wrong_drive_is_named_and_left_alone, .timeout = 60)
+{
+	struct err e = ERR_INIT;
+
+	lose(32);
+	cr_assert_eq(drive_set_replace(w.drives, 3, "/d3b", &e), 0, "%s", e.text);
+	seal();
+	world_close(&w);
+	/* The first drive of the slot was put back at its old path: it is empty; format it anew. */
+	disk_memory_restart(w.disk);
+	world_open(&w);
+	cr_assert_eq(drive_present_mask(w.drives), 7);
 	world_close(&w);
 	world_remove(&w);
 }
