@@ -189,6 +189,10 @@ counter_add_visible(struct apply *a, const char *name, int64_t n, struct err *e)
 		return (rc);
 	put_u64(bytes, value + (uint64_t)n);
 	key_meta(&a->key, name);
-	index_put(a->layer, buf_slice(&a->key), SLICE(bytes, 8));
+	/* No row is zero: a rebuild may never meet what rose and fell again. */
+	if (value + (uint64_t)n == 0)
+		index_delete(a->layer, buf_slice(&a->key));
+	else
+		index_put(a->layer, buf_slice(&a->key), SLICE(bytes, 8));
 	return (0);
 }

@@ -61,6 +61,7 @@ struct apply {
 	struct buf		 key, value;
 	bool			 made;		/* the record is a row's home */
 	uint64_t		 killer;	/* a dead map names the record; 0: none does */
+	uint64_t		 via;		/* home of the object whose parts are freed */
 	struct use_change	 uses[APPLY_USES];
 	unsigned		 use_count;
 };

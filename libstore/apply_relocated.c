@@ -5,8 +5,8 @@
  * at. In a rebuild it may be missing, because its old home was dropped: then it is made. And a
  * relocation that a dead map names makes none: what went with its end was given back then.
  *
- * Rows that have a home are alone in their record. Those of volumes, sessions and answers have none
- * that is counted: they are few, and move when their segment is dropped (state_vacuum.c).
+ * Rows that have a home are alone in their record. Those of volumes and answers have none: they are
+ * few, and move when their segment is dropped (state_drop.c).
  *
  * SPDX-License-Identifier: Apache-2.0
  */

@@ -26,6 +26,8 @@ apply_session_open(struct apply *a, ProtobufCMessage *m, struct err *e)
 	Hf__RecordSessionOpen *r = (Hf__RecordSessionOpen *)m;
 
 	(void)e;
+	if (!apply_makes(a))
+		return (0);
 	r->home = apply_home(a);
 	key_session(&a->key, bin_slice(r->session));
 	apply_put(a, r);
@@ -114,10 +116,12 @@ apply_session_moved(struct apply *a, struct slice key, Hf__RecordSessionOpen *ro
 	uint64_t from = 0;
 	int rc;
 
+	key_session(&a->key, bin_slice(row->session));
+	if (!slice_equal(buf_slice(&a->key), key))
+		return (0);
 	rc = session_get(a, bin_slice(row->session), &old, e);
-	if ((rc < 0 && rc != ERR_NOT_FOUND) || (rc == ERR_NOT_FOUND && !a->rebuild) ||
-	    !slice_equal(buf_slice(&a->key), key))
-		return (rc == ERR_NOT_FOUND ? 0 : rc);
+	if (rc < 0 && rc != ERR_NOT_FOUND)
+		return (rc);
 	row->floor_lsn = a->record->lsn;
 	if (rc == 0) {
 		from = old->floor;
@@ -125,14 +129,22 @@ apply_session_moved(struct apply *a, struct slice key, Hf__RecordSessionOpen *ro
 			row->floor = old->floor;
 			row->floor_lsn = old->floor_lsn;
 		}
+		rc = apply_home_dead(a, NULL, old->home, e);
 		hf__record_session_open__free_unpacked(old, NULL);
+	} else {
+		rc = 0;
+	}
+	if (!apply_makes(a)) {
+		apply_delete(a);
+		return (rc);
 	}
 	if (row->home != NULL)
 		hf__home__free_unpacked(row->home, NULL);
 	row->home = apply_home(a);
 	apply_put(a, row);
-	return (a->provisional ? 0 : answers_remove(a, bin_slice(row->session), from, row->floor,
-	    e));
+	if (rc == 0 && !a->provisional)
+		rc = answers_remove(a, bin_slice(row->session), from, row->floor, e);
+	return (rc);
 }
 
 int
@@ -190,6 +202,20 @@ volumes_unhold(struct apply *a, const Hf__RecordSessionEnd *r, struct err *e)
 	return (rc);
 }
 
+static int
+session_drop(struct apply *a, struct slice session, struct err *e)
+{
+	Hf__RecordSessionOpen *old;
+	int rc = session_get(a, session, &old, e);
+
+	if (rc < 0)
+		return (rc == ERR_NOT_FOUND ? 0 : rc);
+	apply_delete(a);
+	rc = apply_home_dead(a, NULL, old->home, e);
+	hf__record_session_open__free_unpacked(old, NULL);
+	return (rc);
+}
+
 int
 apply_session_end(struct apply *a, ProtobufCMessage *m, struct err *e)
 {
@@ -209,7 +235,5 @@ apply_session_end(struct apply *a, ProtobufCMessage *m, struct err *e)
 			index_delete(a->layer, rows_key(&rows, i));
 		rows_release(&rows);
 	}
-	key_session(&a->key, session);
-	apply_delete(a);
-	return (rc);
+	return (rc < 0 ? rc : session_drop(a, session, e));
 }

@@ -105,13 +105,15 @@ use_get(struct apply *a, uint64_t segment, struct use_change **out, struct err *
 }
 
 static void
-dead_put(struct apply *a, uint64_t lsn, uint64_t killer)
+dead_put(struct apply *a, uint64_t lsn, uint64_t killer, bool relocated, uint64_t via)
 {
 	Hf__DeadRecord d = HF__DEAD_RECORD__INIT;
-	uint8_t key[9] = { 'D' }, value[16];
+	uint8_t key[9] = { 'D' }, value[32];
 
 	put_be64(key + 1, lsn);
 	d.killer = killer;
+	d.relocated = relocated;
+	d.via = via;
 	assert(hf__dead_record__get_packed_size(&d) <= sizeof(value));
 	index_put(a->layer, SLICE(key, sizeof(key)), SLICE(value,
 	    hf__dead_record__pack(&d, value)));
@@ -130,7 +132,8 @@ apply_home_dead(struct apply *a, const Hf__Place *place, const Hf__Home *home, s
 		return (rc);
 	u->dead_records++;
 	u->dead_bytes += place != NULL ? align_up(place->record_bytes, 8) : home->bytes;
-	dead_put(a, place != NULL ? place->lsn : home->lsn, a->record->lsn);
+	dead_put(a, place != NULL ? place->lsn : home->lsn, a->record->lsn,
+	    a->record->type == RECORD_RELOCATED, a->via);
 	return (0);
 }
 
@@ -152,7 +155,7 @@ apply_use_record(struct apply *a, struct err *e)
 		u->dead_bytes += record_bytes(a);
 	}
 	if (a->killer != 0)
-		dead_put(a, a->record->lsn, a->killer);
+		dead_put(a, a->record->lsn, a->killer, false, 0);
 	return (0);
 }
 
@@ -174,7 +177,7 @@ apply_dead(struct apply *a, ProtobufCMessage *m, struct err *e)
 		if (rc < 0)
 			return (rc);
 		if (old->killer < a->record->lsn)
-			dead_put(a, r->lsns[i], a->record->lsn);
+			dead_put(a, r->lsns[i], a->record->lsn, false, 0);
 		hf__dead_record__free_unpacked(old, NULL);
 	}
 	return (0);
@@ -202,6 +205,7 @@ int
 apply_segment_dropped(struct apply *a, ProtobufCMessage *m, struct err *e)
 {
 	const Hf__RecordSegmentDropped *r = (const Hf__RecordSegmentDropped *)m;
+	Hf__SegmentUse use = HF__SEGMENT_USE__INIT;
 	int rc;
 
 	if (a->provisional)
@@ -213,7 +217,8 @@ apply_segment_dropped(struct apply *a, ProtobufCMessage *m, struct err *e)
 		rc = apply_freed_forget(a, r->freed_lsn, e);
 	if (rc == 0 && r->segment != 0) {
 		key_segment(&a->key, r->segment);
-		apply_delete(a);
+		use.dropped = true;
+		apply_put(a, &use);
 	}
 	return (rc);
 }

@@ -34,7 +34,7 @@ int index_destroy(const char *directory, struct err *e);
 uint64_t index_applied(const struct index *x);		/* LSN; 0 for a new index */
 /* Applies a layer and notes the LSN. Any error is final for this handle: the store must restart. */
 int index_write(struct index *x, const struct index_layer *layer, uint64_t applied, struct err *e);
-/* Makes what was applied durable. wait: returns when it is. */
+/* Makes what was applied durable. wait: returns when it is; from any thread. */
 int index_flush(struct index *x, bool wait, struct err *e);
 /* A consistent copy (hard links where possible) in a directory that must not exist; *applied is its
  * LSN. */

@@ -36,7 +36,7 @@ struct index {
 	rocksdb_writebatch_t			*batch;		/* reused */
 	char					*directory;
 	uint64_t				 applied;
-	bool					 dirty;		/* written since the last flush */
+	_Atomic bool				 dirty;		/* written since the last flush */
 };
 
 struct index_iter {
@@ -260,14 +260,16 @@ index_flush(struct index *x, bool wait, struct err *e)
 
 	if (!x->dirty)
 		return (0);
+	if (wait)
+		x->dirty = false;	/* what is written from here on is not flushed */
 	options = rocksdb_flushoptions_create();
 	rocksdb_flushoptions_set_wait(options, wait);
 	rocksdb_flush(x->db, options, &message);
 	rocksdb_flushoptions_destroy(options);
-	if (message != NULL)
-		return (index_error(e, "cannot flush", x->directory, message));
-	x->dirty = !wait;
-	return (0);
+	if (message == NULL)
+		return (0);
+	x->dirty = true;
+	return (index_error(e, "cannot flush", x->directory, message));
 }
 
 int

@@ -88,6 +88,13 @@ libstore_libstore_a_SOURCES = \
 	libstore/volume_files.c \
 	libstore/volume_format.h
 
+# Maintenance.
+libstore_libstore_a_SOURCES += \
+	libstore/vacuum.c \
+	libstore/vacuum.h \
+	libstore/vacuum_internal.h \
+	libstore/vacuum_proof.c
+
 # The sequencer: what records do, who may add them, who is told.
 libstore_libstore_a_SOURCES += \
 	libstore/apply.c \
@@ -109,6 +116,8 @@ libstore_libstore_a_SOURCES += \
 	libstore/reclaim_internal.h \
 	libstore/reclaim_job.c \
 	libstore/reclaim_plan.c \
+	libstore/row_home.c \
+	libstore/row_home.h \
 	libstore/rows.c \
 	libstore/rows.h \
 	libstore/session.c \
@@ -120,6 +129,8 @@ libstore_libstore_a_SOURCES += \
 	libstore/state_bucket.c \
 	libstore/state_convert.c \
 	libstore/state_convert.h \
+	libstore/state_drop.c \
+	libstore/state_drop.h \
 	libstore/state_dump.c \
 	libstore/state_extent.c \
 	libstore/state_object.c \
@@ -132,6 +143,7 @@ libstore_libstore_a_SOURCES += \
 	libstore/state_task.h \
 	libstore/state_task_history.c \
 	libstore/state_upload.c \
+	libstore/state_vacuum.c \
 	libstore/task.c \
 	libstore/task.h \
 	libstore/upload_admit.h \
@@ -217,6 +229,13 @@ tests_unit_test_check_shards_SOURCES = tests/unit/test_check_shards.c tests/unit
 	tests/unit/convert_world.h tests/unit/state_world.c tests/unit/state_world.h \
 	tests/unit/disk_memory.c tests/unit/disk_memory.h
 tests_unit_test_check_shards_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
+	$(CRITERION_LIBS) $(LIBSTORE_LIBS) $(EVENT_LIBS)
+
+check_PROGRAMS += tests/unit/test_vacuum
+tests_unit_test_vacuum_SOURCES = tests/unit/test_vacuum.c tests/unit/vacuum_world.c \
+	tests/unit/vacuum_world.h tests/unit/state_world.c tests/unit/state_world.h \
+	tests/unit/disk_memory.c tests/unit/disk_memory.h
+tests_unit_test_vacuum_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
 	$(CRITERION_LIBS) $(LIBSTORE_LIBS) $(EVENT_LIBS)
 
 # Sets of drives that earlier versions left.

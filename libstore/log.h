@@ -57,6 +57,10 @@ uint64_t log_forming_batch(const struct log *l);
 /* End of a turn: hands the forming batch to the commit threads if none is in flight. */
 void log_submit(struct log *l);
 
+/* The current segment takes no more and is sealed, as soon as there is another; with no record in
+ * it nothing happens. */
+void log_seal_early(struct log *l);
+
 /* eventfd, readable when log_collect has something */
 int log_wake_fd(const struct log *l);
 

@@ -221,7 +221,7 @@ segment_zeroing(const struct segment *g, const struct batch *b)
 static bool
 segment_roll(struct log *l)
 {
-	if (segment_fits(l->current, l->head) && !segment_worn(l))
+	if (segment_fits(l->current, l->head) && !segment_worn(l) && !l->seal_early)
 		return (!segment_zeroing(l->current, l->head));
 	if (l->next == NULL) {
 		l->want_next = true;
@@ -229,14 +229,7 @@ segment_roll(struct log *l)
 		pthread_cond_signal(&l->keeper_wake);
 		return (false);
 	}
-	if (l->current != NULL) {
-		l->current->link = l->sealing;
-		l->sealing = l->current;
-		pthread_cond_signal(&l->keeper_wake);
-	}
-	l->current = l->next;
-	l->next = NULL;
-	l->prepare_failed = false;
+	log_segment_roll(l);
 	assert(segment_fits(l->current, l->head));
 	return (!segment_zeroing(l->current, l->head));
 }

@@ -106,6 +106,7 @@ struct log {
 
 	struct segment		*current, *next, *sealing;
 	bool			 want_next, prepare_failed, returning;
+	bool			 seal_early;	/* the current segment, though it has room */
 	struct prewrite		 prewrite;
 	uint32_t		 failing;	/* slots */
 	char			 failing_why[160];
@@ -147,6 +148,8 @@ void log_flight_overdue(struct log *l, uint64_t now_ms);
 /* closes the current segment for good, at log_close */
 void log_segment_retire(struct log *l);
 int log_segment_first(struct log *l, struct err *e);
+/* The prepared segment becomes the current one, which is to be sealed. */
+void log_segment_roll(struct log *l);
 /* Copies to RETURNING drives what their mirrors lack, then they are ONLINE. No lock. */
 void log_returning_bring(struct log *l);
 /* Footer, then the row; a segment without records is dropped. No lock. */

@@ -317,6 +317,8 @@ segment_commit_sealed(struct drive_set *s, const struct segment *g, struct err *
 	row.first_lsn = g->first_lsn;
 	row.last_lsn = g->last_lsn;
 	row.missing = g->missing;
+	row.sealed_ms = clock_real_ms();
+	row.capacity = g->bytes;
 	return (catalog_segment_put(s, &row, "segment sealed", e));
 }
 
@@ -361,6 +363,35 @@ seal_one(struct log *l)
 	log_segment_seal(l->set, g, &e); /* fails only with the set, and recovery seals it then */
 	pthread_mutex_lock(&l->lock);
 	log_segment_put(l, g);
+}
+
+void
+log_segment_roll(struct log *l)
+{
+	if (l->current != NULL) {
+		l->current->link = l->sealing;
+		l->sealing = l->current;
+		pthread_cond_signal(&l->keeper_wake);
+	}
+	l->current = l->next;
+	l->next = NULL;
+	l->prepare_failed = false;
+	l->seal_early = false;
+}
+
+/* While a batch flies the next one finds it, or the keeper when it looks at the clock. */
+void
+log_seal_early(struct log *l)
+{
+	pthread_mutex_lock(&l->lock);
+	if (l->state == LOG_RUNNING && l->current != NULL && l->current->last_lsn != 0) {
+		l->seal_early = true;
+		l->want_next |= l->next == NULL;
+		pthread_cond_signal(&l->keeper_wake);
+		while (!l->threads && log_keeper_step(l))
+			;
+	}
+	pthread_mutex_unlock(&l->lock);
 }
 
 /* --- replacing -------------------------------------------------------------------------------- */
@@ -472,6 +503,9 @@ log_keeper_step(struct log *l)
 		repair(l);
 	else if (l->state == LOG_RUNNING && l->want_next && l->next == NULL)
 		prepare(l);
+	else if (l->seal_early && l->state == LOG_RUNNING && l->flight == NULL &&
+	    l->next != NULL)
+		log_segment_roll(l);
 	else if (l->state != LOG_FAILED && seal_next(l) != NULL)
 		seal_one(l);
 	else if (l->returning && l->state == LOG_RUNNING) {

@@ -16,14 +16,17 @@
 
 struct maintain {
 	struct disk		*disk;
-	const Hf__Layout	*layout;	/* paths and states of the drives, k and m */
-	const Hf__Task		*task;		/* id and lease go into each request */
+	const Hf__Layout	*layout;	/* paths and states of drives, k and m */
+	const Hf__Task		*task;		/* id, lease: into each request */
 	/*
 	 * Asks the store and waits. 0: *out (hf__store_reply__free_unpacked) has code 0. Else the
 	 * reply's code, or ERR_UNAVAILABLE, with the sentence. A repeat is harmless.
 	 */
 	int	(*ask)(void *context, Hf__StoreRequest *request, Hf__StoreReply **out, struct err *e);
-	/* Before so many bytes are read or written: waits as the limits want. ERR_CANCELLED: stop. */
+	/*
+	 * Before so many bytes are read or written: waits as the limits want. 0 bytes: only whether
+	 * it is to stop. ERR_CANCELLED: stop.
+	 */
 	int	(*pace)(void *context, uint64_t bytes, struct err *e);
 	void	(*progress)(void *context, uint64_t done, uint64_t total);
 	void	*context;

@@ -10,7 +10,7 @@
 
 #include "libstore/index_keys.h"
 
-static void
+void
 rows_add(struct rows *w, struct slice key, struct slice value)
 {
 	if (w->count == w->capacity) {

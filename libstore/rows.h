@@ -25,6 +25,7 @@ int rows_collect(struct rows *w, const struct index_reader *r, struct slice from
 /* The same for all keys that start with prefix. */
 int rows_collect_prefix(struct rows *w, const struct index_reader *r, struct slice prefix,
     size_t max, struct err *e);
+void rows_add(struct rows *w, struct slice key, struct slice value);
 struct slice rows_key(const struct rows *w, size_t i);
 struct slice rows_value(const struct rows *w, size_t i);
 void rows_release(struct rows *w);

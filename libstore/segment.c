@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "libbase/checksum.h"
+#include "libstore/segment_shard.h"
 
 #define PREWRITE_CHUNK (256u * 1024)
 #define LOOK_AHEAD_MAX (2 * (uint64_t)BATCH_BYTES_MAX)
@@ -282,22 +283,43 @@ segment_close(struct drive_set *s, struct segment **segment)
 	free(g);
 }
 
-void
-segment_unlink(struct drive_set *s, const struct segment *g)
+static void
+files_unlink(struct drive_set *s, const char *name, const uint32_t *slots, size_t count)
 {
 	struct disk *d = drive_set_disk(s);
 	uint32_t present = drive_present_mask(s); /* a failed drive may hang */
 	char path[4096], directory[4096];
-	unsigned i;
+	size_t i;
 
-	for (i = 0; i < g->mirror_count; i++) {
-		if (!(present >> g->slots[i] & 1))
+	for (i = 0; i < count; i++) {
+		if (slots[i] >= DRIVES_MAX || !(present >> slots[i] & 1))
 			continue;
-		segment_path(s, g->slots[i], g->id, ".seg", path);
-		drive_path(s, g->slots[i], "log", "", directory);
+		drive_path(s, slots[i], "log", name, path);
+		drive_path(s, slots[i], "log", "", directory);
 		if (d->ops->unlink(d, path, NULL) == 0)
 			d->ops->sync_dir(d, directory, NULL);
 	}
+}
+
+void
+segment_unlink(struct drive_set *s, const struct segment *g)
+{
+	char name[32];
+
+	snprintf(name, sizeof(name), "%016" PRIx64 ".seg", g->id);
+	files_unlink(s, name, g->slots, g->mirror_count);
+}
+
+void
+segment_unlink_row(struct drive_set *s, const Hf__CatalogSegment *row)
+{
+	char name[SHARD_NAME_BYTES];
+
+	if (row->state == HF__CATALOG_SEGMENT__STATE__CONVERTED)
+		shard_name(row->id, name);
+	else
+		snprintf(name, sizeof(name), "%016" PRIx64 ".seg", row->id);
+	files_unlink(s, name, row->slots, row->n_slots);
 }
 
 /* --- reading ------------------------------------------------------------------------------------

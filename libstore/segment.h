@@ -68,6 +68,8 @@ int segment_versions_check(const struct drive_set *s, struct err *e);
 void segment_close(struct drive_set *s, struct segment **g);
 /* Removes the files, as far as their drives let us: what stays is not named by the catalog. */
 void segment_unlink(struct drive_set *s, const struct segment *g);
+/* The same by its row: mirrors, or shards of a converted one. */
+void segment_unlink_row(struct drive_set *s, const Hf__CatalogSegment *row);
 
 /*
  * Reads the batch at an offset (LSNs from expected_lsn on; 0: any) into out from the first mirror

@@ -54,6 +54,11 @@ static const struct op_row op_rows[] = {
 	[OP(REBUILD_EXTENTS)] = { read_rebuild_extents, NULL },
 	[OP(REBUILD_DONE)] = { NULL, admit_rebuild_done },
 	[OP(REBUILD_END)] = { NULL, admit_rebuild_end },
+	[OP(SEGMENT_LIST)] = { read_segment_list, NULL },
+	[OP(SEGMENT_DEAD)] = { read_segment_dead, NULL },
+	[OP(SEGMENT_RELOCATE)] = { NULL, admit_segment_relocate },
+	[OP(SEGMENT_DROP)] = { NULL, admit_segment_drop },
+	[OP(SEGMENT_SEAL)] = { NULL, admit_segment_seal },
 };
 
 static const struct op_row *
@@ -89,6 +94,8 @@ state_open(const struct state_options *options, struct state **out, struct err *
 		s->durable = true;
 	if (rc == 0)
 		rc = reclaim_load(st, e);
+	if (rc == 0)
+		rc = drop_load(st, e);
 	if (rc < 0) {
 		state_close(&st);
 		return (rc);
@@ -129,6 +136,7 @@ state_close(struct state **stp)
 	ops_free(st, st->ready.first);
 	for (struct session *s = st->sessions.first; s != NULL; s = s->next)
 		ops_free(st, s->run_head);
+	drop_release(st);
 	session_table_release(&st->sessions);
 	reclaim_release(&st->reclaim);
 	conversions_release(&st->conversions);
@@ -450,6 +458,7 @@ state_turn(struct state *st, uint64_t now_ms)
 	reclaim_turn(st);
 	tasks_turn(st);
 	conversions_turn(st);
+	drop_turn(st);
 	index_flush_when_due(st);
 	if (!st->failed)
 		log_submit(st->o.log);
@@ -466,6 +475,8 @@ state_next_ms(const struct state *st)
 	other = tasks_next_ms(st);
 	next = other < next ? other : next;
 	other = conversions_next_ms(st);
+	next = other < next ? other : next;
+	other = drop_next_ms(st);
 	return (other < next ? other : next);
 }
 

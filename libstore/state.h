@@ -120,6 +120,7 @@ struct state_stats {
 	uint64_t	tasks_open, tasks_waiting, orphan_bytes;
 	/* since the start: asked for again, refused, claims taken over */
 	uint64_t	tasks_merged, tasks_full, tasks_reclaimed;
+	uint64_t	segments_dropped;	/* since the start */
 };
 void state_stats(struct state *st, struct state_stats *out);
 

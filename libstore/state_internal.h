@@ -13,6 +13,7 @@
 #include "libstore/state.h"
 #include "libstore/state_convert.h"
 #include "libstore/state_task.h"
+#include "libstore/state_drop.h"
 
 #define OP_BUCKETS	16384	/* hash of operations in flight */
 #define PENDING_MAX	6	/* batches with a layer; INDEX_LAYERS_MAX is above it */
@@ -78,6 +79,7 @@ struct state {
 	struct reclaim		 reclaim;
 	struct tasks		 tasks;
 	struct conversions	 conversions;
+	struct drop		 drop;
 	struct state_stats	 stats;
 	struct buf		 pack, key;
 };
@@ -110,6 +112,9 @@ int state_append(struct state *st, struct op *op, unsigned flags, uint16_t type,
 /* The store's own record: done is called when it is durable, then the op is freed. */
 int state_append_own(struct state *st, uint16_t type, const ProtobufCMessage *m, op_done_fn *done,
     void *context, struct err *e);
+/* --- state_vacuum.c: relocated rows, with the inline body of one; done may be NULL */
+int state_append_rows(struct state *st, Hf__RecordRelocated *r, struct slice data,
+    op_done_fn *done, void *context, struct err *e);
 /* --- state.c again */
 /* Goes on with an op after ADMIT_WORK: rc as from admission. */
 void state_resume(struct state *st, struct op *op, int rc, const struct err *e);
@@ -136,6 +141,7 @@ admit_fn admit_task_submit, admit_task_update;
 admit_fn admit_convert_begin, admit_convert_commit, admit_convert_abort;
 admit_fn admit_run_reserve, admit_run_return, admit_extent_discard, admit_volume_release;
 admit_fn admit_rebuild_done, admit_rebuild_end;		/* state_rebuild.c */
+admit_fn admit_segment_relocate, admit_segment_drop, admit_segment_seal;
 
 /* The bucket as admission sees it: 0 and *out (owned by the caller), ADMIT_PARK while its id is
  * provisional, ERR_BUCKET_NOT_FOUND. */
@@ -173,5 +179,6 @@ read_fn read_bucket_get, read_bucket_list, read_object_get, read_object_list, re
 read_fn read_upload_list, read_part_list, read_layout_get, read_segment_locate, read_volume_locate;
 read_fn read_damage_report, read_config_list, read_task_get, read_task_list;
 read_fn read_rebuild_plan, read_rebuild_extents;	/* state_rebuild.c */
+read_fn read_segment_list, read_segment_dead;
 
 #endif

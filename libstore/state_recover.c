@@ -133,6 +133,28 @@ volumes_orphaned(struct replay *p, struct err *e)
 	return (rc);
 }
 
+/* Rows of use of segments that the catalog dropped. */
+static int
+segments_orphaned(struct replay *p, struct err *e)
+{
+	struct rows rows = ROWS_INIT;
+	int rc;
+
+	rc = rows_collect_prefix(&rows, &p->apply.reader, SLICE_LITERAL("G"), SIZE_MAX, e);
+	for (size_t i = 0; rc == 0 && i < rows.count; i++) {
+		struct slice key = rows_key(&rows, i);
+		Hf__CatalogSegment *row = key.bytes != 9 ? NULL :
+		    catalog_segment(p->drives, get_be64((const uint8_t *)key.data + 1));
+
+		if (row == NULL)
+			index_delete(p->layer, key);
+		else
+			hf__catalog_segment__free_unpacked(row, NULL);
+	}
+	rows_release(&rows);
+	return (rc);
+}
+
 /* Sessions of which only answers were met: they have ended, and what ended them was dropped. */
 static int
 sessions_orphaned(struct replay *p, struct err *e)
@@ -185,6 +207,8 @@ replay_end(struct replay *p, struct err *e)
 	int rc;
 
 	rc = volumes_orphaned(p, e);
+	if (rc == 0)
+		rc = segments_orphaned(p, e);
 	if (rc == 0 && p->apply.rebuild)
 		rc = sessions_orphaned(p, e);
 	if (rc == 0 && p->apply.rebuild)

@@ -1,0 +1,565 @@
+/*
+ * test_vacuum - segments are removed and nothing is lost.
+ *
+ * Random histories (puts, overwrites, deletes, uploads, config, sessions, volumes) with vacuum of
+ * random segments in between: every body is read from where its row says, and the index that grew
+ * is, byte by byte, the one that is built from what is left of the log. One seed alone:
+ * HOLDFAST_TEST_SEED; more of them: HOLDFAST_TEST_SEEDS.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "libbase/clock.h"
+#include "libstore/index_keys.h"
+#include "libstore/row_home.h"
+#include "libstore/rows.h"
+#include "libstore/vacuum.h"
+#include "tests/unit/vacuum_world.h"
+
+#define KEYS	24
+#define STEPS	160
+#define UPLOADS	4
+
+static struct world w;
+static struct maintainer m;
+static uint64_t seed, sequence;
+static uint8_t session_byte;
+static char bodies[KEYS][512];		/* of each key; "" none, "*" something that is not inline */
+static uint64_t run_volume, run_at, run_end;
+static uint8_t uploads[UPLOADS][16];
+static bool open_uploads[UPLOADS], others[3];	/* buckets */
+static unsigned numbers;		/* makes bodies differ */
+static unsigned vacuumed;
+
+static uint64_t
+below(uint64_t n)
+{
+	return (disk_memory_random(w.disk, n));
+}
+
+static ProtobufCBinaryData
+bin_of(const void *data, size_t bytes)
+{
+	return ((ProtobufCBinaryData){ bytes, (uint8_t *)(uintptr_t)data });
+}
+
+static char *
+text(const char *s)
+{
+	return ((char *)(uintptr_t)s);
+}
+
+static const char *
+key_name(unsigned i)
+{
+	static char name[32];
+
+	snprintf(name, sizeof(name), "key-%u", i);
+	return (name);
+}
+
+static void
+answered(int code)
+{
+	world_settle(&w);
+	cr_assert_eq(world_code(&w, sequence), code, "seed %" PRIu64 ": %d: %s", seed,
+	    w.replies[sequence]->code, w.replies[sequence]->error);
+	w.floor = sequence > 3 ? sequence - 3 : 1;
+}
+
+/* --- steps of a history ----------------------------------------------------------------------- */
+
+static void
+put_random(void)
+{
+	unsigned i = (unsigned)below(KEYS);
+	char body[512];
+	size_t n = below(6) == 0 ? 0 : 1 + below(400);
+
+	memset(body, 'a' + (int)(numbers % 26), sizeof(body));
+	if (n > 20)
+		snprintf(body, sizeof(body), "%08u", numbers);
+	body[n] = '\0';
+	for (size_t j = 0; j < n; j++)
+		if (body[j] == '\0')
+			body[j] = '.';
+	numbers++;
+	world_put(&w, ++sequence, "b", key_name(i), body, NULL);
+	answered(0);
+	snprintf(bodies[i], sizeof(bodies[i]), "%s", n == 0 ? "*" : body);
+}
+
+static void
+put_extent(void)
+{
+	Hf__Extent x = HF__EXTENT__INIT;
+	unsigned i = (unsigned)below(KEYS);
+
+	if (run_at == run_end) {
+		WORLD_OP(run_reserve, RunReserve, RUN_RESERVE);
+
+		op.bytes = 65536;
+		world_send(&w, ++sequence, &q);
+		answered(0);
+		run_volume = w.replies[sequence]->run->volume;
+		run_at = w.replies[sequence]->run->offset;
+		run_end = run_at + w.replies[sequence]->run->bytes;
+	}
+	x.volume = run_volume;
+	x.offset = run_at;
+	x.bytes = 1000 + below(3000);
+	x.write_id = numbers++;
+	run_at += 4096;
+	world_put_extent(&w, ++sequence, "b", key_name(i), &x);
+	answered(0);
+	snprintf(bodies[i], sizeof(bodies[i]), "*");
+}
+
+static void
+delete_random(void)
+{
+	unsigned i = (unsigned)below(KEYS);
+
+	world_delete(&w, ++sequence, "b", key_name(i));
+	answered(0);
+	bodies[i][0] = '\0';
+}
+
+static void
+delete_many(void)
+{
+	WORLD_OP(object_delete, ObjectDelete, OBJECT_DELETE);
+	ProtobufCBinaryData keys[5];
+	char names[5][32];
+
+	for (unsigned j = 0; j < 5; j++) {
+		unsigned i = (unsigned)below(KEYS);
+
+		snprintf(names[j], sizeof(names[j]), "%s", key_name(i));
+		keys[j] = bin_of(names[j], strlen(names[j]));
+		bodies[i][0] = '\0';
+	}
+	op.bucket = text("b");
+	op.n_keys = 5;
+	op.keys = keys;
+	world_send(&w, ++sequence, &q);
+	answered(0);
+}
+
+static void
+upload_part(unsigned u, uint32_t number, bool extent)
+{
+	WORLD_OP(part_put, PartPut, PART_PUT);
+	Hf__Part part = HF__PART__INIT;
+	Hf__Extent x = HF__EXTENT__INIT, *list = &x;
+
+	op.bucket = text("b");
+	op.key = bin_of(key_name(u), strlen(key_name(u)));
+	op.upload_id = bin_of(uploads[u], 16);
+	op.part = &part;
+	part.number = number;
+	part.etag = text("0123456789abcdef0123456789abcdef");
+	part.bytes = 5;
+	if (extent && run_at < run_end) {
+		x.volume = run_volume;
+		x.offset = run_at;
+		x.bytes = part.bytes;
+		x.write_id = numbers++;
+		run_at += 4096;
+		part.n_extents = 1;
+		part.extents = &list;
+	} else {
+		op.data = bin_of("part.", 5);
+	}
+	world_send(&w, ++sequence, &q);
+	answered(0);
+}
+
+static void
+upload_create(unsigned u)
+{
+	WORLD_OP(upload_create, UploadCreate, UPLOAD_CREATE);
+	Hf__ObjectEntry entry = HF__OBJECT_ENTRY__INIT;
+
+	op.bucket = text("b");
+	op.key = bin_of(key_name(u), strlen(key_name(u)));
+	op.entry = &entry;
+	world_send(&w, ++sequence, &q);
+	answered(0);
+	memcpy(uploads[u], w.replies[sequence]->upload->id.data, 16);
+	open_uploads[u] = true;
+}
+
+static void
+upload_complete(unsigned u)
+{
+	WORLD_OP(upload_complete, UploadComplete, UPLOAD_COMPLETE);
+	Hf__UploadComplete__Chosen chosen[2], *list[2] = { &chosen[0], &chosen[1] };
+
+	for (unsigned i = 0; i < 2; i++) {
+		hf__upload_complete__chosen__init(&chosen[i]);
+		chosen[i].number = 1 + 2 * i;
+	}
+	op.bucket = text("b");
+	op.key = bin_of(key_name(u), strlen(key_name(u)));
+	op.upload_id = bin_of(uploads[u], 16);
+	op.n_parts = 2;
+	op.parts = list;
+	upload_part(u, 1, true);
+	upload_part(u, 2, false);	/* not chosen */
+	upload_part(u, 3, false);
+	world_send(&w, ++sequence, &q);
+	answered(0);
+	open_uploads[u] = false;
+	snprintf(bodies[u], sizeof(bodies[u]), "*");
+}
+
+static void
+upload_abort(unsigned u)
+{
+	WORLD_OP(upload_abort, UploadAbort, UPLOAD_ABORT);
+
+	op.bucket = text("b");
+	op.key = bin_of(key_name(u), strlen(key_name(u)));
+	op.upload_id = bin_of(uploads[u], 16);
+	world_send(&w, ++sequence, &q);
+	answered(0);
+	open_uploads[u] = false;
+}
+
+static void
+upload_random(void)
+{
+	unsigned u = (unsigned)below(UPLOADS);
+
+	if (!open_uploads[u])
+		upload_create(u);
+	else if (below(3) == 0)
+		upload_abort(u);
+	else if (below(2) == 0)
+		upload_complete(u);
+	else
+		upload_part(u, 1 + (uint32_t)below(3), below(2) == 0);
+}
+
+static void
+config_random(void)
+{
+	WORLD_OP(config_put, ConfigPut, CONFIG_PUT);
+	char name[16];
+
+	snprintf(name, sizeof(name), "n%u", (unsigned)below(4));
+	op.section = text("section");
+	op.name = name;
+	op.value = text("value");
+	op.unset = below(3) == 0;
+	world_send(&w, ++sequence, &q);
+	answered(0);
+}
+
+static void
+bucket_random(void)
+{
+	unsigned i = (unsigned)below(3);
+	char name[16];
+
+	snprintf(name, sizeof(name), "other-%u", i);
+	if (others[i])
+		world_bucket_delete(&w, ++sequence, name);
+	else
+		world_bucket_put(&w, ++sequence, name);
+	answered(0);
+	others[i] = !others[i];
+}
+
+static void
+session_next(void)
+{
+	if (w.session != NULL) {
+		state_session_end(w.state, w.session);
+		world_settle(&w);
+		state_turn(w.state, w.now_ms);
+		world_settle(&w);
+	}
+	session_byte = (uint8_t)(session_byte % 200 + 1);
+	w.answers[0] = 0;
+	world_session(&w, session_byte);
+	run_at = run_end = 0;
+}
+
+static void
+time_goes_on(void)
+{
+	for (unsigned i = 0; i < 6; i++) {
+		w.now_ms += 700;
+		world_settle(&w);
+	}
+}
+
+/* --- what must hold --------------------------------------------------------------------------- */
+
+/* The body's bytes from the first mirror of its place. */
+static void
+body_check(unsigned i, const Hf__ObjectEntry *entry)
+{
+	const Hf__Place *p = entry->place;
+	Hf__CatalogSegment *row;
+	struct err e = ERR_INIT;
+	struct slice data;
+	char path[64];
+	uint8_t bytes[2048];
+	int handle;
+
+	cr_assert_not_null(p, "seed %" PRIu64 ": %s has no place", seed, key_name(i));
+	row = catalog_segment(w.drives, p->segment);
+	cr_assert_not_null(row, "seed %" PRIu64 ": %s lies in a segment that is gone", seed,
+	    key_name(i));
+	snprintf(path, sizeof(path), "/d%u/log/%016" PRIx64 ".seg", row->slots[0], row->id);
+	handle = w.disk->ops->open(w.disk, path, O_RDONLY, &e);
+	cr_assert_geq(handle, 0, "%s", e.text);
+	cr_assert_leq(p->record_bytes, sizeof(bytes));
+	cr_assert_eq(w.disk->ops->pread(w.disk, handle, bytes, p->record_bytes, p->offset, &e),
+	    (ssize_t)p->record_bytes);
+	w.disk->ops->close(w.disk, handle);
+	cr_assert_eq(record_body(SLICE(bytes, p->record_bytes), p, &data, &e), 0, "%s", e.text);
+	cr_assert(slice_equal(data, slice_from_string(bodies[i])));
+	hf__catalog_segment__free_unpacked(row, NULL);
+}
+
+static void
+all_check(void)
+{
+	for (unsigned i = 0; i < KEYS; i++) {
+		const Hf__StoreReply *r;
+
+		w.answers[3400] = 0;
+		r = world_get(&w, 3400, "b", key_name(i));
+		cr_assert_eq(r->code, bodies[i][0] == '\0' ? ERR_NOT_FOUND : 0, "seed %" PRIu64
+		    ": %s: %d", seed, key_name(i), r->code);
+		if (bodies[i][0] != '\0' && bodies[i][0] != '*')
+			body_check(i, r->entry);
+	}
+}
+
+/* What is counted as needed in each segment are the homes of rows there. */
+static void
+uses_check(void)
+{
+	struct index_reader r = { .index = w.index };
+	struct index_iter *it = index_iter_new(&r, SLICE_LITERAL(""), SLICE_NONE);
+	uint64_t *ids, segments[512] = { 0 };
+	size_t n = catalog_segment_ids(w.drives, &ids);
+	Hf__Home home;
+	Hf__Place place;
+
+	cr_assert_lt(n, 512);
+	for (; index_iter_valid(it); index_iter_next(it)) {
+		size_t i = 0;
+
+		if (!row_home(index_iter_key(it), index_iter_value(it), &home, &place))
+			continue;
+		while (i < n && ids[i] != home.segment)
+			i++;
+		cr_assert_lt(i, n, "seed %" PRIu64 ": the home of a row of table %c is in segment "
+		    "%" PRIx64 ", which is gone", seed, *(const char *)index_iter_key(it).data,
+		    home.segment);
+		segments[i]++;
+	}
+	index_iter_free(it);
+	for (size_t i = 0; i < n; i++) {
+		Hf__SegmentUse *use = NULL;
+		struct buf key = BUF_INIT;
+
+		key_segment(&key, ids[i]);
+		row_get(&r, buf_slice(&key), &hf__segment_use__descriptor,
+		    (ProtobufCMessage **)(void *)&use, NULL);
+		cr_assert_eq(use == NULL ? 0 : use->records - use->dead_records, segments[i],
+		    "seed %" PRIu64 ": segment %" PRIx64 " has %" PRIu64 " homes", seed, ids[i],
+		    segments[i]);
+		if (use != NULL)
+			hf__segment_use__free_unpacked(use, NULL);
+		buf_release(&key);
+	}
+	free(ids);
+}
+
+static void
+reopened(void)
+{
+	w.answers[0] = 0;
+	world_session(&w, session_byte);
+	world_maintain_end(&m);
+	world_maintain(&w, &m);
+	run_at = run_end = 0;
+}
+
+static void
+dumps_equal(const char *live, const char *rebuilt)
+{
+	const char *a = live, *b = rebuilt;
+
+	while (*a != '\0' && *b != '\0' && *a == *b) {
+		a++;
+		b++;
+	}
+	if (*a == *b)
+		return;
+	while (a > live && a[-1] != '\n') {
+		a--;
+		b--;
+	}
+	cr_assert(false, "seed %" PRIu64 ": the rebuilt index differs:\nlive    %.300s\nrebuilt "
+	    "%.300s", seed, a, b);
+}
+
+/* The index is thrown away and built from what is left of the log. */
+static void
+rebuilt_check(void)
+{
+	char *live, *rebuilt;
+
+	live = world_dump(&w, NULL);
+	world_close(&w);
+	world_index_remove(&w);
+	world_open(&w);
+	rebuilt = world_dump(&w, NULL);
+	dumps_equal(live, rebuilt);
+	free(live);
+	free(rebuilt);
+	reopened();
+}
+
+static bool
+segment_gone(uint64_t id)
+{
+	Hf__CatalogSegment *row = catalog_segment(w.drives, id);
+	char part[32];
+
+	snprintf(part, sizeof(part), "log/%016" PRIx64, id);
+	if (row == NULL)
+		return (disk_memory_find(w.disk, part, 0) == NULL);
+	hf__catalog_segment__free_unpacked(row, NULL);
+	return (false);
+}
+
+static void
+vacuum_one(void)
+{
+	struct err e = ERR_INIT;
+	uint64_t *ids;
+	size_t n = world_segments(&w, &ids);
+
+	if (n > 0) {
+		uint64_t id = ids[below(n)];
+
+		cr_assert_eq(world_vacuum(&m, id, &e), 0, "seed %" PRIu64 ": %s", seed, e.text);
+		cr_assert_eq(m.done, m.total);
+		cr_assert(segment_gone(id));
+		vacuumed++;
+	}
+	free(ids);
+}
+
+static void
+step(void)
+{
+	switch (below(24)) {
+	case 0: delete_many(); break;
+	case 1: case 2: delete_random(); break;
+	case 3: case 4: case 5: put_extent(); break;
+	case 6: case 7: case 8: upload_random(); break;
+	case 9: config_random(); break;
+	case 10: bucket_random(); break;
+	case 11: if (below(3) == 0) session_next(); break;
+	case 12: time_goes_on(); break;
+	case 13: case 14: world_seal(&w); break;
+	case 15: case 16: vacuum_one(); break;
+	case 17: if (below(4) == 0) rebuilt_check(); break;
+	case 18:
+		if (below(3) != 0)
+			break;
+		world_close(&w);
+		world_open(&w);
+		reopened();
+		break;
+	default: put_random(); break;
+	}
+	uses_check();
+}
+
+static void
+begin(void)
+{
+	world_make_simulated(&w, seed);
+	sequence = 0;
+	memset(bodies, 0, sizeof(bodies));
+	memset(open_uploads, 0, sizeof(open_uploads));
+	memset(others, 0, sizeof(others));
+	run_at = run_end = 0;
+	w.floor = 1;
+	session_byte = 1;
+	world_open(&w);
+	world_session(&w, session_byte);
+	world_maintain(&w, &m);
+	world_bucket_put(&w, ++sequence, "b");
+	answered(0);
+}
+
+static void
+end(void)
+{
+	world_maintain_end(&m);
+	world_close(&w);
+	world_remove(&w);
+}
+
+/* Until what was sealed before is gone. */
+static void
+vacuum_all(void)
+{
+	struct err e = ERR_INIT;
+	uint64_t *ids;
+	size_t n;
+
+	world_seal(&w);
+	n = world_segments(&w, &ids);
+	for (size_t i = 0; i < n; i++)
+		cr_assert_eq(world_vacuum(&m, ids[i], &e), 0, "seed %" PRIu64 ": %s", seed, e.text);
+	free(ids);
+}
+
+static void
+history(void)
+{
+	begin();
+	for (unsigned i = 0; i < STEPS; i++)
+		step();
+	all_check();
+	rebuilt_check();
+	all_check();
+	vacuum_all();
+	all_check();
+	rebuilt_check();
+	all_check();
+	end();
+}
+
+Test(vacuum, random_histories, .timeout = 600)
+{
+	const char *only = getenv("HOLDFAST_TEST_SEED"), *many = getenv("HOLDFAST_TEST_SEEDS");
+	uint64_t count = many != NULL ? strtoull(many, NULL, 10) : 12;
+
+	if (only != NULL) {
+		seed = strtoull(only, NULL, 10);
+		history();
+		return;
+	}
+	for (seed = 1; seed <= count; seed++)
+		history();
+	cr_log_info("%" PRIu64 " histories, %u segments vacuumed in them", count, vacuumed);
+}
