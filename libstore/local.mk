@@ -238,6 +238,11 @@ tests_unit_test_vacuum_SOURCES = tests/unit/test_vacuum.c tests/unit/vacuum_worl
 tests_unit_test_vacuum_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
 	$(CRITERION_LIBS) $(LIBSTORE_LIBS) $(EVENT_LIBS)
 
+check_PROGRAMS += tests/fuzz/fuzz_shard
+tests_fuzz_fuzz_shard_SOURCES = tests/fuzz/fuzz_shard.c
+tests_fuzz_fuzz_shard_LDADD = $(FUZZ_MAIN) libstore/libstore.a schema/libschema.a \
+	libbase/libbase.a $(LIBSTORE_LIBS)
+
 # Sets of drives that earlier versions left.
 EXTRA_DIST += tests/golden/v1/set.tar.xz
 check_PROGRAMS += tests/unit/test_golden
