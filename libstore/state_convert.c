@@ -252,6 +252,9 @@ admit_convert_begin(struct state *st, struct op *op, struct err *e)
 	rc = lease_check(st, q->task, q->lease, e);
 	if (rc < 0)
 		return (rc);
+	if (st->drop.phase != DROP_IDLE && st->drop.segment == q->segment)
+		return (err_set(e, ERR_BUSY, "segment %016" PRIx64 " is being dropped",
+		    q->segment));
 	if (c != NULL && c->busy)
 		return (conversion_own(c, q->segment, q->task, q->lease, e));
 	if (c != NULL && c->task == q->task && c->lease == q->lease)

@@ -149,6 +149,9 @@ admit_segment_drop(struct state *st, struct op *op, struct err *e)
 	else if (st->drop.phase == DROP_GRACE && st->drop.segment == segment)
 		rc = err_set(e, ERR_BUSY, "readers may need segment %016" PRIx64 " a little longer",
 		    segment);
+	else if (conversion_active(st, segment))
+		rc = err_set(e, ERR_BUSY, "segment %016" PRIx64 " is just being converted",
+		    segment);
 	else if (st->drop.phase != DROP_IDLE)
 		rc = err_set(e, ERR_BUSY, "segment %016" PRIx64 " is being dropped",
 		    st->drop.segment);
