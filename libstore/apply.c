@@ -90,6 +90,7 @@ apply_record(struct apply *a, const struct record *r, struct err *e)
 		    (unsigned long long)r->lsn, row->message->short_name));
 	a->record = r;
 	a->freed = 0;
+	a->cleanup = false;
 	a->made = false;
 	a->killer = a->dead != NULL ? dead_map_find(a->dead, r->lsn) : 0;
 	buf_reset(&a->reply);

@@ -56,6 +56,7 @@ struct apply {
 	/* Results of the last record. */
 	struct buf		 reply;		/* StoreReply, packed; empty if nobody asked */
 	uint32_t		 freed;		/* extents that were freed */
+	bool			 cleanup;	/* a task of type cleanup changed */
 	/* Of this folder's apply*.c. */
 	const struct record	*record;
 	struct buf		 key, value;

@@ -99,6 +99,7 @@ apply_task_put(struct apply *a, ProtobufCMessage *m, struct err *e)
 		t->id = a->record->lsn;
 	else
 		rc = task_remove(a, t->id, e);
+	a->cleanup = strcmp(t->type, TASK_TYPE_CLEANUP) == 0;
 	reply.tasks = &t;
 	reply.n_tasks = 1;
 	reply.admission = (Hf__Admission)r->admission;

@@ -139,6 +139,10 @@ libstore_libstore_a_SOURCES += \
 	libstore/state_recover.c \
 	libstore/state_run.c \
 	libstore/state_session.c \
+	libstore/cleanup_job.c \
+	libstore/cleanup_job.h \
+	libstore/state_cleanup.c \
+	libstore/state_cleanup.h \
 	libstore/state_task.c \
 	libstore/state_task.h \
 	libstore/state_task_history.c \
@@ -186,6 +190,11 @@ check_PROGRAMS += tests/unit/test_state_task
 tests_unit_test_state_task_SOURCES = tests/unit/test_state_task.c tests/unit/state_world.c tests/unit/state_world.h \
 	tests/unit/disk_memory.c tests/unit/disk_memory.h
 tests_unit_test_state_task_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
+	$(CRITERION_LIBS) $(LIBSTORE_LIBS) $(EVENT_LIBS)
+check_PROGRAMS += tests/unit/test_state_cleanup
+tests_unit_test_state_cleanup_SOURCES = tests/unit/test_state_cleanup.c tests/unit/state_world.c \
+	tests/unit/state_world.h tests/unit/disk_memory.c tests/unit/disk_memory.h
+tests_unit_test_state_cleanup_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
 	$(CRITERION_LIBS) $(LIBSTORE_LIBS) $(EVENT_LIBS)
 check_PROGRAMS += tests/unit/test_state_upload
 tests_unit_test_state_upload_SOURCES = tests/unit/test_state_upload.c tests/unit/state_world.c tests/unit/state_world.h \

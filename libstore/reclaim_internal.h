@@ -16,6 +16,9 @@ struct reclaim_job {
 	enum reclaim_kind	 kind;
 	struct range		*ranges;
 	size_t			 count, capacity;
+	uint32_t		*missed;	/* of each range the slots where it is left */
+	uint32_t		 left;		/* RECLAIM_DROP: slots where a file is left */
+	uint64_t		 granted;	/* RECLAIM_GAPS, RECLAIM_DROP: by the volume's row */
 	Hf__FreedRow		*rows;		/* RECLAIM_FREED: what is freed */
 	size_t			 row_count;
 	uint64_t		 volume;	/* RECLAIM_GAPS, RECLAIM_DROP */
@@ -33,6 +36,12 @@ void reclaim_queue_start(struct state *st);
 void reclaim_freed_start(struct state *st);
 void reclaim_gaps_start(struct state *st, uint64_t volume);
 void reclaim_drop_start(struct state *st, uint64_t volume);
+/* Adds what lies between the live extents of a volume. 1; 0: freed ones wait for their grace; or an
+ * error. */
+int reclaim_gaps(struct state *st, const Hf__CatalogVolume *row, struct reclaim_job *j,
+    struct err *e);
+/* End of what was ever granted of a volume, in a shard file; 0 if the index does not know it. */
+uint64_t reclaim_granted(struct state *st, uint64_t volume);
 
 /* reclaim_job.c */
 struct reclaim_job *reclaim_job_new(struct state *st, enum reclaim_kind kind);

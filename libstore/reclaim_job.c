@@ -36,6 +36,7 @@ void
 reclaim_job_free(struct reclaim_job *j)
 {
 	free(j->ranges);
+	free(j->missed);
 	free(j->rows);
 	free(j);
 }
@@ -75,7 +76,7 @@ drop_if_there(struct reclaim_job *j)
 	int rc = 0;
 
 	if (row != NULL && row->state != HF__CATALOG_VOLUME__STATE__DROPPED)
-		rc = volume_drop(j->drives, j->volume, &j->e);
+		rc = volume_drop(j->drives, j->volume, &j->left, &j->e);
 	if (row != NULL)
 		hf__catalog_volume__free_unpacked(row, NULL);
 	return (rc);
@@ -92,10 +93,13 @@ reclaim_work(void *context)
 	}
 	if (j->kind == RECLAIM_GAPS)
 		j->rc = seal_if_active(j);
+	j->missed = calloc(j->count + 1, sizeof(*j->missed));
+	assert(j->missed != NULL);
 	for (size_t i = 0; j->rc == 0 && i < j->count; i++) {
 		const struct range *r = &j->ranges[i];
 
-		j->rc = volume_punch(j->drives, r->volume, r->offset, r->bytes, &j->e);
+		j->rc = volume_punch(j->drives, r->volume, r->offset, r->bytes, &j->missed[i],
+		    &j->e);
 		j->bytes += r->bytes;
 	}
 }
@@ -131,8 +135,57 @@ record_done(struct state *st, struct op *op)
 		reclaim_volume_forget(&st->reclaim, j->volume, true);
 	}
 	reclaim_job_free(j);
+	cleanup_look(st);
 	if (rc < 0)
 		state_fatal(st, &e);
+}
+
+/* What was missed of one volume on one slot, from range i on; those ranges are taken off. */
+static uint64_t
+missed_bytes(struct reclaim_job *j, size_t i, unsigned slot)
+{
+	uint64_t bytes = 0;
+
+	for (size_t n = i; n < j->count; n++) {
+		const struct range *r = &j->ranges[n];
+		uint64_t end = r->offset + r->bytes;
+
+		if (r->volume != j->ranges[i].volume || (j->missed[n] >> slot & 1) == 0)
+			continue;
+		j->missed[n] &= ~(1u << slot);
+		if (j->kind == RECLAIM_GAPS && end > j->granted)
+			end = j->granted;	/* behind it nothing was ever written */
+		bytes += end > r->offset ? end - r->offset : 0;
+	}
+	return (bytes);
+}
+
+/* O1 of state_cleanup.h: first the tasks that remember what is left, then the record. */
+static int
+left_file(struct state *st, struct reclaim_job *j, struct err *e)
+{
+	struct cleanup_left left = { .all = j->kind == RECLAIM_GAPS || j->kind == RECLAIM_DROP };
+	int rc = 0;
+
+	if (j->kind == RECLAIM_DROP && j->left != 0) {
+		left.what = CLEANUP_VOLUME;
+		left.id = j->volume;
+		left.slots = j->left;
+		left.bytes = j->granted;
+		return (cleanup_file(st, &left, CLEANUP_UNLINK_FAILED, e));
+	}
+	for (size_t i = 0; rc == 0 && i < j->count; i++)
+		for (unsigned slot = 0; rc == 0 && j->missed[i] != 0; slot++) {
+			if ((j->missed[i] >> slot & 1) == 0)
+				continue;
+			left.what = CLEANUP_PUNCH;
+			left.id = j->ranges[i].volume;
+			left.slots = 1u << slot;
+			left.bytes = missed_bytes(j, i, slot);
+			if (left.bytes > 0)
+				rc = cleanup_file(st, &left, CLEANUP_DRIVE_AWAY, e);
+		}
+	return (rc);
 }
 
 static int
@@ -169,6 +222,8 @@ reclaim_done(void *context)
 	struct state *st = j->st;
 
 	st->stats.reclaimed_bytes += j->bytes;
+	if (j->rc == 0 && !st->failed)
+		j->rc = left_file(st, j, &j->e);
 	if (j->rc == 0 && !st->failed && j->kind == RECLAIM_FREED)
 		j->rc = append_reclaimed(st, j, &j->e);
 	else if (j->rc == 0 && !st->failed && j->kind != RECLAIM_RANGES)

@@ -158,6 +158,32 @@ volume_has_freed(struct state *st, uint64_t volume)
 	return (freed);
 }
 
+int
+reclaim_gaps(struct state *st, const Hf__CatalogVolume *row, struct reclaim_job *j, struct err *e)
+{
+	struct reclaim_job *live;
+	uint8_t prefix[9];
+	uint64_t at = 0;
+	int rc;
+
+	if (volume_has_freed(st, row->id))
+		return (0);
+	live = reclaim_job_new(st, RECLAIM_RANGES);
+	prefix[0] = 'X';
+	put_be64(prefix + 1, row->id);
+	rc = live_collect(st, SLICE(prefix, sizeof(prefix)), row->id, live, e);
+	if (live->count > 0)
+		qsort(live->ranges, live->count, sizeof(*live->ranges), range_compare);
+	for (size_t i = 0; i < live->count; i++) {
+		reclaim_job_range(j, row->id, at, live->ranges[i].offset);
+		if (at < live->ranges[i].offset + live->ranges[i].bytes)
+			at = live->ranges[i].offset + live->ranges[i].bytes;
+	}
+	reclaim_job_range(j, row->id, at, row->bytes);
+	reclaim_job_free(live);
+	return (rc < 0 ? rc : 1);
+}
+
 /*
  * A sealed volume: everything between live extents, up to the end of the file. While freed extents
  * of it wait for their grace it waits too: the last of them looks at it again.
@@ -165,52 +191,92 @@ volume_has_freed(struct state *st, uint64_t volume)
 void
 reclaim_gaps_start(struct state *st, uint64_t volume)
 {
-	struct reclaim_job *live = reclaim_job_new(st, RECLAIM_RANGES);
 	struct reclaim_job *j = reclaim_job_new(st, RECLAIM_GAPS);
 	Hf__CatalogVolume *row = catalog_volume(st->o.drives, volume);
 	struct err e = ERR_INIT;
-	uint8_t prefix[9];
-	uint64_t at = 0;
-	int rc;
+	int rc = 1;
 
-	if (volume_has_freed(st, volume)) {
-		reclaim_volume_forget(&st->reclaim, volume, false);
-		goto out;
-	}
 	j->volume = volume;
-	prefix[0] = 'X';
-	put_be64(prefix + 1, volume);
-	rc = live_collect(st, SLICE(prefix, sizeof(prefix)), volume, live, &e);
-	if (live->count > 0)
-		qsort(live->ranges, live->count, sizeof(*live->ranges), range_compare);
-	for (size_t i = 0; i < live->count; i++) {
-		reclaim_job_range(j, volume, at, live->ranges[i].offset);
-		if (at < live->ranges[i].offset + live->ranges[i].bytes)
-			at = live->ranges[i].offset + live->ranges[i].bytes;
-	}
+	j->granted = reclaim_granted(st, volume);
 	if (row != NULL && row->state != HF__CATALOG_VOLUME__STATE__DROPPED)
-		reclaim_job_range(j, volume, at, row->bytes);
-	else
-		j->count = 0;
-	if (rc == 0) {
-		reclaim_job_start(st, j);
-		j = NULL;
-	} else {
-		reclaim_failed(st, &e);
-	}
-out:
+		rc = reclaim_gaps(st, row, j, &e);
 	if (row != NULL)
 		hf__catalog_volume__free_unpacked(row, NULL);
-	reclaim_job_free(live);
-	if (j != NULL)
-		reclaim_job_free(j);
+	if (rc > 0) {
+		reclaim_job_start(st, j);
+		return;
+	}
+	reclaim_job_free(j);
+	if (rc == 0)
+		reclaim_volume_forget(&st->reclaim, volume, false);
+	else
+		reclaim_failed(st, &e);
+}
+
+uint64_t
+reclaim_granted(struct state *st, uint64_t volume)
+{
+	struct index_reader r = state_committed(st);
+	Hf__VolumeUse *use;
+	uint64_t granted;
+
+	key_volume(&st->key, volume);
+	if (row_get(&r, buf_slice(&st->key), &hf__volume_use__descriptor, (void *)&use, NULL) < 0)
+		return (0);
+	granted = use->granted;
+	hf__volume_use__free_unpacked(use, NULL);
+	return (granted);
+}
+
+/* Slots of a volume that are not there now; 0 if the catalog has it not. */
+static uint32_t
+slots_away(struct state *st, uint64_t volume)
+{
+	Hf__CatalogVolume *row = catalog_volume(st->o.drives, volume);
+	uint32_t present = drive_present_mask(st->o.drives), away = 0;
+
+	if (row == NULL)
+		return (0);
+	for (size_t i = 0; row->state != HF__CATALOG_VOLUME__STATE__DROPPED && i < row->n_slots; i++)
+		if ((present >> row->slots[i] & 1) == 0)
+			away |= 1u << row->slots[i];
+	hf__catalog_volume__free_unpacked(row, NULL);
+	return (away);
+}
+
+/*
+ * Files on drives that are away are filed for cleanup first: once the catalog has dropped the
+ * volume, nothing else tells of them.
+ */
+static int
+drop_is_filed(struct state *st, struct reclaim_job *j, struct err *e)
+{
+	struct cleanup_left left = { .what = CLEANUP_VOLUME, .id = j->volume,
+	    .slots = slots_away(st, j->volume), .bytes = j->granted, .all = true };
+	int rc = cleanup_filed(st, &left, e);
+
+	return (rc != 0 ? rc : cleanup_file(st, &left, CLEANUP_DRIVE_AWAY, e));
 }
 
 void
 reclaim_drop_start(struct state *st, uint64_t volume)
 {
 	struct reclaim_job *j = reclaim_job_new(st, RECLAIM_DROP);
+	struct err e = ERR_INIT;
+	int rc;
 
 	j->volume = volume;
-	reclaim_job_start(st, j);
+	j->granted = reclaim_granted(st, volume);
+	if (j->granted == 0)
+		j->granted = 1;		/* an empty file is one, too */
+	rc = drop_is_filed(st, j, &e);
+	if (rc > 0) {
+		reclaim_job_start(st, j);
+		return;
+	}
+	reclaim_job_free(j);
+	if (rc < 0 && rc != ERR_BUSY)
+		reclaim_failed(st, &e);
+	else		/* when the task is durable */
+		st->reclaim.retry_ms = st->now_ms + 1;
 }

@@ -101,6 +101,7 @@ state_open(const struct state_options *options, struct state **out, struct err *
 		return (rc);
 	}
 	tasks_load(st);
+	cleanup_load(st);
 	*out = st;
 	return (0);
 }
@@ -457,6 +458,7 @@ state_turn(struct state *st, uint64_t now_ms)
 	state_sessions_turn(st);
 	reclaim_turn(st);
 	tasks_turn(st);
+	cleanup_turn(st);
 	conversions_turn(st);
 	drop_turn(st);
 	index_flush_when_due(st);
@@ -473,6 +475,8 @@ state_next_ms(const struct state *st)
 		return (UINT64_MAX);
 	next = reclaim_next_ms(st);
 	other = tasks_next_ms(st);
+	next = other < next ? other : next;
+	other = cleanup_next_ms(st);
 	next = other < next ? other : next;
 	other = conversions_next_ms(st);
 	next = other < next ? other : next;

@@ -125,6 +125,8 @@ batch_finish(struct state *st)
 		reclaim_freed(st, st->commit_lsn);
 	st->commit_freed = false;
 	st->committed = true;
+	st->cleanup.look |= st->cleanup.changed;
+	st->cleanup.changed = false;
 	st->pending = b->next;
 	if (st->pending == NULL)
 		st->pending_last = &st->pending;
@@ -163,6 +165,7 @@ state_on_commit(void *context, const struct log_commit *c)
 	buf_append_slice(&op->reply, buf_slice(&st->commit.reply));
 	st->commit_freed |= st->commit.freed > 0;
 	st->tasks.changed |= c->record.type == RECORD_TASK_PUT;
+	st->cleanup.changed |= st->commit.cleanup;
 	st->commit_lsn = c->record.lsn;
 	st->unflushed_bytes += c->record.place.record_bytes;
 	if (c->last_of_batch)

@@ -11,6 +11,7 @@
 #include "libstore/apply_internal.h"
 #include "libstore/reclaim.h"
 #include "libstore/state.h"
+#include "libstore/state_cleanup.h"
 #include "libstore/state_convert.h"
 #include "libstore/state_task.h"
 #include "libstore/state_drop.h"
@@ -78,6 +79,7 @@ struct state {
 	unsigned		 jobs;			/* on the pool */
 	struct reclaim		 reclaim;
 	struct tasks		 tasks;
+	struct cleanup		 cleanup;
 	struct conversions	 conversions;
 	struct drop		 drop;
 	struct state_stats	 stats;

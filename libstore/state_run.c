@@ -80,6 +80,7 @@ run_work(void *context)
 {
 	struct run_job *j = context;
 	struct err ignored;
+	uint32_t left;
 
 	j->rc = ERR_STALE;
 	if (j->volume != 0)
@@ -90,7 +91,7 @@ run_work(void *context)
 			j->rc = job_allocate(j);
 	}
 	if (j->rc < 0 && j->created) {
-		volume_drop(j->drives, j->volume, &ignored);
+		(void)volume_drop(j->drives, j->volume, &left, &ignored);
 		j->created = false;
 	}
 }

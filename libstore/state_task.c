@@ -110,6 +110,12 @@ print_find(struct state *st, const char *fingerprint, bool finished, Hf__Task **
 	return (id & LSN_PROVISIONAL ? ADMIT_PARK : task_get(st, &r, id, out, e));
 }
 
+int
+task_find_open(struct state *st, const char *fingerprint, Hf__Task **out, struct err *e)
+{
+	return (print_find(st, fingerprint, false, out, e));
+}
+
 static int
 task_answer(struct op *op, Hf__Task *t, Hf__Admission admission)
 {

@@ -29,6 +29,9 @@ int task_lease_check(struct state *st, uint64_t task, uint64_t lease, struct err
 /* A task by its id as admission sees it; ERR_NOT_FOUND with words. */
 int task_find(struct state *st, uint64_t id, Hf__Task **out, struct err *e);
 
+/* The open task with a fingerprint: 0, ERR_NOT_FOUND, or ADMIT_PARK while its id is provisional. */
+int task_find_open(struct state *st, const char *fingerprint, Hf__Task **out, struct err *e);
+
 /* state_task_history.c: removes finished tasks that are too many or too old. */
 void tasks_load(struct state *st);
 void tasks_turn(struct state *st);

@@ -70,10 +70,15 @@ int volume_create(struct drive_set *s, uint64_t *id, struct err *e);
  * drive's reserve is touched; nothing stays allocated then. */
 int volume_allocate(struct drive_set *s, uint64_t id, uint64_t offset, uint64_t bytes,
     struct err *e);
-/* Gives the space of [offset, offset + bytes) back on every online shard. Harmless to repeat. */
-int volume_punch(struct drive_set *s, uint64_t id, uint64_t offset, uint64_t bytes, struct err *e);
-/* Catalog: SEALED / DROPPED (then unlinks the files). */
+/* Gives the space of [offset, offset + bytes) back on every shard whose drive is there; *missed gets
+ * the slots where it could not. Harmless to repeat. */
+int volume_punch(struct drive_set *s, uint64_t id, uint64_t offset, uint64_t bytes,
+    uint32_t *missed, struct err *e);
+/* The same on the drive of one slot, later. A shard file that is not there has nothing to give. */
+int volume_punch_slot(struct drive_set *s, uint64_t id, unsigned slot, uint64_t offset,
+    uint64_t bytes, struct err *e);
+/* Catalog: SEALED / DROPPED (then unlinks the files; *left gets the slots where one may be left). */
 int volume_seal(struct drive_set *s, uint64_t id, struct err *e);
-int volume_drop(struct drive_set *s, uint64_t id, struct err *e);
+int volume_drop(struct drive_set *s, uint64_t id, uint32_t *left, struct err *e);
 
 #endif

@@ -77,16 +77,17 @@ shard_make(struct drive_set *s, unsigned slot, uint64_t id, struct err *e)
 	return (rc);
 }
 
-static void
+/* False: a file may be left. It is not in the catalog: the next start puts it into quarantine. */
+static bool
 shard_unlink(struct drive_set *s, unsigned slot, uint64_t id)
 {
 	struct disk *d = drive_set_disk(s);
-	struct err ignored = ERR_INIT;
 	char path[4096];
+	int rc;
 
-	/* A file that stays is not in the catalog: it is put into quarantine at the next start. */
 	shard_path(s, slot, id, path);
-	(void)d->ops->unlink(d, path, &ignored);
+	rc = d->ops->unlink(d, path, NULL);
+	return (rc == 0 || rc == ERR_NOT_FOUND);
 }
 
 /* Makes the files on every online drive of slots[]; the mask of shards that have one. */
@@ -149,7 +150,7 @@ volume_create(struct drive_set *s, uint64_t *id, struct err *e)
 	}
 	for (i = 0; i < k + m; i++)
 		if (made >> i & 1)
-			shard_unlink(s, slots[i], row.id);
+			(void)shard_unlink(s, slots[i], row.id);
 	return (rc);
 }
 
@@ -185,17 +186,17 @@ shard_step(struct drive_set *s, unsigned slot, uint64_t id, shard_fn *step, uint
 }
 
 /*
- * The step on every online shard; *done gets the shards where it succeeded. A shard file that is
- * not there (its drive was away when the volume was made) is skipped. ERR_FULL ends it at once.
+ * The step on every online shard; *done gets the shards where it succeeded, *absent those that have
+ * no file (their drive was away when the volume was made). ERR_FULL ends it at once.
  */
 static int
 shards_step(struct drive_set *s, const Hf__CatalogVolume *row, shard_fn *step, uint64_t offset,
-    uint64_t bytes, uint32_t *done, struct err *e)
+    uint64_t bytes, uint32_t *done, uint32_t *absent, struct err *e)
 {
 	unsigned i;
 	int rc;
 
-	*done = 0;
+	*done = *absent = 0;
 	for (i = 0; i < row->n_slots; i++) {
 		struct err why = ERR_INIT;
 
@@ -208,8 +209,10 @@ shards_step(struct drive_set *s, const Hf__CatalogVolume *row, shard_fn *step, u
 		}
 		if (rc == ERR_FULL)
 			return (err_set(e, rc, "%s", why.text));
-		if (rc == ERR_NOT_FOUND)
+		if (rc == ERR_NOT_FOUND) {
+			*absent |= 1u << i;
 			continue;
+		}
 		rc = shard_failed(s, row->slots[i], &why, e);
 		if (rc < 0)
 			return (rc);
@@ -267,7 +270,7 @@ int
 volume_allocate(struct drive_set *s, uint64_t id, uint64_t offset, uint64_t bytes, struct err *e)
 {
 	Hf__CatalogVolume *row = volume_row_find(s, id, e);
-	uint32_t done = 0, ignored;
+	uint32_t done = 0, absent, ignored;
 	unsigned i;
 	int rc;
 
@@ -278,7 +281,7 @@ volume_allocate(struct drive_set *s, uint64_t id, uint64_t offset, uint64_t byte
 		rc = shards_have_space(s, row, bytes, e);
 	if (rc < 0 || bytes == 0)
 		goto out;
-	rc = shards_step(s, row, step_allocate, offset, bytes, &done, e);
+	rc = shards_step(s, row, step_allocate, offset, bytes, &done, &absent, e);
 	if (rc == 0 && (unsigned)__builtin_popcount(done) < row->k)
 		rc = err_set(e, ERR_NO_QUORUM,
 		    "volume %016" PRIx64 ": only %d of %zu shards are there", id,
@@ -286,7 +289,8 @@ volume_allocate(struct drive_set *s, uint64_t id, uint64_t offset, uint64_t byte
 	if (rc < 0) {
 		struct err unimportant = ERR_INIT;
 
-		(void)shards_step(s, row, step_punch, offset, bytes, &ignored, &unimportant);
+		(void)shards_step(s, row, step_punch, offset, bytes, &ignored, &absent,
+		    &unimportant);
 		goto out;
 	}
 	for (i = 0; i < row->n_slots; i++)
@@ -298,19 +302,41 @@ out:
 }
 
 int
-volume_punch(struct drive_set *s, uint64_t id, uint64_t offset, uint64_t bytes, struct err *e)
+volume_punch(struct drive_set *s, uint64_t id, uint64_t offset, uint64_t bytes, uint32_t *missed,
+    struct err *e)
 {
 	Hf__CatalogVolume *row = volume_row_find(s, id, e);
-	uint32_t done;
+	uint32_t done, absent;
+	int rc;
+
+	*missed = 0;
+	if (row == NULL)
+		return (ERR_NOT_FOUND);
+	rc = range_check(row, offset, bytes, e);
+	if (rc == 0 && bytes > 0) {
+		rc = shards_step(s, row, step_punch, offset, bytes, &done, &absent, e);
+		for (size_t i = 0; i < row->n_slots; i++)
+			if (((done | absent) >> i & 1) == 0)
+				*missed |= 1u << row->slots[i];
+	}
+	hf__catalog_volume__free_unpacked(row, NULL);
+	return (rc);
+}
+
+int
+volume_punch_slot(struct drive_set *s, uint64_t id, unsigned slot, uint64_t offset, uint64_t bytes,
+    struct err *e)
+{
+	Hf__CatalogVolume *row = volume_row_find(s, id, e);
 	int rc;
 
 	if (row == NULL)
 		return (ERR_NOT_FOUND);
 	rc = range_check(row, offset, bytes, e);
 	if (rc == 0 && bytes > 0)
-		rc = shards_step(s, row, step_punch, offset, bytes, &done, e);
+		rc = shard_step(s, slot, id, step_punch, offset, bytes, e);
 	hf__catalog_volume__free_unpacked(row, NULL);
-	return (rc);
+	return (rc == ERR_NOT_FOUND ? 0 : rc);
 }
 
 int
@@ -330,19 +356,20 @@ volume_seal(struct drive_set *s, uint64_t id, struct err *e)
 }
 
 int
-volume_drop(struct drive_set *s, uint64_t id, struct err *e)
+volume_drop(struct drive_set *s, uint64_t id, uint32_t *left, struct err *e)
 {
 	Hf__CatalogVolume *row = volume_row_find(s, id, e);
 	unsigned i;
 	int rc;
 
+	*left = 0;
 	if (row == NULL)
 		return (ERR_NOT_FOUND);
 	row->state = HF__CATALOG_VOLUME__STATE__DROPPED;
 	rc = catalog_volume_put(s, row, "volume dropped", e);
 	for (i = 0; rc == 0 && i < row->n_slots; i++)	/* F1 */
-		if (slot_online(s, row->slots[i]))
-			shard_unlink(s, row->slots[i], id);
+		if (!slot_online(s, row->slots[i]) || !shard_unlink(s, row->slots[i], id))
+			*left |= 1u << row->slots[i];
 	hf__catalog_volume__free_unpacked(row, NULL);
 	return (rc);
 }

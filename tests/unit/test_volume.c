@@ -266,6 +266,7 @@ Test(volume, files_from_creation_to_drop)
 	Hf__CatalogVolume *row;
 	struct stat st;
 	uint64_t id, other;
+	uint32_t missed;
 	int i;
 
 	set_open(&t);
@@ -285,8 +286,9 @@ Test(volume, files_from_creation_to_drop)
 	cr_assert_eq(volume_allocate(t.set, id, 65536, 1u << 20, &e), 0, "%s", e.text);
 	cr_assert_eq(shard_stat(&t, 0, id, &st), 0);
 	cr_assert_geq(st.st_blocks * 512, 1 << 20);
-	cr_assert_eq(volume_punch(t.set, id, 65536, 1u << 20, &e), 0, "%s", e.text);
-	cr_assert_eq(volume_punch(t.set, id, 65536, 1u << 20, &e), 0, "again: %s", e.text);
+	cr_assert_eq(volume_punch(t.set, id, 65536, 1u << 20, &missed, &e), 0, "%s", e.text);
+	cr_assert_eq(missed, 0);
+	cr_assert_eq(volume_punch(t.set, id, 65536, 1u << 20, &missed, &e), 0, "again: %s", e.text);
 	cr_assert_eq(shard_stat(&t, 0, id, &st), 0);
 	cr_assert_lt(st.st_blocks * 512, 1 << 20);
 
@@ -300,10 +302,11 @@ Test(volume, files_from_creation_to_drop)
 	row = catalog_volume(t.set, id);
 	cr_assert_eq(row->state, HF__CATALOG_VOLUME__STATE__SEALED);
 	hf__catalog_volume__free_unpacked(row, NULL);
-	cr_assert_eq(volume_drop(t.set, id, &e), 0, "%s", e.text);
+	cr_assert_eq(volume_drop(t.set, id, &missed, &e), 0, "%s", e.text);
+	cr_assert_eq(missed, 0);
 	cr_assert_lt(shard_stat(&t, 0, id, &st), 0);
 	cr_assert_eq(shard_stat(&t, 0, other, &st), 0);
-	cr_assert_eq(volume_drop(t.set, id, &e), ERR_NOT_FOUND);
+	cr_assert_eq(volume_drop(t.set, id, &missed, &e), ERR_NOT_FOUND);
 	set_close(&t);
 }
 
@@ -313,6 +316,7 @@ Test(volume, a_failed_drive_is_left_out)
 	struct err e = ERR_INIT;
 	struct stat st;
 	uint64_t id;
+	uint32_t missed;
 
 	set_open(&t);
 	cr_assert_eq(drive_fail(t.set, 3, "test", &e), 0, "%s", e.text);
@@ -320,7 +324,12 @@ Test(volume, a_failed_drive_is_left_out)
 	cr_assert_lt(shard_stat(&t, 3, id, &st), 0);
 	cr_assert_eq(shard_stat(&t, 2, id, &st), 0);
 	cr_assert_eq(volume_allocate(t.set, id, 0, 65536, &e), 0, "%s", e.text);
-	cr_assert_eq(volume_punch(t.set, id, 0, 65536, &e), 0, "%s", e.text);
+	cr_assert_eq(volume_punch(t.set, id, 0, 65536, &missed, &e), 0, "%s", e.text);
+	cr_assert_eq(missed, 1u << 3);
+	cr_assert_eq(volume_punch_slot(t.set, id, 2, 0, 65536, &e), 0, "%s", e.text);
+	cr_assert_eq(volume_punch_slot(t.set, id, 3, 0, 65536, &e), 0, "no file: %s", e.text);
+	cr_assert_eq(volume_drop(t.set, id, &missed, &e), 0, "%s", e.text);
+	cr_assert_eq(missed, 1u << 3);
 	set_close(&t);
 }
 
