@@ -268,8 +268,9 @@ on_layout(void *context, int code, const Hf__StoreReply *reply, const struct err
 	struct tasks *t = context;
 
 	t->scanning = NULL;
-	if (code == 0 && reply->layout != NULL)
-		volume_states_layout(&t->board.volumes, reply->layout);
+	(void)reply;			/* its layout is kept by the client interface */
+	if (code == 0 && objects_layout(t->objects) != NULL)
+		volume_states_layout(&t->board.volumes, objects_layout(t->objects));
 	if (code != 0) {
 		scan_failed(t, code, e);
 		return;

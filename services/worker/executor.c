@@ -10,6 +10,7 @@
 
 #include "libstore/convert.h"
 #include "libstore/rebuild.h"
+#include "libstore/vacuum.h"
 
 #define START_MS	1000	/* of any task */
 #define MIB		(UINT64_C(1) << 20)
@@ -66,6 +67,14 @@ validate_space(const struct maintain *m, const struct config *c, struct err *e)
 	return (0);
 }
 
+/* It makes room, and may use what is reserved for that: the store says when there is none. */
+static int
+validate_vacuum(const struct maintain *m, const struct config *c, struct err *e)
+{
+	(void)c;
+	return (m->layout->read_only ? err_set(e, ERR_READ_ONLY, "the store is read-only") : 0);
+}
+
 /* It writes to the drive that lacks something; the others must be enough to make that from. */
 static int
 validate_sources(const struct maintain *m, const struct config *c, struct err *e)
@@ -83,6 +92,7 @@ validate_sources(const struct maintain *m, const struct config *c, struct err *e
 }
 
 static const struct executor rows[] = {
+	{ "vacuum", limit_common, estimate, validate_vacuum, vacuum_run },
 	{ "erasure_coding", limit_common, estimate, validate_space, convert_run },
 	{ "drive_rebuild", limit_rebuild, estimate, validate_sources, rebuild_run },
 };

@@ -157,7 +157,7 @@ on_registered(void *context, int code, const ProtobufCMessage *body, const struc
 		w->registered = true;
 		w->ask_again = true;		/* claims */
 		obey(w, (const Hf__WorkerOrders *)body);
-	} else if (w->failures == 0) {
+	} else if (w->failures == RETRIES_IDLE) {	/* at a start it may come up after us */
 		log_info("tasks does not take a registration: %s", e->text);
 	}
 	word_ended(w, code);
