@@ -67,31 +67,19 @@ plan_punch(struct cleanup_job *j, struct err *e)
 	return (rc);
 }
 
-static bool
-slot_among(const uint32_t *slots, size_t count, unsigned slot)
-{
-	for (size_t i = 0; i < count; i++)
-		if (slots[i] == slot)
-			return (true);
-	return (false);
-}
-
-/* Whether the catalog says that the file is needed there. */
+/* Whether the catalog still knows what the file was of. */
 static bool
 file_named(struct cleanup_job *j)
 {
 	Hf__CatalogSegment *segment;
-	bool named;
 
 	if (j->what == CLEANUP_VOLUME)
 		return (!volume_gone(j));
 	segment = catalog_segment(j->drives, j->id);
 	if (segment == NULL)
 		return (false);
-	named = segment->state != HF__CATALOG_SEGMENT__STATE__DROPPED &&
-	    slot_among(segment->slots, segment->n_slots, j->slot);
 	hf__catalog_segment__free_unpacked(segment, NULL);
-	return (named);
+	return (true);
 }
 
 int
@@ -154,16 +142,15 @@ file_unlink(struct cleanup_job *j, const char *sub, const char *name)
 	return (rc == ERR_NOT_FOUND ? 0 : rc);
 }
 
+/* A file by its name, and all of its kind that were put into quarantine. */
 static void
-work_file(struct cleanup_job *j)
+work_file(struct cleanup_job *j, const char *sub, const char *ending)
 {
-	const char *sub = j->what == CLEANUP_VOLUME ? "vol" : "log";
 	struct disk *d = drive_set_disk(j->drives);
 	struct quarantined q = { .count = 0 };
-	char name[VOLUME_NAME_BYTES + 8], directory[4096];
+	char name[32], directory[4096];
 
-	snprintf(name, sizeof(name), "%016" PRIx64 "%s", j->id,
-	    j->what == CLEANUP_VOLUME ? ".vol" : ".seg");
+	snprintf(name, sizeof(name), "%016" PRIx64 "%s", j->id, ending);
 	snprintf(q.ending, sizeof(q.ending), "-%s-%.24s", sub, name);
 	drive_path(j->drives, j->slot, "quarantine", "", directory);
 	j->rc = file_unlink(j, sub, name);
@@ -188,6 +175,10 @@ cleanup_job_work(void *context)
 		return;
 	if (j->what == CLEANUP_PUNCH)
 		work_punch(j);
+	else if (j->what == CLEANUP_VOLUME)
+		work_file(j, "vol", ".vol");
 	else
-		work_file(j);
+		work_file(j, "log", ".seg");
+	if (j->what == CLEANUP_SEGMENT && j->rc == 0)
+		work_file(j, "log", ".ecs");
 }

@@ -513,11 +513,47 @@ catalog_done(void *context)
 	state_job_ended(st);
 }
 
+/*
+ * Files on drives that are away are filed for cleanup first: once the catalog has dropped the
+ * segment, nothing else tells of them. 1; 0 until that is durable; or an error.
+ */
+static int
+drop_is_filed(struct state *st, struct err *e)
+{
+	Hf__CatalogSegment *row = catalog_segment(st->o.drives, st->drop.segment);
+	uint32_t present = drive_present_mask(st->o.drives);
+	struct cleanup_left left = { .what = CLEANUP_SEGMENT, .id = st->drop.segment, .all = true };
+	int rc;
+
+	if (row == NULL)
+		return (1);
+	left.bytes = row->shard_bytes != 0 ? row->shard_bytes : row->bytes;
+	for (size_t i = 0; i < row->n_slots; i++)
+		if (row->slots[i] < DRIVES_MAX && (present >> row->slots[i] & 1) == 0)
+			left.slots |= 1u << row->slots[i];
+	hf__catalog_segment__free_unpacked(row, NULL);
+	rc = cleanup_filed(st, &left, e);
+	if (rc == 0)
+		rc = cleanup_file(st, &left, CLEANUP_DRIVE_AWAY, e);
+	else
+		return (rc);
+	return (rc == ERR_BUSY ? 0 : rc);
+}
+
 static void
 drop_catalog(struct state *st)
 {
-	struct catalog_job *j = calloc(1, sizeof(*j));
+	struct catalog_job *j;
+	struct err e = ERR_INIT;
+	int rc = drop_is_filed(st, &e);
 
+	if (rc < 0)
+		drop_retry(st, &e);
+	if (rc == 0)
+		st->drop.due_ms = st->now_ms + 1;
+	if (rc <= 0)
+		return;
+	j = calloc(1, sizeof(*j));
 	assert(j != NULL);
 	j->st = st;
 	j->segment = st->drop.segment;

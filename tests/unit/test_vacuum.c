@@ -1,7 +1,7 @@
 /*
  * test_vacuum - segments are removed and nothing is lost.
  *
- * Random histories (puts, overwrites, deletes, uploads, config, sessions, volumes) with vacuum of
+ * Random histories (puts, overwrites, deletes, uploads, config, tasks, sessions, volumes) with vacuum of
  * random segments in between: every body is read from where its row says, and the index that grew
  * is, byte by byte, the one that is built from what is left of the log. One seed alone:
  * HOLDFAST_TEST_SEED; more of them: HOLDFAST_TEST_SEEDS.
@@ -292,6 +292,35 @@ session_next(void)
 	run_at = run_end = 0;
 }
 
+/* Asked for (queued or merged), and then any transition: those that are not legal are refused. */
+static void
+task_random(void)
+{
+	WORLD_OP(task_submit, TaskSubmit, TASK_SUBMIT);
+	WORLD_OP_AGAIN(task_update, TaskUpdate, TASK_UPDATE);
+	Hf__Task t = HF__TASK__INIT;
+	const Hf__Task *was;
+
+	op.task = &t;
+	t.type = text("cleanup");
+	t.source = text(below(2) ? "operator" : "scanner");
+	t.volume_id = below(4);
+	t.bytes = below(1000);
+	world_send(&w, ++sequence, &q);
+	answered(0);
+	was = w.replies[sequence]->tasks[0];
+	op2.id = was->id;
+	op2.from_state = (uint32_t)was->state;
+	op2.from_lease = was->lease;
+	op2.task = &t;
+	t.state = (Hf__Task__State)below(TASK_STATES);
+	t.worker_id = text("w");
+	t.error = text("e");
+	w.real_ms += below(10) == 0 ? UINT64_C(8) * 86400000 : 100000;	/* history goes, too */
+	world_send(&w, ++sequence, &q2);
+	world_settle(&w);
+}
+
 static void
 time_goes_on(void)
 {
@@ -468,7 +497,7 @@ vacuum_one(void)
 static void
 step(void)
 {
-	switch (below(24)) {
+	switch (below(27)) {
 	case 0: delete_many(); break;
 	case 1: case 2: delete_random(); break;
 	case 3: case 4: case 5: put_extent(); break;
@@ -487,6 +516,7 @@ step(void)
 		world_open(&w);
 		reopened();
 		break;
+	case 19: case 20: case 21: task_random(); break;
 	default: put_random(); break;
 	}
 	uses_check();
@@ -502,6 +532,7 @@ begin(void)
 	memset(others, 0, sizeof(others));
 	run_at = run_end = 0;
 	w.floor = 1;
+	w.real_ms = UINT64_C(1000000000000);
 	session_byte = 1;
 	world_open(&w);
 	world_session(&w, session_byte);
@@ -562,4 +593,44 @@ Test(vacuum, random_histories, .timeout = 600)
 	for (seed = 1; seed <= count; seed++)
 		history();
 	cr_log_info("%" PRIu64 " histories, %u segments vacuumed in them", count, vacuumed);
+}
+
+/* A mirror of a segment that was dropped while its drive was away. */
+Test(vacuum, files_on_a_drive_that_is_away_go_when_it_returns, .timeout = 60)
+{
+	struct state_stats stats;
+	struct err e = ERR_INIT;
+	uint64_t *ids;
+	size_t n;
+
+	seed = 4;
+	begin();
+	for (unsigned i = 0; i < 30; i++)
+		put_random();
+	world_seal(&w);
+	disk_memory_set_missing(w.disk, 3, true);
+	drive_set_probe(w.drives);
+	cr_assert_eq(drive_present_mask(w.drives), 7);
+	n = world_segments(&w, &ids);
+	for (size_t i = 0; i < n; i++)
+		cr_assert_eq(world_vacuum(&m, ids[i], &e), 0, "%s", e.text);
+	cr_assert_gt(n, 0);
+	free(ids);
+	state_stats(w.state, &stats);
+	cr_assert_gt(stats.orphan_bytes, 0);
+	cr_assert_not_null(disk_memory_find(w.disk, "/d3/log/", 0));
+	world_close(&w);
+	disk_memory_set_missing(w.disk, 3, false);
+	world_open(&w);
+	cr_assert_not_null(disk_memory_find(w.disk, "/d3/quarantine/", 0));
+	reopened();
+	time_goes_on();
+	state_stats(w.state, &stats);
+	cr_assert_eq(stats.orphan_bytes, 0);
+	cr_assert_eq(stats.tasks_open, 0);
+	for (unsigned i = 0; disk_memory_find(w.disk, "/d3/quarantine/", i) != NULL; i++)
+		cr_assert_null(strstr(disk_memory_find(w.disk, "/d3/quarantine/", i), ".seg"));
+	all_check();
+	rebuilt_check();
+	end();
 }
