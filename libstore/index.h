@@ -56,6 +56,11 @@ struct index_reader {
 
 /* Replaces *out's content. 0, ERR_NOT_FOUND, ERR_IO. */
 int index_get(const struct index_reader *r, struct slice key, struct buf *out, struct err *e);
+/* Many at once, which costs less than one after the other. each is called for every key, in order:
+ * 0 with the value (borrowed), or ERR_NOT_FOUND. An error ends it. */
+typedef void index_value_fn(void *context, size_t i, int code, struct slice value);
+int index_get_many(const struct index_reader *r, size_t count, const struct slice *keys,
+    index_value_fn *each, void *context, struct err *e);
 /* Walks keys in [from, to); to SLICE_NONE: to the end of the database. Sees the state at its
  * making. */
 struct index_iter *index_iter_new(const struct index_reader *r, struct slice from, struct slice to);

@@ -25,9 +25,11 @@
 #define BLOCK_BYTES		(8u * 1024)
 #define OPEN_FILES_MAX		256
 #define BLOOM_BITS		10.0
+#define INDEX_MANY		256
 
 struct index {
 	rocksdb_t				*db;
+	rocksdb_column_family_handle_t		*family;	/* the only one */
 	rocksdb_options_t			*options;
 	rocksdb_block_based_table_options_t	*table_options;
 	rocksdb_cache_t				*cache;
@@ -98,6 +100,8 @@ index_options_new(struct index *x, uint64_t cache_bytes)
 static void
 index_free(struct index *x)
 {
+	if (x->family != NULL)
+		rocksdb_column_family_handle_destroy(x->family);
 	if (x->db != NULL)
 		rocksdb_close(x->db);
 	rocksdb_writebatch_destroy(x->batch);
@@ -179,7 +183,9 @@ index_open(const char *directory, uint64_t cache_bytes, struct index **out, stru
 	if (x == NULL || (x->directory = strdup(directory)) == NULL)
 		abort();
 	index_options_new(x, cache_bytes);
-	x->db = rocksdb_open(x->options, directory, &message);
+	x->db = rocksdb_open_column_families(x->options, directory, 1,
+	    (const char *const[]){ "default" }, (const rocksdb_options_t *const[]){ x->options },
+	    &x->family, &message);
 	if (message != NULL)
 		rc = index_error(e, "cannot open", directory, message);
 	else
@@ -320,6 +326,63 @@ index_get(const struct index_reader *r, struct slice key, struct buf *out, struc
 	buf_append(out, value, bytes);
 	rocksdb_pinnableslice_destroy(pinned);
 	return (0);
+}
+
+/* A group of keys that no layer has. */
+struct many {
+	size_t			 number[INDEX_MANY];
+	const char		*key[INDEX_MANY];
+	size_t			 key_bytes[INDEX_MANY];
+	rocksdb_pinnableslice_t	*value[INDEX_MANY];
+	char			*message[INDEX_MANY];
+	unsigned		 count;
+};
+
+static int
+many_get(const struct index *x, struct many *m, index_value_fn *each, void *context, struct err *e)
+{
+	const char *value;
+	size_t bytes;
+	unsigned i;
+	int rc = 0;
+
+	memset(m->value, 0, m->count * sizeof(*m->value));
+	memset(m->message, 0, m->count * sizeof(*m->message));
+	rocksdb_batched_multi_get_cf(x->db, x->read_options, x->family, m->count, m->key,
+	    m->key_bytes, m->value, m->message, false);
+	for (i = 0; i < m->count; i++) {
+		if (m->message[i] != NULL) {
+			rc = index_error(e, "cannot read", x->directory, m->message[i]);
+		} else if (rc == 0 && m->value[i] == NULL) {
+			each(context, m->number[i], ERR_NOT_FOUND, SLICE_NONE);
+		} else if (rc == 0) {
+			value = rocksdb_pinnableslice_value(m->value[i], &bytes);
+			each(context, m->number[i], 0, SLICE(value, bytes));
+		}
+		if (m->value[i] != NULL)
+			rocksdb_pinnableslice_destroy(m->value[i]);
+	}
+	m->count = 0;
+	return (rc);
+}
+
+int
+index_get_many(const struct index_reader *r, size_t count, const struct slice *keys,
+    index_value_fn *each, void *context, struct err *e)
+{
+	struct many m = { .count = 0 };
+	size_t i;
+	int rc = 0;
+
+	assert(r->layer_count == 0);	/* readers of pending state ask for one key at a time */
+	for (i = 0; rc == 0 && i < count; i++) {
+		m.number[m.count] = i;
+		m.key[m.count] = keys[i].data;
+		m.key_bytes[m.count++] = keys[i].bytes;
+		if (m.count == INDEX_MANY || i + 1 == count)
+			rc = many_get(r->index, &m, each, context, e);
+	}
+	return (rc);
 }
 
 /* --- iteration -------------------------------------------------------------------------------- */

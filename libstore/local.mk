@@ -272,7 +272,7 @@ tests_unit_test_log_LDADD = libstore/libstore.a schema/libschema.a libbase/libba
 	$(CRITERION_LIBS) $(LIBSTORE_LIBS)
 
 noinst_PROGRAMS += tests/bench/bench_log
-tests_bench_bench_log_SOURCES = tests/bench/bench_log.c
+tests_bench_bench_log_SOURCES = tests/bench/bench_log.c tests/bench/bare.c tests/bench/bare.h
 tests_bench_bench_log_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a $(LIBSTORE_LIBS)
 
 noinst_PROGRAMS += tests/bench/bench_volume

@@ -4,8 +4,8 @@
  *
  * Z1  A stretch is zeroed only beyond everything that was written, and no flight may reach into it
  *     until that is done (segment.zeroing): log_commit.c holds it back.
- * Z2  Nothing depends on these zeros, so nothing waits for them, and a log that grows fast is left
- *     alone: large batches share the price of metadata, and zeros would cost them more.
+ * Z2  Nothing depends on these zeros, so nothing waits for them, and a log that grows very fast is
+ *     left alone: large batches share the price of metadata, and zeros would cost them more.
  * Z3  A log that was not used prewrites nothing; one that rests finishes both segments, and sleeps.
  *
  * A thread of its own, because a drive may hang: the keeper must go on watching flights.
@@ -24,9 +24,9 @@
 #define AHEAD_BYTES_MAX	(16u * 1024 * 1024)	/* of the end of a segment in use */
 #define USED_BYTES_MIN	(1024u * 1024)		/* Z3 */
 /* behind a chunk: at most 64 MiB/s on each mirror */
-#define PAUSE_MS	16u
+#define PAUSE_MS	2u
 #define BUSY_PAUSE_MS	100u
-#define FAST_BYTES_A_MS	(64u * 1024)		/* Z2 */
+#define FAST_BYTES_A_MS	(1024u * 1024)		/* Z2 */
 
 /* Where the next chunk of a segment begins; its size if there is none. */
 static uint64_t
@@ -108,6 +108,25 @@ chunk_do(struct log *l, struct segment *g, uint8_t *memory)
 		log_wake(l);	/* a batch may have been held back */
 }
 
+/* What can be appended before the log comes to blocks that are only allocated. */
+static uint64_t
+prepared_bytes(const struct log *l)
+{
+	uint64_t bytes = l->next != NULL ? l->next->prewritten : 0;
+
+	if (l->current != NULL && l->current->prewritten > l->current->end)
+		bytes += l->current->prewritten - l->current->end;
+	return (bytes);
+}
+
+static unsigned
+pause_ms(const struct log *l, bool fast)
+{
+	if (fast)
+		return (BUSY_PAUSE_MS);
+	return (prepared_bytes(l) < CLOSE_BYTES ? CLOSE_PAUSE_MS : PAUSE_MS);
+}
+
 static void
 rest(struct log *l, unsigned ms)
 {
@@ -160,7 +179,7 @@ log_prewrite_main(void *context)
 			pthread_cond_broadcast(&l->idle);
 		}
 		if (!l->stopping)
-			rest(l, fast ? BUSY_PAUSE_MS : PAUSE_MS);
+			rest(l, pause_ms(l, fast));
 	}
 	pthread_mutex_unlock(&l->lock);
 	free(memory);

@@ -20,3 +20,10 @@ tests_unit_test_store_live_SOURCES = tests/unit/test_store_live.c
 tests_unit_test_store_live_LDADD = libipc/libipc.a schema/libschema.a libbase/libbase.a \
 	$(CRITERION_LIBS) $(LIBIPC_LIBS) $(PROTOBUFC_LIBS) $(LIBBASE_LIBS)
 EXTRA_tests_unit_test_store_live_DEPENDENCIES = services/store/holdfast-store
+
+# The store beside the bare machine. The program itself is run; make all builds it before.
+noinst_PROGRAMS += tests/bench/store
+tests_bench_store_SOURCES = tests/bench/store.c tests/bench/bare.c tests/bench/bare.h \
+	tests/bench/load.c tests/bench/load.h tests/bench/store_process.c tests/bench/store_process.h
+tests_bench_store_LDADD = libobject/libobject.a libipc/libipc.a libstore/libstore.a schema/libschema.a \
+	libbase/libbase.a $(LIBOBJECT_LIBS) $(LIBIPC_LIBS) $(LIBBASE_LIBS)

@@ -18,9 +18,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
-#include <fcntl.h>
 #include <poll.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,6 +30,7 @@
 #include "libstore/log.h"
 #include "libstore/record.h"
 #include "libstore/segment.h"
+#include "tests/bench/bare.h"
 
 #define DRIVES		4
 #define MIRRORS		3
@@ -60,109 +59,6 @@ fail_err(const struct err *e)
 {
 	fprintf(stderr, "bench_log: %s\n", e->text);
 	exit(1);
-}
-
-/* --- the bare loop ---------------------------------------------------------------------------- */
-
-struct bare {
-	int		 fds[MIRRORS];
-	pthread_t	 threads[MIRRORS];
-	pthread_barrier_t begin, end;
-	uint8_t		*image;
-	size_t		 bytes;
-	uint64_t	 at;
-	bool		 stop;
-};
-
-struct bare_thread {
-	struct bare	*bare;
-	unsigned	 mirror;
-};
-
-static struct bare_thread bare_threads[MIRRORS];
-
-static void *
-bare_main(void *context)
-{
-	struct bare_thread *t = context;
-	struct bare *b = t->bare;
-
-	for (;;) {
-		pthread_barrier_wait(&b->begin);
-		if (b->stop)
-			return (NULL);
-		if (pwrite(b->fds[t->mirror], b->image, b->bytes, (off_t)b->at) !=
-			(ssize_t)b->bytes || fdatasync(b->fds[t->mirror]) < 0)
-			fail("bare write");
-		pthread_barrier_wait(&b->end);
-	}
-}
-
-static void
-bare_open(struct bare *b, bool prewritten)
-{
-	char path[4096];
-	uint64_t at;
-	unsigned i;
-
-	memset(b, 0, sizeof(*b));
-	b->image = aligned_alloc(4096, 1u << 20);
-	memset(b->image, 0, 1u << 20);
-	for (i = 0; i < MIRRORS; i++) {
-		snprintf(path, sizeof(path), "%s/bare%u", directory, i);
-		b->fds[i] = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-		if (b->fds[i] < 0)
-			fail(path);
-		unlink(path);
-		if (fallocate(b->fds[i], 0, 0, (off_t)FILE_BYTES) < 0)
-			fail(path);
-		for (at = 0; prewritten && at < FILE_BYTES; at += 1u << 20)
-			if (pwrite(b->fds[i], b->image, 1u << 20, (off_t)at) != 1 << 20)
-				fail(path);
-		if (fsync(b->fds[i]) < 0)
-			fail(path);
-	}
-	memset(b->image, 'b', 1u << 20);
-	pthread_barrier_init(&b->begin, NULL, MIRRORS + 1);
-	pthread_barrier_init(&b->end, NULL, MIRRORS + 1);
-	for (i = 0; i < MIRRORS; i++) {
-		bare_threads[i] = (struct bare_thread){ b, i };
-		if (pthread_create(&b->threads[i], NULL, bare_main, &bare_threads[i]) != 0)
-			fail("thread");
-	}
-}
-
-static void
-bare_run(struct bare *b, size_t bytes, unsigned rounds)
-{
-	uint64_t begin;
-
-	b->bytes = bytes;
-	while (rounds-- > 0) {
-		if (b->at + bytes > FILE_BYTES) {
-			fprintf(stderr, "bench_log: too many rounds\n");
-			exit(1);
-		}
-		begin = clock_mono_ns();
-		pthread_barrier_wait(&b->begin);
-		pthread_barrier_wait(&b->end);
-		took[0][taken[0]++] = clock_mono_ns() - begin;
-		b->at += bytes;
-	}
-}
-
-static void
-bare_close(struct bare *b)
-{
-	unsigned i;
-
-	b->stop = true;
-	pthread_barrier_wait(&b->begin);
-	for (i = 0; i < MIRRORS; i++) {
-		pthread_join(b->threads[i], NULL);
-		close(b->fds[i]);
-	}
-	free(b->image);
 }
 
 /* --- the log ---------------------------------------------------------------------------------- */
@@ -290,11 +186,16 @@ compare(struct bare *b, struct side *s, unsigned appenders, unsigned rounds)
 {
 	size_t bytes = batch_bytes(s, appenders);
 	double bare_ns, log_ns;
-	unsigned i;
+	uint64_t begin;
+	unsigned i, round;
 
 	taken[0] = taken[1] = 0;
 	for (i = 0; i < SLICES; i++) {
-		bare_run(b, bytes, rounds / SLICES);
+		for (round = 0; round < rounds / SLICES; round++) {
+			begin = clock_mono_ns();
+			bare_write(b, bytes, false);
+			took[0][taken[0]++] = clock_mono_ns() - begin;
+		}
 		log_run(s, appenders, rounds / SLICES);
 	}
 	printf("%u waiting, batches of %zu bytes on %u mirrors:\n", appenders, bytes, MIRRORS);
@@ -311,17 +212,17 @@ compare_all(struct side *s, bool prewritten, unsigned rounds)
 	static const unsigned appenders[] = { 1, 16, 64 };
 	uint64_t bytes = 0;
 	bool good = true;
-	struct bare b;
+	struct bare *b;
 	unsigned i;
 
 	for (i = 0; i < 3; i++)
 		bytes += (uint64_t)rounds * batch_bytes(s, appenders[i]);
 	printf("on blocks that were %s:\n", prewritten ? "prewritten" : "only allocated");
-	bare_open(&b, prewritten);
+	b = bare_open(directory, MIRRORS, FILE_BYTES, prewritten);
 	if (prewritten)
 		log_prepare(s, bytes);
 	for (i = 0; i < 3; i++)
-		good &= compare(&b, s, appenders[i], rounds);
+		good &= compare(b, s, appenders[i], rounds);
 	bare_close(&b);
 	return (good);
 }
