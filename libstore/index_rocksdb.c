@@ -72,6 +72,9 @@ index_options_new(struct index *x, uint64_t cache_bytes)
 	rocksdb_options_set_max_write_buffer_number(x->options, 3);
 	rocksdb_options_set_max_open_files(x->options, OPEN_FILES_MAX);
 	rocksdb_options_set_max_background_jobs(x->options, 2);
+	/* Most keys that are asked for in memory are not there: a put of a new object. */
+	rocksdb_options_set_memtable_whole_key_filtering(x->options, 1);
+	rocksdb_options_set_memtable_prefix_bloom_size_ratio(x->options, 0.05);
 	rocksdb_options_set_compression(x->options, rocksdb_lz4_compression);
 	rocksdb_options_set_level_compaction_dynamic_level_bytes(x->options, 1);
 	rocksdb_options_set_stats_dump_period_sec(x->options, 0);
