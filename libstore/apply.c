@@ -91,6 +91,7 @@ apply_record(struct apply *a, const struct record *r, struct err *e)
 	a->record = r;
 	a->freed = 0;
 	a->cleanup = false;
+	a->fresh = false;
 	a->made = false;
 	a->killer = a->dead != NULL ? dead_map_find(a->dead, r->lsn) : 0;
 	buf_reset(&a->reply);
@@ -103,6 +104,7 @@ apply_record(struct apply *a, const struct record *r, struct err *e)
 		rc = apply_use_record(a, e);
 	protobuf_c_message_free_unpacked(m, NULL);
 	a->record = NULL;
+	a->known_fresh = false;
 	return (rc);
 }
 

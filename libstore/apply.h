@@ -53,13 +53,20 @@ struct apply {
 	bool			 rebuild;
 	apply_volume_fn		*volume_k;
 	void			*volume_context;
+	/* The next record puts an object where none is: told by its provisional application. */
+	bool			 known_fresh;
 	/* Results of the last record. */
+	bool			 fresh;		/* it put an object where none was */
 	struct buf		 reply;		/* StoreReply, packed; empty if nobody asked */
 	uint32_t		 freed;		/* extents that were freed */
 	bool			 cleanup;	/* a task of type cleanup changed */
 	/* Of this folder's apply*.c. */
 	const struct record	*record;
 	struct buf		 key, value;
+	/* The session that was answered last: its row is there, with this floor. */
+	uint8_t			 session[16];
+	uint64_t		 session_floor;
+	bool			 session_seen;
 	bool			 made;		/* the record is a row's home */
 	uint64_t		 killer;	/* a dead map names the record; 0: none does */
 	uint64_t		 via;		/* home of the object whose parts are freed */

@@ -96,9 +96,10 @@ apply_object_put(struct apply *a, ProtobufCMessage *m, struct err *e)
 
 	if (r->entry == NULL)
 		return (0);
-	rc = apply_object_drop(a, r->bucket_id, key, e);
+	rc = a->known_fresh ? ERR_NOT_FOUND : apply_object_drop(a, r->bucket_id, key, e);
 	if (rc < 0 && rc != ERR_NOT_FOUND)
 		return (rc);
+	a->fresh = rc == ERR_NOT_FOUND;
 	if (r->entry->origin_lsn == 0)
 		r->entry->origin_lsn = a->record->lsn;
 	if (r->entry->place == NULL)

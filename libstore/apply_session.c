@@ -13,6 +13,31 @@
 #define FLOOR_STEP	32	/* answers are removed when the floor has risen by so much */
 #define FLOOR_ROWS_MAX	256	/* so many at a time */
 
+/* What is in the row counts, not what was seen of it: for whatever changes the row. */
+static void
+session_forget(struct apply *a)
+{
+	a->session_seen = false;
+}
+
+static bool
+session_seen(const struct apply *a, const Hf__Origin *origin, uint64_t floor)
+{
+	return (a->session_seen && origin->session.len == sizeof(a->session) &&
+	    memcmp(origin->session.data, a->session, sizeof(a->session)) == 0 &&
+	    floor <= a->session_floor);
+}
+
+static void
+session_note(struct apply *a, const Hf__RecordSessionOpen *row)
+{
+	a->session_seen = row->session.len == sizeof(a->session);
+	if (!a->session_seen)
+		return;
+	memcpy(a->session, row->session.data, sizeof(a->session));
+	a->session_floor = row->floor;
+}
+
 static int
 session_get(struct apply *a, struct slice session, Hf__RecordSessionOpen **out, struct err *e)
 {
@@ -28,6 +53,7 @@ apply_session_open(struct apply *a, ProtobufCMessage *m, struct err *e)
 	(void)e;
 	if (!apply_makes(a))
 		return (0);
+	session_forget(a);
 	r->home = apply_home(a);
 	key_session(&a->key, bin_slice(r->session));
 	apply_put(a, r);
@@ -85,6 +111,11 @@ apply_answer(struct apply *a, const Hf__Origin *origin, struct err *e)
 	uint64_t floor = origin->floor - origin->floor % FLOOR_STEP;
 	int rc;
 
+	if (session_seen(a, origin, floor)) {
+		if (origin->sequence >= a->session_floor)
+			answer_put(a, origin);
+		return (0);
+	}
 	rc = session_get(a, bin_slice(origin->session), &old, e);
 	if (rc < 0 && rc != ERR_NOT_FOUND)
 		return (rc);
@@ -102,6 +133,8 @@ apply_answer(struct apply *a, const Hf__Origin *origin, struct err *e)
 	}
 	if (rc == 0 && origin->sequence >= row->floor)
 		answer_put(a, origin);
+	if (old != NULL && rc == 0)
+		session_note(a, old);
 	if (old != NULL)
 		hf__record_session_open__free_unpacked(old, NULL);
 	return (rc);
@@ -119,6 +152,7 @@ apply_session_moved(struct apply *a, struct slice key, Hf__RecordSessionOpen *ro
 	key_session(&a->key, bin_slice(row->session));
 	if (!slice_equal(buf_slice(&a->key), key))
 		return (0);
+	session_forget(a);
 	rc = session_get(a, bin_slice(row->session), &old, e);
 	if (rc < 0 && rc != ERR_NOT_FOUND)
 		return (rc);
@@ -224,6 +258,7 @@ apply_session_end(struct apply *a, ProtobufCMessage *m, struct err *e)
 	struct rows rows = ROWS_INIT;
 	int rc;
 
+	session_forget(a);
 	rc = volumes_unhold(a, r, e);
 	if (rc < 0)
 		return (rc);

@@ -133,6 +133,7 @@ libstore_libstore_a_SOURCES += \
 	libstore/state_drop.h \
 	libstore/state_dump.c \
 	libstore/state_extent.c \
+	libstore/state_get.c \
 	libstore/state_object.c \
 	libstore/state_read.c \
 	libstore/state_rebuild.c \

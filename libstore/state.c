@@ -146,6 +146,7 @@ state_close(struct state **stp)
 	index_layer_free(st->commit_layer);
 	buf_release(&st->pack);
 	buf_release(&st->key);
+	buf_release(&st->gets.keys);
 	free(st);
 	*stp = NULL;
 }
@@ -387,6 +388,8 @@ state_request(struct state *st, struct session *s, uint64_t sequence, Hf__StoreR
 		    "this store does not know the operation");
 		goto drop;
 	}
+	if (q->op_case == OP(OBJECT_GET) && state_get_queue(st, s, sequence, q->object_get))
+		goto drop;
 	if (row->read != NULL) {
 		request_read(st, s, sequence, row, q);
 		goto drop;
@@ -439,6 +442,7 @@ void
 state_collect(struct state *st, uint64_t now_ms)
 {
 	st->now_ms = now_ms;
+	state_gets_answer(st);
 	if (!st->failed)
 		log_collect(st->o.log, state_on_commit, st);
 	state_turn(st, now_ms);
@@ -448,6 +452,7 @@ void
 state_turn(struct state *st, uint64_t now_ms)
 {
 	st->now_ms = now_ms;
+	state_gets_answer(st);
 	if (st->failed)
 		return;
 	ready_answer(st);
@@ -493,7 +498,7 @@ state_drain(struct state *st)
 bool
 state_idle(const struct state *st)
 {
-	return (st->jobs == 0 && (st->failed || st->op_count == 0));
+	return (st->jobs == 0 && st->gets.count == 0 && (st->failed || st->op_count == 0));
 }
 
 int

@@ -63,9 +63,11 @@ state_append(struct state *st, struct op *op, unsigned flags, uint16_t type,
 	b = batch_get(st, number);
 	op_list_add(&b->ops, op);
 	op->appended = true;
+	buckets_on_append(st, type);
 	rc = apply_provisionally(st, b, type, data, e);
 	if (rc < 0)
 		state_fatal(st, e);
+	op->fresh = st->admit.fresh;
 	op_request_free(op);
 	return (ADMIT_APPENDED);
 }
@@ -119,6 +121,7 @@ batch_finish(struct state *st)
 		return;
 	}
 	batch_slots(st, b, gentable_end);
+	buckets_on_applied(st);
 	index_layer_clear(st->commit_layer);
 	st->stats.applied_lsn = st->commit_lsn;
 	if (st->commit_freed)
@@ -156,6 +159,8 @@ state_on_commit(void *context, const struct log_commit *c)
 		return;
 	}
 	assert(st->pending != NULL && st->pending->number == c->batch);
+	buckets_on_commit(st, c->record.type);
+	st->commit.known_fresh = op->fresh;
 	rc = apply_record(&st->commit, &c->record, &e);
 	if (rc < 0) {
 		state_fatal(st, &e);

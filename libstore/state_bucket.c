@@ -40,6 +40,113 @@ admit_bucket(struct state *st, const char *name, Hf__Bucket **out, struct err *e
 	return (rc);
 }
 
+/* --- ids that were seen ---------------------------------------------------------------------- */
+
+static struct bucket_seen *
+seen_place(struct state *st, const char *name, size_t bytes)
+{
+	uint64_t h = UINT64_C(0xcbf29ce484222325);
+
+	for (size_t i = 0; i < bytes; i++)
+		h = (h ^ (uint8_t)name[i]) * UINT64_C(0x100000001b3);
+	return (&st->buckets.of[(h ^ h >> 32) % BUCKETS_SEEN]);
+}
+
+static bool
+seen_find(struct state *st, const char *name, uint64_t *id)
+{
+	const struct bucket_seen *b = seen_place(st, name, strlen(name));
+
+	if (st->buckets.pending > 0 || b->id == 0 || strcmp(b->name, name) != 0)
+		return (false);
+	*id = b->id;
+	return (true);
+}
+
+static void
+seen_note(struct state *st, const Hf__Bucket *bucket)
+{
+	size_t bytes = strlen(bucket->name);
+	struct bucket_seen *b = seen_place(st, bucket->name, bytes);
+
+	if (st->buckets.pending > 0 || bytes >= sizeof(b->name))
+		return;
+	b->id = bucket->id;
+	memcpy(b->name, bucket->name, bytes + 1);
+}
+
+static bool
+changes_buckets(uint16_t type)
+{
+	return (type == RECORD_BUCKET_PUT || type == RECORD_BUCKET_DELETE);
+}
+
+void
+buckets_on_append(struct state *st, uint16_t type)
+{
+	if (!changes_buckets(type))
+		return;
+	memset(st->buckets.of, 0, sizeof(st->buckets.of));
+	st->buckets.pending++;
+}
+
+void
+buckets_on_commit(struct state *st, uint16_t type)
+{
+	if (!changes_buckets(type))
+		return;
+	assert(st->buckets.pending > 0);
+	st->buckets.committed++;
+}
+
+/* The batch is in the index. */
+void
+buckets_on_applied(struct state *st)
+{
+	st->buckets.pending -= st->buckets.committed;
+	st->buckets.committed = 0;
+}
+
+int
+admit_bucket_id(struct state *st, const char *name, uint64_t *id, struct err *e)
+{
+	Hf__Bucket *b;
+	int rc;
+
+	if (seen_find(st, name, id))
+		return (0);
+	rc = admit_bucket(st, name, &b, e);
+	if (rc != 0)
+		return (rc);
+	*id = b->id;
+	seen_note(st, b);
+	hf__bucket__free_unpacked(b, NULL);
+	return (0);
+}
+
+int
+state_bucket_id(struct state *st, const char *name, uint64_t *id, struct err *e)
+{
+	struct index_reader r = state_committed(st);
+	Hf__Bucket *b;
+	int rc;
+
+	if (seen_find(st, name, id))
+		return (0);
+	key_bucket(&st->key, slice_from_string(name));
+	rc = row_get(&r, buf_slice(&st->key), &hf__bucket__descriptor, (void *)&b, e);
+	if (rc == ERR_NOT_FOUND)
+		return (err_set(e, ERR_BUCKET_NOT_FOUND, "there is no bucket %.255s", name));
+	if (rc < 0)
+		return (rc);
+	*id = b->id;
+	seen_note(st, b);
+	hf__bucket__free_unpacked(b, NULL);
+	return (0);
+}
+
+/* --- admission -------------------------------------------------------------------------------- */
+
 static int
 bucket_exists(struct op *op, Hf__Bucket *old, struct err *e)
 {

@@ -43,11 +43,35 @@ struct op {
 	struct buf		 reply;			/* packed StoreReply */
 	bool			 appended, has_run;
 	uint64_t		 released;		/* a volume to look at when durable; 0: none */
+	bool			 fresh;			/* its put found no object */
 	op_done_fn		*done;			/* when durable; NULL: answer the session */
 	void			*context;
 };
 
 struct op_list { struct op *first, **last; };
+
+/* object_get that are answered together: state_get.c. */
+#define STATE_GETS_MAX	256
+struct state_gets {
+	struct session		*session[STATE_GETS_MAX];
+	uint64_t		 sequence[STATE_GETS_MAX];
+	struct buf		 keys;			/* one behind the other */
+	size_t			 ends[STATE_GETS_MAX];
+	unsigned		 count;
+};
+
+/*
+ * Ids of buckets by name, while no record about a bucket is pending: then what is committed and
+ * what admission sees are the same.
+ */
+#define BUCKETS_SEEN	64
+struct bucket_seen { uint64_t id; char name[64]; };	/* id 0: nothing */
+struct buckets_seen {
+	struct bucket_seen	 of[BUCKETS_SEEN];
+	unsigned		 pending;		/* records, not in the index yet */
+	unsigned		 committed;		/* of them, in the batch that is applied */
+};
+
 
 /* A batch of the log that is not committed yet. */
 struct batch {
@@ -84,6 +108,8 @@ struct state {
 	struct drop		 drop;
 	struct state_stats	 stats;
 	struct buf		 pack, key;
+	struct state_gets	 gets;
+	struct buckets_seen	 buckets;
 };
 
 static inline void
@@ -148,6 +174,14 @@ admit_fn admit_segment_relocate, admit_segment_drop, admit_segment_seal;
 /* The bucket as admission sees it: 0 and *out (owned by the caller), ADMIT_PARK while its id is
  * provisional, ERR_BUCKET_NOT_FOUND. */
 int admit_bucket(struct state *st, const char *name, Hf__Bucket **out, struct err *e);
+/* The same, but only its id. */
+int admit_bucket_id(struct state *st, const char *name, uint64_t *id, struct err *e);
+/* Of a committed bucket; ERR_BUCKET_NOT_FOUND. */
+int state_bucket_id(struct state *st, const char *name, uint64_t *id, struct err *e);
+/* A record of this type is appended, or committed. */
+void buckets_on_append(struct state *st, uint16_t type);
+void buckets_on_commit(struct state *st, uint16_t type);
+void buckets_on_applied(struct state *st);
 int admit_key(struct slice key, struct err *e);
 /* old may be NULL: nothing is there. */
 int condition_check(const Hf__Condition *c, const Hf__ObjectEntry *old, bool deleting,
@@ -173,6 +207,12 @@ void run_session_load(struct state *st, struct session *s, const Hf__VolumeUse *
 void string_replace(char **field, const char *text);
 /* The body of a part: as that of an object. */
 int part_body_check(struct state *st, const struct op *op, const Hf__PartPut *q, struct err *e);
+
+/* --- state_get.c */
+/* Takes a get to be answered with others; false: read it alone. */
+bool state_get_queue(struct state *st, struct session *s, uint64_t sequence,
+    const Hf__ObjectGet *g);
+void state_gets_answer(struct state *st);
 
 /* --- reads: state_read.c */
 typedef int read_fn(struct state *st, struct session *s, const Hf__StoreRequest *q,

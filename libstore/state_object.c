@@ -132,7 +132,6 @@ admit_object_put(struct state *st, struct op *op, struct err *e)
 	Hf__ObjectPut *q = op->request->object_put;
 	Hf__RecordObjectPut r = HF__RECORD_OBJECT_PUT__INIT;
 	Hf__ObjectEntry *old = NULL;
-	Hf__Bucket *b;
 	Hf__Origin origin;
 	int rc;
 
@@ -141,11 +140,9 @@ admit_object_put(struct state *st, struct op *op, struct err *e)
 		return (rc);
 	if (q->entry == NULL)
 		return (err_set(e, ERR_INVALID, "object_put without an entry"));
-	rc = admit_bucket(st, q->bucket, &b, e);
+	rc = admit_bucket_id(st, q->bucket, &r.bucket_id, e);
 	if (rc != 0)
 		return (rc);
-	r.bucket_id = b->id;
-	hf__bucket__free_unpacked(b, NULL);
 	if (q->condition != NULL) {
 		rc = object_current(st, r.bucket_id, bin_slice(q->key), &old, e);
 		if (rc == 0)
@@ -209,7 +206,6 @@ admit_object_delete(struct state *st, struct op *op, struct err *e)
 {
 	const Hf__ObjectDelete *q = op->request->object_delete;
 	Hf__RecordObjectDelete r = HF__RECORD_OBJECT_DELETE__INIT;
-	Hf__Bucket *b;
 	Hf__Origin origin;
 	size_t found;
 	int rc;
@@ -219,11 +215,9 @@ admit_object_delete(struct state *st, struct op *op, struct err *e)
 		return (err_set(e, ERR_INVALID,
 		    "%zu keys to delete: 1 to %d, and one with a condition", q->n_keys,
 		    DELETE_KEYS_MAX));
-	rc = admit_bucket(st, q->bucket, &b, e);
+	rc = admit_bucket_id(st, q->bucket, &r.bucket_id, e);
 	if (rc != 0)
 		return (rc);
-	r.bucket_id = b->id;
-	hf__bucket__free_unpacked(b, NULL);
 	rc = delete_check(st, q, r.bucket_id, &found, e);
 	if (rc < 0)
 		return (rc);

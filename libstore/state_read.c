@@ -23,21 +23,6 @@ bucket_read(struct state *st, const char *name, Hf__Bucket **out, struct err *e)
 	return (rc);
 }
 
-/* The id of a bucket that a listing or an upload is of. */
-static int
-bucket_read_id(struct state *st, const char *name, uint64_t *id, struct err *e)
-{
-	Hf__Bucket *b;
-	int rc;
-
-	rc = bucket_read(st, name, &b, e);
-	if (rc < 0)
-		return (rc);
-	*id = b->id;
-	hf__bucket__free_unpacked(b, NULL);
-	return (0);
-}
-
 int
 read_bucket_get(struct state *st, struct session *s, const Hf__StoreRequest *q, Hf__StoreReply *out,
     struct err *e)
@@ -70,15 +55,16 @@ read_object_get(struct state *st, struct session *s, const Hf__StoreRequest *q, 
 {
 	const Hf__ObjectGet *g = q->object_get;
 	struct index_reader r = state_committed(st);
+	uint64_t id;
 	int rc;
 
 	(void)s;
 	rc = admit_key(bin_slice(g->key), e);
 	if (rc == 0)
-		rc = bucket_read(st, g->bucket, &out->bucket, e);
+		rc = state_bucket_id(st, g->bucket, &id, e);
 	if (rc < 0)
 		return (rc);
-	key_object(&st->key, out->bucket->id, bin_slice(g->key));
+	key_object(&st->key, id, bin_slice(g->key));
 	rc = row_get(&r, buf_slice(&st->key), &hf__object_entry__descriptor, (void *)&out->entry,
 	    e);
 	if (rc == 0 && !version_is(out->entry, bin_slice(g->version_id))) {
@@ -100,7 +86,7 @@ read_object_list(struct state *st, struct session *s, const Hf__StoreRequest *q,
 	int rc;
 
 	(void)s;
-	rc = bucket_read_id(st, q->object_list->bucket, &id, e);
+	rc = state_bucket_id(st, q->object_list->bucket, &id, e);
 	return (rc < 0 ? rc : listing_objects(&r, id, q->object_list, out, e));
 }
 
@@ -114,7 +100,7 @@ read_upload_get(struct state *st, struct session *s, const Hf__StoreRequest *q, 
 	int rc;
 
 	(void)s;
-	rc = bucket_read_id(st, g->bucket, &id, e);
+	rc = state_bucket_id(st, g->bucket, &id, e);
 	if (rc < 0)
 		return (rc);
 	rc = ERR_NOT_FOUND;
@@ -138,7 +124,7 @@ read_upload_list(struct state *st, struct session *s, const Hf__StoreRequest *q,
 	int rc;
 
 	(void)s;
-	rc = bucket_read_id(st, q->upload_list->bucket, &id, e);
+	rc = state_bucket_id(st, q->upload_list->bucket, &id, e);
 	return (rc < 0 ? rc : listing_uploads(&r, id, q->upload_list, out, e));
 }
 
@@ -156,7 +142,7 @@ read_part_list(struct state *st, struct session *s, const Hf__StoreRequest *q, H
 		return (err_set(e, ERR_UPLOAD_NOT_FOUND, "an upload id has 16 bytes, not %zu",
 		    l->upload_id.len));
 	if (!l->completed) {
-		rc = bucket_read_id(st, l->bucket, &id, e);
+		rc = state_bucket_id(st, l->bucket, &id, e);
 		if (rc == 0)
 			rc = admit_key(bin_slice(l->key), e);
 		if (rc < 0)
