@@ -2,8 +2,8 @@
  * log_prewrite - writes zeros ahead of the log where it will go, while it is quiet: a sync of
  * blocks that were written before touches no metadata of the file system.
  *
- * Z1  A stretch is zeroed only beyond everything that was written, and no flight may reach into it
- *     until that is done (segment.zeroing): log_commit.c holds it back.
+ * Z1  A stretch is zeroed only beyond everything that was written or flies, and no flight may reach
+ *     into it until that is done (segment.zeroing): log_commit.c holds it back.
  * Z2  Nothing depends on these zeros, so nothing waits for them, and a log that grows very fast is
  *     left alone: large batches share the price of metadata, and zeros would cost them more.
  * Z3  A log that was not used prewrites nothing; one that rests finishes both segments, and sleeps.
@@ -30,16 +30,25 @@
 #define BUSY_PAUSE_MS	100u
 #define FAST_BYTES_A_MS	(512u * 1024)		/* Z2 */
 
+/* Where records end, those that fly included. */
+static uint64_t
+records_end(const struct log *l, const struct segment *g)
+{
+	const struct flight *f = l->flight;
+
+	return (f != NULL && f->segment == g ? f->offset + f->image_bytes : g->end);
+}
+
 /* Where the next chunk of a segment begins; its size if there is none. */
 static uint64_t
 chunk_begin(const struct log *l, const struct segment *g)
 {
-	uint64_t from = g->prewritten, ahead = g->bytes / 16;
+	uint64_t from = g->prewritten, ahead = g->bytes / 16, end = records_end(l, g);
 
 	if (ahead > AHEAD_BYTES_MAX)
 		ahead = AHEAD_BYTES_MAX;
-	if (g == l->current && g->end + ahead > from)
-		from = align_up(g->end + ahead, SEGMENT_SECTOR_BYTES);
+	if (g == l->current && end + ahead > from)
+		from = align_up(end + ahead, SEGMENT_SECTOR_BYTES);
 	return (from < g->bytes && g->prewritten > 0 ? from : g->bytes);
 }
 
@@ -94,6 +103,7 @@ chunk_do(struct log *l, struct segment *g, uint8_t *memory)
 	struct err e = ERR_INIT;
 	uint32_t failed;
 
+	assert(from >= records_end(l, g));	/* Z1 */
 	g->zeroing = from;
 	g->refs++;
 	pthread_mutex_unlock(&l->lock);
