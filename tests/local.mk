@@ -12,4 +12,20 @@ dist_check_SCRIPTS += tests/linear_test
 dist_noinst_SCRIPTS += tests/run-scenarios tests/show-failures
 EXTRA_DIST += tests/scenario tests/bench/s3_small.py
 
+EXTRA_DIST += tests/unit/disk_content.h
+
+# A whole store and its clients on one thread and a simulated disk. What comes first of one name wins:
+# the memory_* files stand before the libraries whose modules they replace.
+check_PROGRAMS += tests/unit/test_histories
+tests_unit_test_histories_SOURCES = tests/unit/test_histories.c \
+	tests/unit/history_model.c tests/unit/history_model.h \
+	tests/unit/history_world.c tests/unit/history_world.h \
+	tests/unit/history_client.c tests/unit/history_client.h \
+	tests/unit/channel_memory.c tests/unit/channel_memory.h \
+	tests/unit/index_memory.c tests/unit/index_memory.h \
+	tests/unit/pool_memory.c tests/unit/pool_memory.h \
+	tests/unit/disk_memory.c tests/unit/disk_memory.h
+tests_unit_test_histories_LDADD = libobject/libobject.a libipc/libipc.a libstore/libstore.a \
+	schema/libschema.a libbase/libbase.a $(CRITERION_LIBS) $(LIBOBJECT_LIBS)
+
 include tests/fuzz/local.mk

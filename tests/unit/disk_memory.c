@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "libbase/buf.h"
+#include "tests/unit/disk_content.h"
 
 #define SECTOR  512u
 #define DRIVES  16
@@ -20,12 +20,13 @@
 
 struct change { /* of a file, not synced */
 	uint64_t offset, bytes;
-	uint8_t *data; /* NULL: the file's size became offset */
+	uint8_t *data; /* NULL: zeros, or (resize) the file's size became offset */
+	bool resize;
 };
 struct node {
 	int refs;
 	bool locked;
-	struct buf now, synced;
+	struct content now, synced;
 	struct change *changes;
 	size_t count, capacity;
 };
@@ -48,9 +49,12 @@ struct memory {
 	struct disk disk;
 	pthread_mutex_t lock;
 	pthread_cond_t unhang;
-	uint64_t random, steps, cut_at, fail_at, free_bytes;
+	uint64_t random, steps, cut_at, fail_at, fail_after, free_bytes;
+	unsigned fail_drive;
 	uint32_t sector;
-	bool cut, eio[DRIVES], missing[DRIVES], hang[DRIVES];
+	uint32_t liars;
+	unsigned lie_one_in;
+	bool cut, dead, eio[DRIVES], missing[DRIVES], hang[DRIVES];
 	struct name *names;
 	unsigned name_count;
 	struct move *moves;
@@ -99,20 +103,18 @@ node_put(struct node *n)
 		return;
 	node_changes_drop(n);
 	free(n->changes);
-	buf_release(&n->now);
-	buf_release(&n->synced);
+	buf_release(&n->now.data);
+	buf_release(&n->synced.data);
 	free(n);
 }
 
 static void
-buf_size(struct buf *b, size_t bytes)
+change_do(struct content *content, const struct change *c)
 {
-	if (bytes > b->bytes) {
-		size_t more = bytes - b->bytes;
-
-		memset(buf_extend(b, more), 0, more);
-	}
-	b->bytes = bytes;
+	if (c->resize)
+		content_resize(content, c->offset);
+	else
+		content_write(content, c->offset, c->data, c->bytes);
 }
 
 static void
@@ -125,16 +127,12 @@ node_change(struct node *n, uint64_t offset, const void *data, uint64_t bytes)
 		n->changes = realloc(n->changes, n->capacity * sizeof(*n->changes));
 	}
 	c = &n->changes[n->count++];
-	*c = (struct change){ offset, bytes, NULL };
-	if (data == NULL) {
-		buf_size(&n->now, offset);
-		return;
+	*c = (struct change){ offset, bytes, NULL, data == NULL };
+	if (data != NULL && !content_zeros(data, bytes)) {
+		c->data = malloc(bytes);
+		memcpy(c->data, data, bytes);
 	}
-	c->data = malloc(bytes + 1);
-	memcpy(c->data, data, bytes);
-	if (offset + bytes > n->now.bytes)
-		buf_size(&n->now, offset + bytes);
-	memcpy(n->now.data + offset, data, bytes);
+	change_do(&n->now, c);
 }
 
 static unsigned
@@ -149,16 +147,19 @@ gate(struct memory *m, unsigned drive, bool changing, const char *what, struct e
 {
 	while (changing && m->hang[drive])
 		pthread_cond_wait(&m->unhang, &m->lock);
-	if (m->cut || m->eio[drive])
-		return (err_set(
-		    e, ERR_IO, "%s on drive %u: %s", what, drive, m->cut ? "power cut" : "EIO"));
+	if (m->cut || m->dead || m->eio[drive])
+		return (err_set(e, ERR_IO, "%s on drive %u: %s", what, drive, m->cut ? "power cut"
+		    : m->dead ? "the process is dead" : "EIO"));
 	if (m->missing[drive])
 		return (err_set(e, ERR_NOT_FOUND, "%s on drive %u: not there", what, drive));
 	if (!changing)
 		return (0);
 	m->steps++;
-	if (m->steps == m->fail_at)
+	if (m->steps == m->fail_at || (m->fail_after != 0 && m->steps >= m->fail_after &&
+	    m->fail_drive == drive)) {
+		m->fail_after = 0;
 		return (err_set(e, ERR_IO, "%s on drive %u: injected EIO", what, drive));
+	}
 	if (m->cut_at != 0 && m->steps >= m->cut_at)
 		m->cut = true; /* the step itself happened, and is unsynced */
 	return (0);
@@ -284,11 +285,8 @@ memory_pread(struct disk *d, int handle, void *out, size_t bytes, uint64_t offse
 	struct handle *h = &m->handles[handle];
 	ssize_t n = gate(m, h->drive, false, "read", e);
 
-	if (n == 0 && offset < h->node->now.bytes) {
-		n = (ssize_t)(h->node->now.bytes - offset < bytes ? h->node->now.bytes - offset
-								  : bytes);
-		memcpy(out, h->node->now.data + offset, (size_t)n);
-	}
+	if (n == 0)
+		n = (ssize_t)content_read(&h->node->now, offset, out, bytes);
 	pthread_mutex_unlock(&m->lock);
 	return (n);
 }
@@ -305,6 +303,39 @@ used_bytes(struct memory *m, unsigned drive)
 	return (used);
 }
 
+static struct node *
+node_random(struct memory *m, unsigned drive)
+{
+	unsigned i, at = m->name_count > 0 ? (unsigned)(next_random(m) % m->name_count) : 0;
+
+	for (i = 0; i < m->name_count; i++, at++) {
+		const struct name *n = &m->names[at % m->name_count];
+
+		if (n->now != NULL && n->now->now.bytes > 0 && drive_of(n->path) == drive)
+			return (n->now);
+	}
+	return (NULL);
+}
+
+/* Whether a write is to be told as done and is not; half of them land elsewhere. */
+static bool
+lie(struct memory *m, const struct handle *h, const struct iovec *iov)
+{
+	struct node *n;
+	uint64_t at;
+
+	if (m->lie_one_in == 0 || !(m->liars >> h->drive & 1) ||
+	    next_random(m) % m->lie_one_in != 0)
+		return (false);
+	n = node_random(m, h->drive);
+	if (n == NULL || next_random(m) % 2 == 0)
+		return (true);
+	at = next_random(m) % n->now.bytes / SECTOR * SECTOR;
+	node_change(n, at, iov->iov_base,
+	    iov->iov_len < n->now.bytes - at ? iov->iov_len : n->now.bytes - at);
+	return (true);
+}
+
 static int
 memory_pwritev(
     struct disk *d, int handle, const struct iovec *iov, int count, uint64_t offset, struct err *e)
@@ -319,6 +350,8 @@ memory_pwritev(
 	if (rc == 0 && end > h->node->now.bytes &&
 	    used_bytes(m, h->drive) + end - h->node->now.bytes > m->free_bytes)
 		rc = err_set(e, ERR_FULL, "write on drive %u: full", h->drive);
+	if (rc == 0 && lie(m, h, iov))
+		return (leave(m, m->cut ? err_set(e, ERR_IO, "write: power cut") : 0));
 	for (i = 0; rc == 0 && i < count; i++) {
 		node_change(h->node, offset, iov[i].iov_base, iov[i].iov_len);
 		offset += iov[i].iov_len;
@@ -326,18 +359,6 @@ memory_pwritev(
 	if (rc == 0 && m->cut)
 		rc = err_set(e, ERR_IO, "write: power cut");
 	return (leave(m, rc));
-}
-
-static void
-change_settle(struct node *n, const struct change *c)
-{
-	if (c->data == NULL) {
-		buf_size(&n->synced, c->offset);
-		return;
-	}
-	if (c->offset + c->bytes > n->synced.bytes)
-		buf_size(&n->synced, c->offset + c->bytes);
-	memcpy(n->synced.data + c->offset, c->data, c->bytes);
 }
 
 static int
@@ -351,7 +372,7 @@ memory_datasync(struct disk *d, int handle, struct err *e)
 	if (rc == 0 && m->cut) /* it did not come back */
 		rc = err_set(e, ERR_IO, "datasync: power cut");
 	for (i = 0; rc == 0 && i < h->node->count; i++)
-		change_settle(h->node, &h->node->changes[i]);
+		change_do(&h->node->synced, &h->node->changes[i]);
 	if (rc == 0)
 		node_changes_drop(h->node);
 	return (leave(m, rc));
@@ -383,8 +404,8 @@ memory_pwritev_sync(
 	for (i = 0; rc == 0 && i < h->node->count; i++) {
 		struct change *c = &h->node->changes[i];
 
-		if (c->data != NULL && c->offset >= offset && c->offset + c->bytes <= end) {
-			change_settle(h->node, c);
+		if (!c->resize && c->offset >= offset && c->offset + c->bytes <= end) {
+			change_do(&h->node->synced, c);
 			free(c->data);
 		} else
 			h->node->changes[kept++] = *c;
@@ -630,19 +651,17 @@ change_keep(struct memory *m, struct node *n, const struct change *c)
 {
 	uint64_t at, bytes;
 
-	if (c->data == NULL) {
+	if (c->resize) {
 		if (next_random(m) % 2 == 0)
-			buf_size(&n->synced, c->offset);
+			content_resize(&n->synced, c->offset);
 		return;
 	}
 	for (at = 0; at < c->bytes; at += bytes) {
 		bytes = SECTOR - (c->offset + at) % SECTOR;
 		bytes = bytes < c->bytes - at ? bytes : c->bytes - at;
-		if (next_random(m) % 2 == 0)
-			continue;
-		if (c->offset + at + bytes > n->synced.bytes)
-			buf_size(&n->synced, c->offset + at + bytes);
-		memcpy(n->synced.data + c->offset + at, c->data + at, bytes);
+		if (next_random(m) % 2 != 0)
+			content_write(&n->synced, c->offset + at,
+			    c->data == NULL ? NULL : c->data + at, bytes);
 	}
 }
 
@@ -656,12 +675,10 @@ node_cut(struct memory *m, struct node *n)
 	for (i = 0; i < n->count; i++)
 		if (fate == 0)
 			change_keep(m, n, &n->changes[i]);
-	if (fate == 1) {
-		buf_reset(&n->synced);
-		buf_append(&n->synced, n->now.data, n->now.bytes);
-	}
-	buf_reset(&n->now);
-	buf_append(&n->now, n->synced.data, n->synced.bytes);
+	if (fate == 1 && n->count > 0)
+		content_copy(&n->synced, &n->now);
+	else if (n->count > 0)
+		content_copy(&n->now, &n->synced);
 	node_changes_drop(n);
 	n->locked = false;
 }
@@ -694,7 +711,7 @@ disk_memory_restart(struct disk *d)
 			node_cut(m, n);
 	}
 	m->cut = false;
-	m->cut_at = m->fail_at = 0;
+	m->cut_at = m->fail_at = m->fail_after = 0;
 }
 
 void
@@ -742,6 +759,25 @@ disk_memory_fail_step(struct disk *d, uint64_t n)
 }
 
 void
+disk_memory_fail_drive(struct disk *d, unsigned drive, uint64_t n)
+{
+	struct memory *m = (struct memory *)d;
+
+	m->fail_after = n == 0 ? 0 : m->steps + n;
+	m->fail_drive = drive;
+}
+
+uint64_t
+disk_memory_used(struct disk *d, unsigned drive)
+{
+	struct memory *m = enter(d);
+	uint64_t used = used_bytes(m, drive);
+
+	leave(m, 0);
+	return (used);
+}
+
+void
 disk_memory_set_free(struct disk *d, uint64_t bytes)
 {
 	((struct memory *)d)->free_bytes = bytes;
@@ -761,9 +797,38 @@ disk_memory_flip(struct disk *d, const char *path, uint64_t offset)
 
 	if (n == NULL || offset >= n->now.bytes || offset >= n->synced.bytes)
 		return (false);
-	n->now.data[offset] ^= 0x10;
-	n->synced.data[offset] ^= 0x10;
+	content_flip(&n->now, offset);
+	content_flip(&n->synced, offset);
 	return (true);
+}
+
+void
+disk_memory_set_dead(struct disk *d, bool on)
+{
+	((struct memory *)d)->dead = on;
+}
+
+void
+disk_memory_set_liar(struct disk *d, uint32_t drives, unsigned one_in)
+{
+	struct memory *m = (struct memory *)d;
+
+	m->liars = drives;
+	m->lie_one_in = one_in;
+}
+
+const char *
+disk_memory_rot(struct disk *d, unsigned drive)
+{
+	struct memory *m = (struct memory *)d;
+	struct node *n = node_random(m, drive);
+	unsigned i;
+
+	for (i = 0; i < m->name_count && n != NULL; i++)
+		if (m->names[i].now == n &&
+		    disk_memory_flip(d, m->names[i].path, next_random(m) % n->now.bytes))
+			return (m->names[i].path);
+	return (NULL);
 }
 
 bool

@@ -29,9 +29,19 @@ void disk_memory_wipe(struct disk *d, unsigned drive);
 void disk_memory_set_missing(struct disk *d, unsigned drive, bool on);
 /* The n-th changing step from now on fails with EIO, once. */
 void disk_memory_fail_step(struct disk *d, uint64_t n);
-/* per drive, beside what files take */
+/* The first changing step on the drive after n others fails with EIO, once. */
+void disk_memory_fail_drive(struct disk *d, unsigned drive, uint64_t n);
+uint64_t disk_memory_used(struct disk *d, unsigned drive);	/* bytes of its files */
+/* per drive, with what files take */
 void disk_memory_set_free(struct disk *d, uint64_t bytes);
 void disk_memory_set_sector(struct disk *d, uint32_t bytes);
+/* While on, every call fails: the process that would make it is dead. Nothing is lost by that. */
+void disk_memory_set_dead(struct disk *d, bool on);
+/* Of the writes on these drives (a mask) one in so many is told as done, but is lost or goes to a
+ * wrong place on the same drive; 0: none. */
+void disk_memory_set_liar(struct disk *d, uint32_t drives, unsigned one_in);
+/* Flips a bit somewhere in a file of a drive; returns the file's path, NULL if there is none. */
+const char *disk_memory_rot(struct disk *d, unsigned drive);
 /* Flips a bit of a file, synced and not; false if it is not there or too short. */
 bool disk_memory_flip(struct disk *d, const char *path, uint64_t offset);
 bool disk_memory_exists(struct disk *d, const char *path);

@@ -1,0 +1,79 @@
+/*
+ * history_world - a whole store and its protocol servers on one thread: the sequencer, the log and
+ * the drives on a simulated disk, and real libobject clients that write and read bodies there. No
+ * sockets, threads or RocksDB (channel_memory, pool_memory, index_memory), so that a history is a
+ * matter of milliseconds and of its seed alone.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef HF_TESTS_HISTORY_WORLD_H
+#define HF_TESTS_HISTORY_WORLD_H
+
+#include "libbase/pool.h"
+#include "libobject/object.h"
+#include "libstore/state.h"
+#include "tests/unit/disk_memory.h"
+
+#define HW_CLIENTS_MAX	4
+#define HW_INLINE_MAX	4096u
+#define HW_LOST_MAX	64
+
+struct hw_client {
+	struct objects	*objects;	/* NULL: there is none */
+	struct pool	*pool;
+	bool		 stopped;	/* SIGSTOP: nothing of it moves */
+	bool		 lost;		/* the store took it for dead */
+	unsigned	 life;
+};
+
+struct hw {
+	struct disk		*disk;
+	unsigned		 drive_count;
+	const char		*erasure;
+	uint64_t		 segment_bytes, volume_bytes;
+	struct event_base	*base;
+	struct drive_set	*drives;	/* the store is running: all of these */
+	struct log		*log;
+	struct index		*index;
+	struct gentable		*table;
+	struct state		*state;
+	struct channel_server	*server;
+	struct state_recovery	 recovery;
+	uint64_t		 epoch;		/* of the layout that clients were told */
+	uint64_t		 now_ms;
+	bool			 fatal;		/* the store gave up: start it again */
+	char			 why[300];
+	struct hw_client	 clients[HW_CLIENTS_MAX];
+	/* Sessions that ended while their process was stopped: it cannot have them again. */
+	uint8_t			 lost[HW_LOST_MAX][16];
+	unsigned		 lost_count;
+	/* Before a client's end: its bodies must be freed. */
+	void			(*on_client_end)(void *context, unsigned n);
+	void			*context;
+	int			 table_fd;
+};
+
+void hw_make(struct hw *w, uint64_t seed, unsigned drives, const char *erasure);
+void hw_free(struct hw *w);
+
+int hw_store_open(struct hw *w, struct err *e);
+void hw_store_close(struct hw *w);	/* a clean stop */
+void hw_store_kill(struct hw *w);	/* kill -9: what it wrote stays, nothing more is written */
+/* The power fails now, if it did not: the store, all clients, and what was not synced are gone. */
+void hw_power_cut(struct hw *w);
+
+void hw_client_open(struct hw *w, unsigned n);
+/* kill -9, which the store sees. Its calls end with ERR_CANCELLED. */
+void hw_client_kill(struct hw *w, unsigned n);
+/* Stopped: its work waits. The store takes it for dead if `lost' (the session ends). */
+void hw_client_stop(struct hw *w, unsigned n, bool lost);
+void hw_client_resume(struct hw *w, unsigned n);
+
+/* One turn of everything that runs; false: nothing moved. */
+bool hw_turn(struct hw *w);
+/* Turns until *flag, or the store is dead, the power cut, or nothing moves for too long: false. */
+bool hw_until(struct hw *w, const bool *flag);
+void hw_settle(struct hw *w);		/* turns until nothing is in flight in the store */
+char *hw_dump(struct hw *w);		/* of the index; free it */
+
+#endif

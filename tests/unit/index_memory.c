@@ -1,0 +1,258 @@
+/*
+ * index_memory - see index_memory.h. The rows are one index_layer; an iterator looks for the next
+ * key in it and in the reader's layers each time that it moves.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "tests/unit/index_memory.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "libstore/index_layer.h"
+
+#define FLUSHES_KEPT 6
+
+struct flush {
+	struct index_layer	*rows;
+	uint64_t		 applied;
+};
+struct index {
+	struct index_layer	*rows;
+	uint64_t		 applied;
+};
+struct index_iter {
+	struct index_reader	 reader;
+	struct buf		 upper;
+	const struct layer_entry *entry;	/* NULL: at the end */
+	bool			 bounded;
+};
+
+static struct flush flushes[FLUSHES_KEPT];	/* the last is the newest */
+static unsigned flush_count;
+static bool crashing;
+
+static struct index_layer *
+rows_copy(const struct index_layer *from)
+{
+	struct index_layer *to = index_layer_new();
+	const struct layer_entry *x;
+
+	for (x = layer_seek(from, SLICE_NONE, false); x != NULL; x = layer_seek(from, x->key, true))
+		if (!x->deleted)
+			index_put(to, x->key, SLICE(x->value, x->value_bytes));
+	return (to);
+}
+
+static void
+flush_forget(unsigned from, unsigned to)
+{
+	for (unsigned i = from; i < to; i++)
+		index_layer_free(flushes[i].rows);
+	memmove(&flushes[from], &flushes[to], (flush_count - to) * sizeof(flushes[0]));
+	flush_count -= to - from;
+}
+
+void
+index_memory_crash(bool on)
+{
+	crashing = on;
+}
+
+void
+index_memory_go_back(unsigned n)
+{
+	if (n > flush_count)
+		n = flush_count;
+	flush_forget(flush_count - n, flush_count);
+}
+
+void
+index_memory_remove(void)
+{
+	flush_forget(0, flush_count);
+}
+
+int
+index_open(const char *directory, uint64_t cache_bytes, struct index **out, struct err *e)
+{
+	struct index *x = calloc(1, sizeof(*x));
+
+	(void)directory;
+	(void)cache_bytes;
+	(void)e;
+	assert(x != NULL);
+	if (flush_count > 0) {
+		x->rows = rows_copy(flushes[flush_count - 1].rows);
+		x->applied = flushes[flush_count - 1].applied;
+	} else
+		x->rows = index_layer_new();
+	*out = x;
+	return (0);
+}
+
+void
+index_close(struct index **xp)
+{
+	struct index *x = *xp;
+
+	if (x == NULL)
+		return;
+	*xp = NULL;
+	if (!crashing)
+		(void)index_flush(x, true, NULL);
+	index_layer_free(x->rows);
+	free(x);
+}
+
+int
+index_destroy(const char *directory, struct err *e)
+{
+	(void)directory;
+	(void)e;
+	index_memory_remove();
+	return (0);
+}
+
+uint64_t
+index_applied(const struct index *x)
+{
+	return (x->applied);
+}
+
+int
+index_write(struct index *x, const struct index_layer *layer, uint64_t applied, struct err *e)
+{
+	const struct layer_entry *n;
+
+	(void)e;
+	for (n = layer_seek(layer, SLICE_NONE, false); n != NULL;
+	     n = layer_seek(layer, n->key, true)) {
+		if (n->deleted)
+			index_delete(x->rows, n->key);
+		else
+			index_put(x->rows, n->key, SLICE(n->value, n->value_bytes));
+	}
+	if (applied != 0)
+		x->applied = applied;
+	return (0);
+}
+
+int
+index_flush(struct index *x, bool wait, struct err *e)
+{
+	(void)wait;
+	(void)e;
+	if (flush_count == FLUSHES_KEPT)
+		flush_forget(0, 1);
+	flushes[flush_count++] = (struct flush){ rows_copy(x->rows), x->applied };
+	return (0);
+}
+
+int
+index_checkpoint(struct index *x, const char *directory, uint64_t *applied, struct err *e)
+{
+	(void)x;
+	(void)applied;
+	return (err_set(e, ERR_INTERNAL, "%s: no copies of an index in memory", directory));
+}
+
+/* The first row with a key >= key (greater if after), as the reader sees it; deleted rows too. */
+static const struct layer_entry *
+row_seek(const struct index_reader *r, struct slice key, bool after)
+{
+	const struct layer_entry *best = NULL, *x;
+
+	for (unsigned i = 0; i <= r->layer_count; i++) {
+		x = layer_seek(i < r->layer_count ? r->layers[i] : r->index->rows, key, after);
+		if (x != NULL && (best == NULL || slice_compare(x->key, best->key) < 0))
+			best = x;	/* of equal keys the newest layer's stays */
+	}
+	return (best);
+}
+
+int
+index_get(const struct index_reader *r, struct slice key, struct buf *out, struct err *e)
+{
+	const struct layer_entry *x = row_seek(r, key, false);
+
+	if (x == NULL || x->deleted || !slice_equal(x->key, key))
+		return (err_set(e, ERR_NOT_FOUND, "no such row"));
+	buf_reset(out);
+	buf_append(out, x->value, x->value_bytes);
+	return (0);
+}
+
+/* Goes to the first row that is there, from key on. */
+static void
+iter_settle(struct index_iter *i, struct slice key, bool after)
+{
+	const struct layer_entry *x = row_seek(&i->reader, key, after);
+
+	while (x != NULL && x->deleted)
+		x = row_seek(&i->reader, x->key, true);
+	if (x != NULL && i->bounded && slice_compare(x->key, buf_slice(&i->upper)) >= 0)
+		x = NULL;
+	i->entry = x;
+}
+
+struct index_iter *
+index_iter_new(const struct index_reader *r, struct slice from, struct slice to)
+{
+	struct index_iter *i = calloc(1, sizeof(*i));
+
+	assert(i != NULL);
+	i->reader = *r;
+	i->bounded = to.data != NULL;
+	buf_append(&i->upper, to.data, to.bytes);
+	iter_settle(i, from, false);
+	return (i);
+}
+
+void
+index_iter_free(struct index_iter *i)
+{
+	if (i == NULL)
+		return;
+	buf_release(&i->upper);
+	free(i);
+}
+
+bool
+index_iter_valid(const struct index_iter *i)
+{
+	return (i->entry != NULL);
+}
+
+void
+index_iter_next(struct index_iter *i)
+{
+	iter_settle(i, i->entry->key, true);
+}
+
+void
+index_iter_seek(struct index_iter *i, struct slice key)
+{
+	if (i->entry != NULL && slice_compare(i->entry->key, key) < 0)
+		iter_settle(i, key, false);
+}
+
+struct slice
+index_iter_key(const struct index_iter *i)
+{
+	return (i->entry->key);
+}
+
+struct slice
+index_iter_value(const struct index_iter *i)
+{
+	return (SLICE(i->entry->value, i->entry->value_bytes));
+}
+
+int
+index_iter_error(const struct index_iter *i, struct err *e)
+{
+	(void)i;
+	(void)e;
+	return (0);
+}
