@@ -22,6 +22,7 @@
 #include "libbase/clock.h"
 #include "libbase/metrics.h"
 #include "libobject/body_reader_internal.h"
+#include "libobject/entry_cache.h"
 
 /*
  * Delivered, and read ahead. Many short jobs beat few long ones: what was read is still in the
@@ -309,6 +310,9 @@ reader_refresh(struct body_reader *r)
 	r->refreshed = true;
 	r->error = (struct err)ERR_INIT;
 	reader_rewind(r);
+	/* Records move without a change of the object: its slot does not tell. */
+	entry_cache_remove(r->objects->cache, slice_from_string(r->bucket),
+	    SLICE(r->key, r->key_bytes));
 	get.bucket = r->bucket;
 	get.key = (ProtobufCBinaryData){ r->key_bytes, r->key };
 	get.version_id = (ProtobufCBinaryData){ r->source.version_id_bytes, r->source.version_id };
@@ -334,6 +338,8 @@ deliver(struct body_reader *r, int code, struct slice data, const struct err *e)
 
 	r->fn = NULL;
 	r->delivered += data.bytes;
+	if (data.bytes > 0)
+		r->refreshed = false;	/* a long body may meet another that moved */
 	fn(r->context, code, data, e);	/* may free r */
 }
 

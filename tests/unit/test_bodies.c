@@ -591,6 +591,65 @@ Test(bodies, mirrors_of_inline_bodies)
 }
 
 static void
+on_found(void *context, int code, const Hf__Bucket *bucket, const Hf__ObjectEntry *entry,
+    const struct err *e)
+{
+	(void)bucket;
+	(void)entry;
+	(void)e;
+	cr_assert_eq(code, 0);
+	*(bool *)context = true;
+}
+
+static void
+look_up(struct world *w, const char *key)
+{
+	bool found = false;
+
+	object_lookup(w->objects, "RID", "b", slice_from_string(key), clock_mono_ms() + 10000,
+	    on_found, &found);
+	world_until(w, &found);
+}
+
+/* A vacuum moves records and no slot tells: the store is asked again, once and not by each. */
+Test(bodies, a_moved_record_is_asked_for_once)
+{
+	struct world w = { 0 };
+	const Hf__ObjectEntry *e;
+	Hf__ObjectEntry *old;
+	Hf__Place moved;
+	char path[256];
+	uint8_t packed[4096];
+	unsigned i, gets;
+	int fd;
+
+	world_open(&w, 2, 2);
+	moved = *write_body(&w, "copy", 4000, 4000)->place;
+	e = write_body(&w, "k", 4000, 4000);
+	cr_assert_lt(hf__object_entry__get_packed_size(e), sizeof(packed));
+	old = hf__object_entry__unpack(NULL, hf__object_entry__pack(e, packed), packed);
+	look_up(&w, "k");
+	*fake_store_key(&w.fake, "k")->entry->place = moved;
+	for (i = 0; i < 3; i++) {
+		snprintf(path, sizeof(path), "%s/log/%016x.seg", w.fake.paths[i], 3);
+		fd = open(path, O_RDWR);
+		cr_assert_eq(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+		    (off_t)old->place->offset, old->place->record_bytes), 0);
+		close(fd);
+	}
+	look_up(&w, "k");
+	gets = w.fake.gets;
+	read_well(&w, "k", old, 0, 4000);
+	cr_assert_eq(w.fake.gets, gets + 1);
+	look_up(&w, "k");
+	cr_assert_eq(w.fake.gets, gets + 2, "the cache forgot the old place");
+	look_up(&w, "k");
+	cr_assert_eq(w.fake.gets, gets + 2);
+	hf__object_entry__free_unpacked(old, NULL);
+	world_close(&w);
+}
+
+static void
 segment_shard_flip(struct world *w, unsigned shard, uint64_t from, uint64_t to)
 {
 	char path[256];
