@@ -132,11 +132,30 @@ drop_begin(struct state *st, const Hf__CatalogSegment *row, struct op *op, struc
 	return (ADMIT_WORK);
 }
 
+/* Whether it can be begun, or gone on with, now. */
+static int
+drop_admit(struct state *st, const Hf__SegmentDrop *q, struct err *e)
+{
+	int rc = q->task == 0 ? 0 : task_lease_check(st, q->task, q->lease, e);
+
+	if (rc < 0)
+		return (rc);
+	if (drive_set_read_only(st->o.drives))
+		return (err_set(e, ERR_READ_ONLY, "the set is read-only"));
+	if (st->drop.phase == DROP_GRACE && st->drop.segment == q->segment)
+		return (err_set(e, ERR_BUSY, "readers may need segment %016" PRIx64 " a little "
+		    "longer", q->segment));
+	if (st->drop.phase != DROP_IDLE)
+		return (err_set(e, ERR_BUSY, "segment %016" PRIx64 " is being dropped",
+		    st->drop.segment));
+	return (0);
+}
+
 int
 admit_segment_drop(struct state *st, struct op *op, struct err *e)
 {
-	uint64_t segment = op->request->segment_drop->segment;
-	Hf__CatalogSegment *row = catalog_segment(st->o.drives, segment);
+	const Hf__SegmentDrop *q = op->request->segment_drop;
+	Hf__CatalogSegment *row = catalog_segment(st->o.drives, q->segment);
 	Hf__StoreReply reply = HF__STORE_REPLY__INIT;
 	int rc;
 
@@ -144,18 +163,8 @@ admit_segment_drop(struct state *st, struct op *op, struct err *e)
 		op_reply_pack(op, &reply);
 		return (ADMIT_ANSWER);
 	}
-	if (drive_set_read_only(st->o.drives))
-		rc = err_set(e, ERR_READ_ONLY, "the set is read-only");
-	else if (st->drop.phase == DROP_GRACE && st->drop.segment == segment)
-		rc = err_set(e, ERR_BUSY, "readers may need segment %016" PRIx64 " a little longer",
-		    segment);
-	else if (conversion_active(st, segment))
-		rc = err_set(e, ERR_BUSY, "segment %016" PRIx64 " is just being converted",
-		    segment);
-	else if (st->drop.phase != DROP_IDLE)
-		rc = err_set(e, ERR_BUSY, "segment %016" PRIx64 " is being dropped",
-		    st->drop.segment);
-	else
+	rc = drop_admit(st, q, e);
+	if (rc == 0)
 		rc = drop_begin(st, row, op, e);
 	hf__catalog_segment__free_unpacked(row, NULL);
 	return (rc);

@@ -362,7 +362,9 @@ admit_segment_relocate(struct state *st, struct op *op, struct err *e)
 	reply.n_codes = q->n_items;
 	reply.codes = calloc(q->n_items + 1, sizeof(*reply.codes));
 	assert(reply.codes != NULL);
-	rc = items_move(st, q, reply.codes, e);
+	rc = q->task == 0 ? 0 : task_lease_check(st, q->task, q->lease, e);
+	if (rc == 0)
+		rc = items_move(st, q, reply.codes, e);
 	if (rc == 0)
 		op_reply_pack(op, &reply);
 	free(reply.codes);

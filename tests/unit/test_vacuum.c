@@ -9,21 +9,20 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include <criterion/criterion.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "libbase/clock.h"
 #include "libstore/index_keys.h"
 #include "libstore/row_home.h"
 #include "libstore/rows.h"
-#include "libstore/vacuum.h"
+#include "libstore/segment_source.h"
 #include "tests/unit/vacuum_world.h"
 
 #define KEYS	24
 #define STEPS	160
 #define UPLOADS	4
+#define GET	3400		/* the sequence of reads */
 
 static struct world w;
 static struct maintainer m;
@@ -34,7 +33,10 @@ static uint64_t run_volume, run_at, run_end;
 static uint8_t uploads[UPLOADS][16];
 static bool open_uploads[UPLOADS], others[3];	/* buckets */
 static unsigned numbers;		/* makes bodies differ */
-static unsigned vacuumed;
+static unsigned vacuumed, converted;
+static uint64_t waiting[16];		/* sequences that nobody waits for yet */
+static unsigned waiting_count;
+static bool no_wait;
 
 static uint64_t
 below(uint64_t n)
@@ -66,6 +68,11 @@ key_name(unsigned i)
 static void
 answered(int code)
 {
+	if (no_wait) {
+		cr_assert_eq(code, 0);
+		waiting[waiting_count++] = sequence;
+		return;
+	}
 	world_settle(&w);
 	cr_assert_eq(world_code(&w, sequence), code, "seed %" PRIu64 ": %d: %s", seed,
 	    w.replies[sequence]->code, w.replies[sequence]->error);
@@ -332,31 +339,28 @@ time_goes_on(void)
 
 /* --- what must hold --------------------------------------------------------------------------- */
 
-/* The body's bytes from the first mirror of its place. */
+/* The body's bytes from where its place says. */
 static void
 body_check(unsigned i, const Hf__ObjectEntry *entry)
 {
 	const Hf__Place *p = entry->place;
+	struct segment_paths paths;
+	struct segment_source *source;
 	Hf__CatalogSegment *row;
 	struct err e = ERR_INIT;
-	struct slice data;
-	char path[64];
-	uint8_t bytes[2048];
-	int handle;
+	struct buf memory = BUF_INIT;
+	struct record record;
 
 	cr_assert_not_null(p, "seed %" PRIu64 ": %s has no place", seed, key_name(i));
 	row = catalog_segment(w.drives, p->segment);
 	cr_assert_not_null(row, "seed %" PRIu64 ": %s lies in a segment that is gone", seed,
 	    key_name(i));
-	snprintf(path, sizeof(path), "/d%u/log/%016" PRIx64 ".seg", row->slots[0], row->id);
-	handle = w.disk->ops->open(w.disk, path, O_RDONLY, &e);
-	cr_assert_geq(handle, 0, "%s", e.text);
-	cr_assert_leq(p->record_bytes, sizeof(bytes));
-	cr_assert_eq(w.disk->ops->pread(w.disk, handle, bytes, p->record_bytes, p->offset, &e),
-	    (ssize_t)p->record_bytes);
-	w.disk->ops->close(w.disk, handle);
-	cr_assert_eq(record_body(SLICE(bytes, p->record_bytes), p, &data, &e), 0, "%s", e.text);
-	cr_assert(slice_equal(data, slice_from_string(bodies[i])));
+	segment_paths_of_set(w.drives, &paths);
+	cr_assert_eq(segment_source_open(&paths, row, &source, &e), 0, "%s", e.text);
+	cr_assert_eq(segment_source_record(source, p, &memory, &record, &e), 0, "%s", e.text);
+	cr_assert(slice_equal(record.data, slice_from_string(bodies[i])));
+	segment_source_close(&source);
+	buf_release(&memory);
 	hf__catalog_segment__free_unpacked(row, NULL);
 }
 
@@ -366,8 +370,8 @@ all_check(void)
 	for (unsigned i = 0; i < KEYS; i++) {
 		const Hf__StoreReply *r;
 
-		w.answers[3400] = 0;
-		r = world_get(&w, 3400, "b", key_name(i));
+		w.answers[GET] = 0;
+		r = world_get(&w, GET, "b", key_name(i));
 		cr_assert_eq(r->code, bodies[i][0] == '\0' ? ERR_NOT_FOUND : 0, "seed %" PRIu64
 		    ": %s: %d", seed, key_name(i), r->code);
 		if (bodies[i][0] != '\0' && bodies[i][0] != '*')
@@ -476,6 +480,52 @@ segment_gone(uint64_t id)
 	return (false);
 }
 
+/* Clients go on while a segment is vacuumed: nobody waits for what they ask. */
+static void
+meanwhile(void)
+{
+	no_wait = true;
+	for (unsigned i = (unsigned)below(3); i > 0 && waiting_count < 12; i--) {
+		uint64_t what = below(5);
+
+		if (what == 0)
+			delete_random();
+		else if (what == 1)
+			config_random();
+		else if (what == 2 && run_at < run_end)
+			put_extent();
+		else
+			put_random();
+	}
+	no_wait = false;
+}
+
+static void
+meanwhile_check(void)
+{
+	world_settle(&w);
+	for (unsigned i = 0; i < waiting_count; i++)
+		cr_assert_eq(world_code(&w, waiting[i]), 0, "seed %" PRIu64 ": %s", seed,
+		    w.replies[waiting[i]]->error);
+	waiting_count = 0;
+	w.floor = sequence;
+}
+
+static void
+convert_one(void)
+{
+	struct err e = ERR_INIT;
+	uint64_t *ids;
+	size_t n = world_segments(&w, &ids);
+
+	if (n > 0) {
+		cr_assert_eq(world_convert(&m, ids[below(n)], &e), 0, "seed %" PRIu64 ": %s", seed,
+		    e.text);
+		converted++;
+	}
+	free(ids);
+}
+
 static void
 vacuum_one(void)
 {
@@ -486,10 +536,13 @@ vacuum_one(void)
 	if (n > 0) {
 		uint64_t id = ids[below(n)];
 
+		m.meanwhile = below(2) == 0 ? meanwhile : NULL;
 		cr_assert_eq(world_vacuum(&m, id, &e), 0, "seed %" PRIu64 ": %s", seed, e.text);
 		cr_assert_eq(m.done, m.total);
 		cr_assert(segment_gone(id));
 		vacuumed++;
+		m.meanwhile = NULL;
+		meanwhile_check();
 	}
 	free(ids);
 }
@@ -508,6 +561,7 @@ step(void)
 	case 12: time_goes_on(); break;
 	case 13: case 14: world_seal(&w); break;
 	case 15: case 16: vacuum_one(); break;
+	case 19: convert_one(); break;
 	case 17: if (below(4) == 0) rebuilt_check(); break;
 	case 18:
 		if (below(3) != 0)
@@ -592,7 +646,172 @@ Test(vacuum, random_histories, .timeout = 600)
 	}
 	for (seed = 1; seed <= count; seed++)
 		history();
-	cr_log_info("%" PRIu64 " histories, %u segments vacuumed in them", count, vacuumed);
+	cr_log_info("%" PRIu64 " histories, %u segments vacuumed and %u converted in them", count,
+	    vacuumed, converted);
+}
+
+/* --- stopped, and killed ---------------------------------------------------------------------- */
+
+/* Some segments, with all that can be in them; then no more steps. */
+static void
+history_short(unsigned steps)
+{
+	begin();
+	for (unsigned i = 0; i < steps; i++) {
+		switch (below(12)) {
+		case 0: delete_many(); break;
+		case 1: delete_random(); break;
+		case 2: case 3: put_extent(); break;
+		case 4: case 5: upload_random(); break;
+		case 6: config_random(); break;
+		case 7: if (below(3) == 0) session_next(); break;
+		case 8: world_seal(&w); break;
+		default: put_random(); break;
+		}
+	}
+	world_seal(&w);
+}
+
+/* A worker that ends at any of its questions: the next one finishes. */
+Test(vacuum, stopped_at_every_question, .timeout = 300)
+{
+	uint64_t *ids;
+	struct err e = ERR_INIT;
+	size_t n;
+	unsigned stops = 0;
+
+	seed = 1000;
+	history_short(60);
+	n = world_segments(&w, &ids);
+	cr_assert_gt(n, 2);
+	for (size_t i = 0; i < n; i++)
+		for (unsigned stop = 1;; stop++) {
+			int rc;
+
+			m.stop_at = stop;
+			rc = world_vacuum(&m, ids[i], &e);
+			cr_assert(rc == 0 || rc == ERR_CANCELLED, "%s", e.text);
+			uses_check();
+			if (rc == 0)
+				break;
+			stops++;
+			if (stop % 3 == 0)
+				rebuilt_check();
+		}
+	m.stop_at = 0;
+	free(ids);
+	all_check();
+	rebuilt_check();
+	all_check();
+	cr_log_info("stopped %u times", stops);
+	end();
+}
+
+/* What was answered before a vacuum is answered again after it, and not done again. */
+Test(vacuum, answers_outlive_their_segment, .timeout = 60)
+{
+	uint64_t first, last;
+
+	seed = 1001;
+	begin();
+	first = sequence + 1;
+	for (unsigned i = 0; i < 40; i++) {
+		char key[32];
+
+		snprintf(key, sizeof(key), "once-%u", i);
+		world_put(&w, ++sequence, "b", key, "body", "*");
+		world_settle(&w);
+		cr_assert_eq(world_code(&w, sequence), 0);
+		w.floor = first;
+	}
+	last = sequence;
+	for (unsigned rounds = 0; rounds < 3; rounds++) {
+		vacuum_all();
+		rebuilt_check();
+		for (uint64_t n = first; n <= last; n++) {
+			uint64_t lsn = w.replies[n]->lsn;
+			char key[32];
+
+			snprintf(key, sizeof(key), "once-%u", (unsigned)(n - first));
+			w.answers[n] = 0;
+			world_put(&w, n, "b", key, "body", "*");
+			world_settle(&w);
+			cr_assert_eq(world_code(&w, n), 0, "%s is put a second time", key);
+			cr_assert_eq(w.replies[n]->lsn, lsn);
+		}
+	}
+	end();
+}
+
+/* The power is back; it may fail again while the store recovers. */
+static void
+power_again(uint64_t step, uint64_t again)
+{
+	struct err e = ERR_INIT;
+
+	disk_memory_restart(w.disk);
+	if (step % 2 == 0)
+		world_index_remove(&w);
+	disk_memory_cut_at(w.disk, again);
+	if (world_try_open(&w, &e) == 0) {
+		disk_memory_cut_at(w.disk, 1);
+		world_close(&w);
+	}
+	disk_memory_restart(w.disk);
+	world_open(&w);
+}
+
+/* False: the vacuum ended before the cut came. */
+static bool
+cut_at(uint64_t step)
+{
+	struct err e = ERR_INIT;
+	uint64_t *ids;
+	size_t n;
+	bool was_cut;
+
+	history_short(40);
+	n = world_segments(&w, &ids);
+	disk_memory_cut_at(w.disk, step);
+	for (size_t i = 0; i < n && !disk_memory_cut(w.disk); i++)
+		world_vacuum(&m, ids[i], &e);
+	free(ids);
+	was_cut = disk_memory_cut(w.disk);
+	if (was_cut) {
+		world_close(&w);
+		power_again(step, 1 + below(80));
+		reopened();
+		disk_memory_cut_at(w.disk, 0);
+	}
+	disk_memory_cut_at(w.disk, 0);
+	uses_check();
+	all_check();
+	rebuilt_check();
+	vacuum_all();
+	all_check();
+	rebuilt_check();
+	all_check();
+	end();
+	return (was_cut);
+}
+
+Test(vacuum, a_cut_at_every_step, .timeout = 600)
+{
+	const char *only = getenv("HOLDFAST_TEST_CUT"), *many = getenv("HOLDFAST_TEST_CUTS");
+	uint64_t stride = many != NULL ? 1 : 17, step = 1, cuts = 0;
+
+	seed = 1002;
+	if (only != NULL) {
+		cut_at(strtoull(only, NULL, 10));
+		return;
+	}
+	/* Another stride each time would miss none; the first steps tell of each phase. */
+	while (cut_at(step)) {
+		step += step < 20 ? 1 : stride;
+		cuts++;
+	}
+	cr_log_info("%" PRIu64 " cuts in %" PRIu64 " steps", cuts, step);
+	cr_assert_gt(cuts, 30);
 }
 
 /* A mirror of a segment that was dropped while its drive was away. */

@@ -8,6 +8,7 @@
 #include <criterion/criterion.h>
 #include <stdlib.h>
 
+#include "libstore/convert.h"
 #include "libstore/vacuum.h"
 
 static void
@@ -28,6 +29,10 @@ maintain_ask(void *context, Hf__StoreRequest *request, Hf__StoreReply **out, str
 	uint64_t n = MAINTAIN_SEQUENCE + m->asked++ % (WORLD_REPLIES - MAINTAIN_SEQUENCE);
 	int code;
 
+	if (w->disk != NULL && disk_memory_cut(w->disk))
+		return (err_set(e, ERR_UNAVAILABLE, "the power failed"));
+	if (m->meanwhile != NULL)
+		m->meanwhile();
 	reply_forget(w, n);
 	w->session = m->session;
 	world_send(w, n, request);
@@ -86,6 +91,9 @@ world_maintain(struct world *w, struct maintainer *m)
 	w->answers[0] = 0;
 	state_layout(w->state, &m->layout);
 	m->m.layout = m->layout;
+	hf__task__init(&m->task);
+	m->task.lease = 1;
+	m->m.task = &m->task;
 }
 
 void
@@ -101,6 +109,14 @@ world_vacuum(struct maintainer *m, uint64_t segment, struct err *e)
 {
 	m->done = m->total = m->asked = 0;
 	return (vacuum_run(&m->m, segment, e));
+}
+
+int
+world_convert(struct maintainer *m, uint64_t segment, struct err *e)
+{
+	m->done = m->total = m->asked = 0;
+	m->task.lease++;
+	return (convert_run(&m->m, segment, e));
 }
 
 size_t

@@ -19,6 +19,8 @@ struct maintainer {
 	struct maintain	 m;
 	unsigned	 asked;		/* questions, since world_maintain */
 	unsigned	 stop_at;	/* pace says ERR_CANCELLED at this question; 0: never */
+	void		(*meanwhile)(void);	/* before each question; NULL: nothing happens */
+	Hf__Task	 task;
 	uint64_t	 done, total;	/* progress */
 	Hf__Layout	*layout;
 };
@@ -28,6 +30,7 @@ void world_maintain(struct world *w, struct maintainer *m);
 void world_maintain_end(struct maintainer *m);
 /* vacuum_run, with time going on while the store says BUSY. */
 int world_vacuum(struct maintainer *m, uint64_t segment, struct err *e);
+int world_convert(struct maintainer *m, uint64_t segment, struct err *e);
 /* Ids of the sealed segments (and converted), ascending, from malloc. */
 size_t world_segments(struct world *w, uint64_t **out);
 void world_seal(struct world *w);		/* the current segment, early */
