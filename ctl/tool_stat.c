@@ -22,7 +22,6 @@ struct stat_sums {
 	uint64_t	 buckets, objects, versions, uploads, parts, freed;
 	uint64_t	 inline_bodies, inline_bytes, extents, volume_bytes, multipart_objects,
 			 multipart_bytes, body_bytes;
-	uint64_t	*live;		/* bytes of live records, by segment */
 	uint64_t	 places_lost;
 	uint64_t	 tasks[TASK_STATES], task_count, orphan_bytes;
 };
@@ -30,19 +29,7 @@ struct stat_sums {
 static void
 place_count(struct stat_sums *s, const Hf__Place *p)
 {
-	const struct catalog_rows *r = &s->view->set->rows;
-	size_t low = 0, high = r->segment_count, middle;
-
-	while (low < high) {
-		middle = (low + high) / 2;
-		if (r->segments[middle]->id < p->segment)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	if (low < r->segment_count && r->segments[low]->id == p->segment)
-		s->live[low] += p->record_bytes;
-	else
+	if (catalog_rows_segment(&s->view->set->rows, p->segment) == NULL)
 		s->places_lost++;
 	s->inline_bodies++;
 	s->inline_bytes += p->data_bytes;
@@ -141,33 +128,72 @@ segment_state(const Hf__CatalogSegment *g)
 	    g->state == HF__CATALOG_SEGMENT__STATE__CONVERTED ? "coded" : "sealed");
 }
 
+/* What the index counts of a segment; zeros if it has no row. */
+static Hf__SegmentUse
+segment_use(const struct stat_sums *s, uint64_t segment)
+{
+	struct index_reader reader = { .index = s->view->index };
+	Hf__SegmentUse use = HF__SEGMENT_USE__INIT, *row = NULL;
+	struct buf key = BUF_INIT, value = BUF_INIT;
+
+	key_segment(&key, segment);
+	if (index_get(&reader, buf_slice(&key), &value, NULL) == 0)
+		row = hf__segment_use__unpack(NULL, value.bytes, value.data);
+	if (row != NULL) {
+		use.records = row->records;
+		use.bytes = row->bytes;
+		use.dead_records = row->dead_records;
+		use.dead_bytes = row->dead_bytes;
+		hf__segment_use__free_unpacked(row, NULL);
+	}
+	buf_release(&key);
+	buf_release(&value);
+	return (use);
+}
+
+static double
+garbage_percent(uint64_t dead, uint64_t all)
+{
+	return (all == 0 ? 0.0 : 100.0 * (double)dead / (double)all);
+}
+
+static uint64_t
+segment_blocks(const struct stat_sums *s, const Hf__CatalogSegment *g)
+{
+	uint64_t used = 0;
+	char path[4096];
+
+	for (size_t i = 0; i < g->n_slots; i++)
+		if (g->slots[i] < s->view->set->count) {
+			segment_row_path(s->view->set, g, (unsigned)i, path);
+			used += file_blocks(path);
+		}
+	return (used);
+}
+
 static uint64_t
 segments_print(const struct stat_sums *s)
 {
 	const struct catalog_rows *r = &s->view->set->rows;
-	uint64_t raw = 0, log = 0, live = 0, used, here;
-	char path[4096];
+	uint64_t raw = 0, log = 0, records = 0, dead = 0, used;
 
-	puts("segment           state     files        bytes         live  garbage  allocated");
+	puts("segment           state     files        bytes      records         dead  garbage"
+	    "  allocated");
 	for (size_t i = 0; i < r->segment_count; i++) {
 		const Hf__CatalogSegment *g = r->segments[i];
+		Hf__SegmentUse use = segment_use(s, g->id);
 
-		for (here = 0, used = 0; here < g->n_slots; here++)
-			if (g->slots[here] < s->view->set->count) {
-				segment_row_path(s->view->set, g, (unsigned)here, path);
-				used += file_blocks(path);
-			}
+		used = segment_blocks(s, g);
 		raw += used;
 		log += g->bytes;
-		live += s->live[i];
-		printf("%016" PRIx64 "  %-6s  %7zu %12" PRIu64 " %12" PRIu64 " %7.1f%% %10" PRIu64
-		    "\n", g->id, segment_state(g), g->n_slots, g->bytes, s->live[i],
-		    g->bytes == 0 ? 0.0 : 100.0 * (1.0 - (double)s->live[i] / (double)g->bytes),
-		    used);
+		records += use.bytes;
+		dead += use.dead_bytes;
+		printf("%016" PRIx64 "  %-6s  %7zu %12" PRIu64 " %12" PRIu64 " %12" PRIu64 " %7.1f%%"
+		    " %10" PRIu64 "\n", g->id, segment_state(g), g->n_slots, g->bytes, use.records,
+		    use.dead_records, garbage_percent(use.dead_bytes, use.bytes), used);
 	}
-	printf("log: %" PRIu64 " bytes, %" PRIu64 " of live inline records, %.1f %% garbage or "
-	    "records without a body\n", log, live,
-	    log == 0 ? 0.0 : 100.0 * (1.0 - (double)live / (double)log));
+	printf("log: %" PRIu64 " bytes, %" PRIu64 " of records, %" PRIu64 " of them dead (%.1f %% "
+	    "garbage)\n", log, records, dead, garbage_percent(dead, records));
 	return (raw);
 }
 
@@ -265,8 +291,6 @@ tool_stat(struct tool *t, char **words, unsigned count)
 	(void)count;
 	if (status != TOOL_CLEAN)
 		return (status);
-	s.live = calloc(s.view->set->rows.segment_count + 1, sizeof(*s.live));
-	assert(s.live != NULL);
 	r = (struct index_reader){ .index = s.view->index };
 	it = index_iter_new(&r, SLICE_LITERAL(""), SLICE_NONE);
 	for (; index_iter_valid(it) && !t->cancelled; index_iter_next(it))
@@ -276,7 +300,6 @@ tool_stat(struct tool *t, char **words, unsigned count)
 	index_iter_free(it);
 	if (status == TOOL_CLEAN)
 		sums_print(&s);
-	free(s.live);
 	view_close(&s.view);
 	return (status);
 }

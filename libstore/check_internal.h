@@ -96,6 +96,8 @@ struct fault_at check_index_at(const struct check *c, enum check_severity severi
 void check_counter(struct check *c, const char *name, uint64_t found);
 /* check_task.c: with the objects. */
 int check_tasks(struct check *c, struct err *e);
+/* check_use.c: what is counted of segments, with the objects. */
+int check_uses(struct check *c, struct err *e);
 
 /* check_segment.c: row's mirrors, with the sector size of their header. */
 struct segment *check_segment_open(struct check *c, const Hf__CatalogSegment *row,

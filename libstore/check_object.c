@@ -386,6 +386,8 @@ check_objects(struct check *c, struct err *e)
 	if (rc == 0)
 		rc = check_tasks(c, &why);
 	if (rc == 0)
+		rc = check_uses(c, &why);
+	if (rc == 0)
 		volume_sums_check(c, &key);
 	else if (rc == ERR_CANCELLED)
 		err_set(e, rc, "%s", why.text);

@@ -27,6 +27,7 @@ libstore_libstore_a_SOURCES = \
 	libstore/check_shards.c \
 	libstore/check_table.c \
 	libstore/check_task.c \
+	libstore/check_use.c \
 	libstore/conversion.c \
 	libstore/conversion.h \
 	libstore/convert.c \

@@ -586,6 +586,34 @@ Test(check, a_row_of_the_index_that_the_log_does_not_know)
 	cr_assert_not_null(strstr(faults[0].text, "Csection\\x00name"));
 }
 
+/* What is counted of a segment is told twice, too: and by the rows that have their home there. */
+Test(check, a_segment_of_which_too_little_is_counted)
+{
+	struct index_layer *l = index_layer_new();
+	Hf__SegmentUse use = HF__SEGMENT_USE__INIT;
+	struct index *x = NULL;
+	struct buf key = BUF_INIT;
+	uint8_t value[64];
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/index", w.directory);
+	cr_assert_eq(index_open(path, 8 << 20, &x, NULL), 0);
+	key_segment(&key, small.segment);
+	use.records = use.dead_records = 1;
+	index_put(l, buf_slice(&key), SLICE(value, hf__segment_use__pack(&use, value)));
+	key_dead(&key, 1);
+	index_put(l, buf_slice(&key), SLICE_NONE);
+	cr_assert_eq(index_write(x, l, index_applied(x), NULL), 0);
+	index_layer_free(l);
+	index_close(&x);
+	buf_release(&key);
+	cr_assert_eq(check(NULL), 0);
+	cr_assert_eq(sum.faults[CHECK_LOST], 0);
+	cr_assert_eq(sum.faults[CHECK_HARMLESS], 1, "a dead record of no segment");
+	cr_assert_eq(sum.faults[CHECK_DEGRADED], 3 + 3,
+	    "three of the comparison; homes, records, and the dead");
+}
+
 /* Each fault of a task is told twice: by what follows from it, and because the log says other. */
 Test(check, rows_of_tasks_that_contradict_each_other)
 {
