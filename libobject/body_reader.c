@@ -63,6 +63,7 @@ body_reader_new(struct objects *o, const char *request_id, const char *bucket, s
 		memcpy(r->key, key.data, key.bytes);
 	r->key_bytes = key.bytes;
 	r->wait_ms = deadline_ms > now ? deadline_ms - now : 0;
+	pin_like(o, &r->pin, o->pins.current);
 	body_source_init(&r->source, entry);
 	r->planned = r->delivered = offset;
 	r->end = offset + bytes;
@@ -419,6 +420,7 @@ body_reader_free(struct body_reader **rp)
 		return;
 	*rp = NULL;
 	reader_rewind(r);
+	pin_drop(r->objects, &r->pin);
 	span_queue_release(&r->spans);
 	body_source_release(&r->source);
 	free(r->bucket);

@@ -15,6 +15,7 @@ struct body_reader {
 	uint8_t			*key;
 	size_t			 key_bytes;
 	uint64_t		 wait_ms;
+	struct pin		 pin;		/* as the entry was looked up, until the end */
 	struct body_source	 source;
 	uint64_t		 planned, delivered, end;	/* offsets in the body */
 	struct span_queue	 spans;

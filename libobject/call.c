@@ -182,6 +182,7 @@ static void
 call_free(struct object_call *c)
 {
 	call_unfile(c);
+	pin_drop(c->objects, &c->pin);
 	soon_cancel(c->objects, &c->soon);
 	buf_release(&c->request);
 	free(c);
@@ -191,12 +192,23 @@ call_free(struct object_call *c)
 static void
 call_end(struct object_call *c, int code, const Hf__StoreReply *reply, const struct err *e)
 {
+	struct objects *o = c->objects;
 	object_fn *fn = c->fn;
 	void *context = c->context;
+	struct pin pin = { .taken = false }, *outer = NULL;
+	bool pinned = c->pin.taken;
 
+	if (pinned) {		/* what the callback begins to read is as old as the question */
+		pin_like(o, &pin, &c->pin);
+		outer = pin_enter(o, &pin);
+	}
 	call_free(c);
 	if (fn != NULL)
 		fn(context, code, reply, e);
+	if (pinned) {
+		pin_leave(o, outer);
+		pin_drop(o, &pin);
+	}
 }
 
 static void
@@ -302,6 +314,8 @@ object_call(struct objects *o, const char *request_id, Hf__StoreRequest *request
 	assert(request->op_case != HF__STORE_REQUEST__OP__NOT_SET);
 	*c = (struct object_call){ .objects = o, .deadline_ms = deadline_ms, .heap_index = SIZE_MAX,
 	    .mutation = op_is_mutation(request->op_case), .fn = fn, .context = context };
+	if (request->op_case == HF__STORE_REQUEST__OP_OBJECT_GET)
+		pin_take(o, &c->pin);
 	request->request_id = (char *)(uintptr_t)(request_id != NULL ? request_id : "");
 	request->floor = calls_floor(o);
 	if (call_admit(o, c) < 0 || call_pack(c, request) < 0) {

@@ -14,11 +14,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "libbase/clock.h"
 #include "libobject/objects_internal.h"
-
-/* However long the store is away. */
-#define RELEASE_WAIT_MS	(24ull * 3600 * 1000)
 
 static struct hold *
 hold_find(struct objects *o, uint64_t volume)
@@ -61,7 +57,7 @@ volume_release(struct objects *o, uint64_t volume)
 	release.volume = volume;
 	request.op_case = HF__STORE_REQUEST__OP_VOLUME_RELEASE;
 	request.volume_release = &release;
-	(void)object_call(o, "", &request, clock_mono_ms() + RELEASE_WAIT_MS, NULL, NULL);
+	(void)object_call(o, "", &request, UINT64_MAX, NULL, NULL);
 }
 
 static bool

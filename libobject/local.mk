@@ -31,6 +31,7 @@ libobject_libobject_a_SOURCES = \
 	libobject/memory.c \
 	libobject/object.h \
 	libobject/objects.c libobject/objects_internal.h \
+	libobject/pin.c \
 	libobject/read_job.c libobject/read_job.h \
 	libobject/run.c \
 	libobject/session.c \

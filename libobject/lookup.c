@@ -29,6 +29,7 @@ struct lookup {
 	struct entry		*bucket, *object;
 	struct gentable_mark	 bucket_mark, object_mark;
 	bool			 bucket_may, object_may;	/* be cached */
+	struct pin		 pin;
 	object_lookup_fn	*fn;
 	void			*context;
 	size_t			 bucket_bytes, key_bytes;
@@ -47,9 +48,12 @@ lookup_key(const struct lookup *l)
 	return (SLICE(l->name + l->bucket_bytes + 1, l->key_bytes));
 }
 
+/* What the callback begins to read is as old as the pin. */
 static void
-answer(struct entry *bucket, struct entry *object, object_lookup_fn *fn, void *context)
+answer(struct objects *o, struct pin *pin, struct entry *bucket, struct entry *object,
+    object_lookup_fn *fn, void *context)
 {
+	struct pin *outer = pin_enter(o, pin);
 	struct err why = ERR_INIT;
 	int code = bucket->code;
 
@@ -59,6 +63,7 @@ answer(struct entry *bucket, struct entry *object, object_lookup_fn *fn, void *c
 		err_set(&why, code, "%s", err_phrase(code));
 	fn(context, code, bucket->code == 0 ? bucket->bucket : NULL,
 	    code == 0 && object != NULL ? object->object : NULL, &why);
+	pin_leave(o, outer);
 }
 
 /* NULL: not there, or not current. */
@@ -91,6 +96,7 @@ lookup_free(struct lookup *l)
 	object_call_cancel(&l->object_call);
 	entry_put(&l->bucket);
 	entry_put(&l->object);
+	pin_drop(l->objects, &l->pin);
 	free(l);
 }
 
@@ -111,14 +117,18 @@ lookup_step(struct lookup *l)
 {
 	object_lookup_fn *fn = l->fn;
 	void *context = l->context;
+	struct objects *o = l->objects;
 	struct entry *bucket, *object;
+	struct pin pin = { .taken = false };
 
 	if (l->bucket_call != NULL || l->object_call != NULL)
 		return;
 	bucket = entry_get(l->bucket);
 	object = l->object != NULL ? entry_get(l->object) : NULL;
+	pin_like(o, &pin, l->pin.taken ? &l->pin : NULL);
 	lookup_free(l);
-	answer(bucket, object, fn, context);
+	answer(o, &pin, bucket, object, fn, context);
+	pin_drop(o, &pin);
 	entry_put(&bucket);
 	entry_put(&object);
 }
@@ -242,8 +252,11 @@ object_lookup(struct objects *o, const char *request_id, const char *bucket, str
 {
 	struct slice name = slice_from_string(bucket);
 	struct entry *b = NULL, *v = NULL;
+	struct pin pin = { .taken = false };
 	struct lookup *l;
 
+	if (key.bytes > 0)
+		pin_take(o, &pin);	/* before the cache is looked at */
 	if (o->table != NULL) {
 		uint32_t slot = gentable_bucket_slot(o->table, name);
 
@@ -253,7 +266,8 @@ object_lookup(struct objects *o, const char *request_id, const char *bucket, str
 	}
 	if (b != NULL && (b->code != 0 || key.bytes == 0 || v != NULL)) {
 		metric_add(METRIC_s3_cache_hits_total, 1);
-		answer(b, v, fn, context);
+		answer(o, pin.taken ? &pin : NULL, b, v, fn, context);
+		pin_drop(o, &pin);
 		entry_put(&b);
 		entry_put(&v);
 		return (NULL);
@@ -264,6 +278,10 @@ object_lookup(struct objects *o, const char *request_id, const char *bucket, str
 	l->object = v;
 	l->handle.objects = o;
 	l->handle.lookup = true;
+	if (key.bytes > 0) {
+		pin_like(o, &l->pin, &pin);
+		pin_drop(o, &pin);
+	}
 	lookup_note(l);
 	if (b == NULL)
 		ask_bucket(l, request_id, deadline_ms);

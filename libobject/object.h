@@ -33,6 +33,7 @@ struct objects_options {
 	struct pool		*pool;		/* blocking reads and writes, hashing */
 	const char		*channel_path;	/* RUN_DIR/store.channel */
 	int			 table_fd;	/* generation table, or -1: nothing is cached */
+	int			 readers_fd;	/* readers' table; 0 or -1: nothing is published */
 	const char		*name;		/* "s3.0": for the store's logs and sessions */
 	uint64_t		 cache_bytes;
 	uint64_t		 body_memory_max;

@@ -55,6 +55,8 @@ objects_open(const struct objects_options *options, struct objects **out, struct
 		abort();
 	TAILQ_INIT(&o->soon_list);
 	TAILQ_INIT(&o->memory.waiters);
+	TAILQ_INIT(&o->pins.list);
+	o->pins.slot = -1;
 	TAILQ_INIT(&o->runs.waiters);
 	o->memory.max = options->body_memory_max;
 	calls_init(o);
@@ -63,6 +65,8 @@ objects_open(const struct objects_options *options, struct objects **out, struct
 	o->cache = entry_cache_new(options->cache_bytes);
 	if (options->table_fd >= 0)
 		rc = gentable_open(options->table_fd, false, &o->table, e);
+	if (rc == 0 && o->table != NULL && options->readers_fd > 0)
+		rc = readers_open(options->readers_fd, &o->readers, e);
 	if (rc == 0)
 		rc = session_init(o, e);
 	if (rc < 0) {
@@ -101,6 +105,9 @@ objects_release(struct objects *o)
 	works_release(o);
 	file_cache_free(&o->files);
 	entry_cache_free(&o->cache);
+	assert(TAILQ_EMPTY(&o->pins.list));
+	pins_release(o);
+	readers_close(&o->readers);
 	gentable_close(&o->table);
 	if (o->layout != NULL)
 		hf__layout__free_unpacked(o->layout, NULL);

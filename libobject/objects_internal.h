@@ -16,6 +16,7 @@
 #include "libobject/object.h"
 #include "libstore/disk.h"
 #include "libstore/gentable.h"
+#include "libstore/readers.h"
 
 #define CALLS_MAX		65536	/* without an answer; more are ERR_BUSY */
 #define CALL_BUCKETS		4096
@@ -34,6 +35,29 @@ struct soon {
 void soon_run(struct objects *o, struct soon *s, soon_fn *fn, void *context);
 void soon_cancel(struct objects *o, struct soon *s);
 
+/* --- pin.c: how far back this process depends on the store ------------------------------------ */
+
+struct pin {
+	TAILQ_ENTRY(pin) entry;
+	uint64_t	 lsn;
+	bool		 taken;
+};
+TAILQ_HEAD(pin_list, pin);
+struct pins {
+	struct pin_list	 list;		/* oldest first */
+	struct pin	*current;	/* of the lookup whose callback runs; NULL: none */
+	int		 slot;		/* -1: none */
+	uint64_t	 owner;
+};
+void pin_take(struct objects *o, struct pin *p);	/* as of now */
+void pin_like(struct objects *o, struct pin *p, struct pin *like);	/* NULL: as of now */
+void pin_drop(struct objects *o, struct pin *p);	/* no-op if it is not taken */
+/* Around the callback of a lookup. */
+struct pin *pin_enter(struct objects *o, struct pin *p);
+void pin_leave(struct objects *o, struct pin *outer);
+void pins_claim(struct objects *o);	/* the session is open */
+void pins_release(struct objects *o);	/* it is lost */
+
 /* --- call.c ----------------------------------------------------------------------------------- */
 
 struct object_call {
@@ -49,6 +73,7 @@ struct object_call {
 	/* not a call: the handle of a struct lookup (lookup.c) */
 	bool			 lookup;
 	struct buf		 request;
+	struct pin		 pin;		/* of a question for an address */
 	object_fn		*fn;		/* NULL: nobody waits */
 	void			*context;
 	struct soon		 soon;		/* an end that was decided inside object_call */
@@ -274,6 +299,8 @@ struct objects {
 	struct map		*maps;
 	struct file_cache	*files;
 	struct gentable		*table;		/* NULL: nothing is cached */
+	struct readers		*readers;	/* NULL: nothing is published */
+	struct pins		 pins;
 	struct entry_cache	*cache;
 	Hf__Layout		*layout;
 	uint32_t		 offline;	/* slots that are not online */

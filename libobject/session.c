@@ -150,6 +150,7 @@ void
 session_lost(struct objects *o)
 {
 	session_renew_id(&o->session);
+	pins_release(o);
 	runs_drop(o);
 	calls_lose_session(o);
 	session_reopen(o);
@@ -167,6 +168,7 @@ session_on_answer(struct objects *o, const Hf__StoreReply *reply)
 		return;
 	}
 	o->session.open = true;
+	pins_claim(o);
 	calls_send(o);
 	(void)objects_layout_ask(o, "", clock_mono_ms() + STORE_WAIT_MS, NULL, NULL);
 	objects_state_changed(o);

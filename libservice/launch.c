@@ -89,6 +89,8 @@ launch_descriptor(struct launch *l, const char *text, size_t bytes, struct err *
 		fd_set_nonblock(fd, 1);
 	} else if (slice_equal(name, SLICE_LITERAL("table"))) {
 		l->table_fd = fd;
+	} else if (slice_equal(name, SLICE_LITERAL("readers"))) {
+		l->readers_fd = fd;
 	} else if (slice_equal(name, SLICE_LITERAL("socket")) &&
 	    l->socket_count < SERVICE_SOCKETS_MAX) {
 		l->sockets[l->socket_count++] = fd;
@@ -123,7 +125,7 @@ launch_read(struct launch *l, const char *service, int argc, char **argv, struct
 	int rc;
 
 	memset(l, 0, sizeof(*l));
-	l->notify_fd = l->parent_fd = l->table_fd = -1;
+	l->notify_fd = l->parent_fd = l->table_fd = l->readers_fd = -1;
 	l->parent_pid = getppid();
 	rc = launch_arguments(l, service, argc, argv, e);
 	if (rc == 0)

@@ -291,6 +291,12 @@ service_table_fd(const struct service *s)
 	return (s->launch.table_fd);
 }
 
+int
+service_readers_fd(const struct service *s)
+{
+	return (s->launch.readers_fd);
+}
+
 const char *
 service_run_path(const struct service *s, const char *name, char out[108])
 {

@@ -8,12 +8,13 @@
  * How holdfastd starts a service: argv is `holdfast-NAME -c CONFIG`; the environment has
  *   HOLDFAST_INSTANCE    number of the instance, "0" for the first
  *   HOLDFAST_GENERATION  rises with every start of this instance
- *   HOLDFAST_FDS         "notify=3,parent=4,table=5,socket=6,socket=7": descriptors by name
+ *   HOLDFAST_FDS         "notify=3,parent=4,table=5,readers=6,socket=7": descriptors by
+ *                        name
  * notify: the service writes lines READY=1, STOPPING=1, STATUS=text (as sd_notify(3)) and, when it
  * has seen a cancellation, CANCEL=sequence, so that its TERM does not wait for that; parent: end of
  * file means that holdfastd is gone: the service exits at once (PR_SET_PDEATHSIG is the second
- * belt); table: the generation table; socket: listening sockets. Control socket:
- * RUN_DIR/NAME.INSTANCE.control; events: RUN_DIR/events; holdfastd's own control:
+ * belt); table: the generation table; readers: the readers' table; socket: listening sockets.
+ * Control socket: RUN_DIR/NAME.INSTANCE.control; events: RUN_DIR/events; holdfastd's own control:
  * RUN_DIR/holdfastd.control; the store channel: RUN_DIR/store.channel.
  *
  * Exit status: 0 stopped when told to; 2 bad config or arguments; 1 anything else.
@@ -83,6 +84,7 @@ uint64_t service_generation(const struct service *s);
 /* Listening sockets from holdfastd: count, and *fds borrowed (non-blocking, close-on-exec). */
 unsigned service_sockets(const struct service *s, const int **fds);
 int service_table_fd(const struct service *s);			/* -1: none */
+int service_readers_fd(const struct service *s);		/* -1: none */
 const char *service_run_path(const struct service *s, const char *name, char out[108]);
 void *service_context(const struct service *s);
 void service_set_context(struct service *s, void *context);

@@ -18,7 +18,7 @@ struct launch {
 	char		config_path[4096];
 	unsigned	instance;
 	uint64_t	generation;
-	int		notify_fd, parent_fd, table_fd;		/* -1: none */
+	int		notify_fd, parent_fd, table_fd, readers_fd;	/* -1: none */
 	int		sockets[SERVICE_SOCKETS_MAX];
 	unsigned	socket_count;
 	pid_t		parent_pid;

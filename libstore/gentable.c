@@ -244,3 +244,19 @@ gentable_end(struct gentable *t, uint32_t slot)
 	if (v % 2 == 1)
 		atomic_store_explicit(s, v + 1, memory_order_release);	/* 2 */
 }
+
+void
+gentable_set_applied(struct gentable *t, uint64_t lsn)
+{
+	_Atomic uint64_t *w = word(t, GENTABLE_APPLIED_OFFSET);
+
+	assert(t->writer);
+	if (lsn > atomic_load_explicit(w, memory_order_relaxed))
+		atomic_store_explicit(w, lsn, memory_order_seq_cst);
+}
+
+uint64_t
+gentable_applied(const struct gentable *t)
+{
+	return (atomic_load_explicit(word(t, GENTABLE_APPLIED_OFFSET), memory_order_acquire));
+}

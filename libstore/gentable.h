@@ -39,5 +39,8 @@ bool gentable_current(const struct gentable *t, uint32_t slot, const struct gent
 void gentable_raise_epoch(struct gentable *t);	/* also makes slots left odd by a dead store even */
 void gentable_begin(struct gentable *t, uint32_t slot);	/* even -> odd (no-op if odd) */
 void gentable_end(struct gentable *t, uint32_t slot);	/* odd -> even (no-op if even) */
+/* Everything up to this LSN is visible, and its slots are even. */
+void gentable_set_applied(struct gentable *t, uint64_t lsn);
+uint64_t gentable_applied(const struct gentable *t);	/* anybody; 0: no store was there yet */
 
 #endif

@@ -70,6 +70,8 @@ libstore_libstore_a_SOURCES = \
 	libstore/rebuild_segment.c \
 	libstore/rebuild_shard.c \
 	libstore/rebuild_volume.c \
+	libstore/readers.c \
+	libstore/readers.h \
 	libstore/record.c \
 	libstore/record.h \
 	libstore/segment.c \
@@ -175,6 +177,11 @@ tests_unit_test_listing_LDADD = libstore/libstore.a schema/libschema.a libbase/l
 check_PROGRAMS += tests/unit/test_volume
 tests_unit_test_volume_SOURCES = tests/unit/test_volume.c
 tests_unit_test_volume_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
+	$(CRITERION_LIBS) $(LIBSTORE_LIBS)
+
+check_PROGRAMS += tests/unit/test_readers
+tests_unit_test_readers_SOURCES = tests/unit/test_readers.c
+tests_unit_test_readers_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
 	$(CRITERION_LIBS) $(LIBSTORE_LIBS)
 
 check_PROGRAMS += tests/unit/test_gentable

@@ -14,6 +14,10 @@
 #include <assert.h>
 #include <stdlib.h>
 
+/* After something was freed, how often it is looked whether readers need it; also what is freed in
+ * this time is given back together. */
+#define LOOK_MS		500
+
 static void
 volume_add(struct state *st, uint64_t volume, uint64_t due_ms, bool drop)
 {
@@ -61,7 +65,7 @@ use_look(struct state *st, uint64_t volume, const Hf__VolumeUse *use)
 	}
 	/* What was freed has its own punches; the last of them looks again. */
 	if (!use->punched && use->freed_rows == 0)
-		volume_add(st, volume, st->now_ms + st->o.reclaim_grace_ms, false);
+		volume_add(st, volume, st->now_ms, false);
 	else if (use->punched && use->live_bytes == 0 && use->freed_rows == 0)
 		reclaim_drop(st, volume);
 }
@@ -166,11 +170,28 @@ reclaim_freed(struct state *st, uint64_t lsn)
 	uint64_t due = st->now_ms + st->o.reclaim_grace_ms;
 	struct reclaim_mark *last = r->mark_count > 0 ? &r->marks[r->mark_count - 1] : NULL;
 
-	/* A mark takes in what follows closely: the first of them only waits a little longer. */
+	/* A mark takes in what follows closely: the first of them only waits a little longer. But
+	 * not for ever. */
 	if (last != NULL && (r->mark_count == RECLAIM_MARKS_MAX ||
-	    due - last->due_ms <= st->o.reclaim_grace_ms / 64))
-		r->mark_count--;
-	r->marks[r->mark_count++] = (struct reclaim_mark){ lsn, due };
+	    st->now_ms - last->begun_ms <= st->o.reclaim_grace_ms / RECLAIM_MARKS_MAX)) {
+		last->lsn = lsn;
+		last->due_ms = due;
+		return;
+	}
+	r->marks[r->mark_count++] = (struct reclaim_mark){ lsn, due, st->now_ms + LOOK_MS,
+	    st->now_ms };
+}
+
+/* R1: its time has come, or nobody needs it any more. */
+static bool
+mark_ready(struct state *st, struct reclaim_mark *m)
+{
+	if (m->due_ms <= st->now_ms)
+		return (true);
+	if (m->look_ms > st->now_ms)
+		return (false);
+	m->look_ms = st->now_ms + LOOK_MS;
+	return (state_readers_past(st, m->lsn));
 }
 
 void
@@ -195,8 +216,7 @@ reclaim_turn(struct state *st)
 		reclaim_queue_start(st);
 		return;
 	}
-	while (!r->busy && r->mark_count > 0 && r->marks[0].due_ms <= st->now_ms &&
-	    r->retry_ms == 0)
+	while (!r->busy && r->mark_count > 0 && r->retry_ms == 0 && mark_ready(st, &r->marks[0]))
 		reclaim_freed_start(st);
 	for (size_t i = 0; !r->busy && i < r->volume_count && r->retry_ms == 0; i++) {
 		struct reclaim_volume v = r->volumes[i];
@@ -222,6 +242,8 @@ reclaim_next_ms(const struct state *st)
 		next = st->now_ms;
 	if (r->mark_count > 0 && r->marks[0].due_ms < next)
 		next = r->marks[0].due_ms;
+	if (r->mark_count > 0 && st->o.readers != NULL && r->marks[0].look_ms < next)
+		next = r->marks[0].look_ms;
 	for (size_t i = 0; i < r->volume_count; i++)
 		if (r->volumes[i].due_ms < next)
 			next = r->volumes[i].due_ms;

@@ -1,8 +1,8 @@
 /*
  * reclaim - gives the space of freed and abandoned rows back to the drives.
  *
- * R1  A freed extent is punched only after its delete is durable and reclaim_grace has passed
- *     since.
+ * R1  A freed extent is punched only after its delete is durable, and no reader depends on a state
+ *     before it (readers.h), or reclaim_grace has passed since.
  * R2  A volume that its holder released, or whose holder is gone, is sealed, and what lies between
  *     its live extents is punched.
  * R3  An empty sealed volume is dropped.
@@ -30,8 +30,8 @@ struct state;
 
 struct range { uint64_t volume, offset, bytes; };
 
-/* Everything freed up to lsn is due at due_ms. */
-struct reclaim_mark { uint64_t lsn, due_ms; };
+/* Everything freed up to lsn is due at due_ms at the latest; looked at again at look_ms. */
+struct reclaim_mark { uint64_t lsn, due_ms, look_ms, begun_ms; };
 
 /* A sealed volume that has gaps to punch. */
 struct reclaim_volume { uint64_t volume, due_ms; bool drop; };

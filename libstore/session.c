@@ -145,8 +145,10 @@ session_table_load(struct session_table *t, const struct index_reader *r, struct
 		if (rc < 0)
 			break;
 		s = session_add(t, open);
-		if (s != NULL)
+		if (s != NULL) {
+			s->reads = true;
 			rc = answered_max_load(s, r, e);
+		}
 		hf__record_session_open__free_unpacked(open, NULL);
 	}
 	rows_release(&rows);

@@ -36,6 +36,8 @@ struct session {
 	enum session_state	 state;
 	bool			 durable;	/* its opening is in the log */
 	bool			 end_appended;
+	/* It asked for addresses; or did so of an earlier store, maybe, and was not heard since. */
+	bool			 reads;
 	uint64_t		 answered_max;	/* no answer in the index is above it */
 	unsigned		 op_count;	/* operations in flight */
 	void			*context;	/* the service's */

@@ -70,6 +70,21 @@ op_row_find(Hf__StoreRequest__OpCase op)
 	return (&op_rows[op]);
 }
 
+/* What an earlier store made visible is; slots of sessions that are gone are free. */
+static void
+readers_load(struct state *st)
+{
+	uint64_t owners[SESSIONS_MAX];
+	size_t n = 0;
+
+	if (st->o.table != NULL)
+		gentable_set_applied(st->o.table, st->stats.applied_lsn);
+	for (struct session *s = st->sessions.first; s != NULL; s = s->next)
+		owners[n++] = readers_owner(session_id(s));
+	if (st->o.readers != NULL)
+		readers_keep(st->o.readers, owners, n);
+}
+
 int
 state_open(const struct state_options *options, struct state **out, struct err *e)
 {
@@ -96,6 +111,8 @@ state_open(const struct state_options *options, struct state **out, struct err *
 		rc = reclaim_load(st, e);
 	if (rc == 0)
 		rc = drop_load(st, e);
+	if (rc == 0)
+		readers_load(st);
 	if (rc < 0) {
 		state_close(&st);
 		return (rc);

@@ -26,6 +26,7 @@
 #include "libstore/gentable.h"
 #include "libstore/index.h"
 #include "libstore/log.h"
+#include "libstore/readers.h"
 #include "libstore/session.h"
 #include "libstore/task.h"
 
@@ -36,6 +37,7 @@ struct state_options {
 	struct log		*log;
 	struct index		*index;
 	struct gentable		*table;			/* NULL: none */
+	struct readers		*readers;		/* NULL: nobody publishes what he reads */
 	struct pool		*pool;			/* NULL: blocking work is done at once */
 	uint64_t		 inline_bytes_max;
 	uint64_t		 reclaim_grace_ms;
@@ -96,6 +98,9 @@ struct session *state_sessions(struct state *st);	/* first of the list */
 /* Nothing more is granted of a volume; whoever holds it is asked to let go of it, again with each
  * call. True: somebody does. It is sealed when that has happened, or the session ended. */
 bool state_volume_revoke(struct state *st, uint64_t volume);
+/* No reader depends on a state before lsn any more (readers.h); false also if one may without saying
+ * so. Who waits for it waits for store.reclaim_grace at most. */
+bool state_readers_past(struct state *st, uint64_t lsn);
 
 /* End of a turn of the loop: parked work, reclaim, and hands the forming batch to the log. */
 void state_turn(struct state *st, uint64_t now_ms);

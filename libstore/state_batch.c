@@ -121,6 +121,8 @@ batch_finish(struct state *st)
 		return;
 	}
 	batch_slots(st, b, gentable_end);
+	if (st->o.table != NULL)
+		gentable_set_applied(st->o.table, st->commit_lsn);
 	buckets_on_applied(st);
 	index_layer_clear(st->commit_layer);
 	st->stats.applied_lsn = st->commit_lsn;

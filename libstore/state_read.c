@@ -58,7 +58,7 @@ read_object_get(struct state *st, struct session *s, const Hf__StoreRequest *q, 
 	uint64_t id;
 	int rc;
 
-	(void)s;
+	s->reads = true;
 	rc = admit_key(bin_slice(g->key), e);
 	if (rc == 0)
 		rc = state_bucket_id(st, g->bucket, &id, e);
@@ -137,7 +137,7 @@ read_part_list(struct state *st, struct session *s, const Hf__StoreRequest *q, H
 	uint64_t id;
 	int rc;
 
-	(void)s;
+	s->reads = true;
 	if (l->upload_id.len != 16)
 		return (err_set(e, ERR_UPLOAD_NOT_FOUND, "an upload id has 16 bytes, not %zu",
 		    l->upload_id.len));

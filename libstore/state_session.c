@@ -81,6 +81,7 @@ state_session_open(struct state *st, uint64_t sequence, const Hf__SessionOpen *o
 		return (NULL);
 	}
 	st->stats.repeats++;
+	s->reads = false;	/* it is there, and has its slot if it wants one */
 	if (op_find(st, s, sequence) == NULL)
 		state_answer_later(st, op_new(st, s, sequence, NULL));
 	return (s);
@@ -105,6 +106,8 @@ session_gone(struct state *st, struct session *s)
 	if (s->volume != 0 && s->volume_granted == 0)
 		reclaim_drop(st, s->volume);
 	conversions_session_gone(st, s);
+	if (st->o.readers != NULL)
+		readers_clear(st->o.readers, readers_owner(session_id(s)));
 	st->o.on_session_end(st->o.context, s);
 	session_remove(&st->sessions, s);
 }
@@ -144,6 +147,17 @@ session_end_append(struct state *st, struct session *s)
 	free(r.volumes);
 	if (rc == 0)
 		s->end_appended = true;		/* otherwise: again in a later turn */
+}
+
+bool
+state_readers_past(struct state *st, uint64_t lsn)
+{
+	if (st->o.readers == NULL)
+		return (false);
+	for (struct session *s = st->sessions.first; s != NULL; s = s->next)
+		if (s->reads && !readers_has(st->o.readers, readers_owner(session_id(s))))
+			return (false);
+	return (readers_oldest(st->o.readers) >= lsn);
 }
 
 void

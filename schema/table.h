@@ -9,8 +9,16 @@
  *	 8  slot count		GENTABLE_SLOTS
  *	16  key			16 random bytes, from holdfastd
  *	32  epoch		raised by each store that opens the table
- *	40  zero
+ *	40  applied		the last LSN whose changes are visible
+ *	48  zero
  *	64  slots		GENTABLE_SLOTS sequence locks
+ *
+ * Beside it lies the readers' table, a memory file of READERS_BYTES that readers may write, too
+ * (libstore/readers.h). READERS_COUNT slots of 64 bytes:
+ *
+ *	 0  owner		the first word of a session's id; 0: free
+ *	 8  oldest		LSN that the process depends on; 0: none
+ *	16  zero
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -28,5 +36,11 @@
 #define GENTABLE_KEY_OFFSET	16
 #define GENTABLE_KEY_BYTES	16
 #define GENTABLE_EPOCH_OFFSET	32
+#define GENTABLE_APPLIED_OFFSET	40
+
+#define READERS_COUNT		256
+#define READERS_SLOT_BYTES	64
+#define READERS_BYTES		(READERS_COUNT * READERS_SLOT_BYTES)
+#define READERS_OLDEST_OFFSET	8
 
 #endif

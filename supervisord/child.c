@@ -144,6 +144,8 @@ start_process(struct child *c, struct err *e)
 		.parent_fd = s->parent_read_fd,
 		.table_fd = c->row->shared == 'W' ? s->table.write_fd :
 		    c->row->shared == 'R' ? s->table.read_fd : -1,
+		.readers_fd = c->row->shared == 'W' || c->row->shared == 'R' ? s->table.readers_fd :
+		    -1,
 		.socket_fds = group != NULL ? &group->fd : NULL, .socket_count = group != NULL };
 	char program[4096];
 	int fds[2], rc;

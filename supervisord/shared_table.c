@@ -20,16 +20,22 @@
 
 /* Fixed in size for ever, so that nobody can make another's mapping fault. */
 static int
+memory_seal(int fd, off_t bytes)
+{
+	if (ftruncate(fd, bytes) < 0)
+		return (-1);
+	return (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL));
+}
+
+static int
 table_fill(int fd)
 {
 	uint8_t key[GENTABLE_KEY_BYTES];
 
-	if (ftruncate(fd, GENTABLE_BYTES) < 0)
+	if (memory_seal(fd, GENTABLE_BYTES) < 0)
 		return (-1);
 	random_bytes(key, sizeof(key));
-	if (pwrite(fd, key, sizeof(key), GENTABLE_KEY_OFFSET) != (ssize_t)sizeof(key))
-		return (-1);
-	return (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL));
+	return (pwrite(fd, key, sizeof(key), GENTABLE_KEY_OFFSET) == (ssize_t)sizeof(key) ? 0 : -1);
 }
 
 int
@@ -37,7 +43,7 @@ shared_table_open(struct shared_table *t, struct err *e)
 {
 	char path[64];
 
-	t->read_fd = -1;
+	t->read_fd = t->readers_fd = -1;
 	t->write_fd = spawn_raise_fd(memfd_create("holdfast-table",
 	    MFD_CLOEXEC | MFD_ALLOW_SEALING));
 	if (t->write_fd < 0)
@@ -46,7 +52,9 @@ shared_table_open(struct shared_table *t, struct err *e)
 		snprintf(path, sizeof(path), "/proc/self/fd/%d", t->write_fd);
 		t->read_fd = spawn_raise_fd(open(path, O_RDONLY | O_CLOEXEC));
 	}
-	if (t->read_fd >= 0)
+	t->readers_fd = spawn_raise_fd(memfd_create("holdfast-readers",
+	    MFD_CLOEXEC | MFD_ALLOW_SEALING));
+	if (t->read_fd >= 0 && t->readers_fd >= 0 && memory_seal(t->readers_fd, READERS_BYTES) == 0)
 		return (0);
 	err_errno(e, errno, "cannot make the generation table");
 	shared_table_close(t);
@@ -60,5 +68,7 @@ shared_table_close(struct shared_table *t)
 		close(t->write_fd);
 	if (t->read_fd >= 0)
 		close(t->read_fd);
-	t->write_fd = t->read_fd = -1;
+	if (t->readers_fd >= 0)
+		close(t->readers_fd);
+	t->write_fd = t->read_fd = t->readers_fd = -1;
 }

@@ -11,6 +11,7 @@
 struct shared_table {
 	int	write_fd;		/* for the store */
 	int	read_fd;		/* for readers: cannot be mapped writable */
+	int	readers_fd;		/* the readers' table: for all of them */
 };
 
 int shared_table_open(struct shared_table *t, struct err *e);

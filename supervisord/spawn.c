@@ -108,6 +108,8 @@ actions_build(posix_spawn_file_actions_t *actions, struct child_env *env, const 
 	rc = rc != 0 ? rc : give_fd(actions, env, s->parent_fd, &next, "parent");
 	if (s->table_fd >= 0)
 		rc = rc != 0 ? rc : give_fd(actions, env, s->table_fd, &next, "table");
+	if (s->readers_fd >= 0)
+		rc = rc != 0 ? rc : give_fd(actions, env, s->readers_fd, &next, "readers");
 	for (unsigned i = 0; i < s->socket_count; i++)
 		rc = rc != 0 ? rc : give_fd(actions, env, s->socket_fds[i], &next, "socket");
 	rc = rc != 0 ? rc : posix_spawn_file_actions_addclosefrom_np(actions, next);

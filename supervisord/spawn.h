@@ -22,6 +22,7 @@ struct spawn {
 	int		 log_fd;		/* becomes standard output and error */
 	int		 notify_fd, parent_fd;
 	int		 table_fd;		/* -1: none */
+	int		 readers_fd;		/* -1: none */
 	const int	*socket_fds;
 	unsigned	 socket_count;
 };

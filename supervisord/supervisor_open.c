@@ -172,7 +172,7 @@ supervisor_open(struct supervisor *s, struct err *e)
 	int rc;
 
 	s->lock_fd = s->parent_read_fd = s->parent_write_fd = -1;
-	s->table = (struct shared_table){ -1, -1 };
+	s->table = (struct shared_table){ -1, -1, -1 };
 	s->stop_within_ms = UINT64_MAX;
 	s->started_real_ms = clock_real_ms();
 	s->started_ms = clock_mono_ms();

@@ -61,7 +61,8 @@ store_open(struct s3_server *server, struct err *e)
 	struct service *s = server->service;
 	const struct config *c = service_config(s);
 	struct objects_options options = { .base = service_base(s), .pool = service_pool(s),
-	    .table_fd = service_table_fd(s), .cache_bytes = c->s3_cache_bytes,
+	    .table_fd = service_table_fd(s), .readers_fd = service_readers_fd(s),
+	    .cache_bytes = c->s3_cache_bytes,
 	    .body_memory_max = c->s3_body_memory_max };
 	char path[108], name[32];
 	int rc;

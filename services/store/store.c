@@ -115,6 +115,7 @@ state_start(struct store *t, struct err *e)
 	const struct config *c = service_config(t->service);
 	struct state_options o = {
 		.drives = t->drives, .log = t->log, .index = t->index, .table = t->table,
+		.readers = t->readers,
 		.pool = service_pool(t->service),
 		.inline_bytes_max = c->store_inline_bytes,
 		.reclaim_grace_ms = c->store_reclaim_grace,
@@ -217,6 +218,8 @@ store_open(struct service *s, struct err *e)
 	service_set_context(s, t);
 	if (service_table_fd(s) >= 0 && gentable_open(service_table_fd(s), true, &t->table, e) < 0)
 		return (e->code);
+	if (service_readers_fd(s) >= 0 && readers_open(service_readers_fd(s), &t->readers, e) < 0)
+		return (e->code);
 	return (store_start(t, e));
 }
 
@@ -265,6 +268,7 @@ store_close(struct service *s)
 	index_close(&t->index);
 	drive_set_close(&t->drives);
 	gentable_close(&t->table);
+	readers_close(&t->readers);
 	free(t);
 	service_set_context(s, NULL);
 }

@@ -33,6 +33,7 @@ struct store {
 	struct log		*log;
 	struct index		*index;
 	struct gentable		*table;
+	struct readers		*readers;
 	struct state		*state;
 	struct channel_server	*server;
 	struct event		*wake;		/* the log has something */

@@ -29,9 +29,9 @@ static struct {
 	const char	*name;		/* "s3.0" */
 	char		 own_name[64], words[1024];
 	char		 run_dir[256];
-	int		 notify_fd, parent_fd, table_fd, sockets;
+	int		 notify_fd, parent_fd, table_fd, readers_fd, sockets;
 	struct event_base *base;
-} fake = { .notify_fd = -1, .parent_fd = -1, .table_fd = -1 };
+} fake = { .notify_fd = -1, .parent_fd = -1, .table_fd = -1, .readers_fd = -1 };
 
 static void
 trace(const char *what)
@@ -241,6 +241,8 @@ descriptors_take(void)
 			fake.parent_fd = fd;
 		else if (strncmp(item, "table=", 6) == 0)
 			fake.table_fd = fd;
+		else if (strncmp(item, "readers=", 8) == 0)
+			fake.readers_fd = fd;
 		else if (strncmp(item, "socket=", 7) == 0)
 			fake.sockets++;
 	}
@@ -252,7 +254,8 @@ static void
 leaks_trace(void)
 {
 	for (int fd = 3; fd < 256; fd++)
-		if (fcntl(fd, F_GETFD) >= 0 && fd >= 3 + 2 + (fake.table_fd >= 0) + fake.sockets)
+		if (fcntl(fd, F_GETFD) >= 0 && fd >= 3 + 2 + (fake.table_fd >= 0) +
+		    (fake.readers_fd >= 0) + fake.sockets)
 			trace("leak");
 }
 

@@ -250,6 +250,7 @@ fake_store_change(struct fake_store *f, const char *key, const Hf__ObjectEntry *
 		hf__object_entry__free_unpacked(k->entry, NULL);
 	k->entry = entry != NULL ? entry_copy(entry) : NULL;
 	gentable_end(f->table, slot);
+	gentable_set_applied(f->table, f->lsn);
 }
 
 /* --- Operations. ------------------------------------------------------------------------------ */
@@ -552,6 +553,9 @@ fake_store_open(struct fake_store *f, struct event_base *base, unsigned k, unsig
 	f->table_fd = memfd_create("table", MFD_CLOEXEC);
 	cr_assert_eq(ftruncate(f->table_fd, GENTABLE_BYTES), 0);
 	cr_assert_eq(gentable_open(f->table_fd, true, &f->table, NULL), 0);
+	f->readers_fd = memfd_create("readers", MFD_CLOEXEC);
+	cr_assert_eq(ftruncate(f->readers_fd, READERS_BYTES), 0);
+	cr_assert_eq(readers_open(f->readers_fd, &f->readers, NULL), 0);
 	fake_store_listen(f);
 }
 
@@ -564,6 +568,8 @@ fake_store_close(struct fake_store *f)
 	channel_server_close(&f->server);
 	gentable_close(&f->table);
 	close(f->table_fd);
+	readers_close(&f->readers);
+	close(f->readers_fd);
 	for (i = 0; i < f->answer_count; i++)
 		free(f->answers[i].reply);
 	for (i = 0; i < f->key_count; i++)

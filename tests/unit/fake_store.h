@@ -11,6 +11,7 @@
 
 #include "libipc/channel.h"
 #include "libstore/gentable.h"
+#include "libstore/readers.h"
 #include "schema/store.pb-c.h"
 
 #define FAKE_DRIVES_MAX	16
@@ -32,7 +33,8 @@ struct fake_store {
 	uint64_t		 inline_max, run_bytes_max, volume_bytes;
 	struct channel_server	*server;
 	struct channel		*client;
-	int			 table_fd;
+	int			 table_fd, readers_fd;
+	struct readers		*readers;
 	struct gentable		*table;
 
 	uint8_t			 session[16];

@@ -31,7 +31,8 @@ world_open(struct world *w, unsigned k, unsigned m)
 	cr_assert_eq(pool_open(w->base, 3, 64, &w->pool, &e), 0, "%s", e.text);
 	fake_store_open(&w->fake, w->base, k, m);
 	options = (struct objects_options){ .base = w->base, .pool = w->pool,
-	    .channel_path = w->fake.socket, .table_fd = w->fake.table_fd, .name = "test",
+	    .channel_path = w->fake.socket, .table_fd = w->fake.table_fd,
+	    .readers_fd = w->fake.readers_fd, .name = "test",
 	    .cache_bytes = 1 << 20, .disk = w->disk,
 	    .body_memory_max = w->body_memory_max != 0 ? w->body_memory_max : 64u << 20 };
 	cr_assert_eq(objects_open(&options, &w->objects, &e), 0, "%s", e.text);

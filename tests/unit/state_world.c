@@ -70,6 +70,7 @@ world_make(struct world *w)
 void
 world_remove(struct world *w)
 {
+	readers_close(&w->readers);
 	remove_tree(w->directory);
 	if (w->disk != NULL)
 		disk_memory_free(w->disk);
@@ -179,6 +180,12 @@ table_open(struct world *w)
 	cr_assert_eq(gentable_open(fd, true, &w->table, &e), 0, "%s", e.text);
 	gentable_raise_epoch(w->table);
 	close(fd);
+	if (w->readers != NULL)
+		return;
+	fd = memfd_create("readers", MFD_CLOEXEC);
+	cr_assert_eq(ftruncate(fd, READERS_BYTES), 0);
+	cr_assert_eq(readers_open(fd, &w->readers, &e), 0, "%s", e.text);
+	close(fd);
 }
 
 static uint64_t
@@ -216,6 +223,9 @@ world_try_open(struct world *w, struct err *e)
 	o.log = w->log;
 	o.index = w->index;
 	o.table = w->table;
+	o.readers = w->readers;
+	if (w->grace_ms != 0)
+		o.reclaim_grace_ms = w->grace_ms;
 	if (rc == 0)
 		rc = state_open(&o, &w->state, e);
 	if (rc < 0)

@@ -20,6 +20,7 @@ struct world {
 	struct log		*log;
 	struct index		*index;
 	struct gentable		*table;
+	struct readers		*readers;	/* after the first open; kept over restarts */
 	struct state		*state;
 	struct state_recovery	 recovery;
 	struct session		*session;
@@ -27,6 +28,7 @@ struct world {
 	uint64_t		 real_ms;		/* of people; moved by hand, 0: the clock's */
 	struct task_rules	 tasks;			/* queue_max 0: the default */
 	uint64_t		 floor;
+	uint64_t		 grace_ms;		/* 0: a second */
 	unsigned		 ended;			/* sessions */
 	unsigned		 revocations;
 	bool			 fatal;

@@ -1076,3 +1076,79 @@ Test(bodies, a_whole_multipart_body_in_one_read)
 	cr_assert_eq(x.at, 200);
 	world_close(&w);
 }
+
+/* --- What is published for reclaim. ----------------------------------------------------------- */
+
+struct look {
+	struct world		*w;
+	struct body_reader	*reader;
+	bool			 done;
+};
+
+static void
+on_look(void *context, int code, const Hf__Bucket *bucket, const Hf__ObjectEntry *entry,
+    const struct err *e)
+{
+	struct look *x = context;
+
+	(void)bucket;
+	cr_assert_eq(code, 0, "%s", e->text);
+	x->reader = body_reader_new(x->w->objects, "RID", "b", SLICE_LITERAL("k"), entry, 0,
+	    entry->bytes, clock_mono_ms() + 10000);
+	x->done = true;
+}
+
+static void
+look_begin(struct look *x, struct world *w)
+{
+	*x = (struct look){ .w = w };
+	object_lookup(w->objects, "RID", "b", SLICE_LITERAL("k"), clock_mono_ms() + 10000, on_look,
+	    x);
+	world_until(w, &x->done);
+}
+
+Test(bodies, the_oldest_read_is_published)
+{
+	struct world w = { 0 };
+	struct look first, second;
+	uint64_t lsn;
+
+	world_open(&w, 2, 1);
+	write_body(&w, "k", 300000, 300000);
+	cr_assert_eq(readers_oldest(w.fake.readers), UINT64_MAX, "nothing is read");
+	lsn = gentable_applied(w.fake.table);
+	cr_assert_gt(lsn, 0);
+	look_begin(&first, &w);		/* from the store */
+	cr_assert_eq(readers_oldest(w.fake.readers), lsn);
+	gentable_set_applied(w.fake.table, lsn + 10);
+	look_begin(&second, &w);	/* from the cache, as of now */
+	cr_assert_eq(readers_oldest(w.fake.readers), lsn, "the oldest counts");
+	body_reader_free(&first.reader);
+	cr_assert_eq(readers_oldest(w.fake.readers), lsn + 10);
+	body_reader_free(&second.reader);
+	cr_assert_eq(readers_oldest(w.fake.readers), UINT64_MAX);
+	world_close(&w);
+}
+
+Test(bodies, a_new_session_publishes_in_its_own_slot)
+{
+	struct world w = { 0 };
+	struct look x;
+	uint64_t owner;
+
+	world_open(&w, 2, 1);
+	write_body(&w, "k", 300000, 300000);
+	owner = readers_owner(SLICE(w.fake.session, 16));
+	cr_assert(readers_has(w.fake.readers, owner));
+	look_begin(&x, &w);
+	fake_store_hang_up(&w.fake);
+	w.fake.lose_session = true;
+	fake_store_listen(&w.fake);
+	world_for(&w, 500);
+	cr_assert_not(readers_has(w.fake.readers, owner));
+	cr_assert(readers_has(w.fake.readers, readers_owner(SLICE(w.fake.session, 16))));
+	cr_assert_neq(readers_oldest(w.fake.readers), UINT64_MAX, "the read goes on");
+	body_reader_free(&x.reader);
+	cr_assert_eq(readers_oldest(w.fake.readers), UINT64_MAX);
+	world_close(&w);
+}
