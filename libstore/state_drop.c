@@ -14,6 +14,7 @@
 
 #define MOVE_BYTES	(256u * 1024)	/* of rows in a record */
 #define NAMED_MAX	16384u		/* records in a piece of a dead map */
+#define LOOK_MS		500	/* between looks whether readers need a segment */
 #define STRETCH		16384u		/* LSNs that are forgotten at a time */
 #define RETRY_MS	1000u
 
@@ -51,7 +52,7 @@ drop_stop(struct state *st, int rc, const struct err *e)
 static void
 drop_retry(struct state *st, const struct err *e)
 {
-	st->drop.due_ms = st->now_ms + RETRY_MS;
+	st->drop.due_ms = st->drop.look_ms = st->now_ms + RETRY_MS;
 	if (st->o.on_note != NULL)
 		st->o.on_note(st->o.context, "", e->text);
 }
@@ -421,6 +422,22 @@ forgotten(struct state *st, struct op *op)
 		return;
 	d->phase = DROP_GRACE;
 	d->due_ms = st->now_ms + st->o.reclaim_grace_ms;
+	d->look_ms = st->now_ms;
+	d->grace_lsn = st->stats.applied_lsn;
+}
+
+/* Nobody reads from the segment any more, or the grace is over. */
+static bool
+grace_over(struct state *st)
+{
+	struct drop *d = &st->drop;
+
+	if (d->due_ms <= st->now_ms)
+		return (true);
+	if (d->look_ms > st->now_ms)
+		return (false);
+	d->look_ms = st->now_ms + LOOK_MS;
+	return (state_readers_past(st, d->grace_lsn));
 }
 
 static void
@@ -601,7 +618,7 @@ drop_turn(struct state *st)
 			drop_name(st);
 		else if (before == DROP_FORGET)
 			drop_forget(st);
-		else if (before == DROP_GRACE && d->due_ms <= st->now_ms)
+		else if (before == DROP_GRACE && grace_over(st))
 			drop_catalog(st);
 		if (d->phase == before)
 			break;		/* it waits for something */
@@ -620,7 +637,9 @@ drop_next_ms(const struct state *st)
 
 	if (d->busy || st->draining || drive_set_read_only(st->o.drives))
 		return (UINT64_MAX);
-	return (d->phase == DROP_GRACE ? d->due_ms : UINT64_MAX);	/* else a commit or job */
+	if (d->phase != DROP_GRACE)
+		return (UINT64_MAX);	/* a commit or a job comes */
+	return (st->o.readers != NULL && d->look_ms < d->due_ms ? d->look_ms : d->due_ms);
 }
 
 int

@@ -43,6 +43,7 @@ struct drop {
 	uint64_t	 dead_lsn;		/* all its records were dead then */
 	uint64_t	 next_lsn;		/* FORGET: of the next stretch */
 	uint64_t	 due_ms;		/* GRACE, or again after a failure */
+	uint64_t	 look_ms, grace_lsn;	/* GRACE: whether readers are past this LSN */
 	uint64_t	*named;			/* NAME: dead records */
 	size_t		 named_count, named_capacity, named_sent;
 };
