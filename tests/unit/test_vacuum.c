@@ -551,7 +551,7 @@ vacuum_one(void)
 static void
 step(void)
 {
-	switch (below(27)) {
+	switch (below(28)) {
 	case 0: delete_many(); break;
 	case 1: case 2: delete_random(); break;
 	case 3: case 4: case 5: put_extent(); break;
@@ -562,7 +562,7 @@ step(void)
 	case 12: time_goes_on(); break;
 	case 13: case 14: world_seal(&w); break;
 	case 15: case 16: vacuum_one(); break;
-	case 19: convert_one(); break;
+	case 22: convert_one(); break;
 	case 17: if (below(4) == 0) rebuilt_check(); break;
 	case 18:
 		if (below(3) != 0)
