@@ -8,6 +8,8 @@
  *     replayed.
  * I3  Keys are as in index_keys.h. Values are messages of log.proto, packed.
  *
+ * tests/unit/index_memory.c has every function that libstore calls, too, for simulated histories.
+ *
  * A reader looks through layers, newest first, then the database: the state with everything that is
  * pending. One thread writes; readers with layers are of that thread; others use snapshots only.
  *

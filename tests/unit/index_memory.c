@@ -183,6 +183,21 @@ index_get(const struct index_reader *r, struct slice key, struct buf *out, struc
 	return (0);
 }
 
+int
+index_get_many(const struct index_reader *r, size_t count, const struct slice *keys,
+    index_value_fn *each, void *context, struct err *e)
+{
+	struct buf value = BUF_INIT;
+	int rc;
+
+	for (size_t i = 0; i < count; i++) {
+		rc = index_get(r, keys[i], &value, e);
+		each(context, i, rc, rc == 0 ? buf_slice(&value) : SLICE_NONE);
+	}
+	buf_release(&value);
+	return (0);
+}
+
 /* Goes to the first row that is there, from key on. */
 static void
 iter_settle(struct index_iter *i, struct slice key, bool after)
