@@ -15,6 +15,7 @@ bin_PROGRAMS += ctl/holdfastctl
 ctl_holdfastctl_SOURCES = \
 	ctl/action.c \
 	ctl/config.c \
+	ctl/drive.c \
 	ctl/events.c \
 	ctl/logs.c \
 	ctl/main.c \

@@ -49,6 +49,7 @@ int verb_log_level(const struct ctl *ctl, const struct verb *v, char **arguments
 int store_words_run(int argc, char **argv);
 int verb_store(const struct ctl *ctl, const struct verb *v, char **arguments, unsigned count);
 int verb_tasks(const struct ctl *ctl, const struct verb *v, char **arguments, unsigned count);
+int verb_drive(const struct ctl *ctl, const struct verb *v, char **arguments, unsigned count);
 int verb_shutdown(const struct ctl *ctl, const struct verb *v, char **arguments, unsigned count);
 
 #endif

@@ -54,6 +54,11 @@ const struct verb verbs[] = {
 	    "`retry TASK' tries again what failed; `workers' shows who does it, and `why' of what "
 	    "is\n"
 	    "not done, why not." },
+	{ "drive", "list|replace|return|accept-loss|retire [ARGUMENTS] [--json]", 1, 17, verb_drive,
+	    "The drives: `list' shows what they are and lack; `replace SLOT [DIRECTORY]' takes an\n"
+	    "empty directory for a slot, `return SLOT' the slot's own drive again; `accept-loss\n"
+	    "SLOT...' gives up drives that are away; `retire SLOT' tells why a slot cannot be\n"
+	    "taken out." },
 	{ "shutdown", "[--no-wait] [--wait SECONDS]", 0, 0, verb_shutdown,
 	    "Stops all services in order, and holdfastd. Waits until it is gone." },
 };

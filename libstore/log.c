@@ -375,6 +375,15 @@ log_submit(struct log *l)
 	pthread_mutex_unlock(&l->lock);
 }
 
+void
+log_drives_changed(struct log *l)
+{
+	pthread_mutex_lock(&l->lock);
+	l->returning = true;
+	pthread_cond_signal(&l->keeper_wake);
+	pthread_mutex_unlock(&l->lock);
+}
+
 int
 log_wake_fd(const struct log *l)
 {

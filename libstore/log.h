@@ -60,6 +60,8 @@ void log_submit(struct log *l);
 /* The current segment takes no more and is sealed, as soon as there is another; with no record in
  * it nothing happens. */
 void log_seal_early(struct log *l);
+/* Drives came or were rebuilt: the keeper looks whether they can be ONLINE. */
+void log_drives_changed(struct log *l);
 
 /* eventfd, readable when log_collect has something */
 int log_wake_fd(const struct log *l);

@@ -27,6 +27,7 @@ static const struct service_ops store_ops = {
 	.close = store_close,
 	.status = store_status,
 	.reconcile = store_reconcile,
+	.messages = store_messages,
 };
 
 int

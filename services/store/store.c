@@ -36,7 +36,7 @@ store_turn(struct store *t)
 		return;
 	state_turn(t->state, now);
 	if (t->phase == STORE_DRAINING) {
-		if (state_idle(t->state) && !t->probing)
+		if (state_idle(t->state) && !t->probing && !t->acting)
 			service_drained(t->service);
 		return;
 	}

@@ -22,7 +22,7 @@ struct store_progress {
 };
 
 struct store_drives_seen {
-	uint32_t	online;
+	uint32_t	online, present;
 	bool		read_only, full, known;
 };
 
@@ -49,7 +49,9 @@ struct store {
 	/* Drives. */
 	int			 mounts_fd, mounts_epoll;
 	struct event		*mounts;
-	bool			 probing, probe_again;
+	bool			 probing, probe_again, probe_mounts;
+	bool			 acting;	/* an operator's change of drives */
+	uint64_t		 returned_ms[DRIVES_MAX];	/* tried by itself; 0: never */
 	uint32_t		 suspects;	/* slots that a client had an error on */
 	uint64_t		 probed_ms;
 	struct store_drives_seen seen;
@@ -87,6 +89,9 @@ void clients_hint_written(struct store *t);
 void client_reply(void *context, struct session *s, uint64_t sequence, struct slice reply);
 void client_session_end(void *context, struct session *s);
 void client_revoke(void *context, struct session *s);
+
+/* store_drive_act.c */
+extern const struct message_handler store_messages[];
 
 /* store_drives.c: the mount table, probes, and telling everybody what became of the drives. */
 int drives_watch(struct store *t, struct err *e);

@@ -23,9 +23,13 @@
 
 #define PROBE_MS	5000
 
+#define RETURN_AGAIN_MS	60000	/* a drive that failed is not taken back more often by itself */
+
 struct probe_job {
 	struct store	*store;
 	uint32_t	 suspects;
+	uint32_t	 away;		/* look whether they are there again */
+	uint32_t	 back;		/* they are */
 };
 
 /* --- probes ----------------------------------------------------------------------------------- */
@@ -63,8 +67,11 @@ probe_work(void *context)
 
 	drive_set_probe(s);
 	for (unsigned slot = 0; slot < drive_count(s); slot++)
-		if ((j->suspects & drive_online_mask(s)) >> slot & 1)
+		if ((j->suspects & drive_present_mask(s)) >> slot & 1)
 			suspect_check(s, slot);
+	for (unsigned slot = 0; slot < drive_count(s); slot++)
+		if (j->away >> slot & 1 && drive_set_return(s, slot, NULL) == 0)
+			j->back |= 1u << slot;
 	drive_set_refresh_space(s);
 }
 
@@ -74,12 +81,34 @@ probe_done(void *context)
 	struct probe_job *j = context;
 	struct store *t = j->store;
 
+	if (j->back != 0) {
+		log_info("drives are there again, mask %#x", j->back);
+		log_drives_changed(t->log);
+		t->seen.known = false;
+	}
 	free(j);
 	t->probing = false;
 	t->probed_ms = clock_mono_ms();
 	if (t->probe_again && t->phase == STORE_SERVING)
 		drives_probe(t);
 	store_turn_soon(t);
+}
+
+/* After the mount table changed: drives that are away, each once in a while. */
+static uint32_t
+drives_away(struct store *t)
+{
+	uint32_t present = drive_present_mask(t->drives), away = 0;
+	uint64_t now = clock_mono_ms();
+
+	if (!t->probe_mounts || drive_set_read_only(t->drives))
+		return (0);
+	t->probe_mounts = false;
+	for (unsigned slot = 0; slot < drive_count(t->drives); slot++)
+		if (!(present >> slot & 1) && (t->returned_ms[slot] == 0 ||
+		    now - t->returned_ms[slot] >= RETURN_AGAIN_MS))
+			away |= 1u << slot;
+	return (away);
 }
 
 void
@@ -95,10 +124,15 @@ drives_probe(struct store *t)
 	assert(j != NULL);
 	j->store = t;
 	j->suspects = t->suspects;
+	j->away = drives_away(t);
 	if (pool_submit(service_pool(t->service), probe_work, probe_done, j) < 0) {
+		t->probe_mounts |= j->away != 0;
 		free(j);	/* the pool is full; the next turn with traffic tries again */
 		return;
 	}
+	for (unsigned slot = 0; slot < DRIVES_MAX; slot++)
+		if (j->away >> slot & 1)
+			t->returned_ms[slot] = clock_mono_ms();
 	t->suspects = 0;
 	t->probing = true;
 	t->probe_again = false;
@@ -208,11 +242,12 @@ void
 drives_turn(struct store *t)
 {
 	struct store_drives_seen now = {
-		.online = drive_online_mask(t->drives), .read_only = drive_set_read_only(t->drives),
+		.online = drive_online_mask(t->drives), .present = drive_present_mask(t->drives),
+		.read_only = drive_set_read_only(t->drives),
 		.full = state_full(t->state), .known = true,
 	};
 
-	if (memcmp(&now.online, &t->seen.online, sizeof(now.online)) != 0 || !t->seen.known ||
+	if (now.online != t->seen.online || now.present != t->seen.present || !t->seen.known ||
 	    now.read_only != t->seen.read_only || now.full != t->seen.full) {
 		t->seen = now;
 		drives_tell(t);
@@ -239,6 +274,7 @@ on_mounts(evutil_socket_t fd, short what, void *arg)
 		    sizeof(bytes)) <= 0)
 			break;
 	}
+	t->probe_mounts = true;
 	drives_probe(t);
 }
 

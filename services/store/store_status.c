@@ -14,16 +14,27 @@ add_u64(cJSON *o, const char *name, uint64_t value)
 }
 
 static void
-add_drive(cJSON *list, struct drive_set *s, unsigned slot)
+add_drive(cJSON *list, struct drive_set *s, unsigned slot, uint32_t suspects)
 {
 	cJSON *o = cJSON_CreateObject();
+	struct catalog_lacking lacks;
+	const char *state;
 	struct drive d;
 
 	drive_get(s, slot, &d);
 	add_u64(o, "slot", slot);
 	cJSON_AddStringToObject(o, "path", d.path);
-	cJSON_AddStringToObject(o, "state", (unsigned)d.state < 4 ? drive_states[d.state]
-	    : "unknown");
+	catalog_lacking_find(s, slot, 0, 0, &lacks);
+	state = (unsigned)d.state < 4 ? drive_states[d.state] : "unknown";
+	if (d.state == HF__CATALOG_DRIVE__STATE__RETURNING && lacks.drive.replaced)
+		state = "replaced";
+	else if (d.state == HF__CATALOG_DRIVE__STATE__ONLINE && suspects >> slot & 1)
+		state = "suspect";
+	cJSON_AddStringToObject(o, "state", state);
+	add_u64(o, "since_epoch", lacks.drive.since_epoch);
+	add_u64(o, "lacking_files", lacks.left);
+	add_u64(o, "lacking_unsealed", lacks.held);
+	catalog_lacking_release(&lacks);
 	cJSON_AddStringToObject(o, "note", d.note);
 	add_u64(o, "space_bytes", d.space.total_bytes);
 	add_u64(o, "free_bytes", d.space.free_bytes);
@@ -44,7 +55,7 @@ add_set(cJSON *status, struct store *t)
 	cJSON_AddBoolToObject(status, "full", state_full(t->state));
 	list = cJSON_AddArrayToObject(status, "drives");
 	for (unsigned slot = 0; slot < drive_count(s); slot++)
-		add_drive(list, s, slot);
+		add_drive(list, s, slot, t->suspects);
 }
 
 static void
@@ -197,7 +208,7 @@ store_reconcile(struct service *s, cJSON *plan)
 		if (d.state == HF__CATALOG_DRIVE__STATE__ONLINE)
 			continue;
 		snprintf(text, sizeof(text),
-		    "bring %.200s (slot %u) back and restart the store: %s", d.path, slot, d.note);
+		    "bring %.200s (slot %u) back, or replace it: %s", d.path, slot, d.note);
 		cJSON_AddItemToArray(plan, cJSON_CreateString(text));
 	}
 }

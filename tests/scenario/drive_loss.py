@@ -127,4 +127,5 @@ def scenario():
     lose(make_read_only, "turned read-only")
 
 
-run(scenario)
+if __name__ == "__main__":
+    run(scenario)

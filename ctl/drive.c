@@ -1,0 +1,255 @@
+/*
+ * drive - `holdfastctl drive': the drives of the store, and what an operator does with them. Asks
+ * the store, and the service `tasks' how far a rebuild is.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ctl/peer.h"
+#include "libbase/bytes.h"
+#include "schema/worker.pb-c.h"
+
+#define CALL_MS		5000
+#define ACT_MS		120000
+#define SLOTS_MAX	16
+#define GIB		1073741824.0
+
+/* --- list ------------------------------------------------------------------------------------- */
+
+/* A document of a service, or NULL. */
+static cJSON *
+document(const struct ctl *ctl, const char *service, enum message_type type,
+    const ProtobufCMessage *body, struct err *e)
+{
+	ProtobufCMessage *reply = NULL;
+	cJSON *o;
+
+	if (peer_call(ctl, service, type, body, CALL_MS, &reply, e) < 0)
+		return (NULL);
+	o = cJSON_Parse(((Hf__StatusReply *)reply)->json);
+	protobuf_c_message_free_unpacked(reply, NULL);
+	if (o == NULL)
+		err_set(e, ERR_PROTOCOL, "%s answered something that is no JSON", service);
+	return (o);
+}
+
+/* Adds to each drive the task that rebuilds it; without the service `tasks' it is not known. */
+static void
+tasks_add(const struct ctl *ctl, cJSON *drives)
+{
+	Hf__TasksQuery q = HF__TASKS_QUERY__INIT;
+	struct err e = ERR_INIT;
+	cJSON *all, *drive;
+	const cJSON *task;
+
+	q.max = 500;
+	all = document(ctl, "tasks.0", MESSAGE_TASKS_QUERY, &q.base, &e);
+	cJSON_ArrayForEach(task, cJSON_GetObjectItemCaseSensitive(all, "tasks")) {
+		if (strcmp(json_text(task, "type"), "drive_rebuild") != 0)
+			continue;
+		cJSON_ArrayForEach(drive, drives)
+			if (json_number(drive, "slot") == json_number(task, "volume_id") &&
+			    !cJSON_HasObjectItem(drive, "task"))
+				cJSON_AddItemToObject(drive, "task", cJSON_Duplicate(task, true));
+	}
+	cJSON_Delete(all);
+}
+
+static void
+drive_print(const cJSON *d)
+{
+	const cJSON *task = cJSON_GetObjectItemCaseSensitive(d, "task");
+	double lacking = json_number(d, "lacking_files") + json_number(d, "lacking_unsealed");
+	const char *note = json_text(d, "note");
+
+	printf("%4.0f  %-10s %9.1f %9.1f %8.0f  %s\n", json_number(d, "slot"),
+	    json_text(d, "state"), json_number(d, "space_bytes") / GIB,
+	    json_number(d, "free_bytes") / GIB, lacking, json_text(d, "path"));
+	if (note[0] != '\0')
+		printf("      %s\n", note);
+	if (task != NULL && lacking > 0)
+		printf("      rebuild: task %.0f is %s, %.0f %%%s%s\n", json_number(task, "id"),
+		    json_text(task, "state"), json_number(task, "progress") * 100,
+		    json_text(task, "error")[0] != '\0' ? "; " : "",
+		    json_text(task, "error"));
+}
+
+static int
+list(const struct ctl *ctl, char **arguments, unsigned count)
+{
+	Hf__Empty empty = HF__EMPTY__INIT;
+	struct err e = ERR_INIT;
+	cJSON *status, *drives;
+	const cJSON *d;
+	char *text;
+
+	(void)arguments;
+	(void)count;
+	status = document(ctl, "store.0", MESSAGE_STATUS, &empty.base, &e);
+	if (status == NULL)
+		return (peer_fail(ctl, &e));
+	drives = cJSON_DetachItemFromObjectCaseSensitive(
+	    cJSON_GetObjectItemCaseSensitive(status, "status"), "drives");
+	cJSON_Delete(status);
+	if (drives == NULL) {
+		fputs("holdfastctl: the store is starting: it does not know its drives yet\n",
+		    stderr);
+		return (CTL_FAILED);
+	}
+	tasks_add(ctl, drives);
+	if (ctl->json) {
+		text = cJSON_Print(drives);
+		if (text != NULL)
+			puts(text);
+		free(text);
+	} else {
+		printf("SLOT  STATE       SIZE GiB  FREE GiB  LACKING  PATH\n");
+		cJSON_ArrayForEach(d, drives)
+			drive_print(d);
+	}
+	cJSON_Delete(drives);
+	return (CTL_OK);
+}
+
+/* --- acting ----------------------------------------------------------------------------------- */
+
+static int
+store_restart(const struct ctl *ctl)
+{
+	Hf__ActionRequest request = HF__ACTION_REQUEST__INIT;
+	ProtobufCMessage *reply = NULL;
+	struct err e = ERR_INIT;
+
+	request.service = (char *)(uintptr_t)"store";
+	request.action = (char *)(uintptr_t)"restart";
+	request.reason = (char *)(uintptr_t)"drives were given up: the set is opened again";
+	request.wait_ms = ctl->wait_ms;
+	if (peer_call(ctl, "holdfastd", MESSAGE_SUPERVISOR_ACTION, &request.base,
+	    request.wait_ms + CALL_MS, &reply, &e) < 0) {
+		fprintf(stderr, "holdfastctl: the store must be restarted to go on, and that "
+		    "failed: %s\n", e.text);
+		return (CTL_FAILED);
+	}
+	protobuf_c_message_free_unpacked(reply, NULL);
+	puts("the store was restarted");
+	return (CTL_OK);
+}
+
+static int
+act(const struct ctl *ctl, Hf__DriveAct *q)
+{
+	ProtobufCMessage *reply = NULL;
+	struct err e = ERR_INIT;
+	int status = CTL_OK;
+	cJSON *o;
+
+	q->reason = (char *)(uintptr_t)(ctl->reason != NULL ? ctl->reason : "");
+	if (peer_call(ctl, "store.0", MESSAGE_DRIVE_ACT, &q->base, ACT_MS, &reply, &e) < 0)
+		return (peer_fail(ctl, &e));
+	if (ctl->json)
+		puts(((Hf__ActionReply *)reply)->json);
+	o = cJSON_Parse(((Hf__ActionReply *)reply)->json);
+	protobuf_c_message_free_unpacked(reply, NULL);
+	if (!ctl->json)
+		puts(json_text(o, "text"));
+	if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(o, "restart")))
+		status = store_restart(ctl);
+	cJSON_Delete(o);
+	return (status);
+}
+
+static bool
+slots_parse(char **arguments, unsigned count, uint32_t slots[SLOTS_MAX])
+{
+	char *end;
+
+	for (unsigned i = 0; i < count; i++) {
+		unsigned long n = strtoul(arguments[i], &end, 10);
+
+		if (*arguments[i] == '\0' || *end != '\0' || n >= SLOTS_MAX) {
+			fprintf(stderr, "holdfastctl: \"%s\" is no slot; `drive list' shows "
+			    "them\n", arguments[i]);
+			return (false);
+		}
+		slots[i] = (uint32_t)n;
+	}
+	return (true);
+}
+
+static int
+slots_act(const struct ctl *ctl, const char *action, char **arguments, unsigned count)
+{
+	Hf__DriveAct q = HF__DRIVE_ACT__INIT;
+	uint32_t slots[SLOTS_MAX];
+
+	if (!slots_parse(arguments, count, slots))
+		return (CTL_USAGE);
+	q.action = (char *)(uintptr_t)action;
+	q.slots = slots;
+	q.n_slots = count;
+	return (act(ctl, &q));
+}
+
+static int
+replace(const struct ctl *ctl, char **arguments, unsigned count)
+{
+	Hf__DriveAct q = HF__DRIVE_ACT__INIT;
+	uint32_t slots[SLOTS_MAX];
+
+	if (!slots_parse(arguments, 1, slots))
+		return (CTL_USAGE);
+	q.action = (char *)(uintptr_t)"replace";
+	q.slots = slots;
+	q.n_slots = 1;
+	if (count > 1)
+		q.path = arguments[1];
+	return (act(ctl, &q));
+}
+
+static int
+come_back(const struct ctl *ctl, char **arguments, unsigned count)
+{
+	return (slots_act(ctl, "return", arguments, count));
+}
+
+static int
+accept_loss(const struct ctl *ctl, char **arguments, unsigned count)
+{
+	return (slots_act(ctl, "accept-loss", arguments, count));
+}
+
+static int
+retire(const struct ctl *ctl, char **arguments, unsigned count)
+{
+	return (slots_act(ctl, "retire", arguments, count));
+}
+
+static const struct {
+	const char	*word, *usage;
+	unsigned	 min, max;
+	int	       (*run)(const struct ctl *ctl, char **arguments, unsigned count);
+} rows[] = {
+	{ "list", "[--json]", 0, 0, list },
+	{ "replace", "SLOT [DIRECTORY]", 1, 2, replace },
+	{ "return", "SLOT", 1, 1, come_back },
+	{ "accept-loss", "SLOT...", 1, SLOTS_MAX, accept_loss },
+	{ "retire", "SLOT", 1, 1, retire },
+};
+
+int
+verb_drive(const struct ctl *ctl, const struct verb *v, char **arguments, unsigned count)
+{
+	for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		if (strcmp(rows[i].word, arguments[0]) != 0)
+			continue;
+		if (count - 1 >= rows[i].min && count - 1 <= rows[i].max)
+			return (rows[i].run(ctl, arguments + 1, count - 1));
+		fprintf(stderr, "usage: holdfastctl drive %s %s\n", rows[i].word, rows[i].usage);
+		return (CTL_USAGE);
+	}
+	fprintf(stderr, "usage: holdfastctl drive %s\n", v->arguments);
+	return (CTL_USAGE);
+}
