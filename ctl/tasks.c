@@ -125,7 +125,7 @@ row_print(const cJSON *row)
 		snprintf(progress, sizeof(progress), "%.0f%%", 100 * json_number(row, "progress"));
 		duration_print(json_number(row, "eta_ms"), eta);
 	}
-	printf("%-6.0f %-15s %6.0f %-11s %-8s %-10s %5.0f %8s %8s  %s\n", json_number(row, "id"),
+	printf("%-12.0f %-15s %6.0f %-11s %-8s %-10s %5.0f %8s %8s  %s\n", json_number(row, "id"),
 	    json_text(row, "type"), json_number(row, "volume_id"), json_text(row, "state"),
 	    json_text(row, "priority"), json_text(row, "worker_id")[0] != '\0' ?
 	    json_text(row, "worker_id") : "-", json_number(row, "attempts"), progress, eta,
@@ -194,7 +194,7 @@ tasks_list(const struct ctl *ctl, char **words, unsigned count)
 	if (ctl->json)
 		return (json_print(document));
 	if (cJSON_GetArraySize(cJSON_GetObjectItem(document, "tasks")) > 0)
-		printf("%-6s %-15s %6s %-11s %-8s %-10s %5s %8s %8s  %s\n", "ID", "TYPE", "ON",
+		printf("%-12s %-15s %6s %-11s %-8s %-10s %5s %8s %8s  %s\n", "ID", "TYPE", "ON",
 		    "STATE", "PRIORITY", "WORKER", "TRIES", "PROGRESS", "ETA", "NOTE");
 	cJSON_ArrayForEach(row, cJSON_GetObjectItem(document, "tasks"))
 		row_print(row);

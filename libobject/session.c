@@ -200,8 +200,10 @@ session_on_notice(struct objects *o, struct slice body)
 		metric_add(METRIC_channel_refused_total, 1);
 		return;
 	}
-	if (notice->layout != NULL)
+	if (notice->layout != NULL) {
 		objects_layout_set(o, &notice->layout);
+		notice->hints |= HF__STORE_NOTICE__HINT__DRIVES;
+	}
 	if ((notice->hints & o->hints) != 0 && o->on_hint != NULL)
 		o->on_hint(o->on_hint_context, notice->hints & o->hints);
 	if (o->session.open)

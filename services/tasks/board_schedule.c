@@ -268,6 +268,9 @@ board_refuses(const struct board *b, const struct board_item *it)
 		return ("the drives have no room for what it would write");
 	if (b->volumes.layout != NULL && b->volumes.layout->read_only)
 		return ("the store is read-only");
+	if (it->kind == TASK_KIND_ERASURE_CODING && b->volumes.layout != NULL &&
+	    !volume_states_whole(&b->volumes))
+		return ("a drive is not online, and conversion needs all");
 	return (NULL);
 }
 

@@ -31,7 +31,7 @@ static const char *const why_texts[DETECTOR_WHY_COUNT] = {
 	[DETECTOR_TASK_ON_IT] = "another task is on it",
 	[DETECTOR_VACUUM_FIRST] = "has so much garbage that it is vacuumed first",
 	[DETECTOR_NO_GAIN] = "would take as much space as now",
-	[DETECTOR_INCOMPLETE] = "a mirror lacks records",
+	[DETECTOR_DRIVE_AWAY] = "a drive is not online, and conversion needs all",
 	[DETECTOR_UNKNOWN_USE] = "its garbage is not known",
 	[DETECTOR_HEALTHY] = "nothing is missing on it",
 	[DETECTOR_NOT_BACK] = "not reachable",
@@ -100,6 +100,8 @@ ec_why(const struct detector_view *view, const struct volume_state *s, struct de
 		return (DETECTOR_TASK_ON_IT);
 	if (s->held)
 		return (DETECTOR_HELD);
+	if (!volume_states_whole(view->volumes))
+		return (DETECTOR_DRIVE_AWAY);
 	if (recent(view, s->id, TASK_KIND_ERASURE_CODING, d))
 		return (DETECTOR_RECENT);
 	if (s->use_known && (set->kinds & 1u << TASK_KIND_VACUUM) != 0 &&

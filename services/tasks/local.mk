@@ -41,3 +41,9 @@ check_PROGRAMS += tests/unit/test_task_simulator
 tests_unit_test_task_simulator_SOURCES = tests/unit/test_task_simulator.c tests/unit/task_simulator.c \
 	tests/unit/task_simulator.h
 tests_unit_test_task_simulator_LDADD = $(tasks_test_libs)
+
+check_PROGRAMS += tests/fuzz/fuzz_tasks
+EXTRA_tests_fuzz_fuzz_tasks_DEPENDENCIES = tests/fuzz/libreplay.a
+tests_fuzz_fuzz_tasks_SOURCES = tests/fuzz/fuzz_tasks.c
+tests_fuzz_fuzz_tasks_LDADD = $(FUZZ_MAIN) services/tasks/libtasks.a libipc/libipc.a libstore/libstore.a \
+	schema/libschema.a libbase/libbase.a $(LIBSTORE_LIBS) $(LIBIPC_LIBS)

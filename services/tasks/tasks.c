@@ -162,6 +162,8 @@ on_store_hint(void *context, uint32_t hints)
 		tasks_load(t);
 	if ((hints & HF__STORE_NOTICE__HINT__WRITTEN) != 0)
 		board_hint(&t->board, false, tasks_now(t));
+	if ((hints & HF__STORE_NOTICE__HINT__DRIVES) != 0)
+		board_hint(&t->board, true, tasks_now(t));
 	tasks_turn_soon(t);
 }
 
@@ -187,7 +189,8 @@ store_open(struct tasks *t, struct err *e)
 {
 	struct objects_options options = { .base = service_base(t->service), .table_fd = -1,
 		.name = "tasks", .body_memory_max = 1 << 20,
-		.hints = HF__STORE_NOTICE__HINT__TASKS | HF__STORE_NOTICE__HINT__WRITTEN };
+		.hints = HF__STORE_NOTICE__HINT__TASKS | HF__STORE_NOTICE__HINT__WRITTEN |
+		    HF__STORE_NOTICE__HINT__DRIVES };
 	char path[108];
 	int rc;
 

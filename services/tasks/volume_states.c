@@ -224,6 +224,15 @@ volume_change_shown(const struct volume_states *v, uint64_t id, enum task_kind k
 	    s->state == HF__CATALOG_SEGMENT__STATE__CONVERTED);
 }
 
+bool
+volume_states_whole(const struct volume_states *v)
+{
+	for (size_t i = 0; v->layout != NULL && i < v->layout->n_drives; i++)
+		if (v->layout->drives[i]->state != HF__CATALOG_DRIVE__STATE__ONLINE)
+			return (false);
+	return (v->layout != NULL);
+}
+
 uint64_t
 volume_states_free(const struct volume_states *v, uint64_t reserved)
 {

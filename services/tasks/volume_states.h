@@ -69,6 +69,8 @@ uint64_t volume_reserve_bytes(const struct volume_states *v, const struct volume
     enum task_kind kind);
 /* Whether the store shows now what the task did. */
 bool volume_change_shown(const struct volume_states *v, uint64_t id, enum task_kind kind);
+/* Whether each drive of the set is online; false while the layout is not known. */
+bool volume_states_whole(const struct volume_states *v);
 /* Free on the drives that are online, less `reserved`. */
 uint64_t volume_states_free(const struct volume_states *v, uint64_t reserved);
 

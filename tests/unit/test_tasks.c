@@ -399,6 +399,28 @@ Test(detector, converts_nothing_where_that_saves_nothing)
 	desk_close(&d);
 }
 
+Test(detector, converts_on_whole_sets_only)
+{
+	const struct segment rows[] = { { 1, 60 * MIB, 0, NOW - 2 * HOUR, SEALED, false } };
+	const struct applicant coder = { "worker.1", "erasure_coding", 4, 0, 0, 1 };
+	struct err e = ERR_INIT;
+	struct desk d;
+
+	desk_open(&d);
+	desk_register(&d, &coder, NULL, NOW, &e);
+	desk_segments(&d, rows, 1);
+	d.board.volumes.layout->drives[3]->state = HF__CATALOG_DRIVE__STATE__OFFLINE;
+	board_scanned(&d.board, NOW);
+	cr_assert(d.board.detection.why[TASK_KIND_ERASURE_CODING][DETECTOR_DRIVE_AWAY] == 1);
+	desk_task(&d, "erasure_coding", 1, 1, "set0");
+	board_turn(&d.board, NOW);
+	cr_assert(strstr(board_why_idle(&d.board), "a drive is not online") != NULL);
+	d.board.volumes.layout->drives[3]->state = HF__CATALOG_DRIVE__STATE__ONLINE;
+	board_turn(&d.board, NOW);
+	cr_assert(desk_asked(&d)->state == HF__TASK__STATE__ASSIGNED);
+	desk_close(&d);
+}
+
 Test(detector, rebuilds_a_drive_that_is_back)
 {
 	struct desk d;
@@ -411,6 +433,7 @@ Test(detector, rebuilds_a_drive_that_is_back)
 	cr_assert_str_eq(d.submitted[0]->type, "drive_rebuild");
 	cr_assert(d.submitted[0]->priority == HF__TASK__PRIORITY__URGENT);
 	cr_assert(d.board.detection.why[TASK_KIND_DRIVE_REBUILD][DETECTOR_NOT_BACK] == 1);
+	cr_assert(!volume_states_whole(&d.board.volumes));
 	desk_close(&d);
 }
 
