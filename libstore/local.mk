@@ -179,6 +179,11 @@ tests_unit_test_volume_SOURCES = tests/unit/test_volume.c
 tests_unit_test_volume_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
 	$(CRITERION_LIBS) $(LIBSTORE_LIBS)
 
+check_PROGRAMS += tests/unit/test_stale_reads
+tests_unit_test_stale_reads_SOURCES = tests/unit/test_stale_reads.c
+tests_unit_test_stale_reads_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
+	$(CRITERION_LIBS) $(LIBSTORE_LIBS)
+
 check_PROGRAMS += tests/unit/test_readers
 tests_unit_test_readers_SOURCES = tests/unit/test_readers.c
 tests_unit_test_readers_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \

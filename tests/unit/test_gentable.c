@@ -1,6 +1,5 @@
 /*
- * test_gentable - rules of the table, and a stress with many processes that would see one stale
- * read.
+ * test_gentable - opening, slots, marks and epochs. The stress is test_stale_reads.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -8,12 +7,8 @@
 
 #include <criterion/criterion.h>
 
-#include <pthread.h>
-#include <sched.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "schema/table.h"
@@ -126,134 +121,5 @@ Test(gentable, slots_are_spread_and_bound_to_both_names)
 	    gentable_object_slot(t, SLICE_LITERAL("a"), SLICE_LITERAL("bc")) << 16 |
 	    gentable_object_slot(t, SLICE_LITERAL("x"), SLICE_LITERAL("bc")));
 	gentable_close(&t);
-	close(fd);
-}
-
-/* --- The stress. ------------------------------------------------------------------------------ */
-
-/*
- * A toy store: values[slot] is what a question is answered with; `acknowledged` is raised after the
- * change is made and the slot is even, as an acknowledgement would be. A reader notes acknowledged
- * before it looks up; what it then gets, cached or asked, must not be older.
- */
-#define NAMES	8
-#define CHANGES	60000
-#define HITS	1000		/* readers may get a core only after many changes */
-#define READERS	4
-
-struct toy {
-	/* the store's state; written as plain relaxed stores */
-	_Atomic uint64_t values[NAMES];
-	_Atomic uint64_t acknowledged[NAMES];
-	_Atomic int	 stop, failed;
-	_Atomic uint64_t hits;
-};
-
-static void
-toy_read(struct gentable *t, struct toy *toy, uint64_t cached[], struct gentable_mark marks[],
-    unsigned n)
-{
-	uint64_t least = atomic_load_explicit(&toy->acknowledged[n], memory_order_acquire), got;
-
-	if (gentable_current(t, n, &marks[n])) {
-		got = cached[n];
-		atomic_fetch_add_explicit(&toy->hits, 1, memory_order_relaxed);
-	} else {
-		bool may = gentable_note(t, n, &marks[n]);
-
-		got = atomic_load_explicit(&toy->values[n], memory_order_relaxed);
-		cached[n] = got;
-		if (!may)
-			marks[n] = (struct gentable_mark){ 0, 1 };
-	}
-	if (got < least)
-		atomic_store(&toy->failed, 1);
-}
-
-static void *
-toy_reader(void *arg)
-{
-	void **args = arg;
-	struct toy *toy = args[0];
-	struct gentable *t = args[1];
-	uint64_t cached[NAMES] = { 0 };
-	struct gentable_mark marks[NAMES];
-	unsigned i = 0;
-
-	for (i = 0; i < NAMES; i++)
-		marks[i] = (struct gentable_mark){ 0, 1 };
-	while (!atomic_load(&toy->stop))
-		for (i = 0; i < 5000; i++)
-			toy_read(t, toy, cached, marks, i % 7 == 0 ? (i / 7) % NAMES : 0);
-	return (NULL);
-}
-
-static void
-toy_process(int fd, struct toy *toy)
-{
-	struct gentable *t;
-	pthread_t other;
-	void *args[2] = { toy, NULL };
-
-	if (gentable_open(fd, false, &t, NULL) < 0)
-		_exit(2);
-	args[1] = t;
-	pthread_create(&other, NULL, toy_reader, args);
-	toy_reader(args);
-	pthread_join(other, NULL);
-	_exit(0);
-}
-
-static void
-toy_change(struct gentable *w, struct toy *toy, unsigned n, uint64_t value)
-{
-	gentable_begin(w, n);
-	atomic_store_explicit(&toy->values[n], value, memory_order_relaxed);
-	gentable_end(w, n);
-	atomic_store_explicit(&toy->acknowledged[n], value, memory_order_release);
-}
-
-/* A store that dies in the middle: the change is visible, the slot odd, nothing acknowledged. */
-static struct gentable *
-toy_restart(struct gentable *w, int fd, struct toy *toy, uint64_t value)
-{
-	gentable_begin(w, 0);
-	atomic_store_explicit(&toy->values[0], value, memory_order_relaxed);
-	gentable_close(&w);
-	cr_assert_eq(gentable_open(fd, true, &w, NULL), 0);
-	gentable_raise_epoch(w);
-	atomic_store_explicit(&toy->acknowledged[0], value, memory_order_release);
-	return (w);
-}
-
-Test(gentable, no_stale_read_in_many_processes, .timeout = 120)
-{
-	int fd = table_fd(), status;
-	struct toy *toy = mmap(NULL, sizeof(*toy), PROT_READ | PROT_WRITE,
-	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	struct gentable *w;
-	pid_t pids[READERS];
-	uint64_t i;
-
-	cr_assert_eq(gentable_open(fd, true, &w, NULL), 0);
-	gentable_raise_epoch(w);
-	for (i = 0; i < READERS; i++)
-		if ((pids[i] = fork()) == 0)
-			toy_process(fd, toy);
-	for (i = 1; i <= CHANGES || atomic_load(&toy->hits) < HITS; i++) {
-		toy_change(w, toy, i % 3 == 0 ? (unsigned)(i / 3 % NAMES) : 0, i);
-		if (i % 1000 == 0)
-			w = toy_restart(w, fd, toy, i);
-		if (i % 64 == 0)
-			sched_yield();
-	}
-	atomic_store(&toy->stop, 1);
-	for (i = 0; i < READERS; i++) {
-		cr_assert_eq(waitpid(pids[i], &status, 0), pids[i]);
-		cr_assert_eq(status, 0);
-	}
-	cr_assert_eq(atomic_load(&toy->failed), 0,
-	    "a cached value was older than an acknowledged one");
-	gentable_close(&w);
 	close(fd);
 }
