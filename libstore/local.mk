@@ -261,6 +261,14 @@ tests_unit_test_vacuum_SOURCES = tests/unit/test_vacuum.c tests/unit/vacuum_worl
 tests_unit_test_vacuum_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
 	$(CRITERION_LIBS) $(LIBSTORE_LIBS) $(EVENT_LIBS)
 
+# The life of segments, enumerated.
+check_PROGRAMS += tests/unit/test_segment_life
+tests_unit_test_segment_life_SOURCES = tests/unit/test_segment_life.c tests/unit/convert_world.c \
+	tests/unit/convert_world.h tests/unit/state_world.c tests/unit/state_world.h \
+	tests/unit/disk_memory.c tests/unit/disk_memory.h
+tests_unit_test_segment_life_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
+	$(CRITERION_LIBS) $(LIBSTORE_LIBS) $(EVENT_LIBS)
+
 check_PROGRAMS += tests/fuzz/fuzz_shard
 tests_fuzz_fuzz_shard_SOURCES = tests/fuzz/fuzz_shard.c
 tests_fuzz_fuzz_shard_LDADD = $(FUZZ_MAIN) libstore/libstore.a schema/libschema.a \
@@ -292,6 +300,10 @@ tests_bench_bench_log_LDADD = libstore/libstore.a schema/libschema.a libbase/lib
 noinst_PROGRAMS += tests/bench/bench_volume
 tests_bench_bench_volume_SOURCES = tests/bench/bench_volume.c
 tests_bench_bench_volume_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a $(LIBSTORE_LIBS)
+
+noinst_PROGRAMS += tests/bench/bench_space
+tests_bench_bench_space_SOURCES = tests/bench/bench_space.c
+tests_bench_bench_space_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a $(LIBSTORE_LIBS)
 
 check_PROGRAMS += tests/unit/test_drive
 tests_unit_test_drive_SOURCES = tests/unit/test_drive.c tests/unit/disk_memory.c tests/unit/disk_memory.h

@@ -121,6 +121,11 @@ worker_ask(void *context, Hf__StoreRequest *q, Hf__StoreReply **out, struct err 
 	if (w.answers[sequence] == 0)
 		return (err_set(e, ERR_UNAVAILABLE, "no answer"));
 	r = w.replies[sequence];
+	if (r->code == ERR_BUSY) {	/* time goes on while it is asked again */
+		w.now_ms += 400;
+		world_settle(&w);
+		return (err_set(e, ERR_BUSY, "busy"));
+	}
 	if (r->code != 0)
 		return (err_set(e, r->code, "%s", r->error));
 	message_pack_into(&packed, &r->base);
