@@ -102,9 +102,8 @@ cleanup_job_plan(struct cleanup_job *j, struct err *e)
 static void
 work_punch(struct cleanup_job *j)
 {
-	for (size_t i = 0; j->rc == 0 && i < j->gaps->count; i++)
-		j->rc = volume_punch_slot(j->drives, j->id, j->slot, j->gaps->ranges[i].offset,
-		    j->gaps->ranges[i].bytes, &j->e);
+	j->rc = volume_punch_slot(j->drives, j->id, j->slot, j->gaps->ranges, j->gaps->count,
+	    &j->e);
 }
 
 struct quarantined {

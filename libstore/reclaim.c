@@ -200,7 +200,7 @@ reclaim_range(struct state *st, uint64_t volume, uint64_t offset, uint64_t bytes
 	struct reclaim *r = &st->reclaim;
 
 	if (r->queue_count < RECLAIM_QUEUE_MAX)
-		r->queue[r->queue_count++] = (struct range){ volume, offset, bytes };
+		r->queue[r->queue_count++] = (struct volume_range){ volume, offset, bytes };
 }
 
 void

@@ -20,6 +20,7 @@
 #include <stdint.h>
 
 #include "libbase/err.h"
+#include "libstore/volume.h"
 
 #define RECLAIM_RANGES_MAX	256	/* of one job */
 /* Ranges that clients gave back; more of them wait for the session's end. */
@@ -28,8 +29,6 @@
 
 struct state;
 
-struct range { uint64_t volume, offset, bytes; };
-
 /* Everything freed up to lsn is due at due_ms at the latest; looked at again at look_ms. */
 struct reclaim_mark { uint64_t lsn, due_ms, look_ms, begun_ms; };
 
@@ -37,7 +36,7 @@ struct reclaim_mark { uint64_t lsn, due_ms, look_ms, begun_ms; };
 struct reclaim_volume { uint64_t volume, due_ms; bool drop; };
 
 struct reclaim {
-	struct range		*queue;			/* to be punched at once */
+	struct volume_range		*queue;			/* to be punched at once */
 	size_t			 queue_count;
 	struct reclaim_mark	 marks[RECLAIM_MARKS_MAX];	/* oldest first */
 	unsigned		 mark_count;

@@ -14,7 +14,7 @@ struct reclaim_job {
 	struct state		*st;
 	struct drive_set	*drives;
 	enum reclaim_kind	 kind;
-	struct range		*ranges;
+	struct volume_range		*ranges;
 	size_t			 count, capacity;
 	uint32_t		*missed;	/* of each range the slots where it is left */
 	uint32_t		 left;		/* RECLAIM_DROP: slots where a file is left */

@@ -6,6 +6,7 @@
  * J2  A job is recorded only after all of its punches came back well; marks and volumes wait until
  *     then, and are tried again (R4). Ranges that were given back have no record.
  * J3  The pool thread touches the job and the drives, never the state.
+ * J4  Punches are synced before their record: a power cut takes none back that is forgotten.
  *
  * What a job punches is reclaim_plan.c's; when one begins is reclaim.c's.
  *
@@ -51,7 +52,7 @@ reclaim_job_range(struct reclaim_job *j, uint64_t volume, uint64_t from, uint64_
 		j->ranges = realloc(j->ranges, j->capacity * sizeof(*j->ranges));
 		assert(j->ranges != NULL);
 	}
-	j->ranges[j->count++] = (struct range){ volume, from, to - from };
+	j->ranges[j->count++] = (struct volume_range){ volume, from, to - from };
 }
 
 /* --- on a pool thread ------------------------------------------------------------------------- */
@@ -82,6 +83,31 @@ drop_if_there(struct reclaim_job *j)
 	return (rc);
 }
 
+static bool
+first_of_volume(const struct reclaim_job *j, size_t i)
+{
+	for (size_t n = 0; n < i; n++)
+		if (j->ranges[n].volume == j->ranges[i].volume)
+			return (false);
+	return (true);
+}
+
+/* J4. Where a sync fails nothing is known to be given back. */
+static void
+punches_sync(struct reclaim_job *j)
+{
+	for (size_t i = 0; j->rc == 0 && i < j->count; i++) {
+		uint32_t missed;
+
+		if (!first_of_volume(j, i))
+			continue;
+		j->rc = volume_punched_sync(j->drives, j->ranges[i].volume, &missed, &j->e);
+		for (size_t n = i; missed != 0 && n < j->count; n++)
+			if (j->ranges[n].volume == j->ranges[i].volume)
+				j->missed[n] |= missed;
+	}
+}
+
 static void
 reclaim_work(void *context)
 {
@@ -96,12 +122,14 @@ reclaim_work(void *context)
 	j->missed = calloc(j->count + 1, sizeof(*j->missed));
 	assert(j->missed != NULL);
 	for (size_t i = 0; j->rc == 0 && i < j->count; i++) {
-		const struct range *r = &j->ranges[i];
+		const struct volume_range *r = &j->ranges[i];
 
 		j->rc = volume_punch(j->drives, r->volume, r->offset, r->bytes, &j->missed[i],
 		    &j->e);
 		j->bytes += r->bytes;
 	}
+	if (j->kind == RECLAIM_FREED || j->kind == RECLAIM_GAPS)
+		punches_sync(j);
 }
 
 /* --- back on the loop ------------------------------------------------------------------------- */
@@ -147,7 +175,7 @@ missed_bytes(struct reclaim_job *j, size_t i, unsigned slot)
 	uint64_t bytes = 0;
 
 	for (size_t n = i; n < j->count; n++) {
-		const struct range *r = &j->ranges[n];
+		const struct volume_range *r = &j->ranges[n];
 		uint64_t end = r->offset + r->bytes;
 
 		if (r->volume != j->ranges[i].volume || (j->missed[n] >> slot & 1) == 0)

@@ -114,7 +114,7 @@ reclaim_freed_start(struct state *st)
 static int
 range_compare(const void *a, const void *b)
 {
-	const struct range *x = a, *y = b;
+	const struct volume_range *x = a, *y = b;
 
 	return (x->offset < y->offset ? -1 : x->offset > y->offset);
 }

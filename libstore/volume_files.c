@@ -87,6 +87,9 @@ shard_unlink(struct drive_set *s, unsigned slot, uint64_t id)
 
 	shard_path(s, slot, id, path);
 	rc = d->ops->unlink(d, path, NULL);
+	drive_path(s, slot, "vol", "", path);
+	if (rc == 0)
+		rc = d->ops->sync_dir(d, path, NULL);
 	return (rc == 0 || rc == ERR_NOT_FOUND);
 }
 
@@ -242,6 +245,16 @@ step_punch(struct drive_set *s, unsigned slot, int handle, uint64_t offset, uint
 	return (d->ops->punch(d, handle, offset, bytes, e));
 }
 
+static int
+step_sync(struct drive_set *s, unsigned slot, int handle, uint64_t offset, uint64_t bytes,
+    struct err *e)
+{
+	(void)slot;
+	(void)offset;
+	(void)bytes;
+	return (drive_set_disk(s)->ops->datasync(drive_set_disk(s), handle, e));
+}
+
 /* F2: before anything is allocated, so that a full set costs nothing. */
 static int
 shards_have_space(struct drive_set *s, const Hf__CatalogVolume *row, uint64_t bytes, struct err *e)
@@ -301,40 +314,68 @@ out:
 	return (rc);
 }
 
+/* The step on all shards that are there; *missed gets the slots where it was not done. */
+static int
+shards_give(struct drive_set *s, const Hf__CatalogVolume *row, shard_fn *step, uint64_t offset,
+    uint64_t bytes, uint32_t *missed, struct err *e)
+{
+	uint32_t done, absent;
+	int rc = shards_step(s, row, step, offset, bytes, &done, &absent, e);
+
+	for (size_t i = 0; i < row->n_slots; i++)
+		if (((done | absent) >> i & 1) == 0)
+			*missed |= 1u << row->slots[i];
+	return (rc);
+}
+
 int
 volume_punch(struct drive_set *s, uint64_t id, uint64_t offset, uint64_t bytes, uint32_t *missed,
     struct err *e)
 {
 	Hf__CatalogVolume *row = volume_row_find(s, id, e);
-	uint32_t done, absent;
 	int rc;
 
 	*missed = 0;
 	if (row == NULL)
 		return (ERR_NOT_FOUND);
 	rc = range_check(row, offset, bytes, e);
-	if (rc == 0 && bytes > 0) {
-		rc = shards_step(s, row, step_punch, offset, bytes, &done, &absent, e);
-		for (size_t i = 0; i < row->n_slots; i++)
-			if (((done | absent) >> i & 1) == 0)
-				*missed |= 1u << row->slots[i];
-	}
+	if (rc == 0 && bytes > 0)
+		rc = shards_give(s, row, step_punch, offset, bytes, missed, e);
 	hf__catalog_volume__free_unpacked(row, NULL);
 	return (rc);
 }
 
 int
-volume_punch_slot(struct drive_set *s, uint64_t id, unsigned slot, uint64_t offset, uint64_t bytes,
-    struct err *e)
+volume_punched_sync(struct drive_set *s, uint64_t id, uint32_t *missed, struct err *e)
 {
 	Hf__CatalogVolume *row = volume_row_find(s, id, e);
 	int rc;
 
+	*missed = 0;
 	if (row == NULL)
 		return (ERR_NOT_FOUND);
-	rc = range_check(row, offset, bytes, e);
-	if (rc == 0 && bytes > 0)
-		rc = shard_step(s, slot, id, step_punch, offset, bytes, e);
+	rc = shards_give(s, row, step_sync, 0, 0, missed, e);
+	hf__catalog_volume__free_unpacked(row, NULL);
+	return (rc);
+}
+
+int
+volume_punch_slot(struct drive_set *s, uint64_t id, unsigned slot,
+    const struct volume_range *ranges, size_t count, struct err *e)
+{
+	Hf__CatalogVolume *row = volume_row_find(s, id, e);
+	int rc = 0;
+
+	if (row == NULL)
+		return (ERR_NOT_FOUND);
+	for (size_t i = 0; rc == 0 && i < count; i++) {
+		rc = range_check(row, ranges[i].offset, ranges[i].bytes, e);
+		if (rc == 0 && ranges[i].bytes > 0)
+			rc = shard_step(s, slot, id, step_punch, ranges[i].offset,
+			    ranges[i].bytes, e);
+	}
+	if (rc == 0)
+		rc = shard_step(s, slot, id, step_sync, 0, 0, e);
 	hf__catalog_volume__free_unpacked(row, NULL);
 	return (rc == ERR_NOT_FOUND ? 0 : rc);
 }

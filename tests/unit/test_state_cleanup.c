@@ -6,6 +6,7 @@
  */
 #include <criterion/criterion.h>
 #include <dirent.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -386,4 +387,133 @@ Test(cleanup, tasks_of_others_are_left_alone)
 	cr_assert_eq(tasks()->tasks[0]->state, S(PENDING));
 	cr_assert_eq(orphan_bytes(), 100);
 	cr_assert_eq(state_next_ms(w.state), UINT64_MAX, "idle is idle");
+}
+
+/* --- power cuts ------------------------------------------------------------------------------- */
+
+#define SMALL	4000u		/* bytes of the body that lives, one row */
+#define GRANTED	65536u
+
+static uint64_t cut;
+
+/* What was once written between the extents, on all shards. */
+static void
+garbage_write(const Hf__Run *run)
+{
+	static uint8_t bytes[GRANTED];
+	struct iovec iov = { bytes, run->bytes < GRANTED ? run->bytes : GRANTED };
+	char path[64];
+
+	memset(bytes, 0xee, sizeof(bytes));
+	for (unsigned slot = 0; slot < 4; slot++) {
+		int handle;
+
+		snprintf(path, sizeof(path), "/d%u/vol/%016llx.vol", slot,
+		    (unsigned long long)run->volume);
+		handle = w.disk->ops->open(w.disk, path, O_RDWR, NULL);
+		cr_assert_geq(handle, 0);
+		cr_assert_eq(w.disk->ops->pwritev(w.disk, handle, &iov, 1, run->offset, NULL), 0);
+		cr_assert_eq(w.disk->ops->datasync(w.disk, handle, NULL), 0);
+		w.disk->ops->close(w.disk, handle);
+	}
+}
+
+/* Bytes of it that are still there on a drive, outside of the extent that lives. */
+static unsigned
+garbage_left(unsigned slot)
+{
+	static uint8_t bytes[GRANTED];
+	unsigned left = 0;
+	char path[64];
+	int handle;
+
+	snprintf(path, sizeof(path), "/d%u/vol/%016llx.vol", slot, (unsigned long long)x.volume);
+	handle = w.disk->ops->open(w.disk, path, O_RDONLY, NULL);
+	cr_assert_geq(handle, 0, "cut %lu: slot %u", (unsigned long)cut, slot);
+	cr_assert_geq(w.disk->ops->pread(w.disk, handle, bytes, sizeof(bytes), x.offset, NULL), 0);
+	w.disk->ops->close(w.disk, handle);
+	for (size_t i = 4096; i < sizeof(bytes); i++)
+		left += bytes[i] != 0;
+	return (left);
+}
+
+static void
+small_setup(void)
+{
+	WORLD_OP(run_reserve, RunReserve, RUN_RESERVE);
+	const Hf__Run *run;
+
+	world_make_simulated(&w, cut);
+	w.real_ms = UINT64_C(1000000000000);
+	world_open(&w);
+	world_session(&w, 1);
+	world_bucket_put(&w, 1, "b");
+	op.bytes = GRANTED;
+	run = world_ask(&w, 2, &q)->run;
+	cr_assert_not_null(run);
+	garbage_write(run);
+	hf__extent__init(&x);
+	x.volume = run->volume;
+	x.offset = run->offset;
+	x.bytes = SMALL;
+	world_put_extent(&w, 3, "b", "k", &x);
+	world_settle(&w);
+	cr_assert_eq(world_code(&w, 3), 0);
+	floor_sequence = 10;
+}
+
+/* Their processes are gone. */
+static void
+sessions_end(void)
+{
+	for (struct session *s = state_sessions(w.state); s != NULL; s = s->next)
+		state_session_end(w.state, s);
+	world_settle(&w);
+}
+
+static bool
+small_history(void)
+{
+	bool was_cut;
+
+	small_setup();
+	disk_memory_set_missing(w.disk, AWAY, true);
+	drive_set_probe(w.drives);
+	disk_memory_cut_at(w.disk, cut);
+	sessions_end();
+	for (int i = 0; i < 5 && !w.fatal; i++) {
+		w.now_ms += 1001;
+		world_settle(&w);
+	}
+	world_close(&w);
+	was_cut = disk_memory_cut(w.disk);
+	if (was_cut)
+		disk_memory_restart(w.disk);
+	disk_memory_cut_at(w.disk, 0);
+	if (cut % 2 == 0)
+		world_index_remove(&w);
+	disk_memory_set_missing(w.disk, AWAY, true);
+	world_open(&w);
+	sessions_end();
+	reclaim();
+	world_close(&w);
+	disk_memory_set_missing(w.disk, AWAY, false);
+	world_open(&w);
+	reclaim();
+	for (unsigned slot = 0; slot < 4; slot++)
+		cr_assert_eq(garbage_left(slot), 0, "cut %lu: %u bytes are forgotten on slot %u",
+		    (unsigned long)cut, garbage_left(slot), slot);
+	cr_assert_eq(orphan_bytes(), 0, "cut %lu", (unsigned long)cut);
+	rebuilt_is_equal();
+	world_close(&w);
+	world_remove(&w);
+	return (was_cut);
+}
+
+Test(cleanup_power, what_is_left_is_never_forgotten, .timeout = 120)
+{
+	for (cut = 1; cut < 1000 && small_history(); cut++)
+		;
+	cr_log_info("%lu cuts", (unsigned long)cut);
+	cr_assert_gt(cut, 10);
 }

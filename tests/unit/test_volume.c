@@ -314,6 +314,7 @@ Test(volume, a_failed_drive_is_left_out)
 {
 	struct set_test t;
 	struct err e = ERR_INIT;
+	struct volume_range range = { 0, 0, 65536 };
 	struct stat st;
 	uint64_t id;
 	uint32_t missed;
@@ -326,8 +327,10 @@ Test(volume, a_failed_drive_is_left_out)
 	cr_assert_eq(volume_allocate(t.set, id, 0, 65536, &e), 0, "%s", e.text);
 	cr_assert_eq(volume_punch(t.set, id, 0, 65536, &missed, &e), 0, "%s", e.text);
 	cr_assert_eq(missed, 1u << 3);
-	cr_assert_eq(volume_punch_slot(t.set, id, 2, 0, 65536, &e), 0, "%s", e.text);
-	cr_assert_eq(volume_punch_slot(t.set, id, 3, 0, 65536, &e), 0, "no file: %s", e.text);
+	cr_assert_eq(volume_punched_sync(t.set, id, &missed, &e), 0, "%s", e.text);
+	cr_assert_eq(missed, 1u << 3);
+	cr_assert_eq(volume_punch_slot(t.set, id, 2, &range, 1, &e), 0, "%s", e.text);
+	cr_assert_eq(volume_punch_slot(t.set, id, 3, &range, 1, &e), 0, "no file: %s", e.text);
 	cr_assert_eq(volume_drop(t.set, id, &missed, &e), 0, "%s", e.text);
 	cr_assert_eq(missed, 1u << 3);
 	set_close(&t);
