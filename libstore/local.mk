@@ -62,6 +62,8 @@ libstore_libstore_a_SOURCES = \
 	libstore/log.h \
 	libstore/log_commit.c \
 	libstore/log_internal.h \
+	libstore/feed.c \
+	libstore/feed.h \
 	libstore/log_keeper.c \
 	libstore/log_prewrite.c \
 	libstore/log_recover.c \
@@ -136,6 +138,7 @@ libstore_libstore_a_SOURCES += \
 	libstore/state_drop.h \
 	libstore/state_dump.c \
 	libstore/state_extent.c \
+	libstore/state_feed.c \
 	libstore/state_get.c \
 	libstore/state_object.c \
 	libstore/state_read.c \
@@ -314,3 +317,13 @@ check_PROGRAMS += tests/unit/test_record
 tests_unit_test_record_SOURCES = tests/unit/test_record.c
 tests_unit_test_record_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
 	$(CRITERION_LIBS) $(LIBSTORE_LIBS)
+
+check_PROGRAMS += tests/unit/test_feed
+tests_unit_test_feed_SOURCES = tests/unit/test_feed.c tests/unit/state_world.c tests/unit/state_world.h \
+	tests/unit/disk_memory.c tests/unit/disk_memory.h
+tests_unit_test_feed_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
+	$(CRITERION_LIBS) $(LIBSTORE_LIBS) $(EVENT_LIBS)
+check_PROGRAMS += tests/fuzz/fuzz_feed_cursor
+tests_fuzz_fuzz_feed_cursor_SOURCES = tests/fuzz/fuzz_feed_cursor.c
+tests_fuzz_fuzz_feed_cursor_LDADD = $(FUZZ_MAIN) libstore/libstore.a schema/libschema.a \
+	libbase/libbase.a $(LIBSTORE_LIBS)

@@ -42,6 +42,11 @@ void log_close(struct log **l);
  * Records that come from a segment's footer have no data; their place tells where it is. */
 int log_replay(struct log *l, uint64_t after, log_replay_fn *each, log_progress_fn *progress,
     void *context, struct err *e);
+/*
+ * The rows of the segments that hold records with lsn > after, in order, from malloc, each to be
+ * freed; bytes and last_lsn of an open one are what is durable of it. From any thread.
+ */
+size_t log_segments_after(struct log *l, uint64_t after, Hf__CatalogSegment ***out);
 uint64_t log_last_lsn(const struct log *l);	/* of the last committed record; 0: none */
 
 /*

@@ -397,3 +397,40 @@ log_replay(struct log *l, uint64_t after, log_replay_fn *each, log_progress_fn *
 	rows_release(&r);
 	return (rc);
 }
+
+/* A segment that was open a moment ago, and is not the log's any more, is sealed by now, or gone. */
+static Hf__CatalogSegment *
+row_settle(struct log *l, Hf__CatalogSegment *row)
+{
+	Hf__CatalogSegment *again;
+
+	if (row->state != HF__CATALOG_SEGMENT__STATE__OPEN ||
+	    segment_end_known(l, row, &row->bytes, &row->last_lsn))
+		return (row);
+	again = catalog_segment(l->set, row->id);
+	hf__catalog_segment__free_unpacked(row, NULL);
+	if (again != NULL && again->state == HF__CATALOG_SEGMENT__STATE__OPEN) {
+		hf__catalog_segment__free_unpacked(again, NULL);	/* prepared, not begun */
+		again = NULL;
+	}
+	return (again);
+}
+
+size_t
+log_segments_after(struct log *l, uint64_t after, Hf__CatalogSegment ***out)
+{
+	struct rows r;
+	size_t i, n = 0;
+
+	rows_get(l->set, &r);
+	for (i = 0; i < r.count; i++) {
+		Hf__CatalogSegment *row = row_settle(l, r.row[i]);
+
+		if (row != NULL && row->last_lsn > after)
+			r.row[n++] = row;
+		else if (row != NULL)
+			hf__catalog_segment__free_unpacked(row, NULL);
+	}
+	*out = r.row;
+	return (n);
+}

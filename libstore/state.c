@@ -11,6 +11,9 @@
 #include "libbase/clock.h"
 #include "libstore/op.h"
 
+/* What a start after a kill replays: a second or two. */
+#define FLUSH_RECORDS	UINT64_C(300000)
+
 struct op_row {
 	read_fn		*read;
 	admit_fn	*admit;
@@ -46,6 +49,7 @@ static const struct op_row op_rows[] = {
 	[OP(CONVERT_COMMIT)] = { NULL, admit_convert_commit },
 	[OP(CONVERT_ABORT)] = { NULL, admit_convert_abort },
 	[OP(CONFIG_LIST)] = { read_config_list, NULL },
+	[OP(FEED_READ)] = { NULL, admit_feed_read },
 	[OP(TASK_SUBMIT)] = { NULL, admit_task_submit },
 	[OP(TASK_GET)] = { read_task_get, NULL },
 	[OP(TASK_LIST)] = { read_task_list, NULL },
@@ -155,6 +159,7 @@ state_close(struct state **stp)
 	for (struct session *s = st->sessions.first; s != NULL; s = s->next)
 		ops_free(st, s->run_head);
 	drop_release(st);
+	feed_release(st);
 	session_table_release(&st->sessions);
 	reclaim_release(&st->reclaim);
 	conversions_release(&st->conversions);
@@ -447,9 +452,10 @@ index_flush_when_due(struct state *st)
 {
 	struct err e = ERR_INIT;
 
-	if (st->unflushed_bytes < st->o.index_flush_bytes)
+	if (st->unflushed_bytes < st->o.index_flush_bytes &&
+	    st->unflushed_records < FLUSH_RECORDS)
 		return;
-	st->unflushed_bytes = 0;
+	st->unflushed_bytes = st->unflushed_records = 0;
 	if (index_flush(st->o.index, false, &e) < 0)
 		state_fatal(st, &e);
 	st->stats.last_flush_ms = st->now_ms;
@@ -477,6 +483,7 @@ state_turn(struct state *st, uint64_t now_ms)
 		st->committed = false;
 		unpark(st);
 	}
+	feed_turn(st);	/* what it answers lets sessions end */
 	state_sessions_turn(st);
 	reclaim_turn(st);
 	tasks_turn(st);
@@ -503,6 +510,8 @@ state_next_ms(const struct state *st)
 	other = conversions_next_ms(st);
 	next = other < next ? other : next;
 	other = drop_next_ms(st);
+	next = other < next ? other : next;
+	other = feed_next_ms(st);
 	return (other < next ? other : next);
 }
 

@@ -175,6 +175,7 @@ state_on_commit(void *context, const struct log_commit *c)
 	st->cleanup.changed |= st->commit.cleanup;
 	st->commit_lsn = c->record.lsn;
 	st->unflushed_bytes += c->record.place.record_bytes;
+	st->unflushed_records++;
 	if (c->last_of_batch)
 		batch_finish(st);
 }

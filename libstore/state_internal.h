@@ -50,6 +50,9 @@ struct op {
 
 struct op_list { struct op *first, **last; };
 
+struct feed_wait;
+struct state_feed { struct feed_wait *first; unsigned count; };	/* state_feed.c */
+
 /* object_get that are answered together: state_get.c. */
 #define STATE_GETS_MAX	256
 struct state_gets {
@@ -99,6 +102,7 @@ struct state {
 	struct err		 failure;
 	uint64_t		 now_ms;
 	uint64_t		 unflushed_bytes;	/* of log, since the index was */
+	uint64_t		 unflushed_records;
 	bool			 commit_freed;
 	unsigned		 jobs;			/* on the pool */
 	struct reclaim		 reclaim;
@@ -110,6 +114,7 @@ struct state {
 	struct buf		 pack, key;
 	struct state_gets	 gets;
 	struct buckets_seen	 buckets;
+	struct state_feed	 feed;
 };
 
 static inline void
@@ -167,6 +172,7 @@ admit_fn admit_bucket_put, admit_bucket_delete, admit_object_put, admit_object_d
 admit_fn admit_upload_create, admit_part_put, admit_upload_complete, admit_upload_abort;
 admit_fn admit_task_submit, admit_task_update;
 admit_fn admit_convert_begin, admit_convert_commit, admit_convert_abort;
+admit_fn admit_feed_read;
 admit_fn admit_run_reserve, admit_run_return, admit_extent_discard, admit_volume_release;
 admit_fn admit_rebuild_done, admit_rebuild_end;		/* state_rebuild.c */
 admit_fn admit_segment_relocate, admit_segment_drop, admit_segment_seal;
@@ -207,6 +213,11 @@ void run_session_load(struct state *st, struct session *s, const Hf__VolumeUse *
 void string_replace(char **field, const char *text);
 /* The body of a part: as that of an object. */
 int part_body_check(struct state *st, const struct op *op, const Hf__PartPut *q, struct err *e);
+
+/* --- state_feed.c */
+void feed_turn(struct state *st);
+uint64_t feed_next_ms(const struct state *st);
+void feed_release(struct state *st);
 
 /* --- state_get.c */
 /* Takes a get to be answered with others; false: read it alone. */
