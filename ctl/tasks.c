@@ -21,8 +21,7 @@ static const char *const state_names[] = { "pending", "assigned", "in_progress",
 	"cancelled", "stuck", "duplicate", "dead_letter" };
 #define STATES (sizeof(state_names) / sizeof(state_names[0]))
 
-/* --- asking
- * ------------------------------------------------------------------------------------- */
+/* --- asking ----------------------------------------------------------------------------------- */
 
 static int
 fail(const struct ctl *ctl, const struct err *e)
@@ -89,8 +88,7 @@ json_print(cJSON *document)
 	return (CTL_OK);
 }
 
-/* --- lists
- * -------------------------------------------------------------------------------------- */
+/* --- lists ------------------------------------------------------------------------------------ */
 
 static void
 duration_print(double ms, char out[24])
@@ -316,8 +314,7 @@ tasks_why(const struct ctl *ctl, char **words, unsigned count)
 	return (CTL_OK);
 }
 
-/* --- actions
- * ------------------------------------------------------------------------------------ */
+/* --- actions ---------------------------------------------------------------------------------- */
 
 static int
 tasks_end(const struct ctl *ctl, const char *action, char **words)

@@ -112,8 +112,7 @@ void board_init(struct board *b, const struct task_settings *settings, const str
 void board_release(struct board *b);
 void board_set_settings(struct board *b, const struct task_settings *settings);
 
-/* --- the store
- * --------------------------------------------------------------------------------- */
+/* --- the store -------------------------------------------------------------------------------- */
 
 /* Lost: answers that are outstanding still come (the client interface asks again). */
 void board_set_connected(struct board *b, bool connected);
@@ -133,8 +132,7 @@ void board_updated(struct board *b, uint64_t id, int code, const Hf__Task *task,
 /* As the store has it; NULL: it is gone. */
 void board_task(struct board *b, uint64_t id, const Hf__Task *task, uint64_t now_ms);
 
-/* --- workers (board_worker.c)
- * ------------------------------------------------------------------- */
+/* --- workers (board_worker.c) ----------------------------------------------------------------- */
 
 /* Fills *out, whose arrays are the caller's: board_orders_release. */
 int board_register(struct board *b, const Hf__WorkerRegister *q, uint64_t now_ms,
@@ -152,8 +150,7 @@ int board_done(struct board *b, const Hf__WorkerDone *q, void *waiter, uint64_t 
 void board_orders_release(struct board *b, Hf__WorkerOrders *orders);
 void board_knock_failed(struct board *b, const char *id, const uint8_t *instance, const char *why);
 
-/* --- people
- * ------------------------------------------------------------------------------------- */
+/* --- people ----------------------------------------------------------------------------------- */
 
 /* ERR_EXISTS: one is active; *id is it. */
 int board_ask(struct board *b, enum task_kind kind, uint64_t volume_id, unsigned priority,
@@ -162,8 +159,7 @@ int board_cancel(struct board *b, uint64_t id, const char *why, struct err *e);
 /* Of one that waits for another try, or is a dead letter. */
 int board_retry(struct board *b, uint64_t id, struct err *e);
 
-/* --- time
- * --------------------------------------------------------------------------------------- */
+/* --- time ------------------------------------------------------------------------------------- */
 
 /* Decides everything that can be decided now. */
 void board_turn(struct board *b, uint64_t now_ms);
@@ -171,8 +167,7 @@ void board_turn(struct board *b, uint64_t now_ms);
 uint64_t board_next_ms(const struct board *b);
 bool board_scan_due(const struct board *b, uint64_t now_ms);
 
-/* --- what is so
- * --------------------------------------------------------------------------------- */
+/* --- what is so ------------------------------------------------------------------------------- */
 
 struct board_item *board_find(const struct board *b, uint64_t id);
 unsigned board_count(const struct board *b, uint32_t states);

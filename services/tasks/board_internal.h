@@ -15,6 +15,13 @@
 void board_note(struct board *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Something is to be looked at then. */
 void board_due(struct board *b, uint64_t ms);
+/* board_item.c */
+void item_free(struct board_item *it);
+/* What takes part here: what is not over, and what the store's figures do not show yet. */
+bool task_matters(const Hf__Task *t);
+void item_begin_volume(struct board *b, const struct board_item *it);
+void item_take(struct board *b, struct board_item *it, const Hf__Task *task, uint64_t now_ms);
+void item_remove(struct board *b, struct board_item *it);
 /*
  * A copy of the item's task in another state, to be filled in and handed to item_move, which asks
  * the store for it.

@@ -16,8 +16,7 @@
 /* Lists of segments that may not show yet what a task did. */
 #define MISSES_MAX	3
 
-/* --- the end of an attempt
- * --------------------------------------------------------------------- */
+/* --- the end of an attempt -------------------------------------------------------------------- */
 
 static void
 give_up(struct board *b, struct board_item *it, unsigned state, const char *why)
@@ -99,8 +98,7 @@ begin(struct board *b, struct board_item *it, uint64_t now_ms)
 	item_move(b, it, item_next(it, HF__TASK__STATE__IN_PROGRESS));
 }
 
-/* --- workers that do not speak, tasks that do not move
- * ----------------------------------------- */
+/* --- workers that do not speak, tasks that do not move ---------------------------------------- */
 
 static uint64_t
 silence_ms(const struct board *b)

@@ -21,8 +21,7 @@
 
 #define MIB (UINT64_C(1) << 20)
 
-/* --- what is in work
- * --------------------------------------------------------------------------- */
+/* --- what is in work -------------------------------------------------------------------------- */
 
 /* Held by a worker, or about to be. */
 static const Hf__Task *
@@ -91,8 +90,7 @@ volume_is_busy(const struct board *b, const struct board_item *it)
 	return (false);
 }
 
-/* --- choosing a worker
- * ------------------------------------------------------------------------- */
+/* --- choosing a worker ------------------------------------------------------------------------ */
 
 /* Steps of a quarter. */
 static unsigned
@@ -193,8 +191,7 @@ worker_choose(struct board *b, const struct board_item *it, const char **why)
 	return (best);
 }
 
-/* --- the order
- * --------------------------------------------------------------------------------- */
+/* --- the order -------------------------------------------------------------------------------- */
 
 struct waiting {
 	struct board_item	*item;
@@ -242,8 +239,7 @@ waiting_collect(struct board *b, struct waiting *out, uint64_t now_ms)
 	return (n);
 }
 
-/* --- assigning
- * --------------------------------------------------------------------------------- */
+/* --- assigning -------------------------------------------------------------------------------- */
 
 /* Room on the drives, reserved before it starts. Vacuum may use the reserve: it makes room. */
 static bool

@@ -72,8 +72,7 @@ take_tasks(struct board *b, struct worker *w, Hf__WorkerTask *const *tasks, size
 	}
 }
 
-/* --- orders
- * ------------------------------------------------------------------------------------ */
+/* --- orders ----------------------------------------------------------------------------------- */
 
 /* Whether the worker is to go on with what it holds. */
 static bool
@@ -147,8 +146,7 @@ board_orders_release(struct board *b, Hf__WorkerOrders *orders)
 	hf__worker_orders__init(orders);
 }
 
-/* --- what workers say
- * -------------------------------------------------------------------------- */
+/* --- what workers say ------------------------------------------------------------------------- */
 
 /* Another process under its name: what the old one held is lost. */
 static void

@@ -75,8 +75,7 @@ recent(const struct detector_view *view, uint64_t id, enum task_kind kind, struc
 	return (true);
 }
 
-/* --- erasure coding
- * ---------------------------------------------------------------------------- */
+/* --- erasure coding --------------------------------------------------------------------------- */
 
 static enum detector_why
 ec_why(const struct detector_view *view, const struct volume_state *s, struct detection *d)
@@ -120,8 +119,7 @@ ec_describe(const struct detector_view *view, const struct volume_state *s, stru
 	    (unsigned long long)(view->now_ms - s->sealed_ms) / 1000);
 }
 
-/* --- vacuum
- * ------------------------------------------------------------------------------------ */
+/* --- vacuum ----------------------------------------------------------------------------------- */
 
 static enum detector_why
 vacuum_why(const struct detector_view *view, const struct volume_state *s, struct detection *d)
@@ -155,8 +153,7 @@ vacuum_describe(const struct detector_view *view, const struct volume_state *s,
 	    (unsigned long long)s->bytes);
 }
 
-/* --- the table
- * --------------------------------------------------------------------------------- */
+/* --- the table -------------------------------------------------------------------------------- */
 
 static enum detector_why drive_why(const struct detector_view *view, const Hf__DriveLayout *drive);
 
@@ -188,8 +185,7 @@ drive_why(const struct detector_view *view, const Hf__DriveLayout *drive)
 	return (DETECTOR_CANDIDATE);
 }
 
-/* --- candidates
- * -------------------------------------------------------------------------------- */
+/* --- candidates ------------------------------------------------------------------------------- */
 
 static uint64_t
 estimate_ms(const struct detector_view *view, enum task_kind kind, uint64_t bytes)

@@ -5,6 +5,7 @@
 # No I/O and no clock: the simulator in the tests runs the very same files.
 tasks_pure_sources = \
 	services/tasks/board.c services/tasks/board.h services/tasks/board_internal.h \
+	services/tasks/board_item.c \
 	services/tasks/board_monitor.c \
 	services/tasks/board_report.c \
 	services/tasks/board_schedule.c \
@@ -39,7 +40,8 @@ tests_unit_test_tasks_LDADD = $(tasks_test_libs)
 
 check_PROGRAMS += tests/unit/test_task_simulator
 tests_unit_test_task_simulator_SOURCES = tests/unit/test_task_simulator.c tests/unit/task_simulator.c \
-	tests/unit/task_simulator.h
+	tests/unit/task_simulator.h tests/unit/task_simulator_internal.h \
+	tests/unit/task_simulator_store.c tests/unit/task_simulator_worker.c
 tests_unit_test_task_simulator_LDADD = $(tasks_test_libs)
 
 check_PROGRAMS += tests/fuzz/fuzz_tasks

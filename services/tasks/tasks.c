@@ -25,8 +25,7 @@ tasks_now(const struct tasks *t)
 	return (t->real_base_ms + (clock_mono_ms() - t->mono_base_ms));
 }
 
-/* --- settings
- * ---------------------------------------------------------------------------------- */
+/* --- settings --------------------------------------------------------------------------------- */
 
 static uint32_t
 kinds_of(const char *list)
@@ -67,8 +66,7 @@ settings_of(const struct config *c, struct task_settings *out)
 	};
 }
 
-/* --- turns
- * ------------------------------------------------------------------------------------- */
+/* --- turns ------------------------------------------------------------------------------------ */
 
 /* The board counts, the metric follows. */
 static void
@@ -137,8 +135,7 @@ tasks_turn_soon(struct tasks *t)
 		event_active(t->turn, EV_TIMEOUT, 0);
 }
 
-/* --- the store comes and goes
- * ------------------------------------------------------------------- */
+/* --- the store comes and goes ----------------------------------------------------------------- */
 
 static void
 on_store_state(void *context, bool connected)
@@ -181,8 +178,7 @@ static const struct board_ops board_ops = {
 	.knock = tasks_knock, .answer = tasks_answer, .note = on_note,
 };
 
-/* --- life
- * -------------------------------------------------------------------------------------- */
+/* --- life ------------------------------------------------------------------------------------- */
 
 static int
 store_open(struct tasks *t, struct err *e)

@@ -18,8 +18,7 @@
 
 #define KNOCK_MS 2000
 
-/* --- what workers say
- * --------------------------------------------------------------------------- */
+/* --- what workers say ------------------------------------------------------------------------- */
 
 static void
 orders_send(struct tasks *t, struct message *m, int rc, Hf__WorkerOrders *orders,
@@ -128,8 +127,7 @@ static const struct message_handler worker_messages[] = {
 	{ 0, NULL },
 };
 
-/* --- knocking
- * ----------------------------------------------------------------------------------- */
+/* --- knocking --------------------------------------------------------------------------------- */
 
 struct knock {
 	struct tasks	*tasks;
@@ -188,8 +186,7 @@ tasks_knock_all(struct tasks *t)
 	}
 }
 
-/* --- life
- * -------------------------------------------------------------------------------------- */
+/* --- life ------------------------------------------------------------------------------------- */
 
 int
 tasks_channel_open(struct tasks *t, struct err *e)

@@ -37,8 +37,7 @@ refuse(struct message *m, int code, const char *text)
 	message_refuse(&m, &e);
 }
 
-/* --- questions
- * --------------------------------------------------------------------------------- */
+/* --- questions -------------------------------------------------------------------------------- */
 
 /* A question that goes on to the store. */
 struct question {
@@ -152,8 +151,7 @@ on_query(void *context, struct message *m)
 	refuse(m, ERR_UNSUPPORTED, "there are the questions list, show, workers and why");
 }
 
-/* --- actions
- * ----------------------------------------------------------------------------------- */
+/* --- actions ---------------------------------------------------------------------------------- */
 
 static void
 reply_action(struct message *m, const char *result, uint64_t id)

@@ -23,8 +23,7 @@ deadline(void)
 	return (clock_mono_ms() + WAIT_MS);
 }
 
-/* --- changes
- * ----------------------------------------------------------------------------------- */
+/* --- changes ---------------------------------------------------------------------------------- */
 
 struct change {
 	struct tasks	*tasks;
@@ -146,8 +145,7 @@ tasks_refresh(void *context, uint64_t id)
 	(void)object_call(t->objects, "", &q, deadline(), on_refreshed, change_new(t, NULL, id));
 }
 
-/* --- the queue
- * --------------------------------------------------------------------------------- */
+/* --- the queue -------------------------------------------------------------------------------- */
 
 static void load_page(struct tasks *t, uint64_t after);
 
@@ -206,8 +204,7 @@ tasks_load(struct tasks *t)
 	load_page(t, 0);
 }
 
-/* --- segments and drives
- * ----------------------------------------------------------------------- */
+/* --- segments and drives ---------------------------------------------------------------------- */
 
 static void scan_page(struct tasks *t, uint64_t after);
 

@@ -12,3 +12,8 @@ services_worker_holdfast_worker_SOURCES = \
 	services/worker/worker_talk.c
 services_worker_holdfast_worker_LDADD = libservice/libservice.a libobject/libobject.a \
 	libstore/libstore.a $(LIBSERVICE_LIBS) $(LIBOBJECT_LIBS) $(LIBBASE_LIBS)
+
+check_PROGRAMS += tests/unit/test_worker
+tests_unit_test_worker_SOURCES = tests/unit/test_worker.c services/worker/brake.c services/worker/executor.c
+tests_unit_test_worker_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
+	$(CRITERION_LIBS) $(LIBSTORE_LIBS) $(LIBBASE_LIBS)

@@ -21,8 +21,7 @@
 #define IOPRIO_WHO_PROCESS	1
 #define IOPRIO_LOWEST		((2 << 13) | 7)
 
-/* --- what an executor gets (on its thread)
- * ------------------------------------------------------ */
+/* --- what an executor gets (on its thread) ---------------------------------------------------- */
 
 static int
 on_ask(void *context, Hf__StoreRequest *request, Hf__StoreReply **out, struct err *e)
@@ -69,8 +68,7 @@ run_work(void *context)
 		r->code = r->executor->execute(&r->maintain, r->task->volume_id, &r->error);
 }
 
-/* --- on the loop
- * ------------------------------------------------------------------------------- */
+/* --- on the loop ------------------------------------------------------------------------------ */
 
 static void
 run_done(void *context)

@@ -12,8 +12,7 @@
 #include "libbase/clock.h"
 #include "libbase/metrics.h"
 
-/* --- tasks in its hands
- * ------------------------------------------------------------------------- */
+/* --- tasks in its hands ----------------------------------------------------------------------- */
 
 unsigned
 worker_slots(const struct worker *w)
@@ -70,8 +69,7 @@ worker_run_gone(struct worker *w, struct run *r)
 	drained_check(w);
 }
 
-/* --- the store
- * --------------------------------------------------------------------------------- */
+/* --- the store -------------------------------------------------------------------------------- */
 
 static void
 on_store_state(void *context, bool connected)
@@ -97,8 +95,7 @@ store_open(struct worker *w, struct err *e)
 	return (rc);
 }
 
-/* --- life
- * -------------------------------------------------------------------------------------- */
+/* --- life ------------------------------------------------------------------------------------- */
 
 int
 worker_open(struct service *s, struct err *e)

@@ -47,8 +47,7 @@ instance_of(struct worker *w)
 	return ((ProtobufCBinaryData){ sizeof(w->instance), w->instance });
 }
 
-/* --- orders
- * ------------------------------------------------------------------------------------ */
+/* --- orders ----------------------------------------------------------------------------------- */
 
 static struct run *
 run_find(struct worker *w, uint64_t id, uint64_t lease)
@@ -115,8 +114,7 @@ obey(struct worker *w, const Hf__WorkerOrders *orders)
 		w->ask_again = true;
 }
 
-/* --- words
- * ------------------------------------------------------------------------------------- */
+/* --- words ------------------------------------------------------------------------------------ */
 
 static void
 heartbeat_arm(struct worker *w)
@@ -322,8 +320,7 @@ worker_on_heartbeat(evutil_socket_t fd, short what, void *context)
 	worker_speak(context);
 }
 
-/* --- how it ended
- * ------------------------------------------------------------------------------- */
+/* --- how it ended ----------------------------------------------------------------------------- */
 
 struct saying {
 	struct worker	*worker;
@@ -374,8 +371,7 @@ worker_say_done(struct worker *w, struct run *r)
 	    w->id, clock_mono_ms() + DONE_MS, on_said, s);
 }
 
-/* --- knocks
- * ------------------------------------------------------------------------------------ */
+/* --- knocks ----------------------------------------------------------------------------------- */
 
 /* Anybody may knock: it only makes the worker ask. Unless it is meant for one that is gone. */
 static void

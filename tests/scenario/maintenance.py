@@ -125,6 +125,35 @@ def kill_some(house, rng):
     return killed
 
 
+def people(house):
+    """What holdfastctl tasks says, of a store with nothing to do."""
+    done = tasks(house, "list", "completed")["tasks"]
+    shown = tasks(house, "show", str(done[-1]["id"]))["tasks"][0]
+    check(shown["state"] == "completed" and shown["lease"] >= 1 and shown["finished"], "show says", shown)
+    table = house.ctl("tasks", "list", "all").stdout
+    check("completed" in table and "nothing runs: nothing is to be done" in table, table)
+    workers = tasks(house, "workers")["workers"]
+    check([w["status"] for w in workers] == ["active"] * 2 and {"worker.0", "worker.1"} == {w["id"] for w in workers},
+          "workers says", workers)
+    for words, part in ((("submit", "fly", "1"), "there are the types"), (("submit", "vacuum", "999999"), "no segment"),
+                        (("cancel", "4711"), "no task 4711"), (("retry", "4711"), "task 4711"),
+                        (("show", "4711"), "no task"), (("list", "burnt"), "no state"), (("submit", "vacuum"), "usage")):
+        refused = house.ctl("tasks", *words, check_status=False)
+        check(refused.returncode != 0 and part in refused.stderr, words, "was answered", refused.stdout, refused.stderr)
+
+
+def paused_workers(house, segment):
+    """Nobody can: the task waits and says why; cancelled, it is over."""
+    house.ctl("pause", "worker")
+    wait_for("the workers to say so", lambda: not any(w["capabilities"] for w in tasks(house, "workers")["workers"]), 10)
+    task = int(json.loads(house.ctl("tasks", "submit", "vacuum", str(segment), "--json").stdout)["id"])
+    wait_for("the reason", lambda: "no active worker can do this type" in house.ctl("tasks", "list").stdout, 10)
+    check("does that already" in house.ctl("tasks", "submit", "vacuum", str(segment)).stdout, "it is queued twice")
+    house.ctl("tasks", "cancel", str(task))
+    wait_for("its end", lambda: tasks(house, "show", str(task))["tasks"][0]["state"] == "cancelled", 10)
+    house.ctl("resume", "worker")
+
+
 def scenario():
     rng = random.Random(SEED)
     say("seed", SEED)
@@ -152,7 +181,9 @@ def scenario():
         # 4+2 shards with at most 30 % garbage, and mirrors (3) of the segments that are written or come next.
         bound = live * 1.5 / 0.7 + 3 * 3 * (4 << 20)
         check(segment_bytes(house) <= bound, segment_bytes(house), "bytes of segments, more than", bound)
-        house.ctl("tasks", "workers")
+        people(house)
+        paused_workers(house, next(row["volume_id"] for row in done if row["type"] == "erasure_coding" and
+                                   row["volume_id"] not in {r["volume_id"] for r in done if r["type"] == "vacuum"}))
         check(house.stop() == 0, "exit status")
         stat = house.ctl("store", "check", check_status=False)
         check(stat.returncode == 0, "store check:", stat.stdout[-2000:], stat.stderr[-500:])

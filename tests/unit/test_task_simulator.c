@@ -109,8 +109,7 @@ Test(task_simulator, state_divergence_after_a_restart)
 	}
 }
 
-/* --- random scenarios
- * --------------------------------------------------------------------------- */
+/* --- random scenarios ------------------------------------------------------------------------- */
 
 static uint64_t
 mix(uint64_t *state)

@@ -14,8 +14,7 @@
 #define HOUR	UINT64_C(3600000)
 #define NOW	UINT64_C(1700000000000)
 
-/* --- a board whose store does at once what it is asked
- * ------------------------------------------ */
+/* --- a board whose store does at once what it is asked ---------------------------------------- */
 
 struct desk {
 	struct board	board;
@@ -314,8 +313,7 @@ desk_running(struct desk *d)
 	return (board_find(&d->board, 1001)->task);
 }
 
-/* --- discovery
- * ---------------------------------------------------------------------------------- */
+/* --- discovery -------------------------------------------------------------------------------- */
 
 #define SEALED		HF__CATALOG_SEGMENT__STATE__SEALED
 #define OPEN		HF__CATALOG_SEGMENT__STATE__OPEN
@@ -437,8 +435,7 @@ Test(detector, rebuilds_a_drive_that_is_back)
 	desk_close(&d);
 }
 
-/* --- capacity
- * ----------------------------------------------------------------------------------- */
+/* --- capacity --------------------------------------------------------------------------------- */
 
 Test(capacity, counts_what_tasks_do_and_did)
 {
@@ -503,8 +500,7 @@ Test(capacity, of_a_finished_task_counts_until_the_store_shows_it)
 	desk_close(&d);
 }
 
-/* --- assignment
- * --------------------------------------------------------------------------------- */
+/* --- assignment ------------------------------------------------------------------------------- */
 
 Test(scheduler, asks_of_a_worker_that_it_can_and_may)
 {
@@ -620,8 +616,7 @@ Test(scheduler, leaves_a_segment_to_one_and_reserves_room)
 	desk_close(&d);
 }
 
-/* --- workers
- * ------------------------------------------------------------------------------------ */
+/* --- workers ---------------------------------------------------------------------------------- */
 
 Test(roster, refuses_what_makes_no_sense)
 {

@@ -1,0 +1,172 @@
+/*
+ * test_worker - the brake, and the table of executors: what they ask of the machine before they
+ * begin.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include <criterion/criterion.h>
+#include <pthread.h>
+#include <string.h>
+
+#include "libbase/clock.h"
+#include "services/worker/brake.h"
+#include "services/worker/executor.h"
+
+#define MIB (UINT64_C(1) << 20)
+
+Test(brake, lets_through_at_its_rate)
+{
+	struct brake b;
+	uint64_t start = clock_mono_ms();
+
+	brake_init(&b, 1000000);
+	for (unsigned i = 0; i < 4; i++)
+		cr_assert(brake_pass(&b, 50000, NULL) == 0);
+	cr_assert(clock_mono_ms() - start >= 150, "the fourth waits for three before it");
+	cr_assert(brake_bytes(&b) == 200000);
+	brake_release(&b);
+}
+
+Test(brake, without_a_rate_lets_all_through)
+{
+	struct brake b;
+
+	brake_init(&b, 0);
+	for (unsigned i = 0; i < 1000; i++)
+		cr_assert(brake_pass(&b, UINT64_C(1) << 40, NULL) == 0);
+	brake_release(&b);
+}
+
+struct passer {
+	struct brake	*brake;
+	struct err	 e;
+	int		 code;
+};
+
+/* Two passes: the second would wait for days. */
+static void *
+pass_twice(void *arg)
+{
+	struct passer *p = arg;
+
+	p->code = brake_pass(p->brake, UINT64_C(1) << 40, &p->e);
+	if (p->code == 0)
+		p->code = brake_pass(p->brake, 1, &p->e);
+	return (NULL);
+}
+
+Test(brake, is_stopped_and_changed_while_one_waits)
+{
+	struct brake b;
+	struct passer p = { &b, ERR_INIT, 1 };
+	pthread_t thread;
+
+	brake_init(&b, 1000);
+	cr_assert(pthread_create(&thread, NULL, pass_twice, &p) == 0);
+	brake_stop(&b);
+	pthread_join(thread, NULL);
+	cr_assert(p.code == ERR_CANCELLED && p.e.text[0] != '\0');
+	cr_assert(brake_pass(&b, 1, NULL) == ERR_CANCELLED, "stopped is for good");
+	brake_release(&b);
+	brake_init(&b, 1000);
+	p = (struct passer){ &b, ERR_INIT, 1 };
+	cr_assert(pthread_create(&thread, NULL, pass_twice, &p) == 0);
+	while (brake_bytes(&b) == 0)
+		;
+	brake_set(&b, 0);
+	pthread_join(thread, NULL);
+	cr_assert(p.code == 0);
+	brake_release(&b);
+}
+
+/* --- executors -------------------------------------------------------------------------------- */
+
+struct bench {
+	struct config		config;
+	Hf__Layout		layout;
+	Hf__DriveLayout		drives[6], *pointers[6];
+	Hf__Task		task;
+	struct maintain		maintain;
+};
+
+static void
+bench_init(struct bench *b)
+{
+	config_init(&b->config);
+	hf__layout__init(&b->layout);
+	hf__task__init(&b->task);
+	b->layout.k = 4;
+	b->layout.m = 2;
+	b->layout.n_drives = 6;
+	b->layout.drives = b->pointers;
+	for (unsigned i = 0; i < 6; i++) {
+		hf__drive_layout__init(&b->drives[i]);
+		b->drives[i].slot = i;
+		b->drives[i].free_bytes = 10 * MIB;
+		b->pointers[i] = &b->drives[i];
+	}
+	b->maintain = (struct maintain){ .layout = &b->layout, .task = &b->task };
+}
+
+Test(executor, is_there_for_each_type_of_task)
+{
+	static const char *const types[] = {
+#define TASK_TYPE(NAME, name, ...) name,
+#include "schema/task_types.def"
+#undef TASK_TYPE
+	};
+
+	for (unsigned i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+		const struct executor *x = executor_find(types[i]);
+
+		cr_assert(x != NULL, "%s", types[i]);
+		cr_assert(x->execute != NULL && x->validate != NULL && x->estimate_ms != NULL);
+	}
+	cr_assert(executor_find("fly") == NULL);
+	cr_assert(executor_row(sizeof(types) / sizeof(types[0])) == NULL);
+}
+
+Test(executor, asks_for_room_and_drives_first)
+{
+	const struct executor *ec = executor_find("erasure_coding");
+	const struct executor *rebuild = executor_find("drive_rebuild");
+	struct err e = ERR_INIT;
+	struct bench b;
+
+	bench_init(&b);
+	b.task.bytes = 50 * MIB;
+	cr_assert(ec->validate(&b.maintain, &b.config, &e) == 0, "%s", e.text);
+	b.config.worker_max_disk_space_mb = 40;
+	cr_assert(ec->validate(&b.maintain, &b.config, &e) == ERR_FULL);
+	b.config.worker_max_disk_space_mb = 0;
+	b.task.bytes = 61 * MIB;
+	cr_assert(ec->validate(&b.maintain, &b.config, &e) == ERR_FULL);
+	b.task.bytes = MIB;
+	b.task.volume_id = 5;
+	for (unsigned i = 3; i < 6; i++)
+		b.drives[i].state = HF__CATALOG_DRIVE__STATE__OFFLINE;
+	cr_assert(ec->validate(&b.maintain, &b.config, &e) == ERR_NO_QUORUM);
+	cr_assert(rebuild->validate(&b.maintain, &b.config, &e) == ERR_NO_QUORUM);
+	b.drives[3].state = HF__CATALOG_DRIVE__STATE__ONLINE;
+	b.drives[5].state = HF__CATALOG_DRIVE__STATE__RETURNING;
+	cr_assert(rebuild->validate(&b.maintain, &b.config, &e) == 0, "four others are online");
+	b.layout.read_only = true;
+	cr_assert(executor_find("vacuum")->validate(&b.maintain, &b.config, &e) == ERR_READ_ONLY);
+	config_release(&b.config);
+}
+
+Test(executor, estimates_by_bytes_and_limit)
+{
+	const struct executor *ec = executor_find("erasure_coding");
+	struct bench b;
+
+	bench_init(&b);
+	b.task.bytes = 100 * MIB;
+	cr_assert(ec->estimate_ms(&b.maintain, 10 * MIB) == 31000);
+	cr_assert(ec->estimate_ms(&b.maintain, 0) < 31000);
+	b.task.estimate_ms = 90000;	/* what tasks has measured */
+	cr_assert(ec->estimate_ms(&b.maintain, 0) == 90000);
+	cr_assert(ec->limit(&b.config) == 64 * MIB);
+	cr_assert(executor_find("drive_rebuild")->limit(&b.config) == 0);
+	config_release(&b.config);
+}
