@@ -18,6 +18,8 @@
 #include "libstore/log_internal.h"
 
 #define FIRST_PREWRITE_BYTES (UINT64_C(16) << 20)
+/* A full log looks that often whether it still is: an append that would be refused pays for it. */
+#define SPACE_CHECK_MS	100
 
 /* --- which drives ----------------------------------------------------------------------------- */
 
@@ -50,7 +52,8 @@ drive_takes(struct drive_set *s, unsigned slot, bool use_reserve, uint64_t bytes
 /* Online drives with room, most free space first; drives of a shared file system must hold all
  * mirrors. */
 static unsigned
-candidates_find(struct drive_set *s, bool use_reserve, struct candidate c[DRIVES_MAX])
+candidates_find(struct drive_set *s, bool use_reserve, uint64_t bytes,
+    struct candidate c[DRIVES_MAX])
 {
 	uint32_t online = drive_present_mask(s);
 	unsigned i, j, shared, n = 0, want = drive_set_m(s) + 1;
@@ -65,7 +68,7 @@ candidates_find(struct drive_set *s, bool use_reserve, struct candidate c[DRIVES
 			shared += (online >> j & 1) && other.space.filesystem == d.space.filesystem;
 		}
 		if (drive_takes(s, i, use_reserve,
-			drive_set_segment_bytes(s) * (shared < want ? shared : want)))
+			bytes * (shared < want ? shared : want)))
 			c[n++] = (struct candidate){ i, d.space.free_bytes, d.space.filesystem };
 	}
 	qsort(c, n, sizeof(*c), candidate_order);
@@ -86,7 +89,8 @@ filesystem_among(const struct candidate *c, const bool *taken, unsigned n, uint6
 /* m+1 drives, or all that are online if those are fewer; on different file systems where possible.
  */
 static int
-mirrors_choose(struct drive_set *s, bool use_reserve, uint32_t slots[DRIVES_MAX], struct err *e)
+mirrors_choose(struct drive_set *s, bool use_reserve, uint64_t bytes, uint32_t slots[DRIVES_MAX],
+    struct err *e)
 {
 	struct candidate c[DRIVES_MAX];
 	bool taken[DRIVES_MAX] = { false };
@@ -97,11 +101,11 @@ mirrors_choose(struct drive_set *s, bool use_reserve, uint32_t slots[DRIVES_MAX]
 		return (err_set(e, ERR_NO_QUORUM, "%u drives are online; writing needs %u", online,
 		    drive_set_write_quorum(s)));
 	want = online < want ? online : want;
-	n = candidates_find(s, use_reserve, c);
+	n = candidates_find(s, use_reserve, bytes, c);
 	if (n < want)
 		return (err_set(e, ERR_FULL,
 		    "%u of %u online drives have room for a segment of %llu bytes; %u are needed",
-		    n, online, (unsigned long long)drive_set_segment_bytes(s), want));
+		    n, online, (unsigned long long)bytes, want));
 	for (pass = 0; pass < 2; pass++)
 		for (i = 0; i < n && count < want; i++)
 			if (!taken[i] &&
@@ -112,23 +116,36 @@ mirrors_choose(struct drive_set *s, bool use_reserve, uint32_t slots[DRIVES_MAX]
 	return ((int)count);
 }
 
+/* Of a segment that is made where a whole one has no room, for those that may use the reserve: it
+ * holds any batch. */
+static uint64_t
+short_bytes(const struct log *l)
+{
+	uint64_t bytes = l->batch_bytes_max + SEGMENT_HEADER_BYTES + 65536,
+	    whole = drive_set_segment_bytes(l->set);
+
+	bytes = (bytes + 65535) & ~UINT64_C(65535);
+	return (bytes < whole ? bytes : whole);
+}
+
 bool
 log_has_space(struct log *l, bool use_reserve)
 {
+	uint64_t bytes = use_reserve ? short_bytes(l) : drive_set_segment_bytes(l->set);
 	struct candidate c[DRIVES_MAX];
 	unsigned online = (unsigned)__builtin_popcount(drive_present_mask(l->set));
 	unsigned want = drive_set_m(l->set) + 1;
 	uint64_t now_ms;
 
 	want = online < want ? online : want;
-	if (candidates_find(l->set, use_reserve, c) >= want)
+	if (candidates_find(l->set, use_reserve, bytes, c) >= want)
 		return (true);
 	now_ms = clock_mono_ms();
-	if (now_ms - l->space_checked_ms < 1000)
+	if (now_ms - l->space_checked_ms < SPACE_CHECK_MS)
 		return (false);
 	l->space_checked_ms = now_ms;
 	drive_set_refresh_space(l->set);
-	return (candidates_find(l->set, use_reserve, c) >= want);
+	return (candidates_find(l->set, use_reserve, bytes, c) >= want);
 }
 
 /* --- opening ---------------------------------------------------------------------------------- */
@@ -163,16 +180,21 @@ segment_make(
 	struct segment *g = NULL;
 	struct err why = ERR_INIT;
 	uint32_t slots[DRIVES_MAX];
+	uint64_t bytes = drive_set_segment_bytes(s);
 	unsigned failed = 0, tries;
 	int count, rc = ERR_NO_QUORUM;
 
 	drive_set_refresh_space(s);
 	for (tries = 0; tries <= drive_count(s); tries++) {
-		count = mirrors_choose(s, use_reserve, slots, e);
+		count = mirrors_choose(s, use_reserve, bytes, slots, e);
+		if (count == ERR_FULL && use_reserve && bytes > short_bytes(l)) {
+			bytes = short_bytes(l);
+			continue;
+		}
 		if (count < 0)
 			return (count);
 		rc = segment_create(s, catalog_next_id(s), slots, (unsigned)count,
-		    drive_set_segment_bytes(s), prewrite, &g, &failed, &why);
+		    bytes, prewrite, &g, &failed, &why);
 		if (rc == 0)
 			break;
 		err_set(e, rc, "%s", why.text);

@@ -290,8 +290,10 @@ volume_allocate(struct drive_set *s, uint64_t id, uint64_t offset, uint64_t byte
 	if (row == NULL)
 		return (ERR_NOT_FOUND);
 	rc = range_check(row, offset, bytes, e);
-	if (rc == 0)
+	if (rc == 0 && shards_have_space(s, row, bytes, e) < 0) {
+		drive_set_refresh_space(s);	/* some may be free since the last look */
 		rc = shards_have_space(s, row, bytes, e);
+	}
 	if (rc < 0 || bytes == 0)
 		goto out;
 	rc = shards_step(s, row, step_allocate, offset, bytes, &done, &absent, e);

@@ -450,6 +450,56 @@ Test(log, an_overdue_mirror_is_replaced, .timeout = 60)
 
 /* --- full and damaged ------------------------------------------------------------------------- */
 
+/* Appends for deletes, until `bytes` of them are durable. */
+static void
+deletes_append(struct model *m, uint64_t bytes)
+{
+	static uint8_t body[512 << 10];
+	struct err e = ERR_INIT;
+	uint64_t batch, done;
+
+	for (done = 0; done < bytes; done += sizeof(body)) {
+		cr_assert_eq(log_append(m->log, LOG_MAY_USE_RESERVE, RECORD_OBJECT_DELETE,
+		    SLICE(body, sizeof(body)), SLICE_NONE, (void *)(uintptr_t)1, &batch, &e), 0,
+		    "%s", e.text);
+		m->count = m->sure + 1;
+		m->number[m->sure] = 1;
+		m->batch[m->sure] = batch;
+		log_submit(m->log);
+		cr_assert_eq(log_collect(m->log, on_commit, m), 1);
+	}
+}
+
+/* Others have filled the drives, reserve and all: what is physically there is for deletes. */
+Test(log, deletes_go_on_in_short_segments)
+{
+	static struct model m;
+	struct err e = ERR_INIT;
+	uint8_t body[64] = { 0 };
+	uint64_t batch, used = 0;
+	struct drive d;
+	unsigned i;
+
+	m.disk = disk_memory_new(1, 4);
+	disk_memory_set_free(m.disk, UINT64_C(4) << 30);
+	model_start(&m, false, 64u << 20);
+	cr_assert_eq(drive_set_segment_bytes(m.set), 64u << 20);
+	deletes_append(&m, 1 << 20);
+	drive_set_refresh_space(m.set);
+	for (i = 0; i < 4; i++) {
+		drive_get(m.set, i, &d);
+		used = d.space.total_bytes - d.space.free_bytes > used ?
+		    d.space.total_bytes - d.space.free_bytes : used;
+	}
+	disk_memory_set_free(m.disk, used + (40u << 20));
+	drive_set_refresh_space(m.set);
+	deletes_append(&m, 80u << 20);	/* more than the rest of the segment that was there */
+	cr_assert_eq(log_append(m.log, 0, RECORD_OBJECT_PUT, SLICE(body, sizeof(body)), SLICE_NONE,
+	    NULL, &batch, &e), ERR_FULL, "a put may not");
+	model_close(&m);
+	disk_memory_free(m.disk);
+}
+
 Test(log, full_before_the_reserve)
 {
 	static struct model m;
