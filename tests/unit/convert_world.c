@@ -12,6 +12,7 @@
 
 #include "libstore/apply_internal.h"
 
+#define BUSY_MAX  8
 #define OBJECTS	  40
 #define BODY_MOST 3200
 
@@ -124,8 +125,10 @@ worker_ask(void *context, Hf__StoreRequest *q, Hf__StoreReply **out, struct err 
 	if (r->code == ERR_BUSY) {	/* time goes on while it is asked again */
 		w.now_ms += 400;
 		world_settle(&w);
+		k->busy++;
 		return (err_set(e, ERR_BUSY, "busy"));
 	}
+	k->busy = 0;
 	if (r->code != 0)
 		return (err_set(e, r->code, "%s", r->error));
 	message_pack_into(&packed, &r->base);
@@ -141,7 +144,7 @@ worker_pace(void *context, uint64_t bytes, struct err *e)
 
 	(void)bytes;
 	worker_step(k);
-	if (++k->paces == k->cancel_at)
+	if (++k->paces == k->cancel_at || k->busy > BUSY_MAX)
 		return (err_set(e, ERR_CANCELLED, "cancelled"));
 	return (0);
 }

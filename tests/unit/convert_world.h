@@ -29,6 +29,7 @@ struct worker {
 	void		(*meanwhile)(struct worker *k);
 	uint64_t	 at, steps;
 	uint64_t	 cancel_at;	/* pace */
+	unsigned	 busy;		/* in a row; then it is cancelled: whom it waits for may wait for it */
 };
 void worker_init(struct worker *k, uint64_t lease);
 void worker_release(struct worker *k);

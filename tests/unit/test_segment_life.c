@@ -25,7 +25,7 @@
 
 #define KEYS	8
 #define NOTHING	0
-#define STRIDE	41
+#define STRIDE	29
 
 enum move { PUT, DELETE, SEAL, CONVERT, VACUUM, CLOCK, RESTART, MOVES };
 enum incident { POWER, STOP, OTHER, EVENTS };
