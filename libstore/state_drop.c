@@ -604,6 +604,9 @@ drop_turn(struct state *st)
 		err_set(&e, ERR_BUSY, "the store is stopping");
 		drop_answer(st, ERR_BUSY, &e);
 	}
+	if (drive_set_read_only(st->o.drives) && !d->busy && d->phase != DROP_IDLE &&
+	    d->phase < DROP_GRACE)
+		drop_stop(st, err_set(&e, ERR_READ_ONLY, "the set is read-only"), &e);
 	while (!d->busy && !st->draining && !st->failed && d->phase != DROP_IDLE &&
 	    !drive_set_read_only(st->o.drives)) {
 		enum drop_phase before = d->phase;
