@@ -9,8 +9,9 @@
  * log alone is byte by byte the one that grew.
  *
  * Moves before the last are enumerated up to a length; steps are taken with a stride that starts
- * elsewhere for each, so that the short run meets every step of every move in one history or another.
- * HOLDFAST_TEST_STRIDE=1 takes every step, HOLDFAST_TEST_MOVES=2 two moves before the last. One alone:
+ * elsewhere for each, so that the short run meets every step of a move in one history or another.
+ * HOLDFAST_TEST_STRIDE=1 takes every step, HOLDFAST_TEST_MOVES=2 two moves before the last,
+ * HOLDFAST_TEST_TRACE=1 prints each as it begins. One alone:
  * HOLDFAST_TEST_LIFE="moves last event other step", as a failure prints it.
  *
  * SPDX-License-Identifier: Apache-2.0
@@ -371,6 +372,8 @@ history_run(const enum move *before, unsigned count, enum move last, enum incide
 	snprintf(history + n, sizeof(history) - (size_t)n, "%s %s %s %s %lu", n == 0 ? "-" : "",
 	    move_names[last], event_names[event], move_names[other], (unsigned long)at);
 	histories++;
+	if (getenv("HOLDFAST_TEST_TRACE") != NULL)
+		fprintf(stderr, "%s\n", history);
 	begin(at * 31 + last * 7 + event);
 	for (unsigned i = 0; i < count; i++)
 		move_make(before[i], NULL, &e);
