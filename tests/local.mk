@@ -2,6 +2,9 @@
 #
 # SPDX-License-Identifier: Apache-2.0
 
+check_LIBRARIES += tests/unit/libleakcheck.a
+tests_unit_libleakcheck_a_SOURCES = tests/unit/leak_check.c
+
 # The rules of the house that a program can check.
 dist_check_SCRIPTS += tests/tidy
 
@@ -9,10 +12,10 @@ dist_check_SCRIPTS += tests/tidy
 dist_check_SCRIPTS += tests/linear_test
 
 # Real processes against the installed tree; ./bootstrap test runs them.
-dist_noinst_SCRIPTS += tests/run-scenarios tests/show-failures
+dist_noinst_SCRIPTS += tests/run-scenarios tests/show-failures tests/proof-summary
 EXTRA_DIST += tests/scenario tests/bench/s3_small.py
 
-EXTRA_DIST += tests/unit/disk_content.h
+EXTRA_DIST += tests/unit/disk_content.h tests/unit/proof.h
 
 # A whole store and its clients on one thread and a simulated disk. What comes first of one name wins:
 # the memory_* files stand before the libraries whose modules they replace.

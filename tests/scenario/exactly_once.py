@@ -14,7 +14,7 @@ import signal
 import threading
 import time
 
-from house import House, S3Error, check, run, say, wait_for
+from house import House, S3Error, check, proof, run, say, wait_for
 
 ROUNDS = int(os.environ.get("ROUNDS", "100"))
 CLIENTS = 5
@@ -79,6 +79,7 @@ def scenario():
         check(status == 412, f"a second put was answered {status}")
         say(f"{ROUNDS * CLIENTS} conditional puts, {ROUNDS} kills of the store, {repeated} puts answered from the "
             "session: each succeeded exactly once")
+        proof("kills of processes", ROUNDS, f"the store, under {ROUNDS * CLIENTS} conditional puts: each happened once")
 
 
 run(scenario)

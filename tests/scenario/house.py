@@ -40,6 +40,11 @@ def say(*words):
     print(time.strftime("%H:%M:%S"), *words, flush=True)
 
 
+def proof(kind, count, text):
+    """A count for the summary at the end of all tests (tests/proof-summary)."""
+    print(f"# proof: {kind} {count}: {text}", flush=True)
+
+
 def check(condition, *words):
     if not condition:
         raise AssertionError(" ".join(str(w) for w in words))

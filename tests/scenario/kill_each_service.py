@@ -10,7 +10,7 @@ import os
 import signal
 import time
 
-from house import House, Load, alive, check, run, say, wait_for
+from house import House, Load, alive, check, proof, run, say, wait_for
 
 KILLS = int(os.environ.get("KILLS", "6"))
 
@@ -42,6 +42,7 @@ def kill_store(house):
     count = load.verify()
     check(not load.errors and load.broken == 0,
           f"killing the store reached clients: {load.broken} broken, {load.errors[:3]}")
+    proof("kills of processes", KILLS, "the store, under load: no error at all")
     say(f"store killed {KILLS} times: {load.acknowledged} operations, no error, {count} objects intact")
 
 
@@ -59,6 +60,7 @@ def kill_others(house):
     count = load.verify()
     check(not load.errors, "a request was answered with an error:", *load.errors[:3])
     check(load.broken <= 16 * (2 * KILLS + 4), f"{load.broken} broken connections")
+    proof("kills of processes", 3 * KILLS + 3, "s3 and admin, under load")
     say(f"others killed: {load.acknowledged} operations, {load.broken} connections broken, {count} intact")
 
 

@@ -20,7 +20,7 @@ import tempfile
 import time
 import xml.etree.ElementTree as ElementTree
 
-from house import House, PATIENCE, S3, check, run, say, wait_for
+from house import House, PATIENCE, S3, check, proof, run, say, wait_for
 from linear import Op, explain, linearizable, overlapping
 
 SECONDS = float(os.environ.get("LINEAR_SECONDS", "15"))
@@ -235,9 +235,10 @@ def scenario():
         most = overlapping([op for ops in found.values() for op in ops if op.end is not None])
         wrong = [lines for (group, turn), ops in sorted(found.items()) for lines in [judge(f"{group}.{turn}", ops)] if lines]
         check(not wrong, "\n".join(line for lines in wrong[:3] for line in lines))
+        proof("kills of processes", sum(kills.values()), f"while clients' histories are recorded: {kills}")
         check(kills["store"] and count > 100, f"{kills} kills and {count} operations prove nothing")
-        say(f"linearizability: {count} operations of {CLIENTS} clients (up to {most} at once, {unanswered} unanswered) in "
-            f"{len(found)} histories, {kills['store']} kills of the store and {kills['s3']} of s3: each has its moment "
+        proof("linearizability operations", count, f"{CLIENTS} clients (up to {most} at once, {unanswered} unanswered) in "
+            f"{len(found)} histories; {kills['store']} kills of the store and {kills['s3']} of s3: each has its moment "
             f"(checked in {time.monotonic() - began:.1f} s)")
 
 

@@ -12,7 +12,7 @@ import signal
 import threading
 import time
 
-from house import House, S3Error, body_of, check, run, say, wait_for
+from house import House, S3Error, body_of, check, proof, run, say, wait_for
 
 SEED = int(os.environ.get("MAINTENANCE_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 30)
 KILL_SECONDS = 14
@@ -169,6 +169,7 @@ def scenario():
         writer.thread.join(60)
         check(not writer.thread.is_alive(), "the writer does not end")
         house.ready()
+        proof("kills of processes", sum(killed.values()), f"in the middle of maintenance: {killed}")
         say("killed", killed, "most at once:", segment_bytes(house) >> 20, "MiB of segments")
         wait_for("maintenance to be done", lambda: all_quiet(house), 90, every=0.5)
         done = tasks(house, "list", "completed")["tasks"]

@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 
-from house import House, Load, S3Error, body_of, check, run, say, wait_for
+from house import House, Load, S3Error, body_of, check, proof, run, say, wait_for
 
 SEED = int(sys.argv[1]) if len(sys.argv) > 1 else 1
 SECONDS = float(sys.argv[2]) if len(sys.argv) > 2 else 25
@@ -146,6 +146,7 @@ def scenario():
         check(not load.errors, f"{len(load.errors)} errors:", *load.errors[:5])
         check(not load.mismatches, f"{len(load.mismatches)} mismatches:", *load.mismatches[:5])
         there = load.verify()
+        proof("kills of processes", sum(count.values()), f"random, under mixed load: {count}")
         say(f"seed {SEED}: killed {count}; {load.acknowledged} requests acknowledged, {load.broken} broken, "
             f"{there} objects there")
         house.stop()

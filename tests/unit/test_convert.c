@@ -14,6 +14,7 @@
 #include <stdlib.h>
 
 #include "tests/unit/convert_world.h"
+#include "tests/unit/proof.h"
 
 /* --- reading ---------------------------------------------------------------------------------- */
 
@@ -265,7 +266,7 @@ Test(convert, power_cut_at_every_step, .timeout = 240)
 		after_check(2);
 		world_end();
 	}
-	cr_log_info("%lu power cuts", (unsigned long)step);
+	proof_say("histories", step, "conversion: the power cut at every step");
 	cr_assert(only != 0 || step > 150);
 }
 
@@ -293,7 +294,7 @@ Test(convert, error_at_every_step, .timeout = 240)
 		after_check(2);
 		world_end();
 	}
-	cr_log_info("%lu errors", (unsigned long)step);
+	proof_say("histories", step, "conversion: an error at every step");
 }
 
 /* --- a worker that goes on late --------------------------------------------------------------- */
@@ -373,7 +374,8 @@ meanwhile(void (*what)(struct worker *k), bool done)
 		after_check(3);
 		world_end();
 	}
-	cr_log_info("%lu steps", (unsigned long)step);
+	proof_say("histories", step, "conversion: a restart, another worker or an end at every "
+	    "step");
 	cr_assert(only != 0 || step > 10);
 }
 

@@ -20,6 +20,7 @@
 #include "libstore/drive.h"
 #include "tests/unit/history_model.h"
 #include "tests/unit/index_memory.h"
+#include "tests/unit/proof.h"
 
 static const struct { const char *erasure; unsigned drives, m, write_min; } sets[] = {
 	{ "2+2", 4, 2, 3 }, { "2+1", 3, 1, 2 }, { "1+1", 2, 1, 2 }, { "4+2", 6, 2, 4 },
@@ -487,11 +488,11 @@ short_history(uint64_t seed, unsigned set, uint64_t cut, bool *good)
 static void
 say_counts(const char *what, uint64_t began_ms)
 {
-	printf("# histories: %u (%s; %u operations, %u acknowledged, %u reads, %u power cuts, %u "
-	    "kills, %u stops, %u faults; %llu ms)\n", sum.histories, what, sum.operations,
+	proof_say("histories", sum.histories,
+	    "store and clients, %s (%u operations, %u acknowledged, %u "
+	    "reads, %u power cuts, %u kills, %u stops, %u faults; %llu ms)", what, sum.operations,
 	    sum.acknowledged, sum.reads, sum.cuts, sum.kills, sum.stops, sum.faults,
 	    (unsigned long long)(clock_mono_ms() - began_ms));
-	fflush(stdout);
 }
 
 Test(histories, a_cut_at_every_step, .timeout = 600)

@@ -16,6 +16,7 @@
 
 #include "libstore/log_internal.h"
 #include "tests/unit/disk_memory.h"
+#include "tests/unit/proof.h"
 
 #define RECORDS_MAX 4096
 
@@ -327,6 +328,7 @@ Test(log, power_cut_at_every_step)
 	for (cut = only != 0 ? only : 1; cut <= (only != 0 ? only : 400); cut++)
 		cr_assert(history(seed != 0 ? seed : 1000 + cut % 7, cut, 2, 25, false),
 		    "cut at step %llu", (unsigned long long)cut);
+	proof_say("histories", only != 0 ? 1 : 400, "the log: the power cut at every step");
 }
 
 Test(log, random_histories, .timeout = 240)
@@ -337,6 +339,7 @@ Test(log, random_histories, .timeout = 240)
 	for (seed = only != 0 ? only : 1; seed <= (only != 0 ? only : count); seed++)
 		cr_assert(
 		    history(seed, 0, 4, 40, seed % 2 == 0), "seed %llu", (unsigned long long)seed);
+	proof_say("histories", only != 0 ? 1 : count, "the log: random");
 }
 
 /* --- with threads ----------------------------------------------------------------------------- */

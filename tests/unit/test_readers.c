@@ -19,6 +19,7 @@
 #include "libstore/gentable.h"
 #include "libstore/readers.h"
 #include "schema/table.h"
+#include "tests/unit/proof.h"
 
 static int
 memory(const char *name, off_t bytes)
@@ -126,10 +127,12 @@ Test(readers, many_claim_at_once, .timeout = 60)
 /* What drives and index are to a store: where a name's bytes are, and the bytes. */
 struct world {
 	_Atomic uint64_t	address;	/* the committed state: LSN << 8 | place */
-	_Atomic uint64_t	places[PLACES][WORDS];	/* each word: the LSN that put it, 0: punched */
+	/* each word: the LSN that put it, 0: punched */
+	_Atomic uint64_t	places[PLACES][WORDS];
 	_Atomic bool		stop;
 	_Atomic uint64_t	reads, wrong;
-	bool			late;		/* the rule P1 is broken: published after the lookup */
+	/* the rule P1 is broken: published after the lookup */
+	bool			late;
 	bool			blind;		/* P2 is broken: the store does not look */
 };
 
@@ -188,7 +191,8 @@ store_run(struct world *w, struct gentable *t, struct readers *r, uint64_t end_m
 			gentable_set_applied(t, lsn);
 			freed[last++ % PLACES].lsn = lsn;
 		}
-		while (first != last && (w->blind || readers_oldest(r) >= freed[first % PLACES].lsn)) {
+		while (first != last && (w->blind ||
+		    readers_oldest(r) >= freed[first % PLACES].lsn)) {
 			for (int i = 0; i < WORDS; i++)
 				atomic_store(&w->places[freed[first % PLACES].place][i], 0);
 			first++;
@@ -246,7 +250,7 @@ Test(readers, nothing_goes_while_a_reader_needs_it, .timeout = 60)
 	struct world *w = world_new();
 
 	world_run(w, 1500);
-	cr_log_info("%llu reads", (unsigned long long)w->reads);
+	proof_say("reads against reclaim", w->reads, "many processes, none saw what was gone");
 	cr_assert_gt(w->reads, 100);
 	cr_assert_eq(w->wrong, 0);
 }

@@ -14,6 +14,7 @@
 #include "libstore/drive_internal.h"
 #include "libstore/rebuild.h"
 #include "libstore/volume.h"
+#include "tests/unit/proof.h"
 #include "tests/unit/state_world.h"
 
 #define BODIES_MAX 64
@@ -325,7 +326,7 @@ Test(rebuild, the_power_fails_at_every_step, .timeout = 300)
 		if (!power)
 			break;
 	}
-	cr_log_info("%u steps", restarts);
+	proof_say("histories", restarts, "rebuild of a drive: the power cut at every step");
 	cr_assert_gt(restarts, 10);
 }
 
@@ -426,7 +427,8 @@ Test(replace, what_only_the_old_drive_has_is_not_given_up_in_passing, .timeout =
 	disk_memory_set_missing(w.disk, 3, true);
 	drive_set_probe(w.drives);
 	bodies_put(2);
-	/* 2 comes back and lacks what was put meanwhile; 1 goes: then 3 is needed for nothing new. */
+	/* 2 comes back and lacks what was put meanwhile; 1 goes: then 3 is needed for nothing
+	 * new. */
 	disk_memory_set_missing(w.disk, 2, false);
 	cr_assert_eq(drive_set_return(w.drives, 2, &e), 0, "%s", e.text);
 	disk_memory_set_missing(w.disk, 1, true);

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "tests/unit/proof.h"
 #include "tests/unit/state_world.h"
 
 #define ROUNDS  8
@@ -392,6 +393,7 @@ Test(state_power, a_cut_at_every_step, .timeout = 240)
 		if (only != NULL || ends == 2)
 			break;
 	}
-	cr_log_info("%lu cuts", (unsigned long)cut);
+	proof_say("histories", cut, "the sequencer: the power cut at every step, and while it "
+	    "recovers");
 	cr_assert(only != NULL || cut > 100);
 }

@@ -1,6 +1,6 @@
 /*
- * test_state_task - the task queue in the sequencer: admission, transitions, order, history; against
- * a model, over restarts and rebuilds.
+ * test_state_task - the task queue in the sequencer: admission, transitions, order, history;
+ * against a model, over restarts and rebuilds.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -11,6 +11,7 @@
 #include "libstore/index_keys.h"
 #include "libstore/rows.h"
 #include "libstore/state_internal.h"
+#include "tests/unit/proof.h"
 #include "tests/unit/state_world.h"
 
 #define S(NAME)	 HF__TASK__STATE__##NAME
@@ -693,4 +694,5 @@ Test(state_task, random_histories_follow_the_model, .timeout = 120)
 		rebuilt_is_equal();
 		model_check(n + 1);
 	}
+	proof_say("histories", 12, "tasks: random, with restarts and power cuts");
 }

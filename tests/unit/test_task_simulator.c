@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "tests/unit/proof.h"
 #include "tests/unit/task_simulator.h"
 
 #define GIB	(UINT64_C(1) << 30)
@@ -50,6 +51,7 @@ Test(task_simulator, worker_killed_at_half_of_an_ec_conversion)
 		run(&s, seed, &r);
 		cr_assert(r.converted == 1 && r.completed == 1 && r.assignments == 2);
 	}
+	proof_say("simulator scenarios", 20, "a worker killed at half of an EC conversion");
 }
 
 /* Scenario 2: stuck vacuum task. */
@@ -68,6 +70,7 @@ Test(task_simulator, stuck_vacuum_at_three_quarters)
 		cr_assert(r.vacuumed == 1 && r.converted == 0 && r.completed == 1);
 		cr_assert(r.assignments == 2 && r.metrics.failed == 1);
 	}
+	proof_say("simulator scenarios", 20, "a vacuum stuck at three quarters");
 }
 
 /* Scenario 3: duplicate task prevention. */
@@ -86,6 +89,7 @@ Test(task_simulator, same_task_from_several_sources)
 		cr_assert(r.submitted == 1 && r.assignments == 1 && r.converted == 1);
 		cr_assert(r.duplicates_refused == 9, "%u refused", r.duplicates_refused);
 	}
+	proof_say("simulator scenarios", 20, "the same task from several sources");
 }
 
 /* Scenario 4: master-admin state divergence. */
@@ -107,6 +111,7 @@ Test(task_simulator, state_divergence_after_a_restart)
 		    "not found again", seed, r.assignments);
 		cr_assert(r.saw_capacity);
 	}
+	proof_say("simulator scenarios", 20, "states that differ after a restart");
 }
 
 /* --- random scenarios ------------------------------------------------------------------------- */
@@ -165,8 +170,8 @@ Test(task_simulator, random_scenarios, .timeout = 300)
 		sum.stale_refused += r.stale_refused;
 		sum.duplicates_refused += r.duplicates_refused;
 	}
-	fprintf(stderr, "# %" PRIu64 " random scenarios: %" PRIu64 " steps, %u tasks, %u "
-	    "assignments, %u kills, %u stuck, %u stale words and %u duplicates refused\n", count,
+	proof_say("simulator scenarios", count, "random: %" PRIu64 " steps, %u tasks, %u "
+	    "assignments, %u kills, %u stuck, %u stale words and %u duplicates refused",
 	    sum.steps, sum.submitted, sum.assignments, sum.kills, sum.stucks, sum.stale_refused,
 	    sum.duplicates_refused);
 }

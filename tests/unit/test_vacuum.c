@@ -2,8 +2,8 @@
  * test_vacuum - segments are removed and nothing is lost.
  *
  * Random histories (puts, overwrites, deletes, uploads, config, tasks, sessions, volumes) with
- * vacuum of random segments in between: every body is read from where its row says, and the index that grew
- * is, byte by byte, the one that is built from what is left of the log. One seed alone:
+ * vacuum of random segments in between: every body is read from where its row says, and the index
+ * that grew is, byte by byte, the one that is built from what is left of the log. One seed alone:
  * HOLDFAST_TEST_SEED; more of them: HOLDFAST_TEST_SEEDS.
  *
  * SPDX-License-Identifier: Apache-2.0
@@ -18,6 +18,7 @@
 #include "libstore/row_home.h"
 #include "libstore/rows.h"
 #include "libstore/segment_source.h"
+#include "tests/unit/proof.h"
 #include "tests/unit/vacuum_world.h"
 
 #define KEYS	24
@@ -676,7 +677,7 @@ Test(vacuum, random_histories, .timeout = 600)
 	}
 	for (seed = 1; seed <= count; seed++)
 		history();
-	cr_log_info("%" PRIu64 " histories, %u segments vacuumed and %u converted in them", count,
+	proof_say("histories", count, "mixed, with %u segments vacuumed and %u converted in them",
 	    vacuumed, converted);
 }
 
@@ -733,7 +734,7 @@ Test(vacuum, stopped_at_every_question, .timeout = 300)
 	all_check();
 	rebuilt_check();
 	all_check();
-	cr_log_info("stopped %u times", stops);
+	proof_say("maintenance stops", stops, "vacuum stopped at every question");
 	end();
 }
 
@@ -936,7 +937,7 @@ Test(vacuum, a_cut_at_every_step, .timeout = 600)
 		step += step < 20 ? 1 : stride;
 		cuts++;
 	}
-	cr_log_info("%" PRIu64 " cuts in %" PRIu64 " steps", cuts, step);
+	proof_say("histories", cuts, "vacuum: the power cut in %" PRIu64 " steps", step);
 	cr_assert_gt(cuts, 30);
 }
 
