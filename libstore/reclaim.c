@@ -158,6 +158,8 @@ reclaim_load(struct state *st, struct err *e)
 void
 reclaim_release(struct reclaim *r)
 {
+	if (r->recorded != NULL)
+		reclaim_job_free(r->recorded);
 	free(r->queue);
 	free(r->volumes);
 	*r = (struct reclaim){ 0 };

@@ -35,6 +35,8 @@ struct reclaim_mark { uint64_t lsn, due_ms, look_ms, begun_ms; };
 /* A sealed volume that has gaps to punch. */
 struct reclaim_volume { uint64_t volume, due_ms; bool drop; };
 
+struct reclaim_job;
+
 struct reclaim {
 	struct volume_range		*queue;			/* to be punched at once */
 	size_t			 queue_count;
@@ -43,6 +45,7 @@ struct reclaim {
 	struct reclaim_volume	*volumes;
 	size_t			 volume_count, volume_capacity;
 	bool			 busy;
+	struct reclaim_job	*recorded;		/* its record is on its way; NULL: none */
 	uint64_t		 from_lsn;		/* nothing freed earlier is left */
 	uint64_t		 retry_ms;		/* after a failure; 0: none */
 };

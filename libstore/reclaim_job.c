@@ -153,6 +153,7 @@ record_done(struct state *st, struct op *op)
 	int rc = 0;
 
 	st->reclaim.busy = false;
+	st->reclaim.recorded = NULL;
 	if (j->kind == RECLAIM_FREED) {
 		for (size_t i = 0; rc == 0 && i < j->count; i++)
 			rc = reclaim_volume_look(st, j->ranges[i].volume, &e);
@@ -262,6 +263,8 @@ reclaim_done(void *context)
 		reclaim_failed(st, &j->e);
 	if (j->rc < 0 || j->kind == RECLAIM_RANGES || st->failed)
 		reclaim_job_free(j);
+	else
+		st->reclaim.recorded = j;
 	state_job_ended(st);
 }
 

@@ -162,6 +162,7 @@ state_close(struct state **stp)
 	feed_release(st);
 	session_table_release(&st->sessions);
 	reclaim_release(&st->reclaim);
+	cleanup_release(&st->cleanup);
 	conversions_release(&st->conversions);
 	apply_release(&st->commit);
 	apply_release(&st->admit);

@@ -211,6 +211,7 @@ claimed(struct state *st, struct op *op)
 {
 	struct cleanup_job *j = op->context;
 
+	st->cleanup.claimed = NULL;
 	if (state_job(st, cleanup_job_work, job_done, j) == 0)
 		return;
 	cleanup_job_free(j);		/* the claim ends by its grace period */
@@ -235,6 +236,7 @@ claim(struct state *st, const Hf__Task *t, struct cleanup_job *j, struct err *e)
 	j->lease = assigned->lease;
 	rc = become(st, assigned, HF__TASK__STATE__IN_PROGRESS, "", claimed, j, e);
 	st->cleanup.busy = rc == 0;
+	st->cleanup.claimed = rc == 0 ? j : NULL;
 	hf__task__free_unpacked(assigned, NULL);
 	return (rc);
 }
@@ -320,6 +322,14 @@ void
 cleanup_look(struct state *st)
 {
 	st->cleanup.look = true;
+}
+
+void
+cleanup_release(struct cleanup *c)
+{
+	if (c->claimed != NULL)
+		cleanup_job_free(c->claimed);
+	c->claimed = NULL;
 }
 
 void

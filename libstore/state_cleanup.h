@@ -30,10 +30,12 @@ struct state;
 /* punch: a volume's dead rows; volume, segment: a whole file. */
 enum cleanup_what { CLEANUP_PUNCH, CLEANUP_VOLUME, CLEANUP_SEGMENT, CLEANUP_WHATS };
 
+struct cleanup_job;
 struct cleanup {
 	bool		look;		/* something may have become possible */
 	bool		changed;	/* a cleanup task, in the batch that is being committed */
 	bool		busy;		/* one is claimed and worked on */
+	struct cleanup_job *claimed;	/* its claim is on its way; NULL: none */
 	uint64_t	look_ms;	/* the next is due: clock_mono_ms; UINT64_MAX */
 	uint32_t	present;	/* drives that were there at the last look */
 };
@@ -52,6 +54,7 @@ int cleanup_file(struct state *st, const struct cleanup_left *left, const char *
 int cleanup_filed(struct state *st, const struct cleanup_left *left, struct err *e);
 
 void cleanup_load(struct state *st);
+void cleanup_release(struct cleanup *c);
 /* Something changed that a cleanup may have waited for. */
 void cleanup_look(struct state *st);
 void cleanup_turn(struct state *st);
