@@ -26,6 +26,10 @@
 #define OPEN_FILES_MAX		256
 #define BLOOM_BITS		10.0
 #define INDEX_MANY		256
+/* Deletes in tables that are listed: so many in memory cost a page a millisecond or two. */
+#define DELETES_MAX		20000u
+#define DELETES_WINDOW		4096u		/* a table file with */
+#define DELETES_DENSE		1024u		/* so many in so many rows is compacted */
 
 struct index {
 	rocksdb_t				*db;
@@ -38,6 +42,8 @@ struct index {
 	rocksdb_writebatch_t			*batch;		/* reused */
 	char					*directory;
 	uint64_t				 applied;
+	/* of listed rows, since the last flush */
+	unsigned				 deletes;
 	_Atomic bool				 dirty;		/* written since the last flush */
 };
 
@@ -75,6 +81,16 @@ index_options_new(struct index *x, uint64_t cache_bytes)
 	/* Most keys that are asked for in memory are not there: a put of a new object. */
 	rocksdb_options_set_memtable_whole_key_filtering(x->options, 1);
 	rocksdb_options_set_memtable_prefix_bloom_size_ratio(x->options, 0.05);
+	/*
+	 * Pages are read behind whatever was deleted in front of them. Compactions may fall behind
+	 * for a while: reads become slower then, and writes, which the loop waits for, do not stop.
+	 */
+	rocksdb_options_add_compact_on_deletion_collector_factory(x->options, DELETES_WINDOW,
+	    DELETES_DENSE);
+	rocksdb_options_set_level0_slowdown_writes_trigger(x->options, 64);
+	rocksdb_options_set_level0_stop_writes_trigger(x->options, 128);
+	rocksdb_options_set_soft_pending_compaction_bytes_limit(x->options, UINT64_C(1) << 40);
+	rocksdb_options_set_hard_pending_compaction_bytes_limit(x->options, UINT64_C(1) << 40);
 	rocksdb_options_set_compression(x->options, rocksdb_lz4_compression);
 	rocksdb_options_set_level_compaction_dynamic_level_bytes(x->options, 1);
 	rocksdb_options_set_stats_dump_period_sec(x->options, 0);
@@ -234,6 +250,15 @@ index_applied(const struct index *x)
 	return (x->applied);
 }
 
+/* Objects, versions, uploads. */
+static bool
+row_is_listed(struct slice key)
+{
+	const char table = key.bytes > 0 ? *(const char *)key.data : 0;
+
+	return (table == 'O' || table == 'V' || table == 'U');
+}
+
 int
 index_write(struct index *x, const struct index_layer *layer, uint64_t applied, struct err *e)
 {
@@ -244,6 +269,7 @@ index_write(struct index *x, const struct index_layer *layer, uint64_t applied, 
 	rocksdb_writebatch_clear(x->batch);
 	for (entry = layer_seek(layer, SLICE_NONE, false); entry != NULL;
 	    entry = layer_seek(layer, entry->key, true)) {
+		x->deletes += entry->deleted && row_is_listed(entry->key);
 		if (entry->deleted)
 			rocksdb_writebatch_delete(x->batch, entry->key.data, entry->key.bytes);
 		else
@@ -258,7 +284,7 @@ index_write(struct index *x, const struct index_layer *layer, uint64_t applied, 
 		return (index_error(e, "cannot write", x->directory, message));
 	x->applied = applied;
 	x->dirty = true;
-	return (0);
+	return (x->deletes >= DELETES_MAX ? index_flush(x, false, e) : 0);
 }
 
 int
@@ -269,6 +295,7 @@ index_flush(struct index *x, bool wait, struct err *e)
 
 	if (!x->dirty)
 		return (0);
+	x->deletes = 0;
 	if (wait)
 		x->dirty = false;	/* what is written from here on is not flushed */
 	options = rocksdb_flushoptions_create();

@@ -137,34 +137,41 @@ page_name(struct index_iter *i, struct slice *name, uint64_t *lsn)
 	return (key_version_parse(index_iter_key(i), &bucket_id, name, lsn) == 0);
 }
 
+/* A repeated field of messages. */
+#define LIST_DROP(entry, field) do { \
+	for (size_t i_ = 0; i_ < (entry)->n_##field; i_++) \
+		protobuf_c_message_free_unpacked(&(entry)->field[i_]->base, NULL); \
+	free((entry)->field); \
+	(entry)->field = NULL; \
+	(entry)->n_##field = 0; \
+} while (0)
+
 /* Strips what a listing must not carry (body addresses, metadata): small replies. */
 static Hf__ObjectEntry *
 listing_entry(struct slice value)
 {
-	Hf__ObjectEntry *full, light = HF__OBJECT_ENTRY__INIT, *out;
-	uint8_t *packed;
-	size_t bytes;
+	Hf__ObjectEntry *entry = hf__object_entry__unpack(NULL, value.bytes, value.data);
+	Hf__ObjectEntry blank = HF__OBJECT_ENTRY__INIT;
 
-	full = hf__object_entry__unpack(NULL, value.bytes, value.data);
-	if (full == NULL)
+	if (entry == NULL)
 		return (NULL);
-	light.origin_lsn = full->origin_lsn;
-	light.bytes = full->bytes;
-	light.modified_ms = full->modified_ms;
-	light.etag = full->etag;
-	light.version_id = full->version_id;
-	light.delete_marker = full->delete_marker;
-	light.part_count = full->part_count;
-	light.storage_class = full->storage_class;
-	light.n_checksums = full->n_checksums;
-	light.checksums = full->checksums;
-	bytes = hf__object_entry__get_packed_size(&light);
-	packed = listing_alloc(1, bytes + 1);
-	hf__object_entry__pack(&light, packed);
-	out = hf__object_entry__unpack(NULL, bytes, packed);
-	free(packed);
-	hf__object_entry__free_unpacked(full, NULL);
-	return (out);
+	LIST_DROP(entry, headers);
+	LIST_DROP(entry, metadata);
+	LIST_DROP(entry, tags);
+	LIST_DROP(entry, extents);
+	LIST_DROP(entry, parts);
+	if (entry->place != NULL)
+		hf__place__free_unpacked(entry->place, NULL);
+	if (entry->home != NULL)
+		hf__home__free_unpacked(entry->home, NULL);
+	entry->place = NULL;
+	entry->home = NULL;
+	free(entry->upload_id.data);
+	entry->upload_id = (ProtobufCBinaryData){ 0, NULL };
+	if (entry->content_type != blank.content_type)
+		free(entry->content_type);
+	entry->content_type = blank.content_type;
+	return (entry);
 }
 
 static Hf__ListItem *
