@@ -26,6 +26,9 @@
 #define OPEN_FILES_MAX		256
 #define BLOOM_BITS		10.0
 #define INDEX_MANY		256
+#define CACHE_PART_BITS		2
+/* kXXH3 of RocksDB: its crc32c is slow where it was built without the instruction. */
+#define CHECKSUM_XXH3		4
 /* Deletes in tables that are listed: so many in memory cost a page a millisecond or two. */
 #define DELETES_MAX		20000u
 #define DELETES_WINDOW		4096u		/* a table file with */
@@ -69,6 +72,20 @@ index_error(struct err *e, const char *what, const char *directory, char *messag
 	return (code);
 }
 
+/* Few parts: one thread reads nearly always, and a part must hold the largest block. */
+static rocksdb_cache_t *
+cache_new(uint64_t bytes)
+{
+	rocksdb_lru_cache_options_t *o = rocksdb_lru_cache_options_create();
+	rocksdb_cache_t *cache;
+
+	rocksdb_lru_cache_options_set_capacity(o, bytes);
+	rocksdb_lru_cache_options_set_num_shard_bits(o, CACHE_PART_BITS);
+	cache = rocksdb_cache_create_lru_opts(o);
+	rocksdb_lru_cache_options_destroy(o);
+	return (cache);
+}
+
 static void
 index_options_new(struct index *x, uint64_t cache_bytes)
 {
@@ -100,10 +117,23 @@ index_options_new(struct index *x, uint64_t cache_bytes)
 	rocksdb_options_set_info_log_level(x->options, 2);	/* warnings */
 
 	x->table_options = rocksdb_block_based_options_create();
-	x->cache = rocksdb_cache_create_lru(cache_bytes);
+	x->cache = cache_new(cache_bytes);
 	rocksdb_block_based_options_set_block_cache(x->table_options, x->cache);
 	rocksdb_block_based_options_set_block_size(x->table_options, BLOCK_BYTES);
+	rocksdb_block_based_options_set_checksum(x->table_options, CHECKSUM_XXH3);
+	rocksdb_block_based_options_set_format_version(x->table_options, 5);
+	/*
+	 * Indexes and filters of tables are kept in the cache, in pieces of a block's size: whole
+	 * ones of many keys do not fit a part of the cache, and would be read anew for every get.
+	 */
+	rocksdb_block_based_options_set_index_type(x->table_options,
+	    rocksdb_block_based_table_index_type_two_level_index_search);
+	rocksdb_block_based_options_set_partition_filters(x->table_options, 1);
+	rocksdb_block_based_options_set_metadata_block_size(x->table_options, BLOCK_BYTES);
+	rocksdb_block_based_options_set_pin_top_level_index_and_filter(x->table_options, 1);
 	rocksdb_block_based_options_set_cache_index_and_filter_blocks(x->table_options, 1);
+	rocksdb_block_based_options_set_cache_index_and_filter_blocks_with_high_priority(
+	    x->table_options, 1);
 	rocksdb_block_based_options_set_pin_l0_filter_and_index_blocks_in_cache(x->table_options,
 	    1);
 	rocksdb_block_based_options_set_filter_policy(x->table_options,
