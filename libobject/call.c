@@ -250,6 +250,7 @@ op_is_mutation(Hf__StoreRequest__OpCase op)
 	case HF__STORE_REQUEST__OP_SEGMENT_DEAD:
 	case HF__STORE_REQUEST__OP_TASK_GET:
 	case HF__STORE_REQUEST__OP_TASK_LIST:
+	case HF__STORE_REQUEST__OP_FEED_READ:
 		return (false);
 	default:
 		return (true);

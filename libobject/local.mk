@@ -24,6 +24,7 @@ libobject_libobject_a_SOURCES = \
 	libobject/call.c \
 	libobject/damage.c \
 	libobject/entry_cache.c libobject/entry_cache.h \
+	libobject/feed.c libobject/feed.h \
 	libobject/file_cache.c libobject/file_cache.h \
 	libobject/hold.c \
 	libobject/lookup.c \
