@@ -186,6 +186,8 @@ drive_apply(struct catalog_rows *r, const Hf__CatalogDrive *row)
 	d = &r->drives[row->slot];
 	d->state = row->state;
 	d->since_epoch = row->since_epoch;
+	if (row->state != HF__CATALOG_DRIVE__STATE__ONLINE)
+		r->away_epochs[row->slot] = r->epoch;
 	if (row->uuid.len == 16)
 		d->replaced = row->replaced;
 	else if (row->state == HF__CATALOG_DRIVE__STATE__ONLINE)

@@ -147,6 +147,21 @@ drive_present_mask(const struct drive_set *s)
 }
 
 uint32_t
+drive_unbroken_mask(const struct drive_set *s, uint64_t since_epoch)
+{
+	uint32_t mask;
+	unsigned i;
+
+	set_lock(s);
+	mask = drive_live_mask(s);
+	for (i = 0; i < s->count; i++)
+		if (s->rows.away_epochs[i] > since_epoch)
+			mask &= ~(1u << i);
+	set_unlock(s);
+	return (mask);
+}
+
+uint32_t
 drive_live_mask(const struct drive_set *s)
 {
 	return (state_mask(s, HF__CATALOG_DRIVE__STATE__ONLINE) |

@@ -74,6 +74,9 @@ uint32_t drive_online_mask(const struct drive_set *s);
 /* ONLINE and RETURNING: takes what is new; what a RETURNING drive lacks is marked in the rows of the
  * files (holdfast-format(5), "What a drive lacks"). */
 uint32_t drive_present_mask(const struct drive_set *s);
+/* Those of them that were there all the time since an epoch: what was opened on them then still is
+ * what their paths name. */
+uint32_t drive_unbroken_mask(const struct drive_set *s, uint64_t since_epoch);
 /* Path of "sub/name" on a drive into out[4096]. */
 void drive_path(const struct drive_set *s, unsigned slot, const char *sub, const char *name,
     char out[4096]);

@@ -23,6 +23,8 @@ struct catalog_rows {
 	uint64_t		  epoch, next_id, horizon, reign, reign_id;
 	Hf__CatalogDrive	  drives[DRIVES_MAX];	/* uuid.data points into uuids */
 	uint8_t			  uuids[DRIVES_MAX][16];
+	/* the last epoch in which it was not ONLINE; of this process only */
+	uint64_t		  away_epochs[DRIVES_MAX];
 	Hf__CatalogSegment	**segments;
 	size_t			  segment_count, segment_capacity;
 	Hf__CatalogVolume	**volumes;

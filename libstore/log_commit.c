@@ -234,18 +234,28 @@ segment_roll(struct log *l)
 	return (!segment_zeroing(l->current, l->head));
 }
 
-/* A mirror on a drive that is not online any more does not count: replace the segment first. */
+/*
+ * A mirror on a drive that is not online any more does not count: replace the segment first. Nor
+ * does one that was opened before the drive went away: what stands in the slot now is another, and
+ * has not failed.
+ */
 static bool
 segment_live(struct log *l)
 {
-	uint32_t online = drive_present_mask(l->set);
-	unsigned i;
+	struct segment *g = l->current;
+	uint32_t whole = drive_unbroken_mask(l->set, LSN_EPOCH(g->first_lsn)), present;
+	unsigned i, gone = 0;
 
-	for (i = 0; i < l->current->mirror_count; i++)
-		if (!(online >> l->current->slots[i] & 1))
-			l->failing |= 1u << l->current->slots[i];
-	if (l->failing == 0)
+	for (i = 0; i < g->mirror_count; i++)
+		gone |= (whole >> g->slots[i] & 1) == 0;
+	if (gone == 0)
 		return (true);
+	present = drive_present_mask(l->set);
+	for (i = 0; i < g->mirror_count; i++)
+		if (!(present >> g->slots[i] & 1))
+			l->failing |= 1u << g->slots[i];
+		else if (!(whole >> g->slots[i] & 1))
+			g->missing |= 1u << i;
 	snprintf(l->failing_why, sizeof(l->failing_why), "the drive is not online any more");
 	l->state = LOG_REPAIRING;
 	pthread_cond_signal(&l->keeper_wake);

@@ -421,11 +421,11 @@ log_seal_early(struct log *l)
 static bool
 segment_usable(struct drive_set *s, const struct segment *g)
 {
-	uint32_t online = drive_present_mask(s);
+	uint32_t whole = drive_unbroken_mask(s, LSN_EPOCH(g->first_lsn));
 	unsigned i;
 
 	for (i = 0; i < g->mirror_count; i++)
-		if (!(online >> g->slots[i] & 1))
+		if (!(whole >> g->slots[i] & 1))
 			return (false);
 	return (true);
 }

@@ -12,6 +12,7 @@
 
 #include "libstore/check.h"
 #include "libstore/drive_internal.h"
+#include "libstore/log_internal.h"
 #include "libstore/rebuild.h"
 #include "libstore/volume.h"
 #include "tests/unit/proof.h"
@@ -394,6 +395,38 @@ Test(replace, a_new_drive_is_rebuilt_under_load, .timeout = 60)
 	seal();
 	world_session(&w, 2);
 	cr_assert_eq(rebuild(3, &e), 0, "%s", e.text);
+	cr_assert_eq(drive_online_mask(w.drives), 15);
+	close_and_check_all();
+	world_remove(&w);
+}
+
+/* Nothing was written meanwhile: the log still has the old drive's file open. */
+Test(replace, the_open_segment_is_not_on_the_old_drive, .timeout = 60)
+{
+	Hf__CatalogSegment *row;
+	struct err e = ERR_INIT;
+	uint64_t before;
+	unsigned slot;
+
+	begin(17);
+	bodies_put(2);
+	before = w.log->current->id;
+	slot = w.log->current->slots[0];
+	disk_memory_set_missing(w.disk, slot, true);
+	drive_set_probe(w.drives);
+	disk_memory_wipe(w.disk, slot);
+	disk_memory_set_missing(w.disk, slot, false);
+	cr_assert_eq(drive_set_replace(w.drives, slot, NULL, &e), 0, "%s", e.text);
+	bodies_put(2);
+	cr_assert_neq(w.log->current->id, before);
+	row = catalog_segment(w.drives, before);
+	cr_assert_eq(row->state, HF__CATALOG_SEGMENT__STATE__SEALED);
+	cr_assert_eq(row->missing, 1);
+	hf__catalog_segment__free_unpacked(row, NULL);
+	cr_assert(drive_present_mask(w.drives) >> slot & 1, "the new drive did not fail");
+	seal();
+	world_session(&w, 2);
+	cr_assert_eq(rebuild(slot, &e), 0, "%s", e.text);
 	cr_assert_eq(drive_online_mask(w.drives), 15);
 	close_and_check_all();
 	world_remove(&w);
