@@ -15,6 +15,8 @@
 #include "libstore/task.h"
 #include "services/tasks/board_internal.h"
 
+#define KNOCKS_IDLE 5	/* at one that fell silent, while nothing is to be done */
+
 void
 board_init(struct board *b, const struct task_settings *settings, const struct board_ops *ops,
     void *context)
@@ -340,16 +342,30 @@ board_retry(struct board *b, uint64_t id, struct err *e)
 
 /* --- time ------------------------------------------------------------------------------------- */
 
+/* Of one that is inactive: whether it is time to see if it is back. */
+static bool
+looks_back(struct board *b, struct worker *w, uint64_t now_ms)
+{
+	if (w->knocks >= KNOCKS_IDLE && board_count(b, TASK_STATES_WAITING) == 0)
+		return (false);
+	if (w->again_ms > now_ms) {
+		board_due(b, w->again_ms);
+		return (false);
+	}
+	worker_wait_longer(w, now_ms, &b->settings);
+	board_due(b, w->again_ms);
+	return (true);
+}
+
 static void
 knock_all(struct board *b, uint64_t now_ms)
 {
 	for (unsigned i = 0; i < b->roster.count; i++) {
 		struct worker *w = &b->roster.workers[i];
 
-		if (!w->knock || w->status != WORKER_ACTIVE)
+		if (w->status == WORKER_ACTIVE ? !w->knock : !looks_back(b, w, now_ms))
 			continue;
 		w->knock = false;
-		w->knocked_ms = now_ms;
 		b->ops->knock(b->context, w);
 	}
 }

@@ -31,6 +31,7 @@
 #define BOARD_ITEMS_MAX		16384
 #define BOARD_HELD_MAX		1024	/* more than tasks.concurrent_max can be */
 #define BOARD_RATE_SLOTS	64
+#define BOARD_WAITERS_MAX	16	/* words that wait for the store; others must get through */
 
 /* What the board asks for. None may call back into the board before it returns. */
 struct board_ops {
@@ -148,7 +149,8 @@ int board_claim(struct board *b, const Hf__WorkerClaim *q, uint64_t now_ms, Hf__
 int board_done(struct board *b, const Hf__WorkerDone *q, void *waiter, uint64_t now_ms,
     struct err *e);
 void board_orders_release(struct board *b, Hf__WorkerOrders *orders);
-void board_knock_failed(struct board *b, const char *id, const uint8_t *instance, const char *why);
+void board_knock_failed(struct board *b, const char *id, const uint8_t *instance, const char *why,
+    uint64_t now_ms);
 
 /* --- people ----------------------------------------------------------------------------------- */
 

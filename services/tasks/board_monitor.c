@@ -129,7 +129,7 @@ worker_is_gone(struct board *b, struct board_item *it, uint64_t now_ms, char why
 		return (false);
 	}
 	if (w != NULL) {
-		worker_lost(w, why);
+		worker_lost(w, why, now_ms, &b->settings);
 		b->metrics.lost_workers++;
 		board_note(b, "worker %s is inactive: %s", w->id, why);
 	}

@@ -236,6 +236,16 @@ board_claim(struct board *b, const Hf__WorkerClaim *q, uint64_t now_ms, Hf__Work
 	return (0);
 }
 
+static unsigned
+waiters(const struct board *b)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < b->count; i++)
+		n += b->items[i]->waiter != NULL;
+	return (n);
+}
+
 int
 board_done(struct board *b, const Hf__WorkerDone *q, void *waiter, uint64_t now_ms, struct err *e)
 {
@@ -254,7 +264,10 @@ board_done(struct board *b, const Hf__WorkerDone *q, void *waiter, uint64_t now_
 		return (err_set(e, ERR_STALE, "task %llu is not %s's with lease %llu",
 		    (unsigned long long)q->task->id, w->id, (unsigned long long)q->task->lease));
 	item_answer(b, it, ERR_BUSY);	/* a repeat takes the place of the first */
-	it->waiter = waiter;
+	if (waiters(b) < BOARD_WAITERS_MAX)
+		it->waiter = waiter;
+	else
+		b->ops->answer(b->context, waiter, ERR_BUSY);	/* it asks again */
 	it->begun = it->confirmed = true;
 	it->update_ms = now_ms;
 	it->outcome = (struct board_outcome){ .set = true, .code = q->code,
@@ -265,14 +278,15 @@ board_done(struct board *b, const Hf__WorkerDone *q, void *waiter, uint64_t now_
 }
 
 void
-board_knock_failed(struct board *b, const char *id, const uint8_t *instance, const char *why)
+board_knock_failed(struct board *b, const char *id, const uint8_t *instance, const char *why,
+    uint64_t now_ms)
 {
 	ProtobufCBinaryData bytes = { WORKER_INSTANCE_BYTES, (uint8_t *)(uintptr_t)instance };
 	struct worker *w = roster_match(&b->roster, id, &bytes);
 
 	if (w == NULL || w->status != WORKER_ACTIVE)
 		return;
-	worker_lost(w, why);
+	worker_lost(w, why, now_ms, &b->settings);
 	b->metrics.lost_workers++;
 	board_note(b, "worker %s is inactive: %s", w->id, why);
 }

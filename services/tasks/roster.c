@@ -11,6 +11,7 @@
 
 #define CONCURRENT_MAX	64
 #define SLOT_MAX	31
+#define KNOCK_MS_MAX	60000
 
 static bool
 text_is_name(const char *text, size_t bytes_max)
@@ -149,17 +150,23 @@ worker_seen(struct worker *w, uint64_t now_ms)
 }
 
 void
-worker_lost(struct worker *w, const char *why)
+worker_lost(struct worker *w, const char *why, uint64_t now_ms, const struct task_settings *s)
 {
 	w->status = WORKER_INACTIVE;
 	w->knock = false;
+	w->knocks = 0;
+	w->again_ms = now_ms + s->heartbeat_ms * s->missed_heartbeats_max;
 	snprintf(w->note, sizeof(w->note), "%s", why);
 }
 
-uint64_t
-worker_deadline_ms(const struct worker *w, const struct task_settings *s)
+void
+worker_wait_longer(struct worker *w, uint64_t now_ms, const struct task_settings *s)
 {
-	return (w->last_seen_ms + s->heartbeat_ms * s->missed_heartbeats_max);
+	uint64_t wait_ms = s->heartbeat_ms * s->missed_heartbeats_max << (w->knocks < 16 ?
+	    w->knocks : 16);
+
+	w->knocks++;
+	w->again_ms = now_ms + (wait_ms < KNOCK_MS_MAX ? wait_ms : KNOCK_MS_MAX);
 }
 
 void

@@ -3,7 +3,8 @@
  *
  * W1  An id has at most one instance; a new one takes its place, and what the old one held is free.
  * W2  Only a worker that holds tasks must send heartbeats: one without work is silent, and is
- *     knocked at when there is some.
+ *     knocked at when there is some. So one that fell silent is knocked at, too: a few times, and
+ *     from then on while there is work.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -41,7 +42,9 @@ struct worker {
 	Hf__ResourceLimits	 limits;
 	struct worker_performance performance[TASK_KIND_COUNT];
 	bool			 knock;			/* there is something for it */
-	uint64_t		 knocked_ms;
+	/* Inactive: knocked at again, now and then. */
+	uint64_t		 again_ms;
+	unsigned		 knocks;
 	unsigned		 handed;		/* in this turn: batches */
 	char			 note[96];		/* why it is inactive */
 };
@@ -62,9 +65,10 @@ struct worker *roster_find(struct roster *r, const char *id);
 struct worker *roster_match(struct roster *r, const char *id, const ProtobufCBinaryData *instance);
 /* Its word was heard. */
 void worker_seen(struct worker *w, uint64_t now_ms);
-void worker_lost(struct worker *w, const char *why);
-/* When a worker that holds tasks counts as lost. */
-uint64_t worker_deadline_ms(const struct worker *w, const struct task_settings *s);
+void worker_lost(struct worker *w, const char *why, uint64_t now_ms,
+    const struct task_settings *s);
+/* It was knocked at, and is not back: the next time. */
+void worker_wait_longer(struct worker *w, uint64_t now_ms, const struct task_settings *s);
 void worker_did(struct worker *w, enum task_kind kind, bool well, uint64_t bytes, uint64_t run_ms);
 /* Bytes a second, of what succeeded, times the share that did; 0: no history. */
 uint64_t worker_score(const struct worker *w, enum task_kind kind);

@@ -144,7 +144,8 @@ on_knocked(void *context, int code, const ProtobufCMessage *body, const struct e
 	(void)body;
 	if (code != 0 && code != ERR_CANCELLED && !k->tasks->closing && k->id[0] != '\0') {
 		snprintf(why, sizeof(why), "it was knocked at: %.70s", e->text);
-		board_knock_failed(&k->tasks->board, k->id, k->instance, why);
+		board_knock_failed(&k->tasks->board, k->id, k->instance, why,
+		    tasks_now(k->tasks));
 		tasks_turn_soon(k->tasks);
 	}
 	free(k);

@@ -133,14 +133,14 @@ heartbeat_arm(struct worker *w)
 static void
 word_ended(struct worker *w, int code)
 {
-	w->asking = false;
+	bool again = w->ask_again && code == 0;	/* else it is said again in a while */
+
+	w->asking = w->ask_again = false;
 	w->failures = code == 0 ? 0 : w->failures + 1;
-	if (w->ask_again) {
-		w->ask_again = false;
+	if (again)
 		worker_speak(w);
-	} else {
+	else
 		heartbeat_arm(w);
-	}
 }
 
 static void
@@ -327,6 +327,24 @@ struct saying {
 	uint64_t	 id, lease;
 };
 
+/* X2: what was not heard is said again, with the next heartbeat. */
+static void
+said(struct worker *w, struct run *r, int code)
+{
+	bool gone = code == 0 || code == ERR_STALE || code == ERR_INVALID || w->draining;
+
+	if (gone)
+		worker_run_gone(w, r);
+	if (code == ERR_NOT_FOUND)
+		w->registered = false;
+	if (gone || code == ERR_NOT_FOUND) {
+		worker_speak(w);
+	} else if (!w->asking && !event_pending(w->heartbeat, EV_TIMEOUT, NULL)) {
+		w->failures++;
+		heartbeat_arm(w);
+	}
+}
+
 static void
 on_said(void *context, int code, const ProtobufCMessage *body, const struct err *e)
 {
@@ -338,13 +356,7 @@ on_said(void *context, int code, const ProtobufCMessage *body, const struct err 
 	(void)e;
 	if (code != ERR_CANCELLED && !w->closing && (r = run_find(w, s->id, s->lease)) != NULL) {
 		r->saying = false;
-		if (code == 0 || code == ERR_STALE || code == ERR_INVALID || w->draining)
-			worker_run_gone(w, r);
-		else if (code == ERR_NOT_FOUND)
-			w->registered = false;
-		else
-			w->failures++;		/* the next heartbeat says it again */
-		worker_speak(w);
+		said(w, r, code);
 	}
 	free(s);
 }

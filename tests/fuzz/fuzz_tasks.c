@@ -130,10 +130,12 @@ say(struct board *b, enum message_type type, const ProtobufCMessage *body, uint6
 
 		rc = board_claim(b, q, now, &orders, &e);
 		check_orders(b, rc, &orders, q->slots, &e);
-	} else if (board_done(b, (const Hf__WorkerDone *)body, &waiters, now, &e) == 0) {
-		waiters++;
 	} else {
-		assert(e.text[0] != '\0');
+		waiters++;
+		if (board_done(b, (const Hf__WorkerDone *)body, &waiters, now, &e) < 0) {
+			assert(e.text[0] != '\0');
+			waiters--;
+		}
 	}
 }
 

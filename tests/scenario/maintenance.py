@@ -5,6 +5,7 @@
 # stopped store finds nothing.
 #
 # SPDX-License-Identifier: Apache-2.0
+import contextlib
 import json
 import os
 import random
@@ -20,7 +21,7 @@ KEYS = 300
 CONFIG = {
     "store.segment_bytes": "4MiB", "tasks.ec_quiet": "1s", "tasks.scan_interval": "300ms",
     "tasks.vacuum_again": "500ms", "tasks.merge_window": "0s", "tasks.start_timeout": "2s", "worker.processes": "2",
-    "worker.heartbeat_interval": "200ms", "worker.io_bytes_per_second": "12MiB", "supervisor.healthy_after": "0s",
+    "worker.heartbeat_interval": "200ms", "supervisor.healthy_after": "0s",
     "store.reclaim_grace": "200ms",
 }
 
@@ -109,19 +110,33 @@ class Writer:
         return count
 
 
+def limit_workers(house, rate):
+    """A limit that is changed while workers run."""
+    path = os.path.join(house.data, "holdfast.conf")
+    with open(path) as file:
+        text = file.read().split("\n[worker]\n")[0]
+    with open(path, "w") as file:
+        file.write(f"{text}\n[worker]\nio_bytes_per_second = {rate}\n")
+    house.ctl("reload", "worker")
+
+
 def kill_some(house, rng):
+    """Kills, or lets one sleep for longer than its lease: when it wakes up it has lost what it works on."""
     killed = {}
     end = time.monotonic() + KILL_SECONDS
     while time.monotonic() < end:
         time.sleep(rng.uniform(0.2, 1.2))
         name = rng.choice(["worker.0", "worker.1", "worker.0", "worker.1", "tasks.0", "store.0"])
         rows = house.services(name)
-        if rows and rows[0].get("pid"):
-            try:
-                os.kill(rows[0]["pid"], signal.SIGKILL)
-                killed[name] = killed.get(name, 0) + 1
-            except OSError:
-                pass
+        if not rows or not rows[0].get("pid"):
+            continue
+        how = signal.SIGSTOP if name.startswith("worker") and rng.random() < 0.3 else signal.SIGKILL
+        with contextlib.suppress(OSError):
+            os.kill(rows[0]["pid"], how)
+            killed[f"{name} {how.name}"] = killed.get(f"{name} {how.name}", 0) + 1
+            if how == signal.SIGSTOP:
+                time.sleep(1.2)
+                os.kill(rows[0]["pid"], signal.SIGCONT)
     return killed
 
 
@@ -132,9 +147,8 @@ def people(house):
     check(shown["state"] == "completed" and shown["lease"] >= 1 and shown["finished"], "show says", shown)
     table = house.ctl("tasks", "list", "all").stdout
     check("completed" in table and "nothing runs: nothing is to be done" in table, table)
-    workers = tasks(house, "workers")["workers"]
-    check([w["status"] for w in workers] == ["active"] * 2 and {"worker.0", "worker.1"} == {w["id"] for w in workers},
-          "workers says", workers)
+    wait_for("both workers to be known", lambda: {("worker.0", "active"), ("worker.1", "active")} ==
+             {(w["id"], w["status"]) for w in tasks(house, "workers")["workers"]}, 20)
     for words, part in ((("submit", "fly", "1"), "there are the types"), (("submit", "vacuum", "999999"), "no segment"),
                         (("cancel", "4711"), "no task 4711"), (("retry", "4711"), "task 4711"),
                         (("show", "4711"), "no task"), (("list", "burnt"), "no state"), (("submit", "vacuum"), "usage")):
@@ -154,12 +168,29 @@ def paused_workers(house, segment):
     house.ctl("resume", "worker")
 
 
+def cancelled_at_work(house, segment):
+    """A slow task shows how far it came and when it will be done, and ends when it is told to."""
+    limit_workers(house, "64KiB")
+    task = str(int(json.loads(house.ctl("tasks", "submit", "vacuum", str(segment), "--json").stdout)["id"]))
+    row = wait_for("progress", lambda: next((r for r in tasks(house, "show", task)["tasks"]
+                                             if r.get("progress", 0) > 0 or r["state"] == "completed"), None), 20)
+    if row["state"] != "completed":         # all of it was garbage
+        check(row["state"] == "in_progress" and row["eta_ms"] > 0 and row["worker_id"], "show says", row)
+        house.ctl("tasks", "cancel", task, "--reason", "enough")
+        row = wait_for("its end", lambda: next((r for r in tasks(house, "show", task)["tasks"]
+                                                if r["state"] == "cancelled"), None), 10)
+        check(row["error"] == "enough", "show says", row)
+    wait_for("its worker to be free", lambda: all(w["current_load"] == 0 for w in tasks(house, "workers")["workers"]), 10)
+    limit_workers(house, "12MiB")
+
+
 def scenario():
     rng = random.Random(SEED)
     say("seed", SEED)
     with House(drives=6, config=CONFIG) as house:
         s3 = house.s3()
         s3.make_bucket("maintained")
+        limit_workers(house, "12MiB")
         writer = Writer(house, rng)
         for n in range(KEYS):
             writer.put(s3, f"k{n}")
@@ -183,8 +214,11 @@ def scenario():
         bound = live * 1.5 / 0.7 + 3 * 3 * (4 << 20)
         check(segment_bytes(house) <= bound, segment_bytes(house), "bytes of segments, more than", bound)
         people(house)
-        paused_workers(house, next(row["volume_id"] for row in done if row["type"] == "erasure_coding" and
-                                   row["volume_id"] not in {r["volume_id"] for r in done if r["type"] == "vacuum"}))
+        gone = {row["volume_id"] for row in done if row["type"] == "vacuum"}
+        segment = next(row["volume_id"] for row in done if row["type"] == "erasure_coding" and
+                       row["volume_id"] not in gone)
+        paused_workers(house, segment)
+        cancelled_at_work(house, segment)
         check(house.stop() == 0, "exit status")
         stat = house.ctl("store", "check", check_status=False)
         check(stat.returncode == 0, "store check:", stat.stdout[-2000:], stat.stderr[-500:])

@@ -259,7 +259,8 @@ mail_deliver(struct sim *s, struct mail *m)
 	else if (m->kind == MAIL_REFRESH)
 		board_task(&s->board, m->id, m->answer, s->now_ms);
 	else
-		board_knock_failed(&s->board, m->worker, m->instance, "it does not answer");
+		board_knock_failed(&s->board, m->worker, m->instance, "it does not answer",
+		    s->now_ms);
 }
 
 void

@@ -701,6 +701,35 @@ Test(worker, that_is_replaced_or_silent_loses_its_task)
 	desk_close(&d);
 }
 
+Test(worker, that_fell_silent_is_knocked_at_a_few_times_and_when_there_is_work)
+{
+	const uint8_t instance[WORKER_INSTANCE_BYTES] = { 1 };
+	Hf__WorkerOrders orders;
+	uint64_t now = NOW;
+	struct desk d;
+
+	desk_open(&d);
+	desk_worker(&d, "worker.0", 0);
+	board_knock_failed(&d.board, "worker.0", instance, "nobody is there", now);
+	for (unsigned i = 0; i < 50; i++) {
+		board_turn(&d.board, now);
+		if (board_next_ms(&d.board) == UINT64_MAX)
+			break;
+		now = board_next_ms(&d.board);
+	}
+	cr_assert(d.knocks == 5, "%u knocks", d.knocks);
+	cr_assert(board_next_ms(&d.board) == UINT64_MAX, "then it is quiet");
+	desk_task(&d, "vacuum", 1, 1, "set0");
+	now += 60000;
+	board_turn(&d.board, now);
+	cr_assert(d.knocks == 6);
+	desk_heartbeat(&d, "worker.0", NULL, 0, now, &orders);
+	board_orders_release(&d.board, &orders);
+	board_turn(&d.board, now);
+	cr_assert_str_eq(desk_asked(&d)->worker_id, "worker.0");
+	desk_close(&d);
+}
+
 Test(monitor, finds_a_task_stuck_after_twice_its_estimate)
 {
 	struct desk d;
