@@ -264,6 +264,14 @@ tests_unit_test_vacuum_SOURCES = tests/unit/test_vacuum.c tests/unit/vacuum_worl
 tests_unit_test_vacuum_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
 	$(CRITERION_LIBS) $(LIBSTORE_LIBS) $(EVENT_LIBS)
 
+EXTRA_DIST += tests/golden/v1/converted.tar.xz
+check_PROGRAMS += tests/unit/test_golden_converted
+tests_unit_test_golden_converted_SOURCES = tests/unit/test_golden_converted.c \
+	tests/unit/convert_world.c tests/unit/convert_world.h tests/unit/state_world.c \
+	tests/unit/state_world.h tests/unit/disk_memory.c tests/unit/disk_memory.h
+tests_unit_test_golden_converted_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
+	$(CRITERION_LIBS) $(LIBSTORE_LIBS) $(EVENT_LIBS)
+
 # The life of segments, enumerated.
 check_PROGRAMS += tests/unit/test_segment_life
 tests_unit_test_segment_life_SOURCES = tests/unit/test_segment_life.c tests/unit/convert_world.c \

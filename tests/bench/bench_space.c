@@ -193,6 +193,8 @@ static void
 segments_convert(Hf__Layout *layout)
 {
 	Hf__Task task = HF__TASK__INIT;
+	uint64_t began_ms = clock_mono_ms(), bytes = 0, ms;
+	Hf__CatalogSegment *row;
 	struct maintain m = { .disk = disk_posix(), .layout = layout, .task = &task, .ask = ask };
 	struct err e = ERR_INIT;
 	uint64_t *ids;
@@ -202,7 +204,15 @@ segments_convert(Hf__Layout *layout)
 	for (size_t i = 0; i < n; i++)
 		if (convert_run(&m, ids[i], &e) < 0)
 			fail("convert", &e);
+	for (size_t i = 0; i < n; i++) {
+		row = catalog_segment(drives, ids[i]);
+		bytes += row->bytes;
+		hf__catalog_segment__free_unpacked(row, NULL);
+	}
 	free(ids);
+	ms = clock_mono_ms() - began_ms + 1;
+	printf("converted with %.0f MiB/s of segments, verified and read back\n",
+	    (double)bytes / 1048576 * 1000 / (double)ms);
 }
 
 static void

@@ -105,6 +105,12 @@ def scenario():
         say("read with two of four drives damaged, and without them")
         house.stop()
         drives_away(house, (1, 3), False)
+        dumped = house.ctl("store", "dump", "segments").stdout
+        check("shard drive" in dumped and " of 2+2 shard_bytes=" in dumped, "dump segments:", dumped[-1000:])
+        check("record " in house.ctl("store", "dump", "log").stdout, "dump log")
+        where = house.ctl("store", "dump", "object", "bin", small[0]).stdout
+        check(": shard " in where and ".ecs at " in where, "dump object:", where)
+        check("coded" in house.ctl("store", "stat").stdout, "stat")
         found = house.ctl("store", "check", check_status=False)
         check("wrong bytes in block" in found.stdout and "0 lost" in found.stdout, "check:", found.stdout[-2000:])
 

@@ -30,8 +30,8 @@ body_of(unsigned n, char out[BODY_MOST + 1])
 	out[bytes] = '\0';
 }
 
-static void
-fill(void)
+void
+world_fill_here(void)
 {
 	char key[16], body[BODY_MOST + 1];
 
@@ -165,7 +165,8 @@ worker_init(struct worker *k, uint64_t lease)
 	hf__task__init(&k->task);
 	k->task.lease = lease;
 	state_layout(w.state, &k->layout);
-	k->m = (struct maintain){ .disk = w.disk, .layout = k->layout, .task = &k->task,
+	k->m = (struct maintain){ .disk = w.disk != NULL ? w.disk : disk_posix(),
+	    .layout = k->layout, .task = &k->task,
 	    .ask = worker_ask, .pace = worker_pace, .progress = worker_progress, .context = k };
 }
 
@@ -273,7 +274,7 @@ world_fill(uint64_t seed)
 {
 	world_make_simulated(&w, seed);
 	store_gone = false;
-	fill();
+	world_fill_here();
 }
 
 void

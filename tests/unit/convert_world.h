@@ -35,6 +35,7 @@ void worker_init(struct worker *k, uint64_t lease);
 void worker_release(struct worker *k);
 
 void world_fill(uint64_t seed);		/* simulated, open, with objects */
+void world_fill_here(void);		/* a world that was made: opens it and puts objects */
 void world_end(void);
 void world_reopen(void);		/* stopped and started, with the same session */
 /* Every object is there, read as readers of either layout read it. */
