@@ -258,7 +258,7 @@ batches_put(struct convert *c, struct err *e)
 		if (rc < 0)
 			break;
 		next = align_up(offset + h.bytes, segment_source_sector_bytes(c->source));
-		rc = pace(c, next - offset, e);
+		rc = pace(c, 2 * (next - offset), e);	/* read and written */
 		if (rc == 0)
 			rc = content_put(c, batch.data, batch.bytes, e);
 		if (rc == 0)
@@ -289,7 +289,7 @@ footer_put(struct convert *c, struct err *e)
 		if (n <= 0)
 			return (err_set(e, ERR_STALE, "the footer of segment %016" PRIx64
 			    " cannot be read any more", c->segment));
-		rc = pace(c, (uint64_t)n, e);
+		rc = pace(c, 2 * (uint64_t)n, e);
 		if (rc == 0)
 			rc = content_put(c, chunk, (uint64_t)n, e);
 		offset += (uint64_t)n;
@@ -496,7 +496,7 @@ target_take(struct convert *c, struct err *e)
 	c->layout.content_bytes = content;
 	c->layout.sector_bytes = segment_source_sector_bytes(c->source);
 	c->shards = c->layout.k + c->layout.m;
-	c->total = content + (c->shards + c->layout.m) * c->layout.shard_bytes;
+	c->total = 2 * content + (c->shards + c->layout.m) * c->layout.shard_bytes;
 	memory_take(c);
 	return (0);
 }
