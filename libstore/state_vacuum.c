@@ -18,6 +18,7 @@
 
 #define LIST_MAX	1024
 #define DEAD_MAX	16384	/* records in a reply */
+#define ITEMS_MAX	4096u
 
 /* --- reads ------------------------------------------------------------------------------------ */
 
@@ -359,6 +360,9 @@ admit_segment_relocate(struct state *st, struct op *op, struct err *e)
 	Hf__StoreReply reply = HF__STORE_REPLY__INIT;
 	int rc;
 
+	if (q->n_items > ITEMS_MAX)
+		return (err_set(e, ERR_TOO_LARGE, "%zu records to be moved at once: at most %u",
+		    q->n_items, ITEMS_MAX));
 	reply.n_codes = q->n_items;
 	reply.codes = calloc(q->n_items + 1, sizeof(*reply.codes));
 	assert(reply.codes != NULL);
