@@ -65,6 +65,8 @@ struct disk_ops {
 
 struct disk {
 	const struct disk_ops	*ops;
+	/* The same handles without deadlines, for who has its own; NULL: this one. */
+	struct disk		*direct;
 };
 
 struct disk *disk_posix(void);		/* static, never freed */

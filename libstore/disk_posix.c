@@ -374,7 +374,7 @@ static const struct disk_ops posix_ops = {
 struct disk *
 disk_posix(void)
 {
-	static struct disk posix = { &posix_ops };
+	static struct disk posix = { .ops = &posix_ops };
 
 	return (&posix);
 }

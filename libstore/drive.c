@@ -20,6 +20,12 @@ drive_set_disk(const struct drive_set *s)
 	return (s->disk);
 }
 
+struct disk *
+drive_set_disk_direct(const struct drive_set *s)
+{
+	return (s->disk->direct != NULL ? s->disk->direct : s->disk);
+}
+
 unsigned
 drive_count(const struct drive_set *s)
 {

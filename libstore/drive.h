@@ -57,6 +57,8 @@ int drive_set_open(struct disk *disk, const struct drive_set_options *options,
 void drive_set_close(struct drive_set **s);
 
 struct disk *drive_set_disk(const struct drive_set *s);
+/* The same without deadlines (disk_deadline.h), for who watches for itself. */
+struct disk *drive_set_disk_direct(const struct drive_set *s);
 unsigned drive_count(const struct drive_set *s);
 unsigned drive_set_k(const struct drive_set *s);
 unsigned drive_set_m(const struct drive_set *s);

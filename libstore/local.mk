@@ -32,6 +32,8 @@ libstore_libstore_a_SOURCES = \
 	libstore/conversion.h \
 	libstore/convert.c \
 	libstore/convert.h \
+	libstore/disk_deadline.c \
+	libstore/disk_deadline.h \
 	libstore/disk_read_only.c \
 	libstore/disk_read_only.h \
 	libstore/view.c \
@@ -237,6 +239,12 @@ tests_unit_test_convert_SOURCES = tests/unit/test_convert.c tests/unit/convert_w
 	tests/unit/disk_memory.c tests/unit/disk_memory.h
 tests_unit_test_convert_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
 	$(CRITERION_LIBS) $(LIBSTORE_LIBS) $(EVENT_LIBS)
+
+check_PROGRAMS += tests/unit/test_disk_deadline
+tests_unit_test_disk_deadline_SOURCES = tests/unit/test_disk_deadline.c tests/unit/disk_memory.c \
+	tests/unit/disk_memory.h
+tests_unit_test_disk_deadline_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
+	$(CRITERION_LIBS) $(LIBSTORE_LIBS)
 
 check_PROGRAMS += tests/unit/test_rebuild
 tests_unit_test_rebuild_SOURCES = tests/unit/test_rebuild.c tests/unit/state_world.c \

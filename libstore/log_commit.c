@@ -110,7 +110,7 @@ flight_stamp(struct log *l, struct flight *f)
 static int
 mirror_write(struct drive_set *s, const struct flight *f, unsigned i, struct err *e)
 {
-	struct disk *d = drive_set_disk(s);
+	struct disk *d = drive_set_disk_direct(s);	/* the log has its own: write_ms_max */
 	struct iovec iov = { f->image.bytes, f->image_bytes };
 
 	return (d->ops->pwritev_sync(d, f->segment->handles[i], &iov, 1, f->offset, e));

@@ -267,6 +267,7 @@ store_close(struct service *s)
 	log_close(&t->log);
 	index_close(&t->index);
 	drive_set_close(&t->drives);
+	disk_deadline_free(&t->disk);
 	gentable_close(&t->table);
 	readers_close(&t->readers);
 	free(t);

@@ -11,7 +11,10 @@
 #include "libbase/metrics.h"
 #include "libipc/channel.h"
 #include "libservice/service.h"
+#include "libstore/disk_deadline.h"
 #include "libstore/state.h"
+
+#define DRIVE_MS_MAX	20000	/* a step on a drive; then the drive is failed */
 
 enum store_phase { STORE_STARTING, STORE_SERVING, STORE_DRAINING };
 
@@ -29,6 +32,7 @@ struct store_drives_seen {
 struct store {
 	struct service		*service;
 	enum store_phase	 phase;
+	struct disk		*disk;		/* each step with a deadline */
 	struct drive_set	*drives;
 	struct log		*log;
 	struct index		*index;

@@ -66,10 +66,11 @@ drives_open(struct store *t, struct err *e)
 		    : o.count, DRIVES_MAX);
 		goto out;
 	}
-	rc = drive_set_open(disk_posix(), &o, &t->drives, e);
+	t->disk = disk_deadline_new(disk_posix(), DRIVE_MS_MAX);
+	rc = drive_set_open(t->disk, &o, &t->drives, e);
 	while (rc == ERR_LOCKED && clock_mono_ms() < deadline && !t->cancelled) {
 		nanosleep(&pause, NULL);
-		rc = drive_set_open(disk_posix(), &o, &t->drives, e);
+		rc = drive_set_open(t->disk, &o, &t->drives, e);
 	}
 out:
 	free(copy);

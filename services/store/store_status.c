@@ -53,6 +53,7 @@ add_set(cJSON *status, struct store *t)
 	add_u64(status, "epoch", drive_set_epoch(s));
 	cJSON_AddBoolToObject(status, "read_only", drive_set_read_only(s));
 	cJSON_AddBoolToObject(status, "full", state_full(t->state));
+	add_u64(status, "hung_steps", disk_deadline_hung(t->disk));
 	list = cJSON_AddArrayToObject(status, "drives");
 	for (unsigned slot = 0; slot < drive_count(s); slot++)
 		add_drive(list, s, slot, t->suspects);

@@ -1,0 +1,149 @@
+/*
+ * test_disk_deadline - steps on a drive that hangs: given up, counted, refused, and cleaned up when
+ * they come back; and a set that goes on without such a drive.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "libbase/clock.h"
+#include "libstore/disk_deadline.h"
+#include "libstore/drive_internal.h"
+#include "libstore/volume.h"
+#include "tests/unit/disk_memory.h"
+
+static const char *const paths[4] = { "/d0", "/d1", "/d2", "/d3" };
+
+static int
+drive_file(struct disk *d, const char *path)
+{
+	struct err e = ERR_INIT;
+	int h = d->ops->open(d, path, O_RDWR | O_CREAT, &e);
+
+	cr_assert_geq(h, 0, "%s", e.text);
+	return (h);
+}
+
+static void
+hung_wait(struct disk *d, unsigned n)
+{
+	uint64_t deadline = clock_mono_ms() + 20000;
+
+	while (disk_deadline_hung(d) != n && clock_mono_ms() < deadline)
+		usleep(1000);
+	cr_assert_eq(disk_deadline_hung(d), n);
+}
+
+Test(deadline, a_step_that_hangs_is_given_up_and_the_drive_refused, .timeout = 60)
+{
+	struct disk *under = disk_memory_new(1, 4), *d = disk_deadline_new(under, 300);
+	char text[64] = "what the caller had", back[64] = "";
+	struct iovec iov = { text, sizeof(text) };
+	struct err e = ERR_INIT;
+	int a = drive_file(d, "/d0/drive"), b = drive_file(d, "/d1/drive");
+	uint64_t begin;
+
+	disk_memory_set_hang(under, 0, true);
+	cr_assert_eq(d->ops->pwritev(d, a, &iov, 1, 0, &e), ERR_TIMEOUT);
+	cr_assert_not_null(strstr(e.text, "did not answer"), "%s", e.text);
+	memset(text, 'x', sizeof(text) - 1);	/* it is the caller's again */
+	cr_assert_eq(disk_deadline_hung(d), 1);
+	begin = clock_mono_ms();
+	cr_assert_eq(d->ops->datasync(d, a, &e), ERR_TIMEOUT);
+	cr_assert_eq(d->ops->mkdir(d, "/d0/log", &e), ERR_TIMEOUT);
+	cr_assert_lt(clock_mono_ms() - begin, 250, "at once");
+	cr_assert_eq(d->ops->pwritev(d, b, &iov, 1, 0, &e), 0, "another drive: %s", e.text);
+	disk_memory_set_hang(under, 0, false);
+	hung_wait(d, 0);
+	cr_assert_eq(d->ops->pread(d, a, back, sizeof(back), 0, &e), sizeof(back));
+	cr_assert_str_eq(back, "what the caller had", "the copy was written, not what came after");
+	cr_assert_eq(d->ops->datasync(d, a, &e), 0, "%s", e.text);
+	d->ops->close(d, a);
+	d->ops->close(d, b);
+	disk_deadline_free(&d);
+	disk_memory_free(under);
+}
+
+Test(deadline, what_opens_late_is_closed_again, .timeout = 60)
+{
+	struct disk *under = disk_memory_new(1, 4), *d = disk_deadline_new(under, 200);
+	struct err e = ERR_INIT;
+	int a = drive_file(d, "/d0/drive"), h;
+
+	disk_memory_set_hang(under, 0, true);
+	cr_assert_eq(d->ops->open(d, "/d0/late", O_RDWR | O_CREAT, &e), ERR_TIMEOUT);
+	disk_memory_set_hang(under, 0, false);
+	hung_wait(d, 0);
+	h = under->ops->open(under, "/d0/late", O_RDWR, &e);
+	cr_assert_eq(h, a + 1, "its handle is free again");
+	under->ops->close(under, h);
+	d->ops->close(d, a);
+	disk_deadline_free(&d);
+	disk_memory_free(under);
+}
+
+Test(deadline, a_set_goes_on_without_a_drive_that_hangs, .timeout = 60)
+{
+	struct drive_set_options o = { .paths = paths, .count = 4, .erasure = "",
+	    .segment_bytes = 65536, .volume_bytes = 1 << 20 };
+	struct disk *under = disk_memory_new(1, 4), *d = disk_deadline_new(under, 300);
+	struct err e = ERR_INIT;
+	struct drive_set *s;
+	struct drive dr;
+	uint64_t id, begin;
+
+	cr_assert_eq(drive_set_open(d, &o, &s, &e), 0, "%s", e.text);
+	cr_assert_eq(drive_online_mask(s), 15);
+	disk_memory_set_hang(under, 2, true);
+	begin = clock_mono_ms();
+	cr_assert_eq(volume_create(s, &id, &e), 0, "%s", e.text);
+	cr_assert_eq(volume_allocate(s, id, 0, 65536, &e), 0, "%s", e.text);
+	cr_assert_lt(clock_mono_ms() - begin, 5000);
+	cr_assert_eq(drive_online_mask(s), 11);
+	drive_get(s, 2, &dr);
+	cr_assert_not_null(strstr(dr.note, "answer"), "%s", dr.note);
+	drive_set_probe(s);
+	drive_set_refresh_space(s);
+	cr_assert_eq(volume_seal(s, id, &e), 0, "%s", e.text);
+	disk_memory_set_hang(under, 2, false);
+	hung_wait(d, 0);
+	cr_assert_eq(drive_set_return(s, 2, &e), 0, "%s", e.text);
+	cr_assert_eq(drive_present_mask(s), 15);
+	drive_set_close(&s);
+	disk_deadline_free(&d);
+	disk_memory_free(under);
+}
+
+Test(deadline, a_commit_waits_for_two_that_hang_no_longer_than_for_one, .timeout = 60)
+{
+	struct drive_set_options o = { .paths = paths, .count = 4, .erasure = "",
+	    .segment_bytes = 65536, .volume_bytes = 1 << 20 };
+	struct disk *under = disk_memory_new(1, 4), *d = disk_deadline_new(under, 1000);
+	Hf__CatalogVolume row = HF__CATALOG_VOLUME__INIT;
+	uint32_t slots[4] = { 0, 1, 2, 3 };
+	struct err e = ERR_INIT;
+	struct drive_set *s;
+	uint64_t begin;
+
+	cr_assert_eq(drive_set_open(d, &o, &s, &e), 0, "%s", e.text);
+	row.id = catalog_next_id(s);
+	row.k = row.m = 2;
+	row.slots = slots;
+	row.n_slots = 4;
+	row.bytes = 1 << 20;
+	disk_memory_set_hang(under, 0, true);
+	disk_memory_set_hang(under, 3, true);
+	begin = clock_mono_ms();
+	cr_assert_eq(catalog_volume_put(s, &row, "test", &e), 0, "%s", e.text);
+	cr_assert_lt(clock_mono_ms() - begin, 1900, "not one after the other");
+	cr_assert_eq(drive_online_mask(s), 6);
+	disk_memory_set_hang(under, 0, false);
+	disk_memory_set_hang(under, 3, false);
+	hung_wait(d, 0);
+	drive_set_close(&s);
+	disk_deadline_free(&d);
+	disk_memory_free(under);
+}
