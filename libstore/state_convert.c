@@ -10,6 +10,8 @@
 #include "libstore/conversion.h"
 #include "libstore/op.h"
 
+#define RETIRED_LOOK_MS	500	/* between looks whether readers need mirrors */
+
 enum kind { PREPARE, COMMIT, ABORT, REMOVE };
 
 struct convert_job {
@@ -100,7 +102,8 @@ mirrors_retire(struct state *st, Hf__CatalogSegment **mirrors)
 		all->retired[0].due_ms = st->now_ms;
 	if (all->retired_count < RETIRED_MAX)
 		all->retired[all->retired_count++] =
-		    (struct retired){ *mirrors, st->now_ms + st->o.reclaim_grace_ms };
+		    (struct retired){ *mirrors, st->now_ms + st->o.reclaim_grace_ms,
+		    st->now_ms + RETIRED_LOOK_MS, st->stats.applied_lsn };
 	else
 		row_free(*mirrors);	/* the next start removes them */
 	*mirrors = NULL;
@@ -367,6 +370,29 @@ retired_remove(struct state *st)
 		all->removing = false;	/* the next start removes them */
 }
 
+/* Nobody reads from the oldest of them any more, or the grace is over. */
+static bool
+retired_ready(struct state *st, struct retired *r)
+{
+	if (r->due_ms <= st->now_ms)
+		return (true);
+	if (r->look_ms > st->now_ms)
+		return (false);
+	r->look_ms = st->now_ms + RETIRED_LOOK_MS;
+	return (state_readers_past(st, r->lsn));
+}
+
+bool
+conversions_retired(const struct state *st, uint64_t segment)
+{
+	const struct conversions *all = &st->conversions;
+
+	for (unsigned i = 0; i < all->retired_count; i++)
+		if (all->retired[i].mirrors->id == segment)
+			return (true);
+	return (all->removing);
+}
+
 void
 conversions_turn(struct state *st)
 {
@@ -380,7 +406,7 @@ conversions_turn(struct state *st)
 		if (c->session == NULL && !c->busy)
 			orphan_abort(st, c);
 	}
-	while (!all->removing && all->retired_count > 0 && all->retired[0].due_ms <= st->now_ms)
+	while (!all->removing && all->retired_count > 0 && retired_ready(st, &all->retired[0]))
 		retired_remove(st);
 }
 
@@ -391,5 +417,6 @@ conversions_next_ms(const struct state *st)
 
 	if (st->draining || all->removing || all->retired_count == 0)
 		return (UINT64_MAX);
-	return (all->retired[0].due_ms);
+	return (st->o.readers != NULL && all->retired[0].look_ms < all->retired[0].due_ms ?
+	    all->retired[0].look_ms : all->retired[0].due_ms);
 }

@@ -31,7 +31,8 @@ struct conversion {
 /* The mirrors of a converted segment. */
 struct retired {
 	Hf__CatalogSegment	*mirrors;
-	uint64_t		 due_ms;
+	uint64_t		 due_ms;		/* at the latest */
+	uint64_t		 look_ms, lsn;		/* whether readers are past this LSN */
 };
 
 struct conversions {
@@ -49,5 +50,7 @@ void conversions_turn(struct state *st);
 uint64_t conversions_next_ms(const struct state *st);
 /* True while a segment is being converted: it is not to be dropped. */
 bool conversion_active(const struct state *st, uint64_t segment);
+/* True while mirrors of a converted segment are still there for readers. */
+bool conversions_retired(const struct state *st, uint64_t segment);
 
 #endif

@@ -437,7 +437,7 @@ grace_over(struct state *st)
 	if (d->look_ms > st->now_ms)
 		return (false);
 	d->look_ms = st->now_ms + LOOK_MS;
-	return (state_readers_past(st, d->grace_lsn));
+	return (!conversions_retired(st, d->segment) && state_readers_past(st, d->grace_lsn));
 }
 
 static void
