@@ -96,6 +96,7 @@ apply_record(struct apply *a, const struct record *r, struct err *e)
 	a->killer = a->dead != NULL ? dead_map_find(a->dead, r->lsn) : 0;
 	buf_reset(&a->reply);
 	rc = row->fn(a, m, e);
+	apply_volume_flush(a);
 	if (rc == 0 && row->origin != 0)
 		origin = *(Hf__Origin **)(void *)((char *)m + row->origin);
 	if (rc == 0 && origin != NULL && !a->provisional)

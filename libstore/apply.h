@@ -70,6 +70,8 @@ struct apply {
 	bool			 made;		/* the record is a row's home */
 	uint64_t		 killer;	/* a dead map names the record; 0: none does */
 	uint64_t		 via;		/* home of the object whose parts are freed */
+	uint64_t		 kept_volume;	/* of kept_use: a row to be written */
+	Hf__VolumeUse		*kept_use;
 	struct use_change	 uses[APPLY_USES];
 	unsigned		 use_count;
 };

@@ -55,6 +55,8 @@ int apply_extents_commit(struct apply *a, size_t n, Hf__Extent **extents, struct
 int apply_extents_free(struct apply *a, size_t n, Hf__Extent **extents, struct err *e);
 /* They are not live any more, and were given back already. */
 int apply_extents_forget(struct apply *a, size_t n, Hf__Extent **extents, struct err *e);
+/* For apply_record: writes what is kept of a volume. */
+void apply_volume_flush(struct apply *a);
 /* The session holds a volume no more, if it did. */
 int apply_volume_unhold(struct apply *a, struct slice session, uint64_t volume, struct err *e);
 /* A volume's row at its relocation: static fields from row, sums as they are. */

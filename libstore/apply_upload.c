@@ -118,13 +118,20 @@ apply_parts_free(struct apply *a, struct slice upload_id, const uint32_t *keep, 
 	prefix.bytes -= 2;	/* the number */
 	rc = rows_collect_prefix(&rows, &a->reader, buf_slice(&prefix), 65536, e);
 	for (size_t i = 0; rc == 0 && i < rows.count; i++) {
+		struct slice key = rows_key(&rows, i);
 		Hf__Part *part;
 
+		if (number_kept(get_be16((const uint8_t *)key.data + key.bytes - 2), keep,
+		    keep_count, &at))
+			continue;
+		if (a->provisional) {
+			index_delete(a->layer, key);
+			continue;
+		}
 		rc = row_unpack(rows_value(&rows, i), &hf__part__descriptor, (void *)&part, e);
 		if (rc < 0)
 			break;
-		if (!number_kept(part->number, keep, keep_count, &at))
-			rc = part_free(a, upload_id, part, e);
+		rc = part_free(a, upload_id, part, e);
 		hf__part__free_unpacked(part, NULL);
 	}
 	rows_release(&rows);

@@ -13,10 +13,26 @@
 #include "libstore/apply_internal.h"
 #include "libstore/volume.h"
 
+/*
+ * A record that ends a long body ends many extents of few volumes: the row of the last one is kept
+ * until another is asked for, or the record ends.
+ */
+void
+apply_volume_flush(struct apply *a)
+{
+	if (a->kept_use == NULL)
+		return;
+	key_volume(&a->key, a->kept_volume);
+	apply_put(a, a->kept_use);
+	hf__volume_use__free_unpacked(a->kept_use, NULL);
+	a->kept_use = NULL;
+}
+
 /* The volume's row; ERR_NOT_FOUND as row_get. Leaves its key in a->key. */
 static int
 use_get(struct apply *a, uint64_t volume, Hf__VolumeUse **out, struct err *e)
 {
+	apply_volume_flush(a);
 	key_volume(&a->key, volume);
 	return (apply_get(a, &hf__volume_use__descriptor, out, e));
 }
@@ -74,8 +90,10 @@ apply_extents_commit(struct apply *a, size_t n, Hf__Extent **extents, struct err
 	return (rc);
 }
 
-/* The numbers of freed extents count all that the record frees: the same in a rebuild, where the
- * volume of one may be gone. */
+/*
+ * The numbers of freed extents count all that the record frees: the same in a rebuild, where the
+ * volume of one may be gone. No admission looks at what is freed (A3).
+ */
 static int
 extent_end(struct apply *a, Hf__Extent *x, bool given_back, struct err *e)
 {
@@ -84,19 +102,24 @@ extent_end(struct apply *a, Hf__Extent *x, bool given_back, struct err *e)
 	int rc;
 
 	a->freed += !given_back;
-	rc = use_get(a, x->volume, &use, e);
-	if (rc < 0)
-		return (rc == ERR_NOT_FOUND ? 0 : rc);
+	if (a->provisional)
+		return (0);
+	if (a->kept_use == NULL || a->kept_volume != x->volume) {
+		rc = use_get(a, x->volume, &use, e);
+		if (rc < 0)
+			return (rc == ERR_NOT_FOUND ? 0 : rc);
+		a->kept_use = use;
+		a->kept_volume = x->volume;
+	}
+	use = a->kept_use;
 	use->live_bytes -= x->bytes < use->live_bytes ? x->bytes : use->live_bytes;
 	use->freed_rows += !given_back;
-	apply_put(a, use);
 	extent_key(a, x, use->k);
 	apply_delete(a);
 	if (!given_back) {
 		key_freed(&a->key, a->record->lsn, number);
 		apply_put(a, x);
 	}
-	hf__volume_use__free_unpacked(use, NULL);
 	return (0);
 }
 

@@ -10,7 +10,7 @@
 #include "libstore/state.h"
 #include "tests/unit/disk_memory.h"
 
-#define WORLD_REPLIES	4096
+#define WORLD_REPLIES	16384
 
 struct world {
 	char			 directory[64];

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "libbase/checksum.h"
+#include "libbase/clock.h"
 #include "libstore/upload_sum.h"
 #include "tests/unit/state_world.h"
 
@@ -218,4 +219,133 @@ Test(upload_sum, kinds_that_cannot_be_had_are_refused)
 	cr_assert_eq(upload_sum_init(&u, 99, true, &e), ERR_INVALID);
 	cr_assert_eq(upload_sum_init(&u, DIGEST_SHA256, false, &e), 0);
 	upload_sum_release(&u);
+}
+
+/* --- Ten thousand parts. ---------------------------------------------------------------------- */
+
+#define PARTS	10000
+
+/* Extents of one row each, from as many runs as it takes. */
+static void
+parts_put_many(uint64_t *sequence)
+{
+	Hf__Run run = HF__RUN__INIT;
+	uint64_t at = 0, end = 0;
+	char etag[33];
+
+	memset(etag, 'a', 32);
+	etag[32] = '\0';
+	for (uint32_t i = 1; i <= PARTS; i++) {
+		WORLD_OP(part_put, PartPut, PART_PUT);
+		Hf__Part part = HF__PART__INIT;
+		Hf__Extent x = HF__EXTENT__INIT, *list = &x;
+		Hf__Checksum sum = HF__CHECKSUM__INIT, *sums = &sum;
+		uint8_t crc[4] = { 1, 2, 3, 4 };
+
+		if (end - at < 4096) {
+			WORLD_OP(run_reserve, RunReserve, RUN_RESERVE);
+
+			op.bytes = 4 << 20;
+			cr_assert_eq(world_ask(&w, *sequence, &q)->code, 0);
+			run.volume = w.replies[*sequence]->run->volume;
+			at = w.replies[*sequence]->run->offset;
+			end = at + w.replies[(*sequence)++]->run->bytes;
+		}
+		x.volume = run.volume;
+		x.offset = at;
+		x.bytes = 1000;
+		x.write_id = i;
+		at += 4096;
+		op.bucket = text("b");
+		op.key = key_k();
+		op.upload_id = (ProtobufCBinaryData){ 16, upload_id };
+		op.part = &part;
+		part.number = i;
+		part.bytes = 1000;
+		part.etag = etag;
+		part.n_extents = 1;
+		part.extents = &list;
+		part.n_checksums = 1;
+		part.checksums = &sums;
+		sum.kind = DIGEST_CRC32C;
+		sum.value = (ProtobufCBinaryData){ 4, crc };
+		world_send(&w, (*sequence)++, &q);
+		if (i % 500 == 0)
+			world_settle(&w);
+	}
+	world_settle(&w);
+	cr_assert_eq(world_code(&w, *sequence - 1), 0, "%s", w.replies[*sequence - 1]->error);
+}
+
+static void
+complete_all(uint64_t sequence)
+{
+	static Hf__UploadComplete__Chosen chosen[PARTS], *list[PARTS];
+	WORLD_OP(upload_complete, UploadComplete, UPLOAD_COMPLETE);
+
+	for (uint32_t i = 0; i < PARTS; i++) {
+		hf__upload_complete__chosen__init(&chosen[i]);
+		chosen[i].number = i + 1;
+		list[i] = &chosen[i];
+	}
+	op.bucket = text("b");
+	op.key = key_k();
+	op.upload_id = (ProtobufCBinaryData){ 16, upload_id };
+	op.n_parts = PARTS;
+	op.parts = list;
+	cr_assert_eq(world_ask(&w, sequence, &q)->code, 0, "%s", w.replies[sequence]->error);
+}
+
+static uint64_t
+list_all(uint64_t *sequence)
+{
+	uint64_t most = 0, begin;
+	uint32_t after = 0;
+
+	while (after < PARTS) {
+		WORLD_OP(part_list, PartList, PART_LIST);
+		const Hf__StoreReply *r;
+
+		op.upload_id = (ProtobufCBinaryData){ 16, upload_id };
+		op.after = after;
+		op.max = 1000;
+		op.completed = true;
+		begin = clock_mono_ns();
+		r = world_ask(&w, (*sequence)++, &q);
+		most = clock_mono_ns() - begin > most ? clock_mono_ns() - begin : most;
+		cr_assert_eq(r->code, 0);
+		cr_assert_eq(r->n_parts, 1000);
+		after = r->parts[r->n_parts - 1]->number;
+	}
+	return (most);
+}
+
+Test(upload, ten_thousand_parts_are_completed_listed_and_deleted_in_time, .timeout = 120)
+{
+	uint64_t sequence = 3, begin, complete_ns, page_ns, delete_ns;
+	char *live, *rebuilt;
+
+	parts_put_many(&sequence);
+	begin = clock_mono_ns();
+	complete_all(sequence++);
+	complete_ns = clock_mono_ns() - begin;
+	page_ns = list_all(&sequence);
+	begin = clock_mono_ns();
+	world_delete(&w, sequence, "b", "k");
+	world_settle(&w);
+	delete_ns = clock_mono_ns() - begin;
+	cr_assert_eq(world_code(&w, sequence), 0);
+	cr_log_warn("complete %.1f ms, page of 1000 %.1f ms, delete %.1f ms",
+	    (double)complete_ns / 1e6, (double)page_ns / 1e6, (double)delete_ns / 1e6);
+	cr_assert_lt(complete_ns, 2000000000u);
+	cr_assert_lt(page_ns, 200000000u);
+	cr_assert_lt(delete_ns, 4000000000u);
+	live = world_dump(&w, NULL);
+	world_close(&w);
+	world_index_remove(&w);
+	world_open(&w);
+	rebuilt = world_dump(&w, NULL);
+	cr_assert_str_eq(rebuilt, live);
+	free(live);
+	free(rebuilt);
 }
