@@ -7,7 +7,7 @@
  * At most m drives are bad in a history (its victims), so nothing that was acknowledged may be
  * lost. A failing seed is printed; HOLDFAST_TEST_SEED=n runs it alone, with HOLDFAST_TEST_CUT=n for
  * the exhaustive ones. HOLDFAST_TEST_HISTORIES is the number of random ones: a campaign is the same
- * with a large number, and HOLDFAST_TEST_FIRST a seed to begin with. HOLDFAST_TEST_STRIDE takes
+ * with a large number, and HOLDFAST_TEST_FIRST a seed to begin with. HOLDFAST_TEST_CUT_STRIDE takes
  * every n-th step of the exhaustive ones only (for slow builds).
  *
  * SPDX-License-Identifier: Apache-2.0
@@ -499,7 +499,7 @@ Test(histories, a_cut_at_every_step, .timeout = 600)
 {
 	uint64_t only = environment_number("HOLDFAST_TEST_CUT", 0), began = clock_mono_ms();
 	uint64_t seed = environment_number("HOLDFAST_TEST_SEED", 0), cut;
-	uint64_t stride = environment_number("HOLDFAST_TEST_STRIDE", 1);
+	uint64_t stride = environment_number("HOLDFAST_TEST_CUT_STRIDE", 1);
 	bool good, came = true;
 	unsigned bad = 0;
 

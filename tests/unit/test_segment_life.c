@@ -23,6 +23,7 @@
 #include "libstore/apply_internal.h"
 #include "libstore/vacuum.h"
 #include "tests/unit/convert_world.h"
+#include "tests/unit/proof.h"
 
 #define KEYS	8
 #define NOTHING	0
@@ -463,5 +464,6 @@ Test(segment_life, every_history, .timeout = 3600)
 		history_alone(alone);
 	else
 		histories_from(before, 0, setting("HOLDFAST_TEST_MOVES", 1));
-	cr_log_warn("%lu histories of segments", (unsigned long)histories);
+	proof_say("segment-life states", histories, "moves with something at a step of the last: the power, an "
+	    "end of the worker, another move");
 }

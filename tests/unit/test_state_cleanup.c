@@ -14,6 +14,7 @@
 
 #include "libstore/state_internal.h"
 #include "libstore/volume.h"
+#include "tests/unit/proof.h"
 #include "tests/unit/state_world.h"
 
 #define MIB	(1024u * 1024)
@@ -514,6 +515,6 @@ Test(cleanup_power, what_is_left_is_never_forgotten, .timeout = 120)
 {
 	for (cut = 1; cut < 1000 && small_history(); cut++)
 		;
-	cr_log_info("%lu cuts", (unsigned long)cut);
+	proof_say("histories", cut, "cleanup: the power cut at every step");
 	cr_assert_gt(cut, 10);
 }
