@@ -20,6 +20,7 @@
 
 #define ANSWER_MS	5000
 #define DONE_MS		60000	/* it is answered when the store has it */
+#define DONE_LAST_MS	5000	/* as long as that when the worker is about to stop */
 #define RETRY_MS	200
 #define RETRIES_IDLE	5	/* with nothing in hand; then it waits for a knock */
 
@@ -380,7 +381,7 @@ worker_say_done(struct worker *w, struct run *r)
 	q.code = r->code;
 	q.error = error;
 	message_call(service_bus(w->service), w->tasks_address, MESSAGE_WORKER_DONE, &q.base,
-	    w->id, clock_mono_ms() + DONE_MS, on_said, s);
+	    w->id, clock_mono_ms() + (w->draining ? DONE_LAST_MS : DONE_MS), on_said, s);
 }
 
 /* --- knocks ----------------------------------------------------------------------------------- */
