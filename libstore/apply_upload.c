@@ -68,7 +68,7 @@ apply_part_put(struct apply *a, ProtobufCMessage *m, struct err *e)
 	Hf__Part *old;
 	int rc;
 
-	if (r->part == NULL || id.bytes != 16)
+	if (r->part == NULL || id.bytes != 16 || r->part->number > UINT16_MAX)
 		return (0);
 	key_part(&a->key, id, r->part->number);
 	rc = apply_get(a, &hf__part__descriptor, &old, e);

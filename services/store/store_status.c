@@ -116,6 +116,7 @@ add_state(cJSON *status, struct store *t)
 	add_u64(reclaim, "waiting", st.reclaim_waiting);
 	add_u64(reclaim, "punched_bytes", st.reclaimed_bytes);
 	add_u64(reclaim, "failures", st.reclaim_failures);
+	add_u64(reclaim, "segments_dropped", st.segments_dropped);
 	add_tasks(status, &st);
 	metric_add(METRIC_store_repeats_total,
 	    st.repeats - metric_get(METRIC_store_repeats_total));
@@ -164,6 +165,7 @@ store_metrics(struct store *t)
 	counter_follow(t, METRIC_store_degraded_writes_total, l.degraded);
 	counter_follow(t, METRIC_store_repeats_total, st.repeats);
 	counter_follow(t, METRIC_store_freed_bytes_total, st.reclaimed_bytes);
+	counter_follow(t, METRIC_store_segments_dropped_total, st.segments_dropped);
 	task_metrics(t, &st);
 	metric_set(METRIC_store_objects, st.objects);
 	metric_set(METRIC_store_buckets, st.buckets);
