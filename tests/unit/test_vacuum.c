@@ -804,6 +804,59 @@ Test(vacuum, space_is_given_back, .timeout = 120)
 	end();
 }
 
+static volatile bool stop;
+
+static void
+on_replay(void *context, uint64_t done, uint64_t total)
+{
+	(void)context;
+	stop |= done > total / 10 * 9;
+}
+
+/* What a rebuild leaves out until its end must not be taken for the whole by the next start. */
+Test(vacuum, an_interrupted_rebuild_is_begun_anew, .timeout = 120)
+{
+	struct state_recovery how;
+	struct err e = ERR_INIT;
+	struct index *x = NULL, *own;
+	char path[128], *live, *rebuilt;
+
+	seed = 1004;
+	history_short(60);
+	vacuum_all();
+	for (unsigned i = 0; i < 2400; i++) {
+		char key[32];
+
+		snprintf(key, sizeof(key), "many-%u", i);
+		world_put(&w, ++sequence, "b", key, "body", NULL);
+		if (i % 16 == 15)
+			answered(0);
+	}
+	world_seal(&w);
+	snprintf(path, sizeof(path), "%s/second", w.directory);
+	stop = false;
+	cr_assert_eq(state_recover(w.drives, w.log, path, 8 << 20, on_replay, NULL, &stop, &how, &x,
+	    &e), ERR_CANCELLED, "%s", e.text);
+	cr_assert_null(x);
+	cr_assert_eq(index_open(path, 8 << 20, &x, &e), 0, "%s", e.text);
+	cr_assert_gt(index_applied(x), catalog_horizon(w.drives), "it was in the middle");
+	index_close(&x);
+	cr_assert_eq(state_recover(w.drives, w.log, path, 8 << 20, NULL, NULL, NULL, &how, &x, &e),
+	    0, "%s", e.text);
+	cr_assert(how.rebuilt);
+	cr_assert_not_null(strstr(how.why, "interrupted"), "%s", how.why);
+	live = world_dump(&w, NULL);
+	own = w.index;
+	w.index = x;
+	rebuilt = world_dump(&w, NULL);
+	w.index = own;
+	dumps_equal(live, rebuilt);
+	free(live);
+	free(rebuilt);
+	index_close(&x);
+	end();
+}
+
 /* What was answered before a vacuum is answered again after it, and not done again. */
 Test(vacuum, answers_outlive_their_segment, .timeout = 60)
 {
