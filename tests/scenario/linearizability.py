@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # Linearizability: many client processes put, get, delete, list and put on conditions over few keys, while
-# store and s3 processes are killed; every answer fits one order of all operations (see linear.py).
+# segments are converted and vacuumed beneath them and processes of store, s3, tasks and worker are killed;
+# every answer fits one order of all operations (see linear.py).
 #
 # LINEAR_SECONDS is how long (default 15), LINEAR_CLIENTS how many processes (8), SEED repeats a choice of
 # operations (the order in which they meet is never the same). A history that fails is kept in the directory
@@ -30,6 +31,11 @@ FILES = os.environ.get("LINEAR_FILES", tempfile.gettempdir())
 GROUPS, KEYS = 2, 3             # a group of keys is judged as one, with its listings
 UNANSWERED_MAX = 4              # then the group goes on under new keys: each could happen at any time
 ROUND_MAX = 2000                # operations of a group under the same keys
+CONFIG = {
+    "supervisor.healthy_after": "0s", "store.segment_bytes": "4MiB", "store.reclaim_grace": "200ms",
+    "tasks.ec_quiet": "1s", "tasks.scan_interval": "300ms", "tasks.vacuum_again": "500ms", "tasks.merge_window": "0s",
+    "tasks.start_timeout": "2s", "worker.processes": "2", "worker.heartbeat_interval": "200ms",
+}
 KINDS = ("put",) * 4 + ("get",) * 8 + ("delete",) * 2 + ("put_new",) * 2 + ("put_if",) * 2 + ("list",) * 3
 
 
@@ -139,10 +145,10 @@ def client_main(*arguments, until):
 
 
 def kill_now_and_then(house, rng, until):
-    kills = {"store": 0, "s3": 0}
+    kills = {"store": 0, "s3": 0, "worker": 0, "tasks": 0}
     while time.monotonic() < until - 1:
         time.sleep(rng.choice((0.1, 0.4, 0.8)))
-        what = rng.choice(("store", "store", "s3"))
+        what = rng.choice(("store", "store", "store", "s3", "s3", "worker", "tasks"))
         rows = [r for r in house.services(what) if r.get("pid") and r["state"] == "running"]
         if rows:
             try:
@@ -211,9 +217,14 @@ def last_reads(house, directory, shared):
     client.file.close()
 
 
+def moved(house):
+    rows = json.loads(house.ctl("tasks", "list", "completed", "--json").stdout)["tasks"]
+    return sum(row["type"] in ("erasure_coding", "vacuum") for row in rows)
+
+
 def scenario():
     say(f"seed {SEED}")
-    with House(config={"supervisor.healthy_after": "0s", "store.segment_bytes": "4MiB"}) as house, \
+    with House(config=CONFIG) as house, \
             tempfile.TemporaryDirectory(prefix="holdfast-linear-") as directory:
         house.s3().make_bucket("linear")
         context = multiprocessing.get_context("fork")
@@ -238,7 +249,8 @@ def scenario():
         proof("kills of processes", sum(kills.values()), f"while clients' histories are recorded: {kills}")
         check(kills["store"] and count > 100, f"{kills} kills and {count} operations prove nothing")
         proof("linearizability operations", count, f"{CLIENTS} clients (up to {most} at once, {unanswered} unanswered) in "
-            f"{len(found)} histories; {kills['store']} kills of the store and {kills['s3']} of s3: each has its moment "
+            f"{len(found)} histories; {moved(house)} segments converted or "
+            f"vacuumed meanwhile: each has its moment "
             f"(checked in {time.monotonic() - began:.1f} s)")
 
 
