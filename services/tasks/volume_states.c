@@ -113,6 +113,8 @@ volume_states_row(struct volume_states *v, const Hf__SegmentInfo *row)
 			s->slots |= 1u << c->slots[i];
 	s->use_known = row->use != NULL && row->use->bytes > 0;
 	s->dead_bytes = row->use != NULL ? row->use->dead_bytes : 0;
+	if (s->use_known && c->bytes > row->use->bytes && c->bytes >= c->capacity / 2)
+		s->dead_bytes += c->bytes - row->use->bytes;	/* Y3 */
 	if (s->use_known)
 		s->bytes = s->bytes > row->use->bytes ? s->bytes : row->use->bytes;
 }

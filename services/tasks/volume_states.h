@@ -7,6 +7,8 @@
  *
  * Y1  A segment has at most one task that is not over.
  * Y2  A change counts as pending from the end of its task until the store's own figures show it.
+ * Y3  In a segment that is at least half full, padding counts as dead: batches of one small record
+ *     each fill half of it with zeros, and vacuum packs what lives.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
