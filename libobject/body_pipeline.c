@@ -1,6 +1,6 @@
 /*
- * body_pipeline - full rows on their way through the pool: hashed in order by one job at a time, and
- * beside that encoded and written by others.
+ * body_pipeline - full rows on their way through the pool: hashed in order by one job at a time,
+ * and beside that encoded and written by others.
  *
  *     full ──┬── to_hash ──► one hash job, rows in order ───┬──► free
  *            └── to_write ─► up to WRITE_JOBS_MAX jobs ──────┘

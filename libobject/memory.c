@@ -11,7 +11,8 @@
  *     never
  *     wait for each other.
  * M4  Buffers that came back are handed out again before new ones are made: fresh pages cost more
- *     than reading into them. At most BUFFERS_IDLE_BYTES lie idle, and they are not counted in used.
+ *     than reading into them. At most BUFFERS_IDLE_BYTES lie idle, and they are not counted in
+ *     used.
  *
  * SPDX-License-Identifier: Apache-2.0
  */

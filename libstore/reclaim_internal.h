@@ -18,7 +18,8 @@ struct reclaim_job {
 	size_t			 count, capacity;
 	uint32_t		*missed;	/* of each range the slots where it is left */
 	uint32_t		 left;		/* RECLAIM_DROP: slots where a file is left */
-	uint64_t		 granted;	/* RECLAIM_GAPS, RECLAIM_DROP: by the volume's row */
+	/* RECLAIM_GAPS, RECLAIM_DROP: by the volume's row */
+	uint64_t		 granted;
 	Hf__FreedRow		*rows;		/* RECLAIM_FREED: what is freed */
 	size_t			 row_count;
 	uint64_t		 volume;	/* RECLAIM_GAPS, RECLAIM_DROP */

@@ -237,7 +237,8 @@ slots_away(struct state *st, uint64_t volume)
 
 	if (row == NULL)
 		return (0);
-	for (size_t i = 0; row->state != HF__CATALOG_VOLUME__STATE__DROPPED && i < row->n_slots; i++)
+	for (size_t i = 0; row->state != HF__CATALOG_VOLUME__STATE__DROPPED &&
+	    i < row->n_slots; i++)
 		if ((present >> row->slots[i] & 1) == 0)
 			away |= 1u << row->slots[i];
 	hf__catalog_volume__free_unpacked(row, NULL);

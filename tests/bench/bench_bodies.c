@@ -548,8 +548,8 @@ main(int argc, char **argv)
 	for (i = 0; i < CLIENTS_MAX; i++) {
 		b.clients[i] = (struct client){ .bench = &b, .number = i };
 		for (j = 0; j < b.k + b.m; j++)
-			snprintf(b.path[i][j], sizeof(b.path[i][j]), "%s/bare-%u-%u", b.directory, i,
-			    j);
+			snprintf(b.path[i][j], sizeof(b.path[i][j]), "%s/bare-%u-%u", b.directory,
+			    i, j);
 	}
 	store_begin(&b);
 	objects_begin(&b);

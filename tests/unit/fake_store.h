@@ -52,7 +52,8 @@ struct fake_store {
 	int			 run_code;	/* answer of run_reserve, if not 0 */
 
 	/* What happened. */
-	unsigned		 requests, repeats, puts, gets, damages, discards, runs, lists, releases;
+	unsigned		 requests, repeats, puts, gets, damages, discards, runs, lists,
+	    releases;
 	uint64_t		 released;	/* the volume, last */
 	uint64_t		 returned_bytes, granted_bytes;
 	uint32_t		 damage_slots;

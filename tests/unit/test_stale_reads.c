@@ -1,11 +1,11 @@
 /*
- * test_stale_reads - many processes cache what one store changes, through the generation table: none
- * ever uses a value that is older than one that was acknowledged before it looked.
+ * test_stale_reads - many processes cache what one store changes, through the generation table:
+ * none ever uses a value that is older than one that was acknowledged before it looked.
  *
- * The store is a toy, the table and its rules (libstore/gentable.h) are the real ones. 32 names share
- * two slots, so that almost every change hits an entry that it does not concern; and a name is
- * changed while others of its slot are looked up. The store dies now and then: in the middle of a
- * change, or with one that is durable and that only its successor makes visible.
+ * The store is a toy, the table and its rules (libstore/gentable.h) are the real ones. 32 names
+ * share two slots, so that almost every change hits an entry that it does not concern; and a name
+ * is changed while others of its slot are looked up. The store dies now and then: in the middle of
+ * a change, or with one that is durable and that only its successor makes visible.
  *
  * Then each rule is broken on purpose, one at a time, and the same run must catch it. Every step
  * where a rule matters gives the processor away, so that the others get between.
@@ -80,7 +80,8 @@ usable(const struct toy *toy, const struct gentable *t, unsigned name, const str
 
 /* Asks, and caches under what was noted. */
 static uint64_t
-ask(const struct toy *toy, const struct gentable *t, unsigned name, struct cached *c, unsigned *dice)
+ask(const struct toy *toy, const struct gentable *t, unsigned name, struct cached *c,
+    unsigned *dice)
 {
 	bool may = false;
 

@@ -618,6 +618,7 @@ Test(volume, a_stream_of_deletes_does_not_put_off_the_first)
 		struct state_stats stats;
 
 		state_stats(w.state, &stats);
-		cr_assert_gt(stats.reclaimed_bytes, 0, "the first has waited longer than its grace");
+		cr_assert_gt(stats.reclaimed_bytes, 0,
+		    "the first has waited longer than its grace");
 	}
 }
