@@ -19,6 +19,7 @@ ctl_holdfastctl_SOURCES = \
 	ctl/events.c \
 	ctl/logs.c \
 	ctl/main.c \
+	ctl/rebuild_index.c \
 	ctl/status.c \
 	ctl/store.c \
 	ctl/tasks.c \

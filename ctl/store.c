@@ -14,6 +14,7 @@
 
 #define TOOL "holdfast-store-tool"
 #define WORDS_MAX 64
+#define REBUILD_INDEX "rebuild-index"
 
 /* Beside us in an installed tree, wherever that was moved to; else where configure put it. */
 static void
@@ -79,6 +80,8 @@ store_words_run(int argc, char **argv)
 	}
 	if (i >= argc || strcmp(argv[i], "store") != 0)
 		return (-1);
+	if (i + 1 < argc && strcmp(argv[i + 1], REBUILD_INDEX) == 0)
+		return (-1);	/* that is for us: the running store does it */
 	return (tool_exec(config_path, argv + i + 1, (unsigned)(argc - i - 1)));
 }
 
@@ -86,5 +89,7 @@ int
 verb_store(const struct ctl *ctl, const struct verb *v, char **arguments, unsigned count)
 {
 	(void)v;
+	if (strcmp(arguments[0], REBUILD_INDEX) == 0)
+		return (rebuild_index(ctl));
 	return (tool_exec(ctl->config_path, arguments, count));
 }

@@ -48,6 +48,8 @@ int verb_log_level(const struct ctl *ctl, const struct verb *v, char **arguments
 /* store.c: -1 if argv is not about `store', else the exit status. */
 int store_words_run(int argc, char **argv);
 int verb_store(const struct ctl *ctl, const struct verb *v, char **arguments, unsigned count);
+/* rebuild_index.c */
+int rebuild_index(const struct ctl *ctl);
 int verb_tasks(const struct ctl *ctl, const struct verb *v, char **arguments, unsigned count);
 int verb_drive(const struct ctl *ctl, const struct verb *v, char **arguments, unsigned count);
 int verb_shutdown(const struct ctl *ctl, const struct verb *v, char **arguments, unsigned count);

@@ -74,6 +74,8 @@ const char *config_source_name(enum config_source source);
 /* Whether a service is enabled, and where that was said. */
 bool config_enabled(const struct config *c, const char *service, enum config_source *source);
 /* Effective paths where a key's empty value means "in state_dir"; into out[4096]. */
+/* Behind the index's directory: a file of this name tells the store to build the index anew. */
+#define CONFIG_INDEX_REBUILD ".rebuild"
 void config_index_dir(const struct config *c, char out[4096]);
 void config_credentials_file(const struct config *c, char out[4096]);
 void config_scrape_token_file(const struct config *c, char out[4096]);

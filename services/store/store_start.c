@@ -5,6 +5,7 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include <assert.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -115,6 +116,24 @@ on_progress(void *context, uint64_t done, uint64_t total)
 	log_info("%s", text);
 }
 
+/* `holdfastctl store rebuild-index' left a mark. It goes last: killed in between, we begin
+ * again. */
+static int
+index_forget(const char *directory, struct err *e)
+{
+	char mark[4200];
+	int rc;
+
+	snprintf(mark, sizeof(mark), "%s" CONFIG_INDEX_REBUILD, directory);
+	if (access(mark, F_OK) < 0)
+		return (0);
+	log_warn("the index is built anew from the log, because %s is there", mark);
+	rc = access(directory, F_OK) == 0 ? index_destroy(directory, e) : 0;
+	if (rc == 0 && unlink(mark) < 0)
+		rc = err_errno(e, errno, "remove %s", mark);
+	return (rc);
+}
+
 static int
 recover(struct store *t, struct err *e)
 {
@@ -131,6 +150,9 @@ recover(struct store *t, struct err *e)
 		return (rc);
 	step(t, "bringing the index up to the log");
 	config_index_dir(c, directory);
+	rc = index_forget(directory, e);
+	if (rc < 0)
+		return (rc);
 	if (access(directory, F_OK) < 0 && log_last_lsn(t->log) != 0)
 		log_warn("there is no index in %s: it is built anew from the log", directory);
 	rc = directory_make(directory, 0700, e);

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 # Delete the index directory while the store is stopped: the next start rebuilds it, and everything is there.
+# Then the same by `holdfastctl store rebuild-index', while everything runs.
 #
 # SPDX-License-Identifier: Apache-2.0
 import os
@@ -24,6 +25,13 @@ def scenario():
         shutil.rmtree(index)
         house.start()
         check(house.s3().keys("load") == listing, "the listing differs after a rebuild")
+        before = house.pid("store.0")
+        done = house.ctl("store", "rebuild-index")
+        check("was built anew" in done.stdout, "it does not say so:", done.stdout, done.stderr)
+        check(house.pid("store.0") != before, "the store was not restarted")
+        check("the index is built anew" in house.log("store.0"), "the store's log does not say so")
+        check(not os.path.exists(index + ".rebuild"), "the mark is still there")
+        check(house.s3().keys("load") == listing, "the listing differs after rebuild-index")
         say(f"{load.verify()} objects after {load.acknowledged} operations, same listing after the rebuild")
 
 
