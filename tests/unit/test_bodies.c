@@ -93,7 +93,7 @@ static const struct disk_ops bad_ops = {
 	.open = bad_open, .close = bad_close, .pread = bad_pread, .pwritev = bad_pwritev,
 	.datasync = bad_datasync,
 };
-static struct disk bad_disk = { &bad_ops };
+static struct disk bad_disk = { .ops = &bad_ops };
 
 /* --- Writing. --------------------------------------------------------------------------------- */
 

@@ -223,7 +223,7 @@ struct set_test {
 
 /* The real disk, where one drive can be made to look full. */
 static struct disk_ops ops;
-static struct disk disk = { &ops };
+static struct disk disk = { .ops = &ops };
 static char full_path[96];
 
 static int
