@@ -85,7 +85,8 @@ record_make(unsigned n, struct buf *out)
 	r.key = (ProtobufCBinaryData){ strlen(key), (uint8_t *)key };
 	r.entry = &entry;
 	buf_reset(out);
-	hf__record_object_put__pack(&r, buf_extend(out, hf__record_object_put__get_packed_size(&r)));
+	hf__record_object_put__pack(
+	    &r, buf_extend(out, hf__record_object_put__get_packed_size(&r)));
 }
 
 static void

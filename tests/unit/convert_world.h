@@ -29,7 +29,8 @@ struct worker {
 	void		(*meanwhile)(struct worker *k);
 	uint64_t	 at, steps;
 	uint64_t	 cancel_at;	/* pace */
-	unsigned	 busy;		/* in a row; then it is cancelled: whom it waits for may wait for it */
+	/* In a row; then it is cancelled: what it waits for may be waiting for it. */
+	unsigned	 busy;
 };
 void worker_init(struct worker *k, uint64_t lease);
 void worker_release(struct worker *k);

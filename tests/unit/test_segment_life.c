@@ -170,8 +170,8 @@ body_is(const Hf__ObjectEntry *entry, unsigned key, unsigned n)
 	segment_paths_of_set(w.drives, &paths);
 	if (row->last_lsn == 0)
 		row->last_lsn = entry->place->lsn;
-	cr_assert_eq(segment_source_open(&paths, row, &source, &e), 0, "history \"%s\": %s", history,
-	    e.text);
+	cr_assert_eq(segment_source_open(&paths, row, &source, &e), 0, "history \"%s\": %s",
+	    history, e.text);
 	cr_assert_eq(segment_source_record(source, entry->place, &memory, &r, &e), 0,
 	    "history \"%s\": k%u: %s", history, key, e.text);
 	body_of(key, n, body);
@@ -361,7 +361,8 @@ last_make(enum move move, enum incident event, uint64_t at)
 }
 
 static bool
-history_run(const enum move *before, unsigned count, enum move last, enum incident event, uint64_t at)
+history_run(const enum move *before, unsigned count, enum move last, enum incident event,
+    uint64_t at)
 {
 	struct err e = ERR_INIT;
 	bool met;
@@ -464,6 +465,6 @@ Test(segment_life, every_history, .timeout = 3600)
 		history_alone(alone);
 	else
 		histories_from(before, 0, setting("HOLDFAST_TEST_MOVES", 1));
-	proof_say("segment-life states", histories, "moves with something at a step of the last: the power, an "
-	    "end of the worker, another move");
+	proof_say("segment-life states", histories, "moves with something at a step of the last: "
+	    "the power, an end of the worker, another move");
 }
