@@ -21,10 +21,19 @@ slot_bits(const uint32_t *slots, size_t count, unsigned slot)
 	return (bits);
 }
 
-static bool
-segment_lacks(const Hf__CatalogSegment *g, unsigned slot)
+/* Opened while too few drives were there: any drive that has no mirror of it may take one. */
+bool
+catalog_segment_thin(const struct drive_set *s, const Hf__CatalogSegment *g, unsigned slot)
 {
-	return ((g->missing & slot_bits(g->slots, g->n_slots, slot)) != 0);
+	return (g->state != HF__CATALOG_SEGMENT__STATE__CONVERTED && g->n_slots < s->m + 1 &&
+		slot_bits(g->slots, g->n_slots, slot) == 0);
+}
+
+static bool
+segment_lacks(const struct drive_set *s, const Hf__CatalogSegment *g, unsigned slot)
+{
+	return ((g->missing & slot_bits(g->slots, g->n_slots, slot)) != 0 ||
+		catalog_segment_thin(s, g, slot));
 }
 
 static bool
@@ -34,17 +43,20 @@ volume_lacks(const Hf__CatalogVolume *v, unsigned slot)
 }
 
 static void
-segments_find(const struct catalog_rows *r, unsigned slot, uint64_t after, unsigned max,
+segments_find(const struct drive_set *s, unsigned slot, uint64_t after, unsigned max,
     struct catalog_lacking *out)
 {
+	const struct catalog_rows *r = &s->rows;
+
 	for (size_t i = 0; i < r->segment_count; i++) {
 		const Hf__CatalogSegment *g = r->segments[i];
 
-		if (!segment_lacks(g, slot))
+		if (!segment_lacks(s, g, slot))
 			continue;
-		if (g->state == HF__CATALOG_SEGMENT__STATE__OPEN)
+		if (g->state == HF__CATALOG_SEGMENT__STATE__OPEN) {
 			out->held++;
-		else if (g->id > after) {
+			out->thin |= catalog_segment_thin(s, g, slot);
+		} else if (g->id > after) {
 			out->left++;
 			if (out->segment_count < max)
 				out->segments[out->segment_count++] =
@@ -84,7 +96,7 @@ catalog_lacking_find(
 	pthread_mutex_lock(&s->lock);
 	out->drive = s->rows.drives[slot];
 	out->drive.uuid = (ProtobufCBinaryData){ 0, NULL };
-	segments_find(&s->rows, slot, after, max, out);
+	segments_find(s, slot, after, max, out);
 	volumes_find(&s->rows, slot, after, max, out);
 	pthread_mutex_unlock(&s->lock);
 }
@@ -125,17 +137,29 @@ struct cleared {
 	size_t segment_count, volume_count;
 };
 
+static void
+mirror_add(Hf__CatalogSegment *row, unsigned slot)
+{
+	row->slots = realloc(row->slots, (row->n_slots + 1) * sizeof(*row->slots));
+	assert(row->slots != NULL);
+	row->slots[row->n_slots++] = slot;
+}
+
 /* The row of one id without its mark; false: there is no such row. */
 static bool
-clear_one(const struct catalog_rows *r, unsigned slot, uint64_t id, struct cleared *c)
+clear_one(const struct drive_set *s, unsigned slot, uint64_t id, struct cleared *c)
 {
+	const struct catalog_rows *r = &s->rows;
 	const Hf__CatalogSegment *g = catalog_rows_segment(r, id);
 	const Hf__CatalogVolume *v = catalog_rows_volume(r, id);
 
-	if (g != NULL && g->state != HF__CATALOG_SEGMENT__STATE__OPEN && segment_lacks(g, slot)) {
+	if (g != NULL && g->state != HF__CATALOG_SEGMENT__STATE__OPEN &&
+	    segment_lacks(s, g, slot)) {
 		Hf__CatalogSegment *row = catalog_row_copy(&g->base);
 
 		row->missing &= ~slot_bits(row->slots, row->n_slots, slot);
+		if (catalog_segment_thin(s, g, slot))
+			mirror_add(row, slot);
 		c->segments[c->segment_count++] = row;
 	}
 	if (v != NULL && v->state == HF__CATALOG_VOLUME__STATE__SEALED && volume_lacks(v, slot)) {
@@ -200,7 +224,7 @@ catalog_rebuilt(struct drive_set *s, unsigned slot, uint64_t since_epoch, const 
 	pthread_mutex_lock(&s->lock);
 	same = drive_unchanged(s, slot, since_epoch) && !s->read_only;
 	for (i = 0; same && i < count; i++)
-		if (!clear_one(&s->rows, slot, ids[i], &c))
+		if (!clear_one(s, slot, ids[i], &c))
 			gone[(*gone_count)++] = ids[i];
 	pthread_mutex_unlock(&s->lock);
 	if (same)

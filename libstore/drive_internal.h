@@ -80,6 +80,9 @@ void catalog_rows_pack(const struct catalog_rows *r, const uint8_t deployment[16
 Hf__CatalogSegment *catalog_rows_segment(const struct catalog_rows *r, uint64_t id);
 Hf__CatalogVolume *catalog_rows_volume(const struct catalog_rows *r, uint64_t id);
 
+/* catalog_lacking.c; lock is held. A segment with fewer mirrors than m+1, none of them on the slot. */
+bool catalog_segment_thin(const struct drive_set *s, const Hf__CatalogSegment *g, unsigned slot);
+
 /* catalog_file.c */
 /* Reads a drive's catalog into rows (initialised). 0; ERR_NOT_FOUND: no such file; ERR_CORRUPT:
  * void; ERR_VERSION; ERR_IO. A torn last change is left out.

@@ -316,6 +316,10 @@ noinst_PROGRAMS += tests/bench/bench_log
 tests_bench_bench_log_SOURCES = tests/bench/bench_log.c tests/bench/bare.c tests/bench/bare.h
 tests_bench_bench_log_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a $(LIBSTORE_LIBS)
 
+noinst_PROGRAMS += tests/bench/bench_rebuild
+tests_bench_bench_rebuild_SOURCES = tests/bench/bench_rebuild.c
+tests_bench_bench_rebuild_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a $(LIBSTORE_LIBS)
+
 noinst_PROGRAMS += tests/bench/bench_volume
 tests_bench_bench_volume_SOURCES = tests/bench/bench_volume.c
 tests_bench_bench_volume_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a $(LIBSTORE_LIBS)

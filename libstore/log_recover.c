@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "libstore/drive_internal.h"
 #include "libstore/log_internal.h"
 #include "libstore/segment_source.h"
 
@@ -299,6 +300,16 @@ mirror_bring(struct drive_set *s, Hf__CatalogSegment *row, unsigned i, uint64_t 
 	return (rc);
 }
 
+/* A copy of a row with one mirror more, which is not there yet. */
+static void
+row_widen(Hf__CatalogSegment *row, unsigned slot)
+{
+	row->slots = realloc(row->slots, (row->n_slots + 1) * sizeof(*row->slots));
+	assert(row->slots != NULL);
+	row->missing |= 1u << row->n_slots;
+	row->slots[row->n_slots++] = slot;
+}
+
 int
 log_mirrors_bring(struct drive_set *s, unsigned slot, struct err *e)
 {
@@ -316,11 +327,15 @@ log_mirrors_bring(struct drive_set *s, unsigned slot, struct err *e)
 	if (replaced)
 		return (0);	/* everything: that is for a rebuild */
 	rows_get(s, &r);
-	for (i = 0; i < r.count; i++)
+	for (i = 0; i < r.count; i++) {
+		if (r.row[i]->state != HF__CATALOG_SEGMENT__STATE__SEALED)
+			continue;
+		if (catalog_segment_thin(s, r.row[i], slot))
+			row_widen(r.row[i], slot);
 		for (j = 0; rc == 0 && j < r.row[i]->n_slots; j++)
-			if (r.row[i]->slots[j] == slot &&
-			    r.row[i]->state == HF__CATALOG_SEGMENT__STATE__SEALED)
+			if (r.row[i]->slots[j] == slot)
 				rc = mirror_bring(s, r.row[i], (unsigned)j, since_epoch, e);
+	}
 	rows_release(&r);
 	return (rc);
 }

@@ -12,11 +12,13 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "libstore/rebuild_internal.h"
 #include "libstore/volume.h"
 
 #define PLAN_FILES	64
+#define HELD_TRIES	20	/* a second each, for holders to let go */
 #define TELL_BYTES	(UINT64_C(1) << 30)	/* at the latest after so much */
 
 int
@@ -292,10 +294,27 @@ begin(struct rebuild *r, struct err *e)
 	return (r->drive_handle < 0 ? r->drive_handle : 0);
 }
 
+/* Files were not sealed yet; the plan asked for that. */
+static int
+again(struct rebuild *r, struct err *e)
+{
+	struct timespec pause = { 1, 0 };
+	int rc;
+
+	nanosleep(&pause, NULL);
+	rc = rebuild_pace(r, 0, e);
+	if (rc == 0)
+		rc = pass(r, e);
+	if (rc == 0 && r->damaged > 0)
+		rc = err_set(e, r->first.code, "%s", r->first.text);
+	return (rc == 0 ? end_tell(r, e) : rc);
+}
+
 int
 rebuild_run(const struct maintain *m, uint64_t slot, struct err *e)
 {
 	struct rebuild r = { .m = m, .slot = (unsigned)slot, .drive_handle = -1 };
+	unsigned tries;
 	int rc;
 
 	if (slot >= DRIVES_MAX || m->layout->deployment.len != 16 || m->layout->k > DRIVES_MAX)
@@ -310,6 +329,8 @@ rebuild_run(const struct maintain *m, uint64_t slot, struct err *e)
 		    "others were; the first: %.300s", r.damaged, r.total, r.first.text);
 	if (rc == 0)
 		rc = end_tell(&r, e);
+	for (tries = 0; rc == ERR_BUSY && m->disk == disk_posix() && tries < HELD_TRIES; tries++)
+		rc = again(&r, e);
 	if (r.drive_handle >= 0)
 		m->disk->ops->close(m->disk, r.drive_handle);
 	rebuild_volume_release(&r);

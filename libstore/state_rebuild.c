@@ -71,6 +71,8 @@ read_rebuild_plan(struct state *st, struct session *s, const Hf__StoreRequest *q
 	out->rebuild = w;	/* the rows are its own now */
 	if (p->after == 0 && w->held > 0)
 		held_revoke(st, p->slot);
+	if (p->after == 0 && lacks.thin)
+		log_seal_early(st->o.log);	/* the next has mirrors on all that are there */
 	return (0);
 }
 

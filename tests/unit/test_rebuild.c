@@ -503,6 +503,38 @@ Test(replace, the_power_fails_at_every_step, .timeout = 300)
 	cr_assert_gt(steps, 8);
 }
 
+/* Two of four are lost at once: what is written meanwhile has two copies only, until both are back. */
+Test(replace, two_at_once_and_then_the_other_two_go, .timeout = 60)
+{
+	struct err e = ERR_INIT;
+
+	begin(41);
+	bodies_put(4);
+	for (unsigned i = 2; i < 4; i++) {
+		disk_memory_set_missing(w.disk, i, true);
+		drive_set_probe(w.drives);
+	}
+	bodies_put(4);
+	for (unsigned i = 2; i < 4; i++) {
+		disk_memory_wipe(w.disk, i);
+		disk_memory_set_missing(w.disk, i, false);
+		cr_assert_eq(drive_set_replace(w.drives, i, NULL, &e), 0, "%s", e.text);
+	}
+	bodies_put(2);
+	seal();
+	world_session(&w, 2);
+	rebuild(2, &e);			/* segments with few mirrors are sealed */
+	bodies_put(1);
+	seal();
+	world_session(&w, 3);
+	for (unsigned turn = 0; turn < 3; turn++)
+		for (unsigned i = 2; i < 4; i++)
+			rebuild(i, &e);
+	cr_assert_eq(drive_online_mask(w.drives), 15, "%s", e.text);
+	close_and_check_all();
+	world_remove(&w);
+}
+
 /* --- giving up -------------------------------------------------------------------------------- */
 
 static void
