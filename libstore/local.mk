@@ -138,6 +138,9 @@ libstore_libstore_a_SOURCES += \
 	libstore/state_convert.h \
 	libstore/state_drop.c \
 	libstore/state_drop.h \
+	libstore/state_drop_catalog.c \
+	libstore/state_drop_internal.h \
+	libstore/state_drop_rows.c \
 	libstore/state_dump.c \
 	libstore/state_extent.c \
 	libstore/state_feed.c \
