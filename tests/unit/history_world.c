@@ -194,12 +194,18 @@ on_reply(void *context, struct session *s, uint64_t sequence, struct slice reply
 		(void)channel_send(p->channel, FRAME_REPLY, sequence, reply);
 }
 
+/* Its process is dead, or taken for dead: one that was only stopped has to connect again. */
 static void
 on_session_end(void *context, struct session *s)
 {
+	struct peer *p = s->context;
+
 	(void)context;
-	if (s->context != NULL)
-		((struct peer *)s->context)->session = NULL;
+	if (p == NULL)
+		return;
+	s->context = NULL;
+	channel_close(&p->channel);
+	free(p);
 }
 
 static void
