@@ -366,6 +366,17 @@ catalog_next_id(struct drive_set *s)
 	return (id);
 }
 
+bool
+catalog_id_given(struct drive_set *s, uint64_t id)
+{
+	bool given;
+
+	pthread_mutex_lock(&s->lock);
+	given = id != 0 && id < s->rows.next_id;
+	pthread_mutex_unlock(&s->lock);
+	return (given);
+}
+
 int
 catalog_segment_put(
     struct drive_set *s, const Hf__CatalogSegment *row, const char *reason, struct err *e)

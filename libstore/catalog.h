@@ -21,6 +21,8 @@
 
 /* A new number for a segment or volume; durable no later than the commit that uses it. */
 uint64_t catalog_next_id(struct drive_set *s);
+/* Whether a number was ever taken, as far as this catalog knows. */
+bool catalog_id_given(struct drive_set *s, uint64_t id);
 /* Commits a change: rows in it replace rows with the same id, DROPPED ones go. epoch, next_id,
  * since_epoch and the first_lsn of an OPEN segment that has none, LSN(epoch, 1), are filled in
  * here. ERR_NO_QUORUM: fewer than drive_set_write_quorum drives took it; the set is read-only now,

@@ -153,6 +153,8 @@ libstore_libstore_a_SOURCES += \
 	libstore/state_session.c \
 	libstore/cleanup_job.c \
 	libstore/cleanup_job.h \
+	libstore/cleanup_scan.c \
+	libstore/cleanup_scan.h \
 	libstore/state_cleanup.c \
 	libstore/state_cleanup.h \
 	libstore/state_task.c \

@@ -44,6 +44,7 @@ struct state_options {
 	uint64_t		 index_flush_bytes;
 	unsigned		 operations_max;
 	struct task_rules	 tasks;
+	uint64_t		 quarantine_ms;		/* dropped files are kept there for so long */
 	/* ms since 1970, for what is kept with a time; NULL: the clock's */
 	uint64_t		(*real_ms)(void *context);
 	/* reply is a packed StoreReply. */

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 
 #include "libstore/cleanup_job.h"
+#include "libstore/cleanup_scan.h"
 #include "libstore/op.h"
 
 #define LOOKED_AT_MAX	4096u	/* rows in one turn */
@@ -67,6 +68,7 @@ file_new(struct state *st, const struct cleanup_left *left, unsigned slot, char 
 	t.volume_id = left->id;
 	t.server = server;
 	t.bytes = left->bytes;
+	t.not_before_ms = left->not_before_ms;
 	t.detected_ms = state_real_ms(st);
 	t.n_parameters = 1;
 	t.parameters = &parameters;
@@ -130,6 +132,83 @@ cleanup_filed(struct state *st, const struct cleanup_left *left, struct err *e)
 		hf__task__free_unpacked(open, NULL);
 	}
 	return (1);
+}
+
+/* --- quarantine ------------------------------------------------------------------------------- */
+
+/* Whether the catalog gave its number to something that is gone. */
+static bool
+was_dropped(struct state *st, const struct cleanup_found *f)
+{
+	Hf__CatalogSegment *segment;
+	Hf__CatalogVolume *volume;
+
+	if (!catalog_id_given(st->o.drives, f->id))
+		return (false);
+	if (f->what == CLEANUP_VOLUME) {
+		volume = catalog_volume(st->o.drives, f->id);
+		if (volume != NULL)
+			hf__catalog_volume__free_unpacked(volume, NULL);
+		return (volume == NULL);
+	}
+	segment = catalog_segment(st->o.drives, f->id);
+	if (segment != NULL)
+		hf__catalog_segment__free_unpacked(segment, NULL);
+	return (segment == NULL);
+}
+
+static int
+found_file(struct state *st, const struct cleanup_found *f, struct err *e)
+{
+	struct cleanup_left left = { .what = f->what, .id = f->id, .slots = 1u << f->slot,
+	    .bytes = f->bytes > 0 ? f->bytes : 1, .all = true,
+	    .not_before_ms = state_real_ms(st) + st->o.quarantine_ms };
+	int rc;
+
+	if (!was_dropped(st, f))
+		return (0);
+	rc = cleanup_filed(st, &left, e);
+	return (rc != 0 ? rc : cleanup_file(st, &left, CLEANUP_QUARANTINED, e));
+}
+
+static void
+scan_done(void *context)
+{
+	struct cleanup_scan *s = context;
+	struct state *st = s->st;
+	struct err e = ERR_INIT;
+	int rc = 0;
+
+	st->cleanup.busy = false;
+	for (size_t i = 0; rc >= 0 && !st->failed && i < s->count; i++)
+		rc = found_file(st, &s->found[i], &e);
+	if (rc < 0) {		/* the log is busy: later, from the beginning */
+		st->cleanup.scan |= s->slots;
+		st->cleanup.look_ms = st->now_ms + RETRY_MS;
+	} else {
+		cleanup_look(st);
+	}
+	free(s);
+	state_job_ended(st);
+}
+
+static void
+scan_start(struct state *st)
+{
+	struct cleanup_scan *s = calloc(1, sizeof(*s));
+
+	assert(s != NULL);
+	s->st = st;
+	s->drives = st->o.drives;
+	s->slots = st->cleanup.scan;
+	st->cleanup.scan = 0;
+	st->cleanup.busy = true;
+	if (state_job(st, cleanup_scan_work, scan_done, s) == 0)
+		return;
+	st->cleanup.busy = false;
+	st->cleanup.scan = s->slots;
+	st->cleanup.look_ms = st->now_ms + RETRY_MS;
+	free(s);
 }
 
 /* --- working off ------------------------------------------------------------------------------ */
@@ -349,9 +428,14 @@ cleanup_turn(struct state *st)
 		return;
 	if (present == c->present && !c->look && c->look_ms > st->now_ms)
 		return;
+	c->scan |= present & ~c->present;
 	c->present = present;
 	c->look = false;
 	c->look_ms = UINT64_MAX;
+	if (c->scan != 0) {
+		scan_start(st);
+		return;
+	}
 	if (any_try(st, &e) < 0)
 		c->look_ms = st->now_ms + RETRY_MS;
 }

@@ -12,6 +12,10 @@
  * O3  Every step may be repeated. A claim that a store left when it died is taken over after the
  *     grace period.
  *
+ * Files in quarantine of which the catalog says that they were dropped (their number was given, and
+ * nothing has it) are found at a start, or when a drive returns: an unlink that a power cut took
+ * back, or that was never done. They are kept for quarantine_ms in case somebody wants to see them.
+ *
  * A task's parameter `what' says which it is, its volume_id and server the file and the slot.
  * Cleanup tasks that others submitted are none of ours.
  *
@@ -38,16 +42,23 @@ struct cleanup {
 	struct cleanup_job *claimed;	/* its claim is on its way; NULL: none */
 	uint64_t	look_ms;	/* the next is due: clock_mono_ms; UINT64_MAX */
 	uint32_t	present;	/* drives that were there at the last look */
+	uint32_t	scan;		/* slots whose quarantine is to be looked at */
 };
 
 /* Reasons. */
 #define CLEANUP_DRIVE_AWAY	"drive_away"
 #define CLEANUP_UNLINK_FAILED	"unlink_failed"
+#define CLEANUP_QUARANTINED	"quarantined"
 
 /* One task for each slot of the mask. `bytes` are added to what such a task has, or with `all` take
  * its place. 0: appended, or there already; ERR_BUSY and others: not now, nothing may be forgotten
  * yet. */
-struct cleanup_left { enum cleanup_what what; uint64_t id; uint32_t slots; uint64_t bytes; bool all; };
+struct cleanup_left {
+	enum cleanup_what	what;
+	uint64_t		id, bytes, not_before_ms;
+	uint32_t		slots;
+	bool			all;
+};
 int cleanup_file(struct state *st, const struct cleanup_left *left, const char *reason,
     struct err *e);
 /* Whether durable, open tasks for all of the slots are there: 1, 0 or an error. */

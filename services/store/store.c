@@ -121,6 +121,7 @@ state_start(struct store *t, struct err *e)
 		.reclaim_grace_ms = c->store_reclaim_grace,
 		.index_flush_bytes = c->store_index_flush_bytes,
 		.operations_max = (unsigned)c->store_queue_operations_max,
+		.quarantine_ms = c->store_quarantine_age,
 		.tasks = { .queue_max = c->tasks_queue_max,
 		    .attempts_max = c->tasks_attempts_max,
 		    .merge_window_ms = c->tasks_merge_window,

@@ -217,6 +217,7 @@ world_try_open(struct world *w, struct err *e)
 	if (rc == 0)
 		rc = state_recover(w->drives, w->log, path, 8 << 20, NULL, NULL, NULL,
 		    &w->recovery, &w->index, e);
+	o.quarantine_ms = w->quarantine_ms;
 	if (w->tasks.queue_max != 0)
 		o.tasks = w->tasks;
 	o.drives = w->drives;

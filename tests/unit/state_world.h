@@ -27,6 +27,7 @@ struct world {
 	uint64_t		 now_ms;		/* the state's clock: moved by hand */
 	uint64_t		 real_ms;		/* of people; moved by hand, 0: the clock's */
 	struct task_rules	 tasks;			/* queue_max 0: the default */
+	uint64_t		 quarantine_ms;
 	uint64_t		 floor;
 	uint64_t		 grace_ms;		/* 0: a second */
 	unsigned		 ended;			/* sessions */
