@@ -21,6 +21,26 @@ page_crc(const uint8_t *page, size_t body_bytes)
 	return (crc32c(crc32c(0, page, DRIVE_AT_CRC), page + DRIVE_BODY_AT, body_bytes));
 }
 
+static bool
+page_whole(const uint8_t *page)
+{
+	uint32_t bytes = get_u32(page + DRIVE_AT_BYTES);
+
+	return (bytes <= DRIVE_FILE_BYTES - DRIVE_BODY_AT &&
+	    get_u32(page + DRIVE_AT_CRC) == page_crc(page, bytes));
+}
+
+/* A page of ours in which only the number of the version is damaged. */
+static bool
+version_rotten(const uint8_t *page)
+{
+	uint8_t ours[DRIVE_FILE_BYTES];
+
+	memcpy(ours, page, sizeof(ours));
+	put_u32(ours + DRIVE_AT_VERSION, DRIVE_VERSION);
+	return (!page_whole(page) && page_whole(ours));
+}
+
 int
 drive_file_read(struct disk *d, int handle, const char *path, Hf__DriveFile **out, struct err *e)
 {
@@ -33,12 +53,11 @@ drive_file_read(struct disk *d, int handle, const char *path, Hf__DriveFile **ou
 		return ((int)n);
 	if ((size_t)n < sizeof(page) || memcmp(page, DRIVE_MAGIC, 8) != 0)
 		return (err_set(e, ERR_CORRUPT, "%s is not a drive file", path));
-	if (get_u32(page + DRIVE_AT_VERSION) > DRIVE_VERSION)
+	if (get_u32(page + DRIVE_AT_VERSION) > DRIVE_VERSION && !version_rotten(page))
 		return (err_set(e, ERR_VERSION, "%s is of version %u; this program knows %u", path,
 		    get_u32(page + DRIVE_AT_VERSION), DRIVE_VERSION));
 	bytes = get_u32(page + DRIVE_AT_BYTES);
-	if (bytes > sizeof(page) - DRIVE_BODY_AT ||
-	    get_u32(page + DRIVE_AT_CRC) != page_crc(page, bytes))
+	if (!page_whole(page))
 		return (err_set(e, ERR_CORRUPT, "%s is damaged: its checksum is wrong", path));
 	*out = hf__drive_file__unpack(NULL, bytes, page + DRIVE_BODY_AT);
 	if (*out == NULL || (*out)->deployment.len != 16 || (*out)->uuid.len != 16) {

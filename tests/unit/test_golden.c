@@ -361,10 +361,31 @@ Test(newer, drive_file_is_refused)
 	uint8_t *p = file_take("d1/drive", &fd, &st);
 
 	put_u32(p + DRIVE_AT_VERSION, DRIVE_VERSION + 1);
-	cr_assert_eq(pwrite(fd, p, 16, 0), 16);
+	put_u32(p + DRIVE_AT_CRC, crc32c(crc32c(0, p, DRIVE_AT_CRC), p + DRIVE_BODY_AT,
+	    get_u32(p + DRIVE_AT_BYTES)));
+	cr_assert_eq(pwrite(fd, p, DRIVE_BODY_AT, 0), DRIVE_BODY_AT);
 	close(fd);
 	free(p);
 	refused("/d1/drive");
+}
+
+/* Not a newer program's: it is damaged, and the others will do. */
+Test(newer, a_rotten_version_is_damage)
+{
+	struct err e = ERR_INIT;
+	struct drive d;
+	struct stat st;
+	int fd;
+	uint8_t *p = file_take("d1/drive", &fd, &st);
+
+	p[DRIVE_AT_VERSION] ^= 16;
+	cr_assert_eq(pwrite(fd, p, 16, 0), 16);
+	close(fd);
+	free(p);
+	cr_assert_eq(world_try_open(&w, &e), 0, "%s", e.text);
+	drive_get(w.drives, 1, &d);
+	cr_assert(d.state != HF__CATALOG_DRIVE__STATE__ONLINE || d.note[0] != '\0', "not seen");
+	world_close(&w);
 }
 
 Test(newer, catalog_is_refused)
