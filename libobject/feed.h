@@ -4,8 +4,8 @@
  *
  * A cursor is opaque bytes that the reader keeps where it likes. Without one it begins now. Who has
  * fallen behind what the store keeps gets ERR_STALE and a cursor of now: it walks over everything
- * there is, and goes on from that cursor. Somebody who waits costs the store nothing but the answers
- * of this process's changes meanwhile, which it keeps: so wait for seconds, not for minutes.
+ * there is, and goes on from that cursor. Somebody who waits costs the store nothing but answers
+ * to this process's changes meanwhile, which it keeps: so wait for seconds, not for minutes.
  *
  *   feed_open ──► feed_next ──► fn: entries, a new cursor ──► feed_next ──► ... ──► feed_close
  *

@@ -24,7 +24,7 @@
 #define AHEAD_BYTES_MAX	(16u * 1024 * 1024)	/* of the end of a segment in use */
 #define USED_BYTES_MIN	(1024u * 1024)		/* Z3 */
 /* behind a chunk: at most 64 MiB/s on each mirror */
-#define PAUSE_MS	16u			/* behind a chunk: at most 64 MiB/s on each mirror */
+#define PAUSE_MS	16u		/* behind a chunk: at most 64 MiB/s on each mirror */
 #define CLOSE_BYTES	(64u * 1024 * 1024)	/* when the log comes so near: */
 #define CLOSE_PAUSE_MS	1u
 #define BUSY_PAUSE_MS	100u

@@ -413,7 +413,7 @@ log_replay(struct log *l, uint64_t after, log_replay_fn *each, log_progress_fn *
 	return (rc);
 }
 
-/* A segment that was open a moment ago, and is not the log's any more, is sealed by now, or gone. */
+/* A segment that was open a moment ago, and is the log's no more, is sealed by now, or gone. */
 static Hf__CatalogSegment *
 row_settle(struct log *l, Hf__CatalogSegment *row)
 {
