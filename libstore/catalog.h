@@ -53,7 +53,8 @@ struct catalog_lacking {
 	size_t			  segment_count, volume_count;
 	uint32_t		  held;		/* volumes that are not sealed yet, segments too */
 	uint64_t		  left;		/* files behind `after` that can be rebuilt */
-	bool			  thin;		/* one of those held is a segment with few mirrors */
+	/* one of those held is a segment with few mirrors */
+	bool			  thin;
 };
 /* Of files behind an id the first `max`; catalog_lacking_release. Allocated once, not copied. */
 void catalog_lacking_find(struct drive_set *s, unsigned slot, uint64_t after, unsigned max,

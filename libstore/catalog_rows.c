@@ -2,7 +2,8 @@
  * catalog_rows - the tables of a catalog in memory: apply a change, find a row, pack a snapshot. No
  * I/O.
  *
- * R1  What a drive lacks is marked in the rows of the files, in the epoch in which it begins to lack
+ * R1  What a drive lacks is marked in the rows of the files, in the epoch in which it begins to
+ *     lack
  *     it: see files_mark. So a catalog alone tells what is to be rebuilt.
  *
  * SPDX-License-Identifier: Apache-2.0

@@ -1,12 +1,13 @@
 /*
  * disk_deadline - a disk whose every step has a deadline: it is done on a thread of its own, and a
- * caller whose step is overdue goes on without it, with ERR_TIMEOUT. So a drive that hangs (and does
- * not fail) costs a caller the deadline once, and then nothing: while a step of a drive is overdue,
- * further ones on it are refused at once.
+ * caller whose step is overdue goes on without it, with ERR_TIMEOUT. So a drive that hangs (and
+ * does not fail) costs a caller the deadline once, and then nothing: while a step of a drive is
+ * overdue, further ones on it are refused at once.
  *
  * Q1  A step that was given up touches nothing of its caller's: it works on copies, which belong to
  *     its thread from then on. If it ever comes back, what it opened is closed again.
- * Q2  Drives are told apart by their roots: the directories in which a file named `drive` was opened.
+ * Q2  Drives are told apart by their roots: the directories in which a file named `drive` was
+ *     opened.
  *
  * SPDX-License-Identifier: Apache-2.0
  */

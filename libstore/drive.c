@@ -182,8 +182,8 @@ drive_path(
 
 	assert(slot < s->count);
 	n = snprintf(out, 4096, "%s%s%s%s%s",
-	    __atomic_load_n(&s->drives[slot].path, __ATOMIC_ACQUIRE), sub[0] == '\0' ? "" : "/", sub,
-	    name[0] == '\0' ? "" : "/", name);
+	    __atomic_load_n(&s->drives[slot].path, __ATOMIC_ACQUIRE), sub[0] == '\0' ? "" : "/",
+	    sub, name[0] == '\0' ? "" : "/", name);
 	assert(n > 0 && n < 4096); /* drive_set_open bounds the path */
 }
 

@@ -73,8 +73,8 @@ unsigned drive_set_write_quorum(const struct drive_set *s);
 /* A copy of a drive's row; safe from any thread. */
 void drive_get(const struct drive_set *s, unsigned slot, struct drive *out);
 uint32_t drive_online_mask(const struct drive_set *s);
-/* ONLINE and RETURNING: takes what is new; what a RETURNING drive lacks is marked in the rows of the
- * files (holdfast-format(5), "What a drive lacks"). */
+/* ONLINE and RETURNING: takes what is new; what a RETURNING drive lacks is marked in the rows of
+ * the files (holdfast-format(5), "What a drive lacks"). */
 uint32_t drive_present_mask(const struct drive_set *s);
 /* Those of them that were there all the time since an epoch: what was opened on them then still is
  * what their paths name. */
@@ -89,14 +89,15 @@ void drive_path(const struct drive_set *s, unsigned slot, const char *sub, const
 int drive_fail(struct drive_set *s, unsigned slot, const char *why, struct err *e);
 /*
  * drive_replace.c. The drive of a slot is at its path again while the set is open: its catalog is
- * brought up to date, and it is RETURNING. ERR_NOT_FOUND: another or none is there; ERR_EXISTS: it is
- * not away.
+ * brought up to date, and it is RETURNING. ERR_NOT_FOUND: another or none is there; ERR_EXISTS: it
+ * is not away.
  */
 int drive_set_return(struct drive_set *s, unsigned slot, struct err *e);
 /*
- * A new drive in a slot: an empty directory at path (NULL: where the slot is) gets an identity and is
- * RETURNING; everything is to be rebuilt on it. The drive of the slot itself returns. Refused: while
- * fewer than k others are there, while files need the drive that was there, and what is not empty.
+ * A new drive in a slot: an empty directory at path (NULL: where the slot is) gets an identity and
+ * is RETURNING; everything is to be rebuilt on it. The drive of the slot itself returns. Refused:
+ * while fewer than k others are there, while files need the drive that was there, and what is not
+ * empty.
  */
 int drive_set_replace(struct drive_set *s, unsigned slot, const char *path, struct err *e);
 /*

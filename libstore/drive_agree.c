@@ -4,7 +4,8 @@
  * A1  The highest reign wins, and in it the highest epoch.
  * A2  A drive that the winner does not have for its slot, or has as LOST, is left alone: it is not
  *     written, and its copy does not count.
- * A3  A drive file that is damaged is written anew if its catalog and its log are those of the slot.
+ * A3  A drive file that is damaged is written anew if its catalog and its log are those of the
+ *     slot.
  *
  * SPDX-License-Identifier: Apache-2.0
  */

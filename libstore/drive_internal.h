@@ -48,8 +48,8 @@ struct drive_set {
 	unsigned		 old_path_count;
 };
 
-/* What stands in a slot's path, at the start. DAMAGED: a drive file that is not whole. WRONG: not the
- * drive that the catalog has for the slot, or one that was given up. */
+/* What stands in a slot's path, at the start. DAMAGED: a drive file that is not whole. WRONG: not
+ * the drive that the catalog has for the slot, or one that was given up. */
 enum drive_looks { LOOKS_ABSENT, LOOKS_EMPTY, LOOKS_FOREIGN, LOOKS_BAD, LOOKS_DAMAGED, LOOKS_WRONG,
 	LOOKS_FORMATTED };
 struct drive_look {
@@ -80,7 +80,8 @@ void catalog_rows_pack(const struct catalog_rows *r, const uint8_t deployment[16
 Hf__CatalogSegment *catalog_rows_segment(const struct catalog_rows *r, uint64_t id);
 Hf__CatalogVolume *catalog_rows_volume(const struct catalog_rows *r, uint64_t id);
 
-/* catalog_lacking.c; lock is held. A segment with fewer mirrors than m+1, none of them on the slot. */
+/* catalog_lacking.c; lock is held. A segment with fewer mirrors than m+1, none of them on the
+ * slot. */
 bool catalog_segment_thin(const struct drive_set *s, const Hf__CatalogSegment *g, unsigned slot);
 
 /* catalog_file.c */

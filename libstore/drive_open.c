@@ -171,7 +171,8 @@ format_drive(struct drive_set *s, unsigned slot, struct err *e)
 /* Refuses a first format unless every path is an empty directory or one that an interrupted try
  * marked. */
 static int
-format_check(const struct drive_set *s, const struct drive_look *looks, unsigned formatted, struct err *e)
+format_check(const struct drive_set *s, const struct drive_look *looks, unsigned formatted,
+    struct err *e)
 {
 	unsigned i;
 
@@ -374,7 +375,8 @@ sizes_set(struct drive_set *s, const struct drive_set_options *o)
 }
 
 static int
-set_open(struct drive_set *s, const struct drive_set_options *o, struct drive_look *looks, struct err *e)
+set_open(struct drive_set *s, const struct drive_set_options *o, struct drive_look *looks,
+    struct err *e)
 {
 	unsigned i, formatted = 0, catalogs = 0;
 	uint32_t read = UINT32_MAX;

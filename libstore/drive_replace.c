@@ -2,10 +2,12 @@
  * drive_replace - drives that come while the store runs: the one of the slot again, or a new one in
  * its place; and drives that an operator gives up.
  *
- * P1  A drive counts in a slot only after the epoch that names it is durable on k others: then every
+ * P1  A drive counts in a slot only after the epoch that names it is durable on k others: then
+ *     every
  *     set of drives that may start has one that knows, and the one that was there before is refused
  *     (holdfast-format(5), "Which epoch wins").
- * P2  Nothing is written to a directory that holds anything, but to the drive of the slot and to what
+ * P2  Nothing is written to a directory that holds anything, but to the drive of the slot and to
+ *     what
  *     an interrupted replacement left.
  *
  * SPDX-License-Identifier: Apache-2.0
@@ -336,8 +338,10 @@ replace_check(struct drive_set *s, unsigned slot, const char *path, struct err *
 		return (0);
 	needing = files_needing(s, others_live(s, slot));
 	if (needing > 0)
-		return (err_set(e, ERR_NO_QUORUM, "%" PRIu64 " files can only be made whole with the "
-		    "drive that was in slot %u: bring it back and let it be rebuilt, or give it up: "
+		return (err_set(e, ERR_NO_QUORUM,
+		    "%" PRIu64 " files can only be made whole with the "
+		    "drive that was in slot %u: bring it back and let it be rebuilt, or give it "
+		    "up: "
 		    "holdfastctl drive accept-loss %u", needing, slot, slot));
 	return (0);
 }

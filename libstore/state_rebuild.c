@@ -33,7 +33,8 @@ bounded(uint32_t asked, unsigned most)
 	return (asked == 0 || asked > most ? most : asked);
 }
 
-/* Volumes that are still written are asked back from their holders, so that they are sealed soon. */
+/* Volumes that are still written are asked back from their holders, so that they are sealed
+ * soon. */
 static void
 held_revoke(struct state *st, unsigned slot)
 {

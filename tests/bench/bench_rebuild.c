@@ -1,6 +1,6 @@
 /*
- * bench_rebuild - the rebuild of a shard, beside the same reads and writes without it and beside one
- * core's ISA-L.
+ * bench_rebuild - the rebuild of a shard, beside the same reads and writes without it and beside
+ * one core's ISA-L.
  *
  *   bench_rebuild [DIRECTORY [MIB]]	default /var/tmp, 256 MiB in each shard file
  *

@@ -503,7 +503,8 @@ Test(replace, the_power_fails_at_every_step, .timeout = 300)
 	cr_assert_gt(steps, 8);
 }
 
-/* Two of four are lost at once: what is written meanwhile has two copies only, until both are back. */
+/* Two of four are lost at once: what is written meanwhile has two copies only, until both are
+ * back. */
 Test(replace, two_at_once_and_then_the_other_two_go, .timeout = 60)
 {
 	struct err e = ERR_INIT;
