@@ -61,6 +61,7 @@ struct board_item {
 	uint64_t		 done_bytes, total_bytes;
 	uint64_t		 assigned_ms, update_ms;	/* LastUpdate */
 	uint64_t		 progress_ms;			/* done_bytes rose */
+	bool			 handed;	/* its worker has it, as far as we know */
 	bool			 begun;		/* its worker said so */
 	bool			 confirmed;	/* its worker named it since we know of it */
 	bool			 cancel;

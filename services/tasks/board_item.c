@@ -137,7 +137,7 @@ item_take(struct board *b, struct board_item *it, const Hf__Task *task, uint64_t
 	it->task = copy;
 	it->round = b->round;
 	if (anew) {
-		it->begun = it->confirmed = it->released = it->orphan = false;
+		it->handed = it->begun = it->confirmed = it->released = it->orphan = false;
 		it->outcome.set = false;
 		it->done_bytes = it->total_bytes = 0;
 		it->assigned_ms = it->update_ms = it->progress_ms = now_ms;
@@ -160,6 +160,7 @@ item_new(struct board *b, const Hf__Task *task, uint64_t now_ms)
 	it->kind = kind;
 	it->loaded_ms = it->assigned_ms = it->update_ms = it->progress_ms = now_ms;
 	it->begun = task->state == HF__TASK__STATE__IN_PROGRESS;
+	it->handed = task_is_claimed((int)task->state);
 	it->waits = "not looked at yet";
 	item_insert(b, it);
 	item_begin(b, it);
@@ -227,4 +228,21 @@ item_tell_worker(struct board *b, const struct board_item *it)
 
 	if (w != NULL && w->status == WORKER_ACTIVE)
 		w->knock = true;
+}
+
+bool
+item_is_late(const struct board *b, const struct board_item *it)
+{
+	if (it->handed || it->begun)
+		return (false);
+	for (unsigned i = 0; i < b->count; i++) {
+		const struct board_item *other = b->items[i];
+
+		if (other != it && other->task->volume_id == it->task->volume_id &&
+		    task_kind_row(other->kind)->on == task_kind_row(it->kind)->on &&
+		    task_is_claimed((int)other->task->state) &&
+		    (other->handed || other->begun || other->task->id < it->task->id))
+			return (true);
+	}
+	return (false);
 }

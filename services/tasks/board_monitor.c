@@ -179,6 +179,9 @@ monitor_assigned(struct board *b, struct board_item *it, uint64_t now_ms)
 		cancel(b, it);
 	else if (it->begun)
 		begin(b, it, now_ms);
+	else if (item_is_late(b, it))
+		give_up(b, it, HF__TASK__STATE__PENDING, "another task has the same segment or "
+		    "drive by now");
 	else if (worker_is_gone(b, it, now_ms, why))
 		release(b, it, why);
 	else if (deadline(b, it->assigned_ms + b->settings.start_timeout_ms, now_ms))

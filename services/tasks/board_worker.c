@@ -124,12 +124,14 @@ orders_fill(struct board *b, const struct worker *w, Hf__WorkerTask *const *task
 		out->tasks = calloc(slots, sizeof(*out->tasks));
 	assert(slots == 0 || out->tasks != NULL);
 	for (unsigned i = 0; i < b->count; i++) {
-		if (!waits_for(b->items[i], w, tasks, count))
+		if (!waits_for(b->items[i], w, tasks, count) || item_is_late(b, b->items[i]))
 			continue;
-		if (out->n_tasks < slots)
+		if (out->n_tasks < slots) {
 			out->tasks[out->n_tasks++] = task_copy(b->items[i]->task);
-		else
+			b->items[i]->handed = true;
+		} else {
 			out->claim = true;
+		}
 	}
 }
 

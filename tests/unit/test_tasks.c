@@ -722,6 +722,37 @@ Test(worker, that_is_replaced_or_silent_loses_its_task)
 	desk_close(&d);
 }
 
+/* Asked for by an earlier process, and done by the store after this one had read the queue. */
+Test(worker, is_not_given_what_was_assigned_too_late)
+{
+	Hf__WorkerClaim q = HF__WORKER_CLAIM__INIT;
+	uint8_t instance[WORKER_INSTANCE_BYTES] = { 1 };
+	Hf__WorkerOrders orders;
+	struct err e = ERR_INIT;
+	struct desk d;
+	Hf__Task *late;
+
+	desk_running(&d);			/* a vacuum of segment 7 */
+	desk_task(&d, "erasure_coding", 7, 1, "set0");
+	late = task_copy(board_find(&d.board, 1002)->task);
+	late->state = HF__TASK__STATE__ASSIGNED;
+	late->lease = 1;
+	task_set_text(&late->worker_id, "worker.0");
+	board_task(&d.board, 1002, late, NOW);
+	task_free(&late);
+	q.id = (char *)(uintptr_t)"worker.0";
+	q.instance = (ProtobufCBinaryData){ sizeof(instance), instance };
+	q.slots = 2;
+	cr_assert(board_claim(&d.board, &q, NOW, &orders, &e) == 0);
+	for (size_t i = 0; i < orders.n_tasks; i++)
+		cr_assert(orders.tasks[i]->id != 1002);
+	board_orders_release(&d.board, &orders);
+	board_turn(&d.board, NOW);
+	cr_assert(desk_asked(&d)->id == 1002);
+	cr_assert(desk_asked(&d)->state == HF__TASK__STATE__PENDING);
+	desk_close(&d);
+}
+
 Test(worker, that_fell_silent_is_knocked_at_a_few_times_and_when_there_is_work)
 {
 	const uint8_t instance[WORKER_INSTANCE_BYTES] = { 1 };
