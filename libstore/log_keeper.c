@@ -235,6 +235,15 @@ head_waits(const struct log *l)
 					   l->current->bytes - l->current->end));
 }
 
+/* There is no room for another segment: what is written goes on in this one, early seal or not. */
+static void
+prepare_give_up(struct log *l)
+{
+	l->prepare_failed = true;
+	l->seal_early = false;
+	log_wake(l);
+}
+
 /* Makes the next segment; from the reserve only if records wait for it. */
 static void
 prepare(struct log *l)
@@ -247,7 +256,7 @@ prepare(struct log *l)
 	use_reserve = !log_has_space(l, false);
 	l->want_next = false;
 	if (use_reserve && !waits) {
-		l->prepare_failed = true;
+		prepare_give_up(l);
 		return;
 	}
 	l->prewrite.hurry = waits;
@@ -266,7 +275,7 @@ prepare(struct log *l)
 	} else if (head_waits(l) || rc != ERR_FULL)
 		log_fail(l, rc);
 	else
-		l->prepare_failed = true;
+		prepare_give_up(l);
 }
 
 int
