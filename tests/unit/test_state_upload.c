@@ -335,7 +335,7 @@ Test(upload, ten_thousand_parts_are_completed_listed_and_deleted_in_time, .timeo
 	world_settle(&w);
 	delete_ns = clock_mono_ns() - begin;
 	cr_assert_eq(world_code(&w, sequence), 0);
-	cr_log_warn("complete %.1f ms, page of 1000 %.1f ms, delete %.1f ms",
+	cr_log_info("complete %.1f ms, page of 1000 %.1f ms, delete %.1f ms",
 	    (double)complete_ns / 1e6, (double)page_ns / 1e6, (double)delete_ns / 1e6);
 	cr_assert_lt(complete_ns, 2000000000u);
 	cr_assert_lt(page_ns, 200000000u);
