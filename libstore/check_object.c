@@ -114,11 +114,13 @@ extent_row_check(struct check *c, const char *owner, const Hf__Extent *x, struct
 	key_extent(key, x->volume, x->offset + volume_extent_shard_bytes(v->k, x->bytes));
 	if (row_get(&r, buf_slice(key), &hf__extent__descriptor, (void *)&row, NULL) < 0)
 		check_fault(c, check_index_at(c, CHECK_DEGRADED, owner),
-		    "its extent at %" PRIu64 " of volume %016" PRIx64 " is not in the table of live extents: its space may be "
+		    "its extent at %" PRIu64 " of volume %016" PRIx64 " is not in the "
+		    "table of live extents: its space may be "
 		    "given away", x->offset, x->volume);
 	else if (row->offset != x->offset || row->bytes != x->bytes || row->write_id != x->write_id)
 		check_fault(c, check_index_at(c, CHECK_DEGRADED, owner),
-		    "the table of live extents has another extent at %" PRIu64 " of volume %016" PRIx64, x->offset, x->volume);
+		    "the table of live extents has another extent at %" PRIu64 " of "
+		    "volume %016" PRIx64, x->offset, x->volume);
 	if (row != NULL)
 		hf__extent__free_unpacked(row, NULL);
 }

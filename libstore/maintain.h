@@ -22,7 +22,8 @@ struct maintain {
 	 * Asks the store and waits. 0: *out (hf__store_reply__free_unpacked) has code 0. Else the
 	 * reply's code, or ERR_UNAVAILABLE, with the sentence. A repeat is harmless.
 	 */
-	int	(*ask)(void *context, Hf__StoreRequest *request, Hf__StoreReply **out, struct err *e);
+	int	(*ask)(void *context, Hf__StoreRequest *request, Hf__StoreReply **out,
+	    struct err *e);
 	/*
 	 * Before so many bytes are read or written: waits as the limits want. 0 bytes: only whether
 	 * it is to stop. ERR_CANCELLED: stop.

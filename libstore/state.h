@@ -44,7 +44,8 @@ struct state_options {
 	uint64_t		 index_flush_bytes;
 	unsigned		 operations_max;
 	struct task_rules	 tasks;
-	uint64_t		 quarantine_ms;		/* dropped files are kept there for so long */
+	/* dropped files are kept there for so long */
+	uint64_t		 quarantine_ms;
 	/* ms since 1970, for what is kept with a time; NULL: the clock's */
 	uint64_t		(*real_ms)(void *context);
 	/* reply is a packed StoreReply. */
@@ -99,8 +100,8 @@ struct session *state_sessions(struct state *st);	/* first of the list */
 /* Nothing more is granted of a volume; whoever holds it is asked to let go of it, again with each
  * call. True: somebody does. It is sealed when that has happened, or the session ended. */
 bool state_volume_revoke(struct state *st, uint64_t volume);
-/* No reader depends on a state before lsn any more (readers.h); false also if one may without saying
- * so. Who waits for it waits for store.reclaim_grace at most. */
+/* No reader depends on a state before lsn any more (readers.h); false also if one may without
+ * saying so. Who waits for it waits for store.reclaim_grace at most. */
 bool state_readers_past(struct state *st, uint64_t lsn);
 
 /* End of a turn of the loop: parked work, reclaim, and hands the forming batch to the log. */

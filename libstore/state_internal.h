@@ -42,7 +42,8 @@ struct op {
 	unsigned		 slot_count, slot_capacity;
 	struct buf		 reply;			/* packed StoreReply */
 	bool			 appended, has_run;
-	uint64_t		 released;		/* a volume to look at when durable; 0: none */
+	/* a volume to look at when durable; 0: none */
+	uint64_t		 released;
 	bool			 fresh;			/* its put found no object */
 	op_done_fn		*done;			/* when durable; NULL: answer the session */
 	void			*context;

@@ -21,7 +21,8 @@
  * K2  The lease rises with each claim (to ASSIGNED) and never falls; a transition names the state
  *     and lease that it starts from, so that who has lost a claim changes nothing.
  * K3  An attempt is counted when it fails (to FAILED). The attempt that is one too many makes a
- *     DEAD_LETTER of it, which nobody but a person ends: retry (to PENDING, attempts 0) or write-off
+ *     DEAD_LETTER of it, which nobody but a person ends: retry (to PENDING, attempts 0) or
+ *     write-off
  *     (to CANCELLED). Given back (to PENDING) is no attempt.
  * K4  What a task is (id, type, fingerprint, source, volume_id, collection, detected_ms) never
  *     changes.

@@ -70,18 +70,19 @@ int volume_create(struct drive_set *s, uint64_t *id, struct err *e);
  * drive's reserve is touched; nothing stays allocated then. */
 int volume_allocate(struct drive_set *s, uint64_t id, uint64_t offset, uint64_t bytes,
     struct err *e);
-/* Gives the space of [offset, offset + bytes) back on every shard whose drive is there; *missed gets
- * the slots where it could not. Harmless to repeat. */
+/* Gives the space of [offset, offset + bytes) back on every shard whose drive is there; *missed
+ * gets the slots where it could not. Harmless to repeat. */
 int volume_punch(struct drive_set *s, uint64_t id, uint64_t offset, uint64_t bytes,
     uint32_t *missed, struct err *e);
 /* What was punched stays so when the power fails: before anything forgets it. */
 int volume_punched_sync(struct drive_set *s, uint64_t id, uint32_t *missed, struct err *e);
-/* The same on the drive of one slot, later: punches ranges and syncs. A shard file that is not there
- * has nothing to give. */
+/* The same on the drive of one slot, later: punches ranges and syncs. A shard file that is not
+ * there has nothing to give. */
 struct volume_range { uint64_t volume, offset, bytes; };
 int volume_punch_slot(struct drive_set *s, uint64_t id, unsigned slot,
     const struct volume_range *ranges, size_t count, struct err *e);
-/* Catalog: SEALED / DROPPED (then unlinks the files; *left gets the slots where one may be left). */
+/* Catalog: SEALED / DROPPED (then unlinks the files; *left gets the slots where one may be
+ * left). */
 int volume_seal(struct drive_set *s, uint64_t id, struct err *e);
 int volume_drop(struct drive_set *s, uint64_t id, uint32_t *left, struct err *e);
 

@@ -33,8 +33,8 @@ struct worker *item_worker(struct board *b, const struct board_item *it);
 /* A lease that its holder has lost. */
 void item_tell_worker(struct board *b, const struct board_item *it);
 /*
- * An assignment that comes too late: another task has the same segment or drive by now. (It was asked
- * for by an earlier process of ours, and reached the store after we had read the queue.)
+ * An assignment that comes too late: another task has the same segment or drive by now. (It was
+ * asked for by an earlier process of ours, and reached the store after we had read the queue.)
  */
 bool item_is_late(const struct board *b, const struct board_item *it);
 void item_answer(struct board *b, struct board_item *it, int code);

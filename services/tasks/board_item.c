@@ -1,5 +1,6 @@
 /*
- * board_item - the tasks as the store has them: by id, with what they claim (a fingerprint, a segment).
+ * board_item - the tasks as the store has them: by id, with what they claim (a fingerprint, a
+ * segment).
  *
  * SPDX-License-Identifier: Apache-2.0
  */

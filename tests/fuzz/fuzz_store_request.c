@@ -35,7 +35,8 @@ static void
 world_begin(void)
 {
 	world_make_simulated(&w, 1);
-	disk_memory_set_free(w.disk, UINT64_C(1) << 40);	/* full drives are not what is tried */
+	/* full drives are not what is tried */
+	disk_memory_set_free(w.disk, UINT64_C(1) << 40);
 	world_open(&w);
 	world_session(&w, 1);
 	world_bucket_put(&w, 1, "b");

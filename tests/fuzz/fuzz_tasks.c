@@ -1,6 +1,6 @@
 /*
- * fuzz_tasks - a worker that says anything, in any order, to a board with tasks: it is refused or told
- * what to do, and no task goes to one that does not hold it.
+ * fuzz_tasks - a worker that says anything, in any order, to a board with tasks: it is refused or
+ * told what to do, and no task goes to one that does not hold it.
  *
  * Input: records of one byte (what it says, or that time passes), one byte of length, and the body.
  *

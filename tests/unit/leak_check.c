@@ -1,10 +1,10 @@
 /*
- * leak_check - in a build with AddressSanitizer, looks for leaks at the end of each unit test, in the
- * process that ran it: Criterion's workers end without that search, and its own allocations are none
- * of ours.
+ * leak_check - in a build with AddressSanitizer, looks for leaks at the end of each unit test, in
+ * the process that ran it: Criterion's workers end without that search, and its own allocations are
+ * none of ours.
  *
- * Linked before Criterion, this definition of the function that every Test() calls comes first. Only
- * what the test itself allocates is looked for; a leak fails the test as a crash would.
+ * Linked before Criterion, this definition of the function that every Test() calls comes first.
+ * Only what the test itself allocates is looked for; a leak fails the test as a crash would.
  *
  * SPDX-License-Identifier: Apache-2.0
  */

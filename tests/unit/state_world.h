@@ -25,7 +25,8 @@ struct world {
 	struct state_recovery	 recovery;
 	struct session		*session;
 	uint64_t		 now_ms;		/* the state's clock: moved by hand */
-	uint64_t		 real_ms;		/* of people; moved by hand, 0: the clock's */
+	/* of people; moved by hand, 0: the clock's */
+	uint64_t		 real_ms;
 	struct task_rules	 tasks;			/* queue_max 0: the default */
 	uint64_t		 quarantine_ms;
 	uint64_t		 floor;
