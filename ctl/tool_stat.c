@@ -190,7 +190,8 @@ segments_print(const struct stat_sums *s)
 		dead += use.dead_bytes;
 		printf("%016" PRIx64 "  %-6s  %7zu %12" PRIu64 " %12" PRIu64 " %12" PRIu64
 		    " %7.1f%% %10" PRIu64 "\n", g->id, segment_state(g), g->n_slots, g->bytes, use.records,
-		    use.dead_records, garbage_percent(use.dead_bytes, use.bytes), used);
+		    use.records, use.dead_records,
+		    garbage_percent(use.dead_bytes, use.bytes), used);
 	}
 	printf("log: %" PRIu64 " bytes, %" PRIu64 " of records, %" PRIu64 " of them dead (%.1f %% "
 	    "garbage)\n", log, records, dead, garbage_percent(dead, records));
