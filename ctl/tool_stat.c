@@ -189,7 +189,7 @@ segments_print(const struct stat_sums *s)
 		records += use.bytes;
 		dead += use.dead_bytes;
 		printf("%016" PRIx64 "  %-6s  %7zu %12" PRIu64 " %12" PRIu64 " %12" PRIu64
-		    " %7.1f%% %10" PRIu64 "\n", g->id, segment_state(g), g->n_slots, g->bytes, use.records,
+		    " %7.1f%% %10" PRIu64 "\n", g->id, segment_state(g), g->n_slots, g->bytes,
 		    use.records, use.dead_records,
 		    garbage_percent(use.dead_bytes, use.bytes), used);
 	}
