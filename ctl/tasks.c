@@ -193,7 +193,7 @@ tasks_list(const struct ctl *ctl, char **words, unsigned count)
 		return (json_print(document));
 	if (cJSON_GetArraySize(cJSON_GetObjectItem(document, "tasks")) > 0)
 		printf("%-12s %-15s %6s %-11s %-8s %-10s %5s %8s %8s  %s\n", "ID", "TYPE", "ON",
-		    "STATE", "PRIORITY", "WORKER", "TRIES", "PROGRESS", "ETA", "NOTE");
+		    "STATE", "PRIORITY", "WORKER", "FAILS", "PROGRESS", "ETA", "NOTE");
 	cJSON_ArrayForEach(row, cJSON_GetObjectItem(document, "tasks"))
 		row_print(row);
 	if (json_text(document, "why_idle")[0] != '\0')

@@ -519,7 +519,9 @@ log_returning_bring(struct log *l)
 			rc = drive_set_online(l->set, i, &e);
 		/* More is to be rebuilt, or the others lack something: not its fault. */
 		if (rc == ERR_NO_QUORUM || rc == ERR_CORRUPT || rc == ERR_BUSY || rc == ERR_STALE)
-			drive_note_returning(l->set, i, e.text);
+			/* Counts would be old when they are read. */
+			drive_note_returning(l->set, i,
+			    rc == ERR_BUSY ? "what it lacks is to be rebuilt" : e.text);
 		else if (rc < 0)
 			drive_fail(l->set, i, e.text, NULL);
 	}
