@@ -374,9 +374,12 @@ shards_explain(struct segment_source *s, uint64_t offset, size_t bytes)
 {
 	uint8_t *block;
 	uint32_t first, last, at;
-	unsigned shard = (unsigned)(offset / s->shards.layout.shard_bytes);
+	unsigned shard;
 
-	if (!s->converted || s->on_damage == NULL || s->files[shard].handle < 0)
+	if (!s->converted || s->on_damage == NULL)
+		return;
+	shard = (unsigned)(offset / s->shards.layout.shard_bytes);
+	if (s->files[shard].handle < 0)
 		return;
 	block = aligned_alloc(4096, SHARD_BLOCK_BYTES);
 	assert(block != NULL);
