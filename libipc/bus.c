@@ -685,6 +685,12 @@ call_on_note(struct note *n)
 		code = code_of(nng_aio_result(c->aio));
 		m = aio_take_message(c->aio);
 	}
+	if (c->bus->closing) {	/* who asked may be gone: an answer is too late, too */
+		if (m != NULL)
+			nng_msg_free(m);
+		m = NULL;
+		code = ERR_CANCELLED;
+	}
 	call_end(c, code, m);
 }
 
