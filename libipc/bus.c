@@ -702,7 +702,7 @@ call_cancel_all(struct bus *b)
 
 		if (c->peer == NULL)
 			inbox_forget(b->inbox, &c->note);
-		call_end(c, c->peer == NULL ? c->refused : ERR_CANCELLED, NULL);
+		call_end(c, ERR_CANCELLED, NULL);
 	}
 }
 

@@ -502,7 +502,23 @@ Test(bus, closing_cancels_calls)
 	bus_close(&bus);
 	cr_assert_eq(s.replies, 2);
 	cr_assert_eq(never.replies, 1);
-	cr_assert_eq(never.code, ERR_UNAVAILABLE);
+	cr_assert_eq(never.code, ERR_CANCELLED);
+	buf_release(&s.bytes);
+}
+
+/* Who asked may be gone by then, and knows that from the code alone. */
+Test(bus, an_answer_that_comes_with_the_closing_is_too_late)
+{
+	struct seen s = { 0 };
+	pid_t pid = spawn_answerer("answers");
+
+	wait_for_socket();
+	call(&s, "x", 60000);
+	usleep(200000);		/* it is there; the loop did not turn */
+	bus_close(&bus);
+	cr_assert_eq(s.replies, 1);
+	cr_assert_eq(s.code, ERR_CANCELLED);
+	end_answerer(pid);
 	buf_release(&s.bytes);
 }
 
