@@ -42,6 +42,8 @@ libstore_libstore_a_SOURCES = \
 	libstore/view_index.h \
 	libstore/disk.h \
 	libstore/disk_posix.c \
+	libstore/disk_step.c \
+	libstore/disk_step.h \
 	libstore/drive.c \
 	libstore/drive.h \
 	libstore/maintain.h \
@@ -67,6 +69,7 @@ libstore_libstore_a_SOURCES = \
 	libstore/feed.c \
 	libstore/feed.h \
 	libstore/log_keeper.c \
+	libstore/log_place.c \
 	libstore/log_prewrite.c \
 	libstore/log_recover.c \
 	libstore/rebuild.c libstore/rebuild.h libstore/rebuild_internal.h \

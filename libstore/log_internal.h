@@ -143,7 +143,6 @@ void log_segment_put(struct log *l, struct segment *g);
 /* log_keeper.c; lock is held, and given up over I/O */
 bool log_keeper_step(struct log *l);		/* does one thing; false: there was nothing to do */
 void *log_keeper_main(void *log);
-bool log_has_space(struct log *l, bool use_reserve);
 void log_flight_overdue(struct log *l, uint64_t now_ms);
 /* closes the current segment for good, at log_close */
 void log_segment_retire(struct log *l);
@@ -154,6 +153,16 @@ void log_segment_roll(struct log *l);
 void log_returning_bring(struct log *l);
 /* Footer, then the row; a segment without records is dropped. No lock. */
 int log_segment_seal(struct drive_set *s, struct segment *g, struct err *e);
+
+/* log_place.c */
+bool log_has_space(struct log *l, bool use_reserve);	/* lock is held */
+/* m+1 drives, or all that are online if those are fewer; on different file systems where possible.
+ * How many. No lock. */
+int log_place_choose(struct drive_set *s, bool use_reserve, uint64_t bytes,
+    uint32_t slots[DRIVES_MAX], struct err *e);
+/* Of a segment that is made where a whole one has no room, for those that may use the reserve: it
+ * holds any batch. */
+uint64_t log_place_short_bytes(const struct log *l);
 
 /* log_prewrite.c; lock is held */
 void *log_prewrite_main(void *log);

@@ -18,135 +18,6 @@
 #include "libstore/log_internal.h"
 
 #define FIRST_PREWRITE_BYTES (UINT64_C(16) << 20)
-/* A full log looks that often whether it still is: an append that would be refused pays for it. */
-#define SPACE_CHECK_MS	100
-
-/* --- which drives ----------------------------------------------------------------------------- */
-
-struct candidate {
-	unsigned slot;
-	uint64_t free_bytes, filesystem;
-};
-
-static int
-candidate_order(const void *a, const void *b)
-{
-	const struct candidate *x = a, *y = b;
-
-	if (x->free_bytes != y->free_bytes)
-		return (x->free_bytes < y->free_bytes ? 1 : -1);
-	return (x->slot < y->slot ? -1 : 1);
-}
-
-static bool
-drive_takes(struct drive_set *s, unsigned slot, bool use_reserve, uint64_t bytes)
-{
-	struct drive d;
-
-	if (!use_reserve)
-		return (drive_has_space(s, slot, bytes));
-	drive_get(s, slot, &d);
-	return (d.space.free_bytes > bytes + 65536);
-}
-
-/* Online drives with room, most free space first; drives of a shared file system must hold all
- * mirrors. */
-static unsigned
-candidates_find(struct drive_set *s, bool use_reserve, uint64_t bytes,
-    struct candidate c[DRIVES_MAX])
-{
-	uint32_t online = drive_present_mask(s);
-	unsigned i, j, shared, n = 0, want = drive_set_m(s) + 1;
-	struct drive d, other;
-
-	for (i = 0; i < drive_count(s); i++) {
-		if (!(online >> i & 1))
-			continue;
-		drive_get(s, i, &d);
-		for (j = 0, shared = 0; j < drive_count(s); j++) {
-			drive_get(s, j, &other);
-			shared += (online >> j & 1) && other.space.filesystem == d.space.filesystem;
-		}
-		if (drive_takes(s, i, use_reserve,
-			bytes * (shared < want ? shared : want)))
-			c[n++] = (struct candidate){ i, d.space.free_bytes, d.space.filesystem };
-	}
-	qsort(c, n, sizeof(*c), candidate_order);
-	return (n);
-}
-
-static bool
-filesystem_among(const struct candidate *c, const bool *taken, unsigned n, uint64_t filesystem)
-{
-	unsigned i;
-
-	for (i = 0; i < n; i++)
-		if (taken[i] && c[i].filesystem == filesystem)
-			return (true);
-	return (false);
-}
-
-/* m+1 drives, or all that are online if those are fewer; on different file systems where possible.
- */
-static int
-mirrors_choose(struct drive_set *s, bool use_reserve, uint64_t bytes, uint32_t slots[DRIVES_MAX],
-    struct err *e)
-{
-	struct candidate c[DRIVES_MAX];
-	bool taken[DRIVES_MAX] = { false };
-	unsigned online = (unsigned)__builtin_popcount(drive_present_mask(s));
-	unsigned i, n, count = 0, pass, want = drive_set_m(s) + 1;
-
-	if (online < drive_set_write_quorum(s))
-		return (err_set(e, ERR_NO_QUORUM, "%u drives are online; writing needs %u", online,
-		    drive_set_write_quorum(s)));
-	want = online < want ? online : want;
-	n = candidates_find(s, use_reserve, bytes, c);
-	if (n < want)
-		return (err_set(e, ERR_FULL,
-		    "%u of %u online drives have room for a segment of %llu bytes; %u are needed",
-		    n, online, (unsigned long long)bytes, want));
-	for (pass = 0; pass < 2; pass++)
-		for (i = 0; i < n && count < want; i++)
-			if (!taken[i] &&
-			    (pass == 1 || !filesystem_among(c, taken, n, c[i].filesystem))) {
-				taken[i] = true;
-				slots[count++] = c[i].slot;
-			}
-	return ((int)count);
-}
-
-/* Of a segment that is made where a whole one has no room, for those that may use the reserve: it
- * holds any batch. */
-static uint64_t
-short_bytes(const struct log *l)
-{
-	uint64_t bytes = l->batch_bytes_max + SEGMENT_HEADER_BYTES + 65536,
-	    whole = drive_set_segment_bytes(l->set);
-
-	bytes = (bytes + 65535) & ~UINT64_C(65535);
-	return (bytes < whole ? bytes : whole);
-}
-
-bool
-log_has_space(struct log *l, bool use_reserve)
-{
-	uint64_t bytes = use_reserve ? short_bytes(l) : drive_set_segment_bytes(l->set);
-	struct candidate c[DRIVES_MAX];
-	unsigned online = (unsigned)__builtin_popcount(drive_present_mask(l->set));
-	unsigned want = drive_set_m(l->set) + 1;
-	uint64_t now_ms;
-
-	want = online < want ? online : want;
-	if (candidates_find(l->set, use_reserve, bytes, c) >= want)
-		return (true);
-	now_ms = clock_mono_ms();
-	if (now_ms - l->space_checked_ms < SPACE_CHECK_MS)
-		return (false);
-	l->space_checked_ms = now_ms;
-	drive_set_refresh_space(l->set);
-	return (candidates_find(l->set, use_reserve, bytes, c) >= want);
-}
 
 /* --- opening ---------------------------------------------------------------------------------- */
 
@@ -186,9 +57,9 @@ segment_make(
 
 	drive_set_refresh_space(s);
 	for (tries = 0; tries <= drive_count(s); tries++) {
-		count = mirrors_choose(s, use_reserve, bytes, slots, e);
-		if (count == ERR_FULL && use_reserve && bytes > short_bytes(l)) {
-			bytes = short_bytes(l);
+		count = log_place_choose(s, use_reserve, bytes, slots, e);
+		if (count == ERR_FULL && use_reserve && bytes > log_place_short_bytes(l)) {
+			bytes = log_place_short_bytes(l);
 			continue;
 		}
 		if (count < 0)
