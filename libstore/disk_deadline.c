@@ -16,30 +16,10 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "libbase/buf.h"
+#include "libstore/disk_step.h"
 
 #define ROOTS_MAX	64u
 #define HANDLES_MAX	65536u
-
-struct step;
-typedef void step_fn(struct disk *under, struct step *s);
-
-struct step {
-	step_fn		*run;
-	struct step	*next;
-	unsigned	 root;
-	bool		 done, abandoned, alone;	/* alone: nobody waits */
-	/* Copies of what it needs, and what comes out. */
-	char		*path, *to;
-	int		 handle, flags;
-	uint8_t		*data;
-	size_t		 bytes;
-	uint64_t	 offset, length;
-	struct disk_space space;
-	struct buf	 names;			/* each with its zero */
-	ssize_t		 rc;
-	struct err	 e;
-};
 
 struct deadline {
 	struct disk	 disk;
@@ -56,160 +36,6 @@ struct deadline {
 	bool		 stopping;
 };
 
-/* --- steps ------------------------------------------------------------------------------------ */
-
-static void
-step_free(struct step *s)
-{
-	free(s->path);
-	free(s->to);
-	free(s->data);
-	buf_release(&s->names);
-	free(s);
-}
-
-static struct step *
-step_new(step_fn *run, const char *path, int handle)
-{
-	struct step *s = calloc(1, sizeof(*s));
-
-	assert(s != NULL);
-	s->run = run;
-	s->handle = handle;
-	s->path = path != NULL ? strdup(path) : NULL;
-	assert(path == NULL || s->path != NULL);
-	return (s);
-}
-
-static void
-step_memory(struct step *s, size_t bytes)
-{
-	void *p = NULL;
-	int rc = posix_memalign(&p, 4096, bytes > 0 ? bytes : 1);	/* O_DIRECT */
-
-	assert(rc == 0);
-	s->data = p;
-	s->bytes = bytes;
-}
-
-static void
-run_open(struct disk *u, struct step *s)
-{
-	s->rc = u->ops->open(u, s->path, s->flags, &s->e);
-}
-
-static void
-run_close(struct disk *u, struct step *s)
-{
-	u->ops->close(u, s->handle);
-}
-
-static void
-run_pread(struct disk *u, struct step *s)
-{
-	s->rc = u->ops->pread(u, s->handle, s->data, s->bytes, s->offset, &s->e);
-}
-
-static void
-run_pwrite(struct disk *u, struct step *s)
-{
-	struct iovec iov = { s->data, s->bytes };
-
-	s->rc = u->ops->pwritev(u, s->handle, &iov, 1, s->offset, &s->e);
-}
-
-static void
-run_pwrite_sync(struct disk *u, struct step *s)
-{
-	struct iovec iov = { s->data, s->bytes };
-
-	s->rc = u->ops->pwritev_sync(u, s->handle, &iov, 1, s->offset, &s->e);
-}
-
-static void
-run_datasync(struct disk *u, struct step *s)
-{
-	s->rc = u->ops->datasync(u, s->handle, &s->e);
-}
-
-static void
-run_size(struct disk *u, struct step *s)
-{
-	s->rc = u->ops->size(u, s->handle, &s->length, &s->e);
-}
-
-static void
-run_truncate(struct disk *u, struct step *s)
-{
-	s->rc = u->ops->truncate(u, s->handle, s->length, &s->e);
-}
-
-static void
-run_allocate(struct disk *u, struct step *s)
-{
-	s->rc = u->ops->allocate(u, s->handle, s->offset, s->length, &s->e);
-}
-
-static void
-run_punch(struct disk *u, struct step *s)
-{
-	s->rc = u->ops->punch(u, s->handle, s->offset, s->length, &s->e);
-}
-
-static void
-run_lock(struct disk *u, struct step *s)
-{
-	s->rc = u->ops->lock(u, s->handle, &s->e);
-}
-
-static void
-run_rename(struct disk *u, struct step *s)
-{
-	s->rc = u->ops->rename(u, s->path, s->to, &s->e);
-}
-
-static void
-run_unlink(struct disk *u, struct step *s)
-{
-	s->rc = u->ops->unlink(u, s->path, &s->e);
-}
-
-static void
-run_mkdir(struct disk *u, struct step *s)
-{
-	s->rc = u->ops->mkdir(u, s->path, &s->e);
-}
-
-static void
-run_sync_dir(struct disk *u, struct step *s)
-{
-	s->rc = u->ops->sync_dir(u, s->path, &s->e);
-}
-
-static void
-name_add(void *context, const char *name)
-{
-	buf_append(&((struct step *)context)->names, name, strlen(name) + 1);
-}
-
-static void
-run_list(struct disk *u, struct step *s)
-{
-	s->rc = u->ops->list(u, s->path, name_add, s, &s->e);
-}
-
-static void
-run_space(struct disk *u, struct step *s)
-{
-	s->rc = u->ops->space(u, s->path, &s->space, &s->e);
-}
-
-static void
-run_same(struct disk *u, struct step *s)
-{
-	s->rc = u->ops->same(u, s->handle, s->path);
-}
-
 /* --- threads ---------------------------------------------------------------------------------- */
 
 /* Q1; with lock. */
@@ -219,7 +45,7 @@ step_comes_back(struct deadline *d, struct step *s)
 	if (s->abandoned) {
 		d->hung[s->root]--;
 		d->hung_all--;
-		if (s->run == run_open && s->rc >= 0)
+		if (s->run == step_run_open && s->rc >= 0)
 			d->under->ops->close(d->under, (int)s->rc);
 	}
 	if (s->abandoned || s->alone)
@@ -325,7 +151,7 @@ step_give_up(struct deadline *d, struct step *s)
 
 /* True: s is done and the caller's again. False: it is gone, and e says why. */
 static bool
-step_run(struct deadline *d, struct step *s, unsigned root, struct err *e)
+step_wait(struct deadline *d, struct step *s, unsigned root, struct err *e)
 {
 	struct timespec until = deadline_at(d);
 	bool done;
@@ -358,7 +184,7 @@ step_result(struct deadline *d, struct step *s, unsigned root, struct err *e)
 {
 	ssize_t rc;
 
-	if (!step_run(d, s, root, e))
+	if (!step_wait(d, s, root, e))
 		return (ERR_TIMEOUT);
 	rc = s->rc;
 	if (rc < 0 && e != NULL)
@@ -426,7 +252,7 @@ static int
 deadline_open(struct disk *disk, const char *path, int flags, struct err *e)
 {
 	struct deadline *d = self(disk);
-	struct step *s = step_new(run_open, path, -1);
+	struct step *s = step_new(step_run_open, path, -1);
 	unsigned root = root_of(d, path);
 	int rc;
 
@@ -442,7 +268,7 @@ static void
 deadline_close(struct disk *disk, int handle)
 {
 	struct deadline *d = self(disk);
-	struct step *s = step_new(run_close, NULL, handle);
+	struct step *s = step_new(step_run_close, NULL, handle);
 	bool queued;
 
 	s->alone = true;
@@ -461,12 +287,12 @@ deadline_pread(struct disk *disk, int handle, void *out, size_t bytes, uint64_t 
     struct err *e)
 {
 	struct deadline *d = self(disk);
-	struct step *s = step_new(run_pread, NULL, handle);
+	struct step *s = step_new(step_run_pread, NULL, handle);
 	ssize_t rc;
 
 	step_memory(s, bytes);
 	s->offset = offset;
-	if (!step_run(d, s, root_of_handle(d, handle), e))
+	if (!step_wait(d, s, root_of_handle(d, handle), e))
 		return (ERR_TIMEOUT);
 	rc = s->rc;
 	if (rc > 0)
@@ -500,14 +326,14 @@ static int
 deadline_pwritev(struct disk *disk, int handle, const struct iovec *iov, int count,
     uint64_t offset, struct err *e)
 {
-	return (write_step(disk, run_pwrite, handle, iov, count, offset, e));
+	return (write_step(disk, step_run_pwrite, handle, iov, count, offset, e));
 }
 
 static int
 deadline_pwritev_sync(struct disk *disk, int handle, const struct iovec *iov, int count,
     uint64_t offset, struct err *e)
 {
-	return (write_step(disk, run_pwrite_sync, handle, iov, count, offset, e));
+	return (write_step(disk, step_run_pwrite_sync, handle, iov, count, offset, e));
 }
 
 /* A step on a handle, with an offset and a length. */
@@ -526,17 +352,17 @@ handle_step(struct disk *disk, step_fn *run, int handle, uint64_t offset, uint64
 static int
 deadline_datasync(struct disk *disk, int handle, struct err *e)
 {
-	return (handle_step(disk, run_datasync, handle, 0, 0, e));
+	return (handle_step(disk, step_run_datasync, handle, 0, 0, e));
 }
 
 static int
 deadline_size(struct disk *disk, int handle, uint64_t *out, struct err *e)
 {
 	struct deadline *d = self(disk);
-	struct step *s = step_new(run_size, NULL, handle);
+	struct step *s = step_new(step_run_size, NULL, handle);
 	int rc;
 
-	if (!step_run(d, s, root_of_handle(d, handle), e))
+	if (!step_wait(d, s, root_of_handle(d, handle), e))
 		return (ERR_TIMEOUT);
 	rc = (int)s->rc;
 	*out = s->length;
@@ -549,25 +375,25 @@ deadline_size(struct disk *disk, int handle, uint64_t *out, struct err *e)
 static int
 deadline_truncate(struct disk *disk, int handle, uint64_t bytes, struct err *e)
 {
-	return (handle_step(disk, run_truncate, handle, 0, bytes, e));
+	return (handle_step(disk, step_run_truncate, handle, 0, bytes, e));
 }
 
 static int
 deadline_allocate(struct disk *disk, int handle, uint64_t offset, uint64_t bytes, struct err *e)
 {
-	return (handle_step(disk, run_allocate, handle, offset, bytes, e));
+	return (handle_step(disk, step_run_allocate, handle, offset, bytes, e));
 }
 
 static int
 deadline_punch(struct disk *disk, int handle, uint64_t offset, uint64_t bytes, struct err *e)
 {
-	return (handle_step(disk, run_punch, handle, offset, bytes, e));
+	return (handle_step(disk, step_run_punch, handle, offset, bytes, e));
 }
 
 static int
 deadline_lock(struct disk *disk, int handle, struct err *e)
 {
-	return (handle_step(disk, run_lock, handle, 0, 0, e));
+	return (handle_step(disk, step_run_lock, handle, 0, 0, e));
 }
 
 static int
@@ -585,36 +411,36 @@ path_step(struct disk *disk, step_fn *run, const char *path, const char *to, str
 static int
 deadline_rename(struct disk *disk, const char *from, const char *to, struct err *e)
 {
-	return (path_step(disk, run_rename, from, to, e));
+	return (path_step(disk, step_run_rename, from, to, e));
 }
 
 static int
 deadline_unlink(struct disk *disk, const char *path, struct err *e)
 {
-	return (path_step(disk, run_unlink, path, NULL, e));
+	return (path_step(disk, step_run_unlink, path, NULL, e));
 }
 
 static int
 deadline_mkdir(struct disk *disk, const char *path, struct err *e)
 {
-	return (path_step(disk, run_mkdir, path, NULL, e));
+	return (path_step(disk, step_run_mkdir, path, NULL, e));
 }
 
 static int
 deadline_sync_dir(struct disk *disk, const char *path, struct err *e)
 {
-	return (path_step(disk, run_sync_dir, path, NULL, e));
+	return (path_step(disk, step_run_sync_dir, path, NULL, e));
 }
 
 static int
 deadline_list(struct disk *disk, const char *path, disk_list_fn *each, void *context,
     struct err *e)
 {
-	struct step *s = step_new(run_list, path, -1);
+	struct step *s = step_new(step_run_list, path, -1);
 	size_t at;
 	int rc;
 
-	if (!step_run(self(disk), s, root_of(self(disk), path), e))
+	if (!step_wait(self(disk), s, root_of(self(disk), path), e))
 		return (ERR_TIMEOUT);
 	for (at = 0; at < s->names.bytes; at += strlen((char *)s->names.data + at) + 1)
 		each(context, (char *)s->names.data + at);
@@ -628,10 +454,10 @@ deadline_list(struct disk *disk, const char *path, disk_list_fn *each, void *con
 static int
 deadline_space(struct disk *disk, const char *path, struct disk_space *out, struct err *e)
 {
-	struct step *s = step_new(run_space, path, -1);
+	struct step *s = step_new(step_run_space, path, -1);
 	int rc;
 
-	if (!step_run(self(disk), s, root_of(self(disk), path), e))
+	if (!step_wait(self(disk), s, root_of(self(disk), path), e))
 		return (ERR_TIMEOUT);
 	rc = (int)s->rc;
 	*out = s->space;
@@ -644,7 +470,7 @@ deadline_space(struct disk *disk, const char *path, struct disk_space *out, stru
 static bool
 deadline_same(struct disk *disk, int handle, const char *path)
 {
-	struct step *s = step_new(run_same, path, handle);
+	struct step *s = step_new(step_run_same, path, handle);
 
 	return (step_result(self(disk), s, root_of_handle(self(disk), handle), NULL) > 0);
 }
