@@ -28,6 +28,7 @@ struct deadline {
 	pthread_mutex_t	 lock;
 	pthread_cond_t	 work, done;
 	struct step	*first, **last;
+	struct step	*given_up;		/* abandoned, not back yet */
 	unsigned	 idle, threads, hung_all;
 	unsigned	 hung[ROOTS_MAX + 1];	/* by root; the last: of none */
 	char		*roots[ROOTS_MAX];
@@ -38,16 +39,43 @@ struct deadline {
 
 /* --- threads ---------------------------------------------------------------------------------- */
 
-/* Q1; with lock. */
+static struct step *
+given_up_on(const struct deadline *d, int handle)
+{
+	struct step *s = d->given_up;
+
+	while (s != NULL && s->handle != handle)
+		s = s->next;
+	return (s);
+}
+
+/* Q1, Q3; with lock. The handle that is to be closed now, or -1. */
+static int
+given_up_comes_back(struct deadline *d, const struct step *s)
+{
+	struct step **at = &d->given_up, *other;
+
+	while (*at != s)
+		at = &(*at)->next;
+	*at = s->next;
+	d->hung[s->root]--;
+	d->hung_all--;
+	if (s->run == step_run_open)
+		return (s->rc >= 0 ? (int)s->rc : -1);
+	other = s->close_after ? given_up_on(d, s->handle) : NULL;
+	if (other != NULL)
+		other->close_after = true;
+	return (s->close_after && other == NULL ? s->handle : -1);
+}
+
+/* With lock. */
 static void
 step_comes_back(struct deadline *d, struct step *s)
 {
-	if (s->abandoned) {
-		d->hung[s->root]--;
-		d->hung_all--;
-		if (s->run == step_run_open && s->rc >= 0)
-			d->under->ops->close(d->under, (int)s->rc);
-	}
+	int handle = s->abandoned ? given_up_comes_back(d, s) : -1;
+
+	if (handle >= 0)
+		d->under->ops->close(d->under, handle);
 	if (s->abandoned || s->alone)
 		step_free(s);
 	else {
@@ -145,6 +173,8 @@ step_give_up(struct deadline *d, struct step *s)
 		return;
 	}
 	s->abandoned = true;
+	s->next = d->given_up;
+	d->given_up = s;
 	d->hung[s->root]++;
 	d->hung_all++;
 }
@@ -263,23 +293,40 @@ deadline_open(struct disk *disk, const char *path, int flags, struct err *e)
 	return (rc);
 }
 
+/* With lock. False: the drive answers, as far as is known. */
+static bool
+close_later(struct deadline *d, int handle)
+{
+	unsigned root = root_of_handle(d, handle);
+	struct step *s = given_up_on(d, handle);
+
+	if (s != NULL) {
+		s->close_after = true;	/* Q3 */
+		return (true);
+	}
+	if (d->hung[root] == 0)
+		return (false);
+	s = step_new(step_run_close, NULL, handle);
+	s->alone = true;
+	s->root = root;
+	if (step_queue(d, s))
+		return (true);
+	step_free(s);
+	return (false);
+}
+
 /* Nobody waits for it. */
 static void
 deadline_close(struct disk *disk, int handle)
 {
 	struct deadline *d = self(disk);
-	struct step *s = step_new(step_run_close, NULL, handle);
-	bool queued;
+	bool later;
 
-	s->alone = true;
-	s->root = root_of_handle(d, handle);
 	pthread_mutex_lock(&d->lock);
-	queued = d->hung[s->root] > 0 && step_queue(d, s);
+	later = close_later(d, handle);
 	pthread_mutex_unlock(&d->lock);
-	if (queued)
-		return;
-	step_free(s);	/* a drive that answers: at once, so that its lock is free */
-	d->under->ops->close(d->under, handle);
+	if (!later)	/* at once, so that its lock is free */
+		d->under->ops->close(d->under, handle);
 }
 
 static ssize_t

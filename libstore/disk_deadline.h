@@ -8,6 +8,8 @@
  *     its thread from then on. If it ever comes back, what it opened is closed again.
  * Q2  Drives are told apart by their roots: the directories in which a file named `drive` was
  *     opened.
+ * Q3  A handle is closed after the last step that hangs on it came back: until then its number must
+ *     not become another file's.
  *
  * SPDX-License-Identifier: Apache-2.0
  */

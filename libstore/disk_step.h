@@ -18,6 +18,7 @@ struct step {
 	struct step	*next;
 	unsigned	 root;
 	bool		 done, abandoned, alone;	/* alone: nobody waits */
+	bool		 close_after;	/* its handle, when it comes back */
 	/* Copies of what it needs, and what comes out. */
 	char		*path, *to;
 	int		 handle, flags;

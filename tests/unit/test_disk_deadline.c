@@ -85,6 +85,37 @@ Test(deadline, what_opens_late_is_closed_again, .timeout = 60)
 	disk_memory_free(under);
 }
 
+/* The step has its handle only: as long as it hangs the number must not become another file's. */
+Test(deadline, a_handle_is_closed_after_the_steps_that_hang_on_it, .timeout = 60)
+{
+	struct disk *under = disk_memory_new(1, 4), *d = disk_deadline_new(under, 200);
+	char text[64] = "of the first file";
+	struct iovec iov = { text, sizeof(text) };
+	struct err e = ERR_INIT;
+	int a = drive_file(d, "/d0/drive"), b, again;
+	uint64_t bytes = 1, deadline;
+
+	disk_memory_set_hang(under, 0, true);
+	cr_assert_eq(d->ops->pwritev(d, a, &iov, 1, 0, &e), ERR_TIMEOUT);
+	d->ops->close(d, a);
+	usleep(50000);
+	b = drive_file(d, "/d1/drive");
+	disk_memory_set_hang(under, 0, false);
+	hung_wait(d, 0);
+	cr_assert_eq(d->ops->size(d, b, &bytes, &e), 0, "%s", e.text);
+	cr_assert_eq(bytes, 0, "what was given up went to another file");
+	for (deadline = clock_mono_ms() + 20000; clock_mono_ms() < deadline; usleep(1000)) {
+		again = under->ops->open(under, "/d0/drive", O_RDWR, &e);
+		under->ops->close(under, again);
+		if (again == a)
+			break;
+	}
+	cr_assert_eq(again, a, "it is closed then");
+	d->ops->close(d, b);
+	disk_deadline_free(&d);
+	disk_memory_free(under);
+}
+
 Test(deadline, a_set_goes_on_without_a_drive_that_hangs, .timeout = 60)
 {
 	struct drive_set_options o = { .paths = paths, .count = 4, .erasure = "",
