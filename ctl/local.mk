@@ -20,6 +20,7 @@ ctl_holdfastctl_SOURCES = \
 	ctl/logs.c \
 	ctl/main.c \
 	ctl/rebuild_index.c \
+	ctl/store_seal.c \
 	ctl/status.c \
 	ctl/store.c \
 	ctl/tasks.c \

@@ -14,7 +14,16 @@
 
 #define TOOL "holdfast-store-tool"
 #define WORDS_MAX 64
-#define REBUILD_INDEX "rebuild-index"
+
+/* What the running store does, and not the tool. */
+static const struct {
+	const char	*word;
+	int	       (*run)(const struct ctl *ctl);
+} live[] = {
+	{ "rebuild-index", rebuild_index },
+	{ "seal", store_seal },
+};
+#define LIVE_COUNT (sizeof(live) / sizeof(live[0]))
 
 /* Beside us in an installed tree, wherever that was moved to; else where configure put it. */
 static void
@@ -80,8 +89,9 @@ store_words_run(int argc, char **argv)
 	}
 	if (i >= argc || strcmp(argv[i], "store") != 0)
 		return (-1);
-	if (i + 1 < argc && strcmp(argv[i + 1], REBUILD_INDEX) == 0)
-		return (-1);	/* that is for us: the running store does it */
+	for (size_t j = 0; i + 1 < argc && j < LIVE_COUNT; j++)
+		if (strcmp(argv[i + 1], live[j].word) == 0)
+			return (-1);
 	return (tool_exec(config_path, argv + i + 1, (unsigned)(argc - i - 1)));
 }
 
@@ -89,7 +99,8 @@ int
 verb_store(const struct ctl *ctl, const struct verb *v, char **arguments, unsigned count)
 {
 	(void)v;
-	if (strcmp(arguments[0], REBUILD_INDEX) == 0)
-		return (rebuild_index(ctl));
+	for (size_t i = 0; i < LIVE_COUNT; i++)
+		if (strcmp(arguments[0], live[i].word) == 0 && count == 1)
+			return (live[i].run(ctl));
 	return (tool_exec(ctl->config_path, arguments, count));
 }

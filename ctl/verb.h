@@ -50,6 +50,8 @@ int store_words_run(int argc, char **argv);
 int verb_store(const struct ctl *ctl, const struct verb *v, char **arguments, unsigned count);
 /* rebuild_index.c */
 int rebuild_index(const struct ctl *ctl);
+/* store_seal.c */
+int store_seal(const struct ctl *ctl);
 int verb_tasks(const struct ctl *ctl, const struct verb *v, char **arguments, unsigned count);
 int verb_drive(const struct ctl *ctl, const struct verb *v, char **arguments, unsigned count);
 int verb_shutdown(const struct ctl *ctl, const struct verb *v, char **arguments, unsigned count);

@@ -43,10 +43,11 @@ const struct verb verbs[] = {
 	    "without one, as the config file and this environment give it." },
 	{ "log-level", "SERVICE LEVEL", 2, 2, verb_log_level,
 	    "Changes what a running service logs: error, warn, info or debug." },
-	{ "store", "check|dump|stat|rebuild-index [ARGUMENTS]", 1, 4, verb_store,
+	{ "store", "check|dump|stat|rebuild-index|seal [ARGUMENTS]", 1, 4, verb_store,
 	    "Looks into a store that is stopped: reads everything and names every fault, prints\n"
 	    "what is in it, or counts. `store --help' tells more. `store rebuild-index' restarts\n"
-	    "the store and lets it build its index anew from the log; shows how far it is." },
+	    "the store and lets it build its index anew from the log; shows how far it is.\n"
+	    "`store seal' has the open segment sealed, so that it can be converted or vacuumed." },
 	{ "tasks", "list|show|cancel|retry|submit|workers|why [ARGUMENTS] [--json]", 1, 3,
 	    verb_tasks, "Maintenance: `list [STATE|all]' shows what waits and runs, with progress; "
 	    "`show TASK'\n"

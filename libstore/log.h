@@ -62,9 +62,9 @@ uint64_t log_forming_batch(const struct log *l);
 /* End of a turn: hands the forming batch to the commit threads if none is in flight. */
 void log_submit(struct log *l);
 
-/* The current segment takes no more and is sealed, as soon as there is another; with no record in
- * it nothing happens. */
-void log_seal_early(struct log *l);
+/* The current segment takes no more and is sealed, as soon as there is another; its id. 0: there is
+ * no record in it, and nothing happens. */
+uint64_t log_seal_early(struct log *l);
 /* Drives came or were rebuilt: the keeper looks whether they can be ONLINE. */
 void log_drives_changed(struct log *l);
 

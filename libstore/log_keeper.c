@@ -282,11 +282,14 @@ log_segment_roll(struct log *l)
 }
 
 /* While a batch flies the next one finds it, or the keeper when it looks at the clock. */
-void
+uint64_t
 log_seal_early(struct log *l)
 {
+	uint64_t id = 0;
+
 	pthread_mutex_lock(&l->lock);
 	if (l->state == LOG_RUNNING && l->current != NULL && l->current->last_lsn != 0) {
+		id = l->current->id;
 		l->seal_early = true;
 		l->want_next |= l->next == NULL;
 		pthread_cond_signal(&l->keeper_wake);
@@ -294,6 +297,7 @@ log_seal_early(struct log *l)
 			;
 	}
 	pthread_mutex_unlock(&l->lock);
+	return (id);
 }
 
 /* --- replacing -------------------------------------------------------------------------------- */

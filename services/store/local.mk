@@ -9,6 +9,7 @@ services_store_holdfast_store_SOURCES = \
 	services/store/store.c services/store/store.h \
 	services/store/store_clients.c \
 	services/store/store_drive_act.c \
+	services/store/store_seal.c \
 	services/store/store_drives.c \
 	services/store/store_start.c \
 	services/store/store_status.c

@@ -94,6 +94,9 @@ void client_reply(void *context, struct session *s, uint64_t sequence, struct sl
 void client_session_end(void *context, struct session *s);
 void client_revoke(void *context, struct session *s);
 
+/* store_seal.c */
+void on_segment_seal(void *context, struct message *m);
+
 /* store_drive_act.c */
 extern const struct message_handler store_messages[];
 

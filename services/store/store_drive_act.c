@@ -204,5 +204,6 @@ on_drive_act(void *context, struct message *m)
 
 const struct message_handler store_messages[] = {
 	{ MESSAGE_DRIVE_ACT, on_drive_act },
+	{ MESSAGE_SEGMENT_SEAL, on_segment_seal },
 	{ 0, NULL },
 };

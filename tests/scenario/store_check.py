@@ -96,6 +96,20 @@ def flip_and_check(house, objects, key, kind):
     flip(path, at + 11)
 
 
+def seal(house, objects):
+    """What is put after `store seal' lies in another segment."""
+    s3 = house.s3()
+    for key in ("sealed-before", "sealed-after"):
+        s3.put("bin", key, body_of(key, 1, 4096))
+        objects[key] = (1, 4096)
+        if key == "sealed-before":
+            said = house.ctl("store", "seal").stdout
+            check(re.match("segment [0-9a-f]{16} takes no more", said), "store seal says", said)
+            segment = said.split()[1]
+            wait_for("the next segment", lambda: segment not in house.ctl("store", "seal").stdout)
+    return segment
+
+
 def scenario():
     rng = random.Random(SEED)
     with House(config=CONFIG) as house:
@@ -112,6 +126,7 @@ def scenario():
         done = house.ctl("store", "check", check_status=False)
         check(done.returncode == USAGE and "holdfast-store" in done.stderr, "a running store was looked at:",
               done.returncode, done.stdout, done.stderr)
+        segment = seal(house, objects)
         house.kill()        # nothing is sealed, nothing is flushed
         wait_for("the store to end", lambda: "is locked" not in
                  house.ctl("store", "stat", check_status=False).stderr, 30)
@@ -120,6 +135,8 @@ def scenario():
         verify(house, objects)
         check(house.stop() == 0, "holdfastd did not stop well")
         text = store_check(house, CLEAN)
+        for key, there in ("sealed-before", True), ("sealed-after", False):
+            check((segment in where(house, key)[0][1]) == there, f"{key} and segment {segment}:", where(house, key))
         check(re.search(rf"^objects +{len(objects)}$", text, re.M), f"{len(objects)} objects expected\n", text)
         check(house.ctl("store", "dump", "index").stdout == house.ctl("store", "dump", "index").stdout,
               "two dumps of one index differ")
