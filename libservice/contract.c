@@ -22,6 +22,7 @@
 
 #include "libbase/clock.h"
 #include "libbase/metrics.h"
+#include "libservice/json_add.h"
 
 static const struct {
 	const char	*service;
@@ -54,26 +55,6 @@ contract_state_name(const struct service *s)
 	return (names[s->state]);
 }
 
-/* JSON numbers are doubles: exact up to 2^53, which no count here reaches. */
-static void
-add_number(cJSON *o, const char *name, uint64_t value)
-{
-	cJSON_AddNumberToObject(o, name, (double)value);
-}
-
-static void
-add_time(cJSON *o, const char *name, uint64_t real_ms)
-{
-	char text[25];
-
-	if (real_ms == 0) {
-		cJSON_AddNullToObject(o, name);
-		return;
-	}
-	clock_format_iso(real_ms, text);
-	cJSON_AddStringToObject(o, name, text);
-}
-
 static void
 contract_desired(const struct service *s, cJSON *o)
 {
@@ -90,18 +71,18 @@ static void
 contract_current(const struct service *s, cJSON *o)
 {
 	cJSON_AddStringToObject(o, "state", contract_state_name(s));
-	add_number(o, "generation", s->launch.generation);
-	add_number(o, "pid", (uint64_t)getpid());
-	add_time(o, "since", s->since_ms);
-	add_number(o, "instance", s->launch.instance);
+	json_add_number(o, "generation", s->launch.generation);
+	json_add_number(o, "pid", (uint64_t)getpid());
+	json_add_time(o, "since", s->since_ms);
+	json_add_number(o, "instance", s->launch.instance);
 }
 
 static void
 contract_workers(const struct service *s, cJSON *o)
 {
-	add_number(o, "total", s->pool == NULL ? 0 : s->ops->pool_threads);
-	add_number(o, "busy", s->pool == NULL ? 0 : pool_running(s->pool));
-	add_number(o, "queued", s->pool == NULL ? 0 : pool_queued(s->pool));
+	json_add_number(o, "total", s->pool == NULL ? 0 : s->ops->pool_threads);
+	json_add_number(o, "busy", s->pool == NULL ? 0 : pool_running(s->pool));
+	json_add_number(o, "queued", s->pool == NULL ? 0 : pool_queued(s->pool));
 }
 
 static void
@@ -113,23 +94,23 @@ contract_status(struct service *s, cJSON *o)
 	if (s->degraded[0] != '\0')
 		cJSON_AddStringToObject(o, "degraded_reason", s->degraded);
 	contract_workers(s, cJSON_AddObjectToObject(o, "workers"));
-	add_number(o, "reloads", s->reloads);
-	add_time(o, "last_reload", s->last_reload_ms);
+	json_add_number(o, "reloads", s->reloads);
+	json_add_time(o, "last_reload", s->last_reload_ms);
 	if (s->last_error_ms == 0) {
 		cJSON_AddNullToObject(o, "last_error");
 	} else {
 		error = cJSON_AddObjectToObject(o, "last_error");
 		cJSON_AddStringToObject(error, "code", err_name(s->last_error.code));
 		cJSON_AddStringToObject(error, "text", s->last_error.text);
-		add_time(error, "at", s->last_error_ms);
+		json_add_time(error, "at", s->last_error_ms);
 	}
 	if (s->progress_ms == 0)
 		cJSON_AddNullToObject(o, "progress_age_ms");
 	else
-		add_number(o, "progress_age_ms", clock_mono_ms() - s->progress_ms);
-	add_number(o, "cancellations", s->cancellations);
-	add_number(o, "messages_refused", metric_get(METRIC_ipc_refused_total));
-	add_number(o, "events_missed", metric_get(METRIC_ipc_events_missed_total));
+		json_add_number(o, "progress_age_ms", clock_mono_ms() - s->progress_ms);
+	json_add_number(o, "cancellations", s->cancellations);
+	json_add_number(o, "messages_refused", metric_get(METRIC_ipc_refused_total));
+	json_add_number(o, "events_missed", metric_get(METRIC_ipc_events_missed_total));
 	cJSON_AddStringToObject(o, "log_level", log_level_name(log_level()));
 	if (s->ops->status != NULL)
 		s->ops->status(s, o);
@@ -140,7 +121,7 @@ contract_shutdown(const struct service *s, cJSON *o)
 {
 	cJSON_AddStringToObject(o, "cancellation_source", "event bus, then SIGTERM");
 	cJSON_AddBoolToObject(o, "explicit_stop_handle", s->ops->drain != NULL);
-	add_number(o, "deadline_ms", contract_stop_ms(s->ops->name));
+	json_add_number(o, "deadline_ms", contract_stop_ms(s->ops->name));
 }
 
 static void

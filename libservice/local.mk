@@ -10,6 +10,7 @@ LIBSERVICE_LIBS = libipc/libipc.a schema/libschema.a libbase/libbase.a $(LIBIPC_
 noinst_LIBRARIES += libservice/libservice.a
 libservice_libservice_a_SOURCES = \
 	libservice/contract.c \
+	libservice/json_add.c libservice/json_add.h \
 	libservice/launch.c \
 	libservice/rights.c \
 	libservice/root_key.c libservice/root_key.h \

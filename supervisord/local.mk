@@ -32,8 +32,8 @@ supervisord_libsupervisor_a_SOURCES = \
 	supervisord/supervisor.c supervisord/supervisor.h \
 	supervisord/supervisor_open.c supervisord/supervisor_internal.h
 
-supervisord_libs = supervisord/libsupervisor.a libipc/libipc.a schema/libschema.a \
-	libbase/libbase.a $(LIBIPC_LIBS) $(LIBBASE_LIBS) $(CJSON_LIBS)
+supervisord_libs = supervisord/libsupervisor.a libservice/libservice.a libipc/libipc.a \
+	schema/libschema.a libbase/libbase.a $(LIBIPC_LIBS) $(LIBBASE_LIBS) $(CJSON_LIBS)
 
 sbin_PROGRAMS += supervisord/holdfastd
 supervisord_holdfastd_SOURCES = supervisord/main.c
@@ -48,7 +48,7 @@ dist_check_SCRIPTS += tests/supervisor_live
 
 check_PROGRAMS += tests/unit/test_supervisor tests/unit/test_supervisor_state
 tests_unit_test_supervisor_SOURCES = tests/unit/test_supervisor.c
-tests_unit_test_supervisor_LDADD = supervisord/libsupervisor.a libipc/libipc.a schema/libschema.a \
-	libbase/libbase.a $(CRITERION_LIBS) $(LIBIPC_LIBS) $(LIBBASE_LIBS) $(CJSON_LIBS)
+tests_unit_test_supervisor_LDADD = supervisord/libsupervisor.a libservice/libservice.a \
+	libipc/libipc.a schema/libschema.a libbase/libbase.a $(CRITERION_LIBS) $(LIBIPC_LIBS) $(LIBBASE_LIBS) $(CJSON_LIBS)
 tests_unit_test_supervisor_state_SOURCES = tests/unit/test_supervisor_state.c
 tests_unit_test_supervisor_state_LDADD = $(tests_unit_test_supervisor_LDADD)

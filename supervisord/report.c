@@ -12,23 +12,9 @@
 #include <unistd.h>
 
 #include "libbase/clock.h"
+#include "libservice/json_add.h"
 #include "supervisord/procfs.h"
 #include "supervisord/supervisor.h"
-
-static void
-add_number(cJSON *o, const char *name, uint64_t value)
-{
-	cJSON_AddNumberToObject(o, name, (double)value);
-}
-
-static void
-add_time(cJSON *o, const char *name, uint64_t real_ms)
-{
-	char text[25];
-
-	clock_format_iso(real_ms, text);
-	cJSON_AddStringToObject(o, name, text);
-}
 
 const char *
 report_state(const struct child *c)
@@ -88,8 +74,8 @@ add_last_exit(cJSON *o, const struct child_exit *x)
 	cJSON_AddBoolToObject(exit, "core", x->core);
 	cJSON_AddBoolToObject(exit, "asked", x->asked);
 	cJSON_AddBoolToObject(exit, "killed_at_deadline", x->forced);
-	add_number(exit, "ran_ms", x->ran_ms);
-	add_time(exit, "at", x->at_real_ms);
+	json_add_number(exit, "ran_ms", x->ran_ms);
+	json_add_time(exit, "at", x->at_real_ms);
 }
 
 static void
@@ -100,11 +86,11 @@ add_usage(cJSON *o, const struct child *c)
 
 	if (c->pid == 0 || !process_stat(c->pid, &stat))
 		return;
-	add_number(o, "cpu_ms", stat.cpu_ms);
+	json_add_number(o, "cpu_ms", stat.cpu_ms);
 	cJSON_AddNumberToObject(o, "cpu_percent",
 	    ran > 0 ? (double)(stat.cpu_ms * 1000 / ran) / 10 : 0);
-	add_number(o, "rss_bytes", stat.rss_bytes);
-	add_number(o, "pss_bytes", process_pss(c->pid));
+	json_add_number(o, "rss_bytes", stat.rss_bytes);
+	json_add_number(o, "pss_bytes", process_pss(c->pid));
 	if (stat.state == 'T' || stat.state == 't')
 		cJSON_AddBoolToObject(o, "stopped_by_signal", true);
 }
@@ -114,24 +100,24 @@ add_process(cJSON *o, const struct child *c)
 {
 	uint64_t now = clock_mono_ms(), real = clock_real_ms();
 
-	add_number(o, "generation", c->generation);
-	add_number(o, "starts", c->starts);
-	add_number(o, "restarts", c->starts > 0 ? c->starts - 1 : 0);
-	add_number(o, "failures", c->failures);
+	json_add_number(o, "generation", c->generation);
+	json_add_number(o, "starts", c->starts);
+	json_add_number(o, "restarts", c->starts > 0 ? c->starts - 1 : 0);
+	json_add_number(o, "failures", c->failures);
 	if (c->pid == 0)
 		return;
-	add_number(o, "pid", (uint64_t)c->pid);
-	add_number(o, "pid_start_ticks", c->pid_start_ticks);
-	add_time(o, "started", real - (now - c->started_ms));
-	add_number(o, "uptime_ms", now - c->started_ms);
+	json_add_number(o, "pid", (uint64_t)c->pid);
+	json_add_number(o, "pid_start_ticks", c->pid_start_ticks);
+	json_add_time(o, "started", real - (now - c->started_ms));
+	json_add_number(o, "uptime_ms", now - c->started_ms);
 	if (c->ready_ms != 0) {
-		add_time(o, "ready_since", real - (now - c->ready_ms));
-		add_number(o, "ready_ms", now - c->ready_ms);
+		json_add_time(o, "ready_since", real - (now - c->ready_ms));
+		json_add_number(o, "ready_ms", now - c->ready_ms);
 	}
 	if (c->unanswered_ms != 0)
-		add_number(o, "unanswered_ms", now - c->unanswered_ms);
+		json_add_number(o, "unanswered_ms", now - c->unanswered_ms);
 	if (c->stop_step == STOP_TERMED && c->kill_at_ms > now)
-		add_number(o, "kill_in_ms", c->kill_at_ms - now);
+		json_add_number(o, "kill_in_ms", c->kill_at_ms - now);
 }
 
 static void
@@ -155,14 +141,14 @@ contract_instead(const struct child *c)
 	add_desired(o, c);
 	part = cJSON_AddObjectToObject(o, "current");
 	cJSON_AddStringToObject(part, "state", report_state(c));
-	add_number(part, "generation", c->generation);
+	json_add_number(part, "generation", c->generation);
 	if (c->pid != 0)
-		add_number(part, "pid", (uint64_t)c->pid);
-	add_time(part, "since", c->since_real_ms);
+		json_add_number(part, "pid", (uint64_t)c->pid);
+	json_add_time(part, "since", c->since_real_ms);
 	part = cJSON_AddObjectToObject(o, "status");
 	cJSON_AddStringToObject(part, "last_error", c->note);
 	part = cJSON_AddObjectToObject(o, "shutdown");
-	add_number(part, "deadline_ms", c->row->stop_ms);
+	json_add_number(part, "deadline_ms", c->row->stop_ms);
 	cJSON_AddArrayToObject(o, "side_effects");
 	cJSON_AddArrayToObject(cJSON_AddObjectToObject(o, "reconcile"), "plan");
 	return (o);
@@ -179,17 +165,17 @@ report_child(const struct child *c, bool observed)
 	cJSON_AddStringToObject(o, "service", c->row->name);
 	cJSON_AddNumberToObject(o, "instance", c->instance);
 	cJSON_AddStringToObject(o, "state", report_state(c));
-	add_time(o, "since", c->since_real_ms);
+	json_add_time(o, "since", c->since_real_ms);
 	add_desired(o, c);
 	add_process(o, c);
 	if (c->state == CHILD_BACKOFF || c->state == CHILD_FAILED)
-		add_number(o, "next_start_in_ms",
+		json_add_number(o, "next_start_in_ms",
 		    c->next_start_ms > now ? c->next_start_ms - now : 0);
 	add_last_exit(o, &c->last_exit);
 	cJSON_AddBoolToObject(o, "paused", c->paused);
 	add_note(o, c);
 	cJSON_AddStringToObject(o, "log", c->log.file.path);
-	add_number(o, "log_lines_lost", c->log.file.lost_lines_total);
+	json_add_number(o, "log_lines_lost", c->log.file.lost_lines_total);
 	if (!observed)
 		return (o);
 	add_usage(o, c);
@@ -230,11 +216,11 @@ add_status(cJSON *o, const struct supervisor *s)
 		wanted += s->children[i].wanted;
 		ready += child_is_ready(&s->children[i]);
 	}
-	add_number(status, "processes", s->child_count);
-	add_number(status, "processes_wanted", wanted);
-	add_number(status, "processes_ready", ready);
-	add_number(status, "orphans_killed", s->orphans.killed_total);
-	add_number(status, "stops_forced", s->forced_stops);
+	json_add_number(status, "processes", s->child_count);
+	json_add_number(status, "processes_wanted", wanted);
+	json_add_number(status, "processes_ready", ready);
+	json_add_number(status, "orphans_killed", s->orphans.killed_total);
+	json_add_number(status, "stops_forced", s->forced_stops);
 	cJSON_AddStringToObject(status, "last_error", s->last_error);
 	sockets = cJSON_AddObjectToObject(status, "sockets");
 	for (unsigned i = 0; i < s->sockets.count; i++)
@@ -286,14 +272,14 @@ report_supervisor(const struct supervisor *s)
 	part = cJSON_AddObjectToObject(o, "current");
 	cJSON_AddStringToObject(part, "state", s->stopping ? "stopping" :
 	    s->announced_ready ? "running" : "starting");
-	add_number(part, "pid", (uint64_t)getpid());
-	add_number(part, "generation", 1);
-	add_time(part, "since", s->started_real_ms);
-	add_number(part, "uptime_ms", clock_mono_ms() - s->started_ms);
+	json_add_number(part, "pid", (uint64_t)getpid());
+	json_add_number(part, "generation", 1);
+	json_add_time(part, "since", s->started_real_ms);
+	json_add_number(part, "uptime_ms", clock_mono_ms() - s->started_ms);
 	if (process_stat(getpid(), &stat)) {
-		add_number(part, "pid_start_ticks", stat.start_ticks);
-		add_number(part, "cpu_ms", stat.cpu_ms);
-		add_number(part, "rss_bytes", stat.rss_bytes);
+		json_add_number(part, "pid_start_ticks", stat.start_ticks);
+		json_add_number(part, "cpu_ms", stat.cpu_ms);
+		json_add_number(part, "rss_bytes", stat.rss_bytes);
 	}
 	add_status(o, s);
 	part = cJSON_AddObjectToObject(o, "shutdown");

@@ -6,28 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "libbase/clock.h"
+#include "libservice/json_add.h"
 #include "libstore/task.h"
 #include "services/tasks/tasks.h"
-
-static void
-add_number(cJSON *o, const char *name, uint64_t value)
-{
-	cJSON_AddNumberToObject(o, name, (double)value);
-}
-
-static void
-add_time(cJSON *o, const char *name, uint64_t real_ms)
-{
-	char text[25];
-
-	if (real_ms == 0) {
-		cJSON_AddNullToObject(o, name);
-		return;
-	}
-	clock_format_iso(real_ms, text);
-	cJSON_AddStringToObject(o, name, text);
-}
 
 /* What only the board knows: it runs here. */
 static void
@@ -41,11 +22,11 @@ add_live(const struct tasks *t, cJSON *o, const struct board_item *it)
 		return;
 	cJSON_AddNumberToObject(o, "progress", it->total_bytes == 0 ? 0 :
 	    (double)it->done_bytes / (double)it->total_bytes);
-	add_number(o, "done_bytes", it->done_bytes);
-	add_number(o, "total_bytes", it->total_bytes);
-	add_time(o, "last_update", it->update_ms);
-	add_time(o, "estimated_end", end_ms);
-	add_number(o, "eta_ms", end_ms > now_ms ? end_ms - now_ms : 0);
+	json_add_number(o, "done_bytes", it->done_bytes);
+	json_add_number(o, "total_bytes", it->total_bytes);
+	json_add_time(o, "last_update", it->update_ms);
+	json_add_time(o, "estimated_end", end_ms);
+	json_add_number(o, "eta_ms", end_ms > now_ms ? end_ms - now_ms : 0);
 	cJSON_AddBoolToObject(o, "cancelling", it->cancel);
 }
 
@@ -55,11 +36,11 @@ tasks_json_task(const struct tasks *t, const Hf__Task *task)
 	const struct board_item *it = board_find(&t->board, task->id);
 	cJSON *o = cJSON_CreateObject();
 
-	add_number(o, "id", task->id);
+	json_add_number(o, "id", task->id);
 	cJSON_AddStringToObject(o, "type", task->type);
 	cJSON_AddStringToObject(o, "state", task_state_name((int)task->state));
 	cJSON_AddStringToObject(o, "priority", task_priority_name((int)task->priority));
-	add_number(o, "volume_id", task->volume_id);
+	json_add_number(o, "volume_id", task->volume_id);
 	cJSON_AddStringToObject(o, "fingerprint", task->fingerprint);
 	cJSON_AddStringToObject(o, "source", task->source);
 	cJSON_AddStringToObject(o, "reason", task->reason);
@@ -67,19 +48,19 @@ tasks_json_task(const struct tasks *t, const Hf__Task *task)
 	cJSON_AddStringToObject(o, "server", task->server);
 	cJSON_AddStringToObject(o, "worker_id", task->worker_id);
 	cJSON_AddStringToObject(o, "error", task->error);
-	add_number(o, "lease", task->lease);
-	add_number(o, "attempts", task->attempts);
-	add_number(o, "merged", task->merged);
-	add_number(o, "bytes", task->bytes);
-	add_number(o, "estimate_ms", task->estimate_ms);
-	add_time(o, "detected", task->detected_ms);
-	add_time(o, "not_before", task->not_before_ms);
-	add_time(o, "started", task->started_ms);
-	add_time(o, "finished", task->finished_ms);
+	json_add_number(o, "lease", task->lease);
+	json_add_number(o, "attempts", task->attempts);
+	json_add_number(o, "merged", task->merged);
+	json_add_number(o, "bytes", task->bytes);
+	json_add_number(o, "estimate_ms", task->estimate_ms);
+	json_add_time(o, "detected", task->detected_ms);
+	json_add_time(o, "not_before", task->not_before_ms);
+	json_add_time(o, "started", task->started_ms);
+	json_add_time(o, "finished", task->finished_ms);
 	if (task->change_type[0] != '\0') {
 		cJSON_AddStringToObject(o, "change_type", task->change_type);
-		add_number(o, "old_capacity", task->old_capacity);
-		add_number(o, "new_capacity", task->new_capacity);
+		json_add_number(o, "old_capacity", task->old_capacity);
+		json_add_number(o, "new_capacity", task->new_capacity);
 		cJSON_AddBoolToObject(o, "reported", task->reported);
 	}
 	if (it != NULL)
@@ -99,10 +80,10 @@ add_performance(cJSON *o, const struct worker *w)
 		if ((w->capabilities & 1u << i) == 0)
 			continue;
 		row = cJSON_AddObjectToObject(performance, task_kind_row((enum task_kind)i)->name);
-		add_number(row, "completed", p->completed);
-		add_number(row, "failed", p->failed);
-		add_number(row, "bytes", p->bytes);
-		add_number(row, "run_ms", p->run_ms);
+		json_add_number(row, "completed", p->completed);
+		json_add_number(row, "failed", p->failed);
+		json_add_number(row, "bytes", p->bytes);
+		json_add_number(row, "run_ms", p->run_ms);
 	}
 }
 
@@ -120,14 +101,14 @@ worker_json(const struct worker *w)
 		if ((w->capabilities & 1u << i) != 0)
 			cJSON_AddItemToArray(list, cJSON_CreateString(
 			    task_kind_row((enum task_kind)i)->name));
-	add_number(o, "max_concurrent", w->max_concurrent);
-	add_number(o, "current_load", w->current_load);
-	add_time(o, "last_seen", w->last_seen_ms);
+	json_add_number(o, "max_concurrent", w->max_concurrent);
+	json_add_number(o, "current_load", w->current_load);
+	json_add_time(o, "last_seen", w->last_seen_ms);
 	limits = cJSON_AddObjectToObject(o, "resource_limits");
-	add_number(limits, "max_memory_mb", w->limits.max_memory_mb);
-	add_number(limits, "max_disk_space_mb", w->limits.max_disk_space_mb);
-	add_number(limits, "max_network_mbps", w->limits.max_network_mbps);
-	add_number(limits, "max_cpu_percent", w->limits.max_cpu_percent);
+	json_add_number(limits, "max_memory_mb", w->limits.max_memory_mb);
+	json_add_number(limits, "max_disk_space_mb", w->limits.max_disk_space_mb);
+	json_add_number(limits, "max_network_mbps", w->limits.max_network_mbps);
+	json_add_number(limits, "max_cpu_percent", w->limits.max_cpu_percent);
 	list = cJSON_AddArrayToObject(o, "preferred_servers");
 	for (unsigned i = 0; i < 32; i++)
 		if ((w->preferred_servers & 1u << i) != 0)
@@ -153,9 +134,9 @@ tasks_json_why(const struct tasks *t)
 	cJSON *o = cJSON_CreateObject(), *detectors;
 
 	cJSON_AddStringToObject(o, "idle", board_why_idle(&t->board));
-	add_time(o, "last_look", d->at_ms);
-	add_time(o, "next_look", t->board.scan_ms == UINT64_MAX ? 0 : t->board.scan_ms);
-	add_number(o, "looks", t->scans);
+	json_add_time(o, "last_look", d->at_ms);
+	json_add_time(o, "next_look", t->board.scan_ms == UINT64_MAX ? 0 : t->board.scan_ms);
+	json_add_number(o, "looks", t->scans);
 	detectors = cJSON_AddObjectToObject(o, "passed_over");
 	for (unsigned kind = 0; kind < TASK_KIND_COUNT; kind++) {
 		cJSON *row = cJSON_AddObjectToObject(detectors,
@@ -163,7 +144,7 @@ tasks_json_why(const struct tasks *t)
 
 		for (unsigned why = DETECTOR_CANDIDATE; why < DETECTOR_WHY_COUNT; why++)
 			if (d->why[kind][why] > 0)
-				add_number(row, detector_why_text((enum detector_why)why),
+				json_add_number(row, detector_why_text((enum detector_why)why),
 				    d->why[kind][why]);
 	}
 	cJSON_AddStringToObject(o, "divergence", t->board.volumes.divergence);
@@ -179,11 +160,11 @@ add_capacity(const struct volume_states *v, uint64_t reserved, cJSON *out)
 		base += v->rows[i].base_capacity;
 		adjusted += volume_adjusted_capacity(v, &v->rows[i]);
 	}
-	add_number(out, "segments", v->count);
-	add_number(out, "base_bytes", base);
-	add_number(out, "adjusted_bytes", adjusted);
-	add_number(out, "reserved_bytes", reserved);
-	add_number(out, "free_bytes_after_reserved", volume_states_free(v, reserved));
+	json_add_number(out, "segments", v->count);
+	json_add_number(out, "base_bytes", base);
+	json_add_number(out, "adjusted_bytes", adjusted);
+	json_add_number(out, "reserved_bytes", reserved);
+	json_add_number(out, "free_bytes_after_reserved", volume_states_free(v, reserved));
 }
 
 void
@@ -193,15 +174,15 @@ tasks_json_metrics(const struct tasks *t, cJSON *out)
 
 	cJSON_AddNumberToObject(out, "tasks_per_second", board_tasks_per_second(b, tasks_now(t)));
 	cJSON_AddNumberToObject(out, "worker_utilization", board_worker_utilization(b));
-	add_number(out, "average_task_time_ms", board_average_task_ms(b));
+	json_add_number(out, "average_task_time_ms", board_average_task_ms(b));
 	cJSON_AddNumberToObject(out, "failure_rate", board_failure_rate(b));
-	add_number(out, "queue_depth", board_count(b, TASK_STATES_WAITING));
+	json_add_number(out, "queue_depth", board_count(b, TASK_STATES_WAITING));
 	cJSON_AddBoolToObject(out, "volume_states_sync", b->volumes.in_sync);
-	add_number(out, "in_work", board_count(b, TASK_STATES_HELD));
-	add_number(out, "dead_letters", board_count(b, TASK_STATE_BIT(DEAD_LETTER)));
-	add_number(out, "completed", b->metrics.completed);
-	add_number(out, "failed", b->metrics.failed);
-	add_number(out, "stuck", b->metrics.stuck);
-	add_number(out, "workers_lost", b->metrics.lost_workers);
+	json_add_number(out, "in_work", board_count(b, TASK_STATES_HELD));
+	json_add_number(out, "dead_letters", board_count(b, TASK_STATE_BIT(DEAD_LETTER)));
+	json_add_number(out, "completed", b->metrics.completed);
+	json_add_number(out, "failed", b->metrics.failed);
+	json_add_number(out, "stuck", b->metrics.stuck);
+	json_add_number(out, "workers_lost", b->metrics.lost_workers);
 	add_capacity(&b->volumes, b->reserved_bytes, cJSON_AddObjectToObject(out, "capacity"));
 }

@@ -1,0 +1,17 @@
+/*
+ * json_add - numbers and times in documents that people and programs read.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef HF_SERVICE_JSON_ADD_H
+#define HF_SERVICE_JSON_ADD_H
+
+#include <cjson/cJSON.h>
+#include <stdint.h>
+
+/* JSON numbers are doubles: exact up to 2^53, which no count of ours reaches. */
+void json_add_number(cJSON *o, const char *name, uint64_t value);
+/* ISO 8601; null for 0, which is never. */
+void json_add_time(cJSON *o, const char *name, uint64_t real_ms);
+
+#endif
