@@ -119,21 +119,14 @@ list(const struct ctl *ctl, char **arguments, unsigned count)
 static int
 store_restart(const struct ctl *ctl)
 {
-	Hf__ActionRequest request = HF__ACTION_REQUEST__INIT;
-	ProtobufCMessage *reply = NULL;
 	struct err e = ERR_INIT;
 
-	request.service = (char *)(uintptr_t)"store";
-	request.action = (char *)(uintptr_t)"restart";
-	request.reason = (char *)(uintptr_t)"drives were given up: the set is opened again";
-	request.wait_ms = ctl->wait_ms;
-	if (peer_call(ctl, "holdfastd", MESSAGE_SUPERVISOR_ACTION, &request.base,
-	    request.wait_ms + CALL_MS, &reply, &e) < 0) {
+	if (peer_restart_store(ctl, "drives were given up: the set is opened again", ctl->wait_ms,
+	    &e) < 0) {
 		fprintf(stderr, "holdfastctl: the store must be restarted to go on, and that "
 		    "failed: %s\n", e.text);
 		return (CTL_FAILED);
 	}
-	protobuf_c_message_free_unpacked(reply, NULL);
 	puts("the store was restarted");
 	return (CTL_OK);
 }

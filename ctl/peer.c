@@ -14,6 +14,7 @@
 #include "libbase/file.h"
 
 #define STATE_BYTES_MAX (4 * 1024 * 1024)
+#define RESTART_CALL_MS	65000	/* longer than any supervisor.probe_interval */
 
 int
 peer_call(const struct ctl *ctl, const char *name, enum message_type type,
@@ -61,6 +62,24 @@ peer_state_file(const struct ctl *ctl)
 		o = cJSON_ParseWithLength((const char *)text.data, text.bytes);
 	buf_release(&text);
 	return (o);
+}
+
+int
+peer_restart_store(const struct ctl *ctl, const char *reason, uint64_t wait_ms, struct err *e)
+{
+	Hf__ActionRequest request = HF__ACTION_REQUEST__INIT;
+	ProtobufCMessage *reply = NULL;
+	int rc;
+
+	request.service = (char *)(uintptr_t)"store";
+	request.action = (char *)(uintptr_t)"restart";
+	request.reason = (char *)(uintptr_t)reason;
+	request.wait_ms = wait_ms;
+	rc = peer_call(ctl, "holdfastd", MESSAGE_SUPERVISOR_ACTION, &request.base,
+	    wait_ms + RESTART_CALL_MS, &reply, e);
+	if (rc == 0)
+		protobuf_c_message_free_unpacked(reply, NULL);
+	return (rc);
 }
 
 const char *

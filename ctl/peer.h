@@ -25,6 +25,9 @@ cJSON *peer_state_file(const struct ctl *ctl);
 bool peer_alive(const cJSON *state, pid_t *pid);
 /* Says on standard error why holdfastd could not be asked; returns the exit status for it. */
 int peer_fail(const struct ctl *ctl, const struct err *e);
+/* Has holdfastd start the store anew, and waits so long for it to be ready. */
+int peer_restart_store(const struct ctl *ctl, const char *reason, uint64_t wait_ms,
+    struct err *e);
 /* A member as text or number; "" or 0 where there is none. */
 const char *json_text(const cJSON *o, const char *name);
 double json_number(const cJSON *o, const char *name);

@@ -54,18 +54,11 @@ mark_make(const struct ctl *ctl)
 static int
 store_restart(const struct ctl *ctl)
 {
-	Hf__ActionRequest request = HF__ACTION_REQUEST__INIT;
-	ProtobufCMessage *reply = NULL;
 	struct err e = ERR_INIT;
 
-	request.service = (char *)(uintptr_t)"store";
-	request.action = (char *)(uintptr_t)"restart";
-	request.reason = (char *)(uintptr_t)(ctl->reason != NULL ? ctl->reason :
-	    "the index is built anew");
-	if (peer_call(ctl, "holdfastd", MESSAGE_SUPERVISOR_ACTION, &request.base, CALL_MS, &reply,
-	    &e) < 0)
+	if (peer_restart_store(ctl, ctl->reason != NULL ? ctl->reason :
+	    "the index is built anew", 0, &e) < 0)
 		return (peer_fail(ctl, &e));
-	protobuf_c_message_free_unpacked(reply, NULL);
 	return (CTL_OK);
 }
 
