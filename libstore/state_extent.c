@@ -97,6 +97,16 @@ range_free(const struct index_reader *r, uint64_t volume, uint64_t offset, uint6
 	return (rc);
 }
 
+/* Granted to s, and nobody's yet. */
+static int
+range_check(const struct index_reader *r, const struct session *s, uint64_t volume,
+    const Hf__VolumeUse *use, uint64_t offset, uint64_t bytes, struct err *e)
+{
+	int rc = use_check(s, volume, use, offset, bytes, e);
+
+	return (rc < 0 ? rc : range_free(r, volume, offset, bytes, e));
+}
+
 int
 extent_range_check(struct state *st, const struct session *s, uint64_t volume, uint64_t offset,
     uint64_t bytes, struct err *e)
@@ -108,9 +118,9 @@ extent_range_check(struct state *st, const struct session *s, uint64_t volume, u
 	rc = use_read(&r, volume, &use, e);
 	if (rc < 0)
 		return (rc);
-	rc = use_check(s, volume, use, offset, bytes, e);
+	rc = range_check(&r, s, volume, use, offset, bytes, e);
 	hf__volume_use__free_unpacked(use, NULL);
-	return (rc < 0 ? rc : range_free(&r, volume, offset, bytes, e));
+	return (rc);
 }
 
 int
@@ -134,22 +144,19 @@ extent_check(struct state *st, const struct session *s, const Hf__Extent *x, uin
 {
 	struct index_reader r = state_reader(st);
 	Hf__VolumeUse *use;
-	uint64_t bytes;
 	int rc;
 
 	*shard_bytes = 0;
+	if (x->bytes == 0 || x->bytes > UINT64_C(1) << 48)
+		return (err_set(e, ERR_INVALID, "an extent of %llu bytes",
+		    (unsigned long long)x->bytes));
 	rc = use_read(&r, x->volume, &use, e);
 	if (rc < 0)
 		return (rc);
-	if (x->bytes == 0 || x->bytes > UINT64_C(1) << 48)
-		rc = err_set(e, ERR_INVALID, "an extent of %llu bytes",
-		    (unsigned long long)x->bytes);
-	bytes = rc < 0 ? 0 : volume_extent_shard_bytes(use->k, x->bytes);
-	if (rc == 0)
-		rc = use_check(s, x->volume, use, x->offset, bytes, e);
+	*shard_bytes = volume_extent_shard_bytes(use->k, x->bytes);
+	rc = range_check(&r, s, x->volume, use, x->offset, *shard_bytes, e);
 	hf__volume_use__free_unpacked(use, NULL);
-	*shard_bytes = bytes;
-	return (rc < 0 ? rc : range_free(&r, x->volume, x->offset, bytes, e));
+	return (rc);
 }
 
 int
