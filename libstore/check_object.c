@@ -156,39 +156,43 @@ body_check(struct check *c, const char *owner, uint64_t bytes, const Hf__Place *
 }
 
 /* The parts of an upload in order: how many, and how many bytes. */
+struct parts {
+	struct check	*c;
+	const char	*owner;
+	uint64_t	 count, bytes;
+};
+
 static int
-parts_check(struct check *c, const char *owner, ProtobufCBinaryData id, uint64_t *count,
-    uint64_t *bytes, struct err *e)
+part_check(void *context, struct slice key, struct slice value, struct err *e)
 {
-	struct index_reader r = { .index = c->view->index };
-	struct buf from = BUF_INIT, to = BUF_INIT;
-	struct index_iter *it;
-	int rc = 0;
+	struct parts *p = context;
+	Hf__Part *part = hf__part__unpack(NULL, value.bytes, value.data);
 
-	*count = *bytes = 0;
-	buf_append(&from, "P", 1);
-	buf_append(&from, id.data, id.len);
-	key_after_prefix(&to, buf_slice(&from));
-	it = index_iter_new(&r, buf_slice(&from), buf_slice(&to));
-	for (; rc == 0 && index_iter_valid(it); index_iter_next(it)) {
-		struct slice value = index_iter_value(it);
-		Hf__Part *part = hf__part__unpack(NULL, value.bytes, value.data);
-
-		++*count;
-		c->sum.parts++;
-		if (part == NULL) {
-			check_fault(c, check_index_at(c, CHECK_LOST, owner), "the row of a part is "
-			    "malformed");
-			continue;
-		}
-		*bytes += part->bytes;
-		body_check(c, owner, part->bytes, part->place, part->n_extents, part->extents);
-		hf__part__free_unpacked(part, NULL);
-		rc = check_cancelled(c, e);
+	(void)key;
+	p->count++;
+	p->c->sum.parts++;
+	if (part == NULL) {
+		check_fault(p->c, check_index_at(p->c, CHECK_LOST, p->owner), "the row of a part "
+		    "is malformed");
+		return (0);
 	}
-	if (rc == 0)
-		rc = index_iter_error(it, e);
-	index_iter_free(it);
+	p->bytes += part->bytes;
+	body_check(p->c, p->owner, part->bytes, part->place, part->n_extents, part->extents);
+	hf__part__free_unpacked(part, NULL);
+	return (check_cancelled(p->c, e));
+}
+
+static int
+parts_check(struct parts *p, ProtobufCBinaryData upload, struct err *e)
+{
+	struct index_reader r = { .index = p->c->view->index };
+	struct buf from = BUF_INIT, to = BUF_INIT;
+	int rc;
+
+	buf_append(&from, "P", 1);
+	buf_append(&from, upload.data, upload.len);
+	key_after_prefix(&to, buf_slice(&from));
+	rc = row_each(&r, buf_slice(&from), buf_slice(&to), part_check, p, e);
 	buf_release(&from);
 	buf_release(&to);
 	return (rc);
@@ -197,7 +201,8 @@ parts_check(struct check *c, const char *owner, ProtobufCBinaryData id, uint64_t
 static int
 entry_check(struct check *c, const char *owner, const Hf__ObjectEntry *entry, struct err *e)
 {
-	uint64_t count, bytes, run_count = 0, run_bytes = 0;
+	struct parts there = { c, owner, 0, 0 };
+	uint64_t run_count = 0, run_bytes = 0;
 	size_t i;
 	int rc;
 
@@ -207,16 +212,18 @@ entry_check(struct check *c, const char *owner, const Hf__ObjectEntry *entry, st
 		body_check(c, owner, entry->bytes, entry->place, entry->n_extents, entry->extents);
 		return (0);
 	}
-	rc = parts_check(c, owner, entry->upload_id, &count, &bytes, e);
+	rc = parts_check(&there, entry->upload_id, e);
 	for (i = 0; i < entry->n_parts; i++) {
 		run_count += entry->parts[i]->count;
 		run_bytes += entry->parts[i]->count * entry->parts[i]->bytes;
 	}
-	if (rc == 0 && (count != entry->part_count || bytes != entry->bytes ||
-	    (entry->n_parts > 0 && (run_count != count || run_bytes != bytes))))
+	if (rc == 0 && (there.count != entry->part_count || there.bytes != entry->bytes ||
+	    (entry->n_parts > 0 &&
+	    (run_count != there.count || run_bytes != there.bytes))))
 		check_fault(c, (struct fault_at){ CHECK_LOST, "body", -1, NULL, NO_OFFSET, owner },
 		    "it has %u parts of %" PRIu64 " bytes, but %" PRIu64 " parts of %" PRIu64
-		    " bytes are there", entry->part_count, entry->bytes, count, bytes);
+		    " bytes are there", entry->part_count, entry->bytes, there.count,
+		    there.bytes);
 	return (rc);
 }
 
@@ -248,16 +255,18 @@ on_object(struct check *c, void *context, struct slice key, struct slice value, 
 static int
 on_upload(struct check *c, void *context, struct slice key, struct slice value, struct err *e)
 {
-	uint64_t bucket_id = 0, count, bytes;
 	struct slice name = SLICE_NONE, id = SLICE_NONE;
+	struct parts there = { .c = c };
+	uint64_t bucket_id = 0;
 
 	(void)context;
 	(void)value;
 	if (key_upload_parse(key, &bucket_id, &name, &id) < 0)
 		return (0);
 	c->sum.uploads++;
-	return (parts_check(c, owner_name(c, bucket_id, name, " (upload)"),
-	    (ProtobufCBinaryData){ id.bytes, (uint8_t *)(uintptr_t)id.data }, &count, &bytes, e));
+	there.owner = owner_name(c, bucket_id, name, " (upload)");
+	return (parts_check(&there,
+	    (ProtobufCBinaryData){ id.bytes, (uint8_t *)(uintptr_t)id.data }, e));
 }
 
 /* --- sums ------------------------------------------------------------------------------------- */

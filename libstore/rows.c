@@ -86,6 +86,21 @@ rows_release(struct rows *w)
 }
 
 int
+row_each(const struct index_reader *r, struct slice from, struct slice to, row_each_fn *each,
+    void *context, struct err *e)
+{
+	struct index_iter *it = index_iter_new(r, from, to);
+	int rc = 0;
+
+	for (; rc == 0 && index_iter_valid(it); index_iter_next(it))
+		rc = each(context, index_iter_key(it), index_iter_value(it), e);
+	if (rc == 0)
+		rc = index_iter_error(it, e);
+	index_iter_free(it);
+	return (rc);
+}
+
+int
 row_unpack(struct slice value, const ProtobufCMessageDescriptor *type, ProtobufCMessage **out,
     struct err *e)
 {

@@ -36,6 +36,11 @@ int row_get(const struct index_reader *r, struct slice key, const ProtobufCMessa
 /* Unpacks a value; ERR_CORRUPT names the message. */
 int row_unpack(struct slice value, const ProtobufCMessageDescriptor *type, ProtobufCMessage **out,
     struct err *e);
+/* Walks rows with keys in [from, to), in order. each returns 0 to go on, 1 to stop before the end,
+ * or an error; so does row_each. Both slices are borrowed until each returns. */
+typedef int row_each_fn(void *context, struct slice key, struct slice value, struct err *e);
+int row_each(const struct index_reader *r, struct slice from, struct slice to, row_each_fn *each,
+    void *context, struct err *e);
 /* Whether any key starts with prefix: 1, 0 or an error. */
 int row_any(const struct index_reader *r, struct slice prefix, struct err *e);
 /* Replaces out's content by the packed message. */

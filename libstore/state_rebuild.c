@@ -77,37 +77,49 @@ read_rebuild_plan(struct state *st, struct session *s, const Hf__StoreRequest *q
 	return (0);
 }
 
+struct extents_page {
+	Hf__StoreReply	*reply;
+	unsigned	 max;
+};
+
+static int
+page_add(void *context, struct slice key, struct slice value, struct err *e)
+{
+	struct extents_page *p = context;
+	Hf__StoreReply *out = p->reply;
+	int rc;
+
+	(void)key;
+	if (out->n_extents == p->max) {
+		out->truncated = true;
+		return (1);
+	}
+	rc = row_unpack(value, &hf__extent__descriptor, (void *)&out->extents[out->n_extents], e);
+	out->n_extents += rc == 0;
+	return (rc);
+}
+
 int
 read_rebuild_extents(struct state *st, struct session *s, const Hf__StoreRequest *q,
     Hf__StoreReply *out, struct err *e)
 {
 	const Hf__RebuildExtents *x = q->rebuild_extents;
-	unsigned max = bounded(x->max, EXTENTS_MAX);
+	struct extents_page page = { out, bounded(x->max, EXTENTS_MAX) };
 	struct index_reader r = state_committed(st);
 	struct buf from = BUF_INIT, to = BUF_INIT;
-	struct index_iter *it;
-	int rc = 0;
+	int rc;
 
 	(void)s;
 	if (x->after_end == UINT64_MAX)
 		return (0);
 	key_extent(&from, x->volume, x->after_end + 1);
 	key_extent(&to, x->volume, UINT64_MAX);
-	out->extents = calloc(max, sizeof(*out->extents));
+	out->extents = calloc(page.max, sizeof(*out->extents));
 	assert(out->extents != NULL);
-	it = index_iter_new(&r, buf_slice(&from), buf_slice(&to));
-	for (; rc == 0 && index_iter_valid(it) && out->n_extents < max; index_iter_next(it)) {
-		rc = row_unpack(index_iter_value(it), &hf__extent__descriptor,
-		    (void *)&out->extents[out->n_extents], e);
-		out->n_extents += rc == 0;
-	}
-	out->truncated = rc == 0 && index_iter_valid(it);
-	if (rc == 0)
-		rc = index_iter_error(it, e);
-	index_iter_free(it);
+	rc = row_each(&r, buf_slice(&from), buf_slice(&to), page_add, &page, e);
 	buf_release(&from);
 	buf_release(&to);
-	return (rc);
+	return (rc < 0 ? rc : 0);
 }
 
 /* --- changes of the catalog, on the pool ------------------------------------------------------ */

@@ -348,6 +348,7 @@ read_task_get(struct state *st, struct session *s, const Hf__StoreRequest *q, Hf
 struct listing {
 	Hf__StoreReply	*reply;
 	const char	*type;		/* "": any */
+	uint32_t	 states;
 	size_t		 max, bytes;
 	unsigned	 looked_at;
 };
@@ -363,6 +364,7 @@ static void
 listing_start(struct listing *l, const Hf__TaskList *q, Hf__StoreReply *reply)
 {
 	*l = (struct listing){ .reply = reply, .type = q->type };
+	l->states = q->states != 0 ? q->states : UINT32_MAX;
 	l->max = q->max == 0 || q->max > LIST_MAX ? LIST_MAX : q->max;
 	reply->tasks = calloc(l->max, sizeof(*reply->tasks));
 	assert(reply->tasks != NULL);
@@ -387,38 +389,76 @@ listing_add(struct listing *l, Hf__Task *t, bool wanted)
 }
 
 static int
+list_row(void *context, struct slice key, struct slice value, struct err *e)
+{
+	struct listing *l = context;
+	Hf__Task *t;
+	int rc;
+
+	(void)key;
+	if (listing_full(l)) {
+		l->reply->truncated = true;
+		return (1);
+	}
+	l->looked_at++;
+	rc = row_unpack(value, &hf__task__descriptor, (void *)&t, e);
+	if (rc < 0)
+		return (rc);
+	l->reply->next_id = t->id;
+	home_drop(t);
+	listing_add(l, t, (uint32_t)t->state < TASK_STATES && (l->states >> t->state & 1));
+	return (0);
+}
+
+static int
 list_by_id(struct state *st, const Hf__TaskList *q, struct listing *l, struct err *e)
 {
 	struct index_reader r = state_committed(st);
-	uint32_t states = q->states != 0 ? q->states : UINT32_MAX;
-	struct index_iter *it;
 	struct buf to = BUF_INIT;
-	int rc = 0;
+	int rc;
 
 	if (q->after == UINT64_MAX)
 		return (0);
 	key_task(&st->key, q->after + 1);
 	key_after_prefix(&to, SLICE_LITERAL("T"));
-	it = index_iter_new(&r, buf_slice(&st->key), buf_slice(&to));
-	for (; rc == 0 && index_iter_valid(it); index_iter_next(it)) {
-		Hf__Task *t;
-
-		if (listing_full(l)) {
-			l->reply->truncated = true;
-			break;
-		}
-		l->looked_at++;
-		rc = row_unpack(index_iter_value(it), &hf__task__descriptor, (void *)&t, e);
-		if (rc < 0)
-			break;
-		l->reply->next_id = t->id;
-		home_drop(t);
-		listing_add(l, t, (uint32_t)t->state < TASK_STATES && (states >> t->state & 1));
-	}
-	if (rc == 0)
-		rc = index_iter_error(it, e);
-	index_iter_free(it);
+	rc = row_each(&r, buf_slice(&st->key), buf_slice(&to), list_row, l, e);
 	buf_release(&to);
+	return (rc < 0 ? rc : 0);
+}
+
+struct due {
+	struct state			*st;
+	const struct index_reader	*reader;
+	struct listing			*listing;
+};
+
+static int
+due_row(void *context, struct slice key, struct slice value, struct err *e)
+{
+	struct due *d = context;
+	struct listing *l = d->listing;
+	Hf__TaskPlace *place;
+	Hf__Task *t;
+	uint64_t id, at;
+	uint8_t list;
+	bool wanted;
+	int rc;
+
+	if (listing_full(l)) {
+		l->reply->truncated = true;
+		return (1);
+	}
+	l->looked_at++;
+	rc = row_unpack(value, &hf__task_place__descriptor, (void *)&place, e);
+	if (rc < 0)
+		return (rc);
+	wanted = listing_wants(l, place->type);
+	hf__task_place__free_unpacked(place, NULL);
+	if (!wanted || key_task_place_parse(key, &list, &at, &id) < 0)
+		return (0);
+	rc = task_get(d->st, d->reader, id, &t, e);
+	if (rc == 0)
+		listing_add(l, t, true);
 	return (rc);
 }
 
@@ -427,45 +467,19 @@ static int
 list_due(struct state *st, const Hf__TaskList *q, uint8_t list, struct listing *l, struct err *e)
 {
 	struct index_reader r = state_committed(st);
+	struct due due = { st, &r, l };
 	struct buf from = BUF_INIT, to = BUF_INIT;
-	struct index_iter *it;
-	int rc = 0;
+	int rc;
 
 	key_task_place(&from, list, 0, 0);
 	if (q->due_ms == UINT64_MAX)
 		key_task_place(&to, list + 1, 0, 0);
 	else
 		key_task_place(&to, list, q->due_ms + 1, 0);
-	it = index_iter_new(&r, buf_slice(&from), buf_slice(&to));
-	for (; rc == 0 && index_iter_valid(it); index_iter_next(it)) {
-		struct slice key = index_iter_key(it), value = index_iter_value(it);
-		Hf__TaskPlace *place;
-		Hf__Task *t;
-		uint64_t id, at;
-		bool wanted;
-
-		if (listing_full(l)) {
-			l->reply->truncated = true;
-			break;
-		}
-		l->looked_at++;
-		rc = row_unpack(value, &hf__task_place__descriptor, (void *)&place, e);
-		if (rc < 0)
-			break;
-		wanted = listing_wants(l, place->type);
-		hf__task_place__free_unpacked(place, NULL);
-		if (!wanted || key_task_place_parse(key, &list, &at, &id) < 0)
-			continue;
-		rc = task_get(st, &r, id, &t, e);
-		if (rc == 0)
-			listing_add(l, t, true);
-	}
-	if (rc == 0)
-		rc = index_iter_error(it, e);
-	index_iter_free(it);
+	rc = row_each(&r, buf_slice(&from), buf_slice(&to), due_row, &due, e);
 	buf_release(&from);
 	buf_release(&to);
-	return (rc);
+	return (rc < 0 ? rc : 0);
 }
 
 int
