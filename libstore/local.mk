@@ -283,6 +283,7 @@ tests_unit_test_vacuum_LDADD = libstore/libstore.a schema/libschema.a libbase/li
 EXTRA_DIST += tests/golden/v1/converted.tar.xz
 check_PROGRAMS += tests/unit/test_golden_converted
 tests_unit_test_golden_converted_SOURCES = tests/unit/test_golden_converted.c \
+	tests/unit/golden.c tests/unit/golden.h \
 	tests/unit/convert_world.c tests/unit/convert_world.h tests/unit/state_world.c \
 	tests/unit/state_world.h tests/unit/disk_memory.c tests/unit/disk_memory.h
 tests_unit_test_golden_converted_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
@@ -304,8 +305,9 @@ tests_fuzz_fuzz_shard_LDADD = $(FUZZ_MAIN) libstore/libstore.a schema/libschema.
 # Sets of drives that earlier versions left.
 EXTRA_DIST += tests/golden/v1/set.tar.xz
 check_PROGRAMS += tests/unit/test_golden
-tests_unit_test_golden_SOURCES = tests/unit/test_golden.c tests/unit/state_world.c \
-	tests/unit/state_world.h tests/unit/disk_memory.c tests/unit/disk_memory.h
+tests_unit_test_golden_SOURCES = tests/unit/test_golden.c \
+	tests/unit/golden.c tests/unit/golden.h tests/unit/state_world.c tests/unit/state_world.h \
+	tests/unit/disk_memory.c tests/unit/disk_memory.h
 tests_unit_test_golden_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
 	$(CRITERION_LIBS) $(LIBSTORE_LIBS) $(EVENT_LIBS)
 

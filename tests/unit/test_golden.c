@@ -16,7 +16,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "libbase/checksum.h"
@@ -26,26 +25,12 @@
 #include "libstore/index_keys.h"
 #include "libstore/segment_format.h"
 #include "libstore/volume.h"
-#include "tests/unit/state_world.h"
+#include "tests/unit/golden.h"
 
 #define SMALL_COUNT	6u		/* "small-0" to "small-5", of 0, 700, 1400, ... bytes */
 #define BIG_BYTES	140000u		/* "big": a full row and a short one of 2+2 */
 
 static struct world w;
-
-static void
-run(const char *const words[])
-{
-	pid_t pid = fork();
-	int status = 1;
-
-	if (pid == 0) {
-		execvp(words[0], (char *const *)(uintptr_t)words);
-		_exit(1);
-	}
-	cr_assert_eq(waitpid(pid, &status, 0), pid);
-	cr_assert_eq(status, 0, "%s", words[0]);
-}
 
 static void
 small_body(unsigned n, char out[8192])
@@ -131,11 +116,8 @@ small_put(unsigned n, uint64_t sequence)
 /* A sealed segment with everything, and an open one behind it, as a kill leaves it. */
 Test(golden, make, .timeout = 60)
 {
-	const char *out = getenv("HOLDFAST_GOLDEN_MAKE");
-	char from[4][128];
+	const char *out = golden_out();
 
-	if (out == NULL)
-		cr_skip_test("HOLDFAST_GOLDEN_MAKE is not set");
 	world_make(&w);
 	world_open(&w);
 	world_session(&w, 1);
@@ -148,9 +130,7 @@ Test(golden, make, .timeout = 60)
 	world_open(&w);
 	world_session(&w, 2);
 	small_put(SMALL_COUNT - 1, 20);
-	for (unsigned i = 0; i < 4; i++)
-		snprintf(from[i], sizeof(from[i]), "%s/d%u", w.directory, i);
-	run((const char *[]){ "cp", "-a", from[0], from[1], from[2], from[3], out, NULL });
+	golden_leave(&w, out);
 	world_close(&w);
 	world_remove(&w);
 }
@@ -158,17 +138,9 @@ Test(golden, make, .timeout = 60)
 /* --- reading it ------------------------------------------------------------------------------- */
 
 static void
-golden_unpack(void)
+unpack(void)
 {
-	const char *source = getenv("srcdir");
-	char archive[1024];
-
-	memset(&w, 0, sizeof(w));
-	snprintf(archive, sizeof(archive), "%s/tests/golden/v1/set.tar.xz",
-	    source != NULL ? source : ".");
-	snprintf(w.directory, sizeof(w.directory), "/var/tmp/hf-golden-XXXXXX");
-	cr_assert_not_null(mkdtemp(w.directory));
-	run((const char *[]){ "tar", "-C", w.directory, "-xJf", archive, "--no-same-owner", NULL });
+	golden_unpack(&w, "set.tar.xz");
 }
 
 static void
@@ -272,7 +244,7 @@ big_expect(uint64_t sequence)
 	hf__catalog_volume__free_unpacked(row, NULL);
 }
 
-Test(golden, every_object_of_version_1_is_read, .init = golden_unpack, .fini = golden_remove,
+Test(golden, every_object_of_version_1_is_read, .init = unpack, .fini = golden_remove,
     .timeout = 60)
 {
 	struct check_summary sum;
@@ -352,7 +324,7 @@ refused(const char *name)
 	cr_assert_eq(tree_sum(), before);
 }
 
-TestSuite(newer, .init = golden_unpack, .fini = golden_remove, .timeout = 60);
+TestSuite(newer, .init = unpack, .fini = golden_remove, .timeout = 60);
 
 Test(newer, drive_file_is_refused)
 {

@@ -11,34 +11,14 @@
  */
 #include <criterion/criterion.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "tests/unit/convert_world.h"
-
-static void
-run(const char *const words[])
-{
-	pid_t pid = fork();
-	int status = 1;
-
-	if (pid == 0) {
-		execvp(words[0], (char *const *)(uintptr_t)words);
-		_exit(1);
-	}
-	cr_assert_eq(waitpid(pid, &status, 0), pid);
-	cr_assert_eq(status, 0, "%s", words[0]);
-}
+#include "tests/unit/golden.h"
 
 Test(golden_converted, make, .timeout = 60)
 {
-	const char *out = getenv("HOLDFAST_GOLDEN_MAKE");
-	char from[4][128];
+	const char *out = golden_out();
 
-	if (out == NULL)
-		cr_skip_test("HOLDFAST_GOLDEN_MAKE is not set");
 	world_make(&w);
 	world_fill_here();
 	world_reopen();
@@ -46,25 +26,8 @@ Test(golden_converted, make, .timeout = 60)
 	world_reopen();
 	all_check();
 	world_close(&w);
-	for (unsigned i = 0; i < 4; i++)
-		snprintf(from[i], sizeof(from[i]), "%s/d%u", w.directory, i);
-	run((const char *[]){ "cp", "-a", from[0], from[1], from[2], from[3], out, NULL });
+	golden_leave(&w, out);
 	world_remove(&w);
-}
-
-static void
-unpack(void)
-{
-	const char *source = getenv("srcdir");
-	char archive[1024];
-
-	memset(&w, 0, sizeof(w));
-	snprintf(archive, sizeof(archive), "%s/tests/golden/v1/converted.tar.xz",
-	    source != NULL ? source : ".");
-	snprintf(w.directory, sizeof(w.directory), "/var/tmp/hf-golden-XXXXXX");
-	cr_assert_not_null(mkdtemp(w.directory));
-	run((const char *[]){ "tar", "-C", w.directory, "-xJf", archive, "--no-same-owner", NULL });
-	w.now_ms = 1;
 }
 
 static void
@@ -81,7 +44,8 @@ Test(golden_converted, every_object_of_version_1_is_read, .timeout = 60)
 {
 	Hf__CatalogSegment *row;
 
-	unpack();
+	golden_unpack(&w, "converted.tar.xz");
+	w.now_ms = 1;
 	for (unsigned a = 0; a < 4; a++)
 		for (unsigned b = 0; b < a; b++) {
 			drive_move(a, true);
