@@ -56,7 +56,8 @@ schedule_loads(struct board *b)
 	for (unsigned i = 0; i < b->roster.count; i++) {
 		struct worker *w = &b->roster.workers[i];
 
-		w->current_load = w->handed = 0;
+		w->current_load = w->strays;
+		w->handed = 0;
 		w->memory_mb = w->cpu_percent = 0;
 	}
 	for (unsigned i = 0; i < b->count; i++) {
@@ -126,7 +127,8 @@ worker_refuses(const struct board *b, const struct worker *w, const struct board
 		return ("it needs more than max_memory_mb of the workers allows");
 	if (!fits(w->cpu_percent, row->cpu_percent, w->limits.max_cpu_percent))
 		return ("it needs more than max_cpu_percent of the workers allows");
-	if (!fits(0, it->task->bytes / MIB, w->limits.max_disk_space_mb))
+	if (!fits(0, it->task->bytes / MIB + (it->task->bytes % MIB != 0),
+	    w->limits.max_disk_space_mb))
 		return ("it needs more than max_disk_space_mb of the workers allows");
 	if (w->handed >= b->settings.batch_max)
 		return ("the workers that can do it were given tasks.batch_max tasks just now");

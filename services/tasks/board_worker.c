@@ -57,10 +57,13 @@ static void
 take_tasks(struct board *b, struct worker *w, Hf__WorkerTask *const *tasks, size_t count,
     uint64_t now_ms)
 {
+	w->strays = 0;
 	for (size_t i = 0; i < count; i++) {
 		struct board_item *it = item_of(b, w, tasks[i]);
 
-		if (it != NULL && it->task->state != HF__TASK__STATE__STUCK)
+		if (it == NULL)
+			w->strays++;
+		else if (it->task->state != HF__TASK__STATE__STUCK)
 			take_progress(it, tasks[i], now_ms);
 	}
 	for (unsigned i = 0; i < b->count; i++) {

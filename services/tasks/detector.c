@@ -233,14 +233,44 @@ candidate_drive(const struct detector_view *view, const Hf__DriveLayout *drive,
 	    "meanwhile", drive->slot);
 }
 
+static int
+candidate_compare(const void *left, const void *right)
+{
+	const struct candidate *a = left, *b = right;
+	int by_collection = strcmp(a->collection, b->collection);
+
+	if (a->priority != b->priority)
+		return (a->priority > b->priority ? -1 : 1);
+	if (a->kind != b->kind)
+		return (a->kind > b->kind ? -1 : 1);
+	if (by_collection != 0)
+		return (by_collection);
+	if (a->order != b->order)
+		return (a->order < b->order ? -1 : 1);
+	return (a->volume_id < b->volume_id ? -1 : a->volume_id > b->volume_id);
+}
+
+/* The first of their order, as many as there is room for. */
+static void
+detection_cut(struct detection *d, unsigned max)
+{
+	if (d->count > 1)
+		qsort(d->candidates, d->count, sizeof(*d->candidates), candidate_compare);
+	if (d->count > max)
+		d->count = max;
+}
+
+/* Twice as many are kept as there is room for: then the last of their order go. */
 static struct candidate *
 detection_add(struct detection *d, unsigned max)
 {
-	if (d->count == max)
+	if (max == 0)
 		return (NULL);
-	if ((d->count & (d->count - 1)) == 0) {
-		d->candidates = realloc(d->candidates,
-		    (d->count == 0 ? 1 : 2 * d->count) * sizeof(*d->candidates));
+	if (d->count == 2 * max)
+		detection_cut(d, max);
+	if (d->count == d->capacity) {
+		d->capacity = d->capacity == 0 ? 16 : 2 * d->capacity;
+		d->candidates = realloc(d->candidates, d->capacity * sizeof(*d->candidates));
 		assert(d->candidates != NULL);
 	}
 	return (&d->candidates[d->count++]);
@@ -282,23 +312,6 @@ detect_drives(const struct detector_view *view, const struct detector_row *row, 
 	}
 }
 
-static int
-candidate_compare(const void *left, const void *right)
-{
-	const struct candidate *a = left, *b = right;
-	int by_collection = strcmp(a->collection, b->collection);
-
-	if (a->priority != b->priority)
-		return (a->priority > b->priority ? -1 : 1);
-	if (a->kind != b->kind)
-		return (a->kind > b->kind ? -1 : 1);
-	if (by_collection != 0)
-		return (by_collection);
-	if (a->order != b->order)
-		return (a->order < b->order ? -1 : 1);
-	return (a->volume_id < b->volume_id ? -1 : a->volume_id > b->volume_id);
-}
-
 void
 detect(const struct detector_view *view, unsigned max, struct detection *out)
 {
@@ -311,8 +324,7 @@ detect(const struct detector_view *view, unsigned max, struct detection *out)
 		else
 			detect_drives(view, &rows[i], max, out);
 	}
-	if (out->count > 1)
-		qsort(out->candidates, out->count, sizeof(*out->candidates), candidate_compare);
+	detection_cut(out, max);
 }
 
 void
@@ -320,7 +332,7 @@ detection_release(struct detection *d)
 {
 	free(d->candidates);
 	d->candidates = NULL;
-	d->count = 0;
+	d->count = d->capacity = 0;
 }
 
 bool

@@ -38,7 +38,7 @@ struct candidate {
 
 struct detection {
 	struct candidate	*candidates;	/* in the order in which they shall be submitted */
-	unsigned		 count;
+	unsigned		 count, capacity;
 	unsigned		 why[TASK_KIND_COUNT][DETECTOR_WHY_COUNT];
 	/* something will be ripe then; UINT64_MAX: nothing */
 	uint64_t		 next_ms;

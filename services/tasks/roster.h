@@ -35,6 +35,7 @@ struct worker {
 	char			 address[108];
 	uint32_t		 capabilities;		/* bit mask of kinds */
 	unsigned		 max_concurrent, current_load;
+	unsigned		 strays;	/* slots that tasks which it has lost still take */
 	uint64_t		 memory_mb, cpu_percent;	/* taken by current_load */
 	enum worker_status	 status;
 	uint64_t		 last_seen_ms;

@@ -404,6 +404,28 @@ Test(detector, passes_over_what_is_being_done_was_done_or_is_switched_off)
 	desk_close(&d);
 }
 
+/* Where there is room for a few only, those are the first of its order. */
+Test(detector, leaves_out_the_last_of_its_order)
+{
+	const struct segment rows[] = {
+		{ 1, 60 * MIB, 20 * MIB, NOW - 2 * HOUR, SEALED, false },
+		{ 2, 60 * MIB, 30 * MIB, NOW - 2 * HOUR, SEALED, false },
+		{ 3, 60 * MIB, 0, NOW - 3 * HOUR, SEALED, false },
+		{ 4, 60 * MIB, 34 * MIB, NOW - 2 * HOUR, SEALED, false },
+		{ 5, 60 * MIB, 50 * MIB, NOW - 2 * HOUR, SEALED, false },
+	};
+	static struct desk d;
+
+	desk_open(&d);
+	d.board.settings.queue_max = 2;
+	desk_segments(&d, rows, 5);
+	board_scanned(&d.board, NOW);
+	cr_assert(d.submitted_count == 2);
+	cr_assert(d.submitted[0]->volume_id == 5);
+	cr_assert(d.submitted[1]->volume_id == 4);
+	desk_close(&d);
+}
+
 Test(detector, converts_nothing_where_that_saves_nothing)
 {
 	const struct segment rows[] = { { 1, 60 * MIB, 0, NOW - 2 * HOUR, SEALED, false } };
@@ -548,6 +570,23 @@ Test(scheduler, asks_of_a_worker_that_it_can_and_may)
 	board_turn(&d.board, NOW);
 	cr_assert(d.knocks == 1);
 	cr_assert_str_eq(d.knocked, "worker.3");
+	desk_close(&d);
+}
+
+Test(scheduler, counts_a_broken_mebibyte_as_a_whole_one)
+{
+	static struct desk d;
+
+	desk_open(&d);
+	desk_worker(&d, "worker.0", 0);
+	roster_find(&d.board.roster, "worker.0")->limits.max_disk_space_mb = 3;
+	desk_task(&d, "vacuum", 7, 1, "set0");
+	board_find(&d.board, 1001)->task->bytes = 3 * MIB + 1;
+	board_turn(&d.board, NOW);
+	cr_assert(d.asked_count == 0, "the worker would refuse it");
+	board_find(&d.board, 1001)->task->bytes = 3 * MIB;
+	board_turn(&d.board, NOW);
+	cr_assert(d.asked_count == 1);
 	desk_close(&d);
 }
 
@@ -750,6 +789,37 @@ Test(worker, is_not_given_what_was_assigned_too_late)
 	board_turn(&d.board, NOW);
 	cr_assert(desk_asked(&d)->id == 1002);
 	cr_assert(desk_asked(&d)->state == HF__TASK__STATE__PENDING);
+	desk_close(&d);
+}
+
+/* A thread that hangs in a task that was taken from it is no free slot. */
+Test(worker, is_given_nothing_for_slots_in_which_lost_tasks_hang)
+{
+	static struct desk d;
+	Hf__WorkerOrders orders;
+	Hf__Task *lost;
+
+	desk_open(&d);
+	desk_worker(&d, "worker.0", 0);		/* two at a time */
+	desk_task(&d, "vacuum", 7, 1, "set0");
+	desk_task(&d, "vacuum", 8, 1, "set0");
+	lost = task_copy(board_find(&d.board, 1001)->task);
+	lost->id = 900;				/* nobody knows it any more */
+	lost->lease = 3;
+	desk_heartbeat(&d, "worker.0", lost, 0, NOW, &orders);
+	cr_assert(orders.n_cancel == 1);
+	board_orders_release(&d.board, &orders);
+	board_turn(&d.board, NOW);
+	cr_assert(d.asked_count == 1, "the other slot is free");
+	desk_grant(&d, NOW);
+	board_turn(&d.board, NOW);
+	cr_assert(d.asked_count == 1);
+	cr_assert_str_eq(board_find(&d.board, 1002)->waits, "all workers that can do it are busy");
+	desk_heartbeat(&d, "worker.0", NULL, 0, NOW, &orders);	/* it has let go of it */
+	board_orders_release(&d.board, &orders);
+	board_turn(&d.board, NOW);
+	cr_assert(d.asked_count == 2);
+	task_free(&lost);
 	desk_close(&d);
 }
 
