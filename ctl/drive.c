@@ -45,7 +45,8 @@ tasks_add(const struct ctl *ctl, cJSON *drives)
 	cJSON *all, *drive;
 	const cJSON *task;
 
-	q.max = 500;
+	q.what = (char *)(uintptr_t)"list";
+	q.type = (char *)(uintptr_t)"drive_rebuild";
 	all = document(ctl, "tasks.0", MESSAGE_TASKS_QUERY, &q.base, &e);
 	cJSON_ArrayForEach(task, cJSON_GetObjectItemCaseSensitive(all, "tasks")) {
 		if (strcmp(json_text(task, "type"), "drive_rebuild") != 0)

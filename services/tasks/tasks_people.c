@@ -13,7 +13,7 @@
 #include "schema/worker.pb-c.h"
 #include "services/tasks/tasks.h"
 
-#define LIST_MAX	500u		/* rows of an answer: it must stay below a message */
+#define LIST_MAX	150u		/* rows of an answer: it must stay below a message */
 #define ANSWER_MS	4000
 
 static void
@@ -211,11 +211,11 @@ act_submit(struct tasks *t, struct message *m, const Hf__TasksAct *q)
 	t->askers = a;
 	rc = board_ask(&t->board, kind, q->volume_id, q->priority, "operator",
 	    q->reason[0] != '\0' ? q->reason : "asked for by an operator", tasks_now(t), &id, &e);
-	if (rc == 0)
-		return;			/* answered with the store's word */
+	if (rc == 0 || (rc == ERR_EXISTS && id == 0))
+		return;			/* answered with the store's word; it is on its way */
 	t->askers = a->next;
 	free(a);
-	if (rc == ERR_EXISTS && id != 0)
+	if (rc == ERR_EXISTS)
 		reply_action(m, "merged", id);
 	else
 		message_refuse(&m, &e);
@@ -254,13 +254,23 @@ static const struct {
 };
 
 static void
+act_log(const struct message *m, const Hf__TasksAct *q)
+{
+	if (q->type[0] != '\0')
+		log_write(LOG_INFO, m->envelope->request_id, "%.32s of %.64s on %llu asked by %s",
+		    q->action, q->type, (unsigned long long)q->volume_id, m->envelope->asked_by);
+	else
+		log_write(LOG_INFO, m->envelope->request_id, "%.32s of task %llu asked by %s",
+		    q->action, (unsigned long long)q->id, m->envelope->asked_by);
+}
+
+static void
 on_act(void *context, struct message *m)
 {
 	const Hf__TasksAct *q = (const Hf__TasksAct *)m->body;
 	struct tasks *t = service_context(context);
 
-	log_write(LOG_INFO, m->envelope->request_id, "%.32s of task %llu asked by %s", q->action,
-	    (unsigned long long)q->id, m->envelope->asked_by);
+	act_log(m, q);
 	tasks_turn_soon(t);
 	for (unsigned i = 0; i < sizeof(acts) / sizeof(acts[0]); i++)
 		if (strcmp(acts[i].action, q->action) == 0) {
