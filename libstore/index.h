@@ -34,6 +34,7 @@ int index_open(const char *directory, uint64_t cache_bytes, struct index **out, 
 void index_close(struct index **x);
 int index_destroy(const char *directory, struct err *e);
 uint64_t index_applied(const struct index *x);		/* LSN; 0 for a new index */
+uint64_t index_passed(const struct index *x);		/* dead keys that iterators had to pass */
 /* Applies a layer and notes the LSN. Any error is final for this handle: the store must restart. */
 int index_write(struct index *x, const struct index_layer *layer, uint64_t applied, struct err *e);
 /* Makes what was applied durable. wait: returns when it is; from any thread. */

@@ -13,11 +13,14 @@
 #include "libstore/index.h"
 
 #include <assert.h>
+#include <pthread.h>
 #include <rocksdb/c.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "libbase/file.h"
+#include "libstore/index_gaps.h"
 #include "libstore/index_keys.h"
 #include "libstore/index_layer.h"
 
@@ -29,10 +32,19 @@
 #define CACHE_PART_BITS		2
 /* kXXH3 of RocksDB: its crc32c is slow where it was built without the instruction. */
 #define CHECKSUM_XXH3		4
-/* Deletes in tables that are listed: so many in memory cost a page a millisecond or two. */
-#define DELETES_MAX		20000u
+/* Deletes in tables that are listed: so many in memory are flushed, so that they are compacted. */
+#define DELETES_MAX		100000u
 #define DELETES_WINDOW		4096u		/* a table file with */
 #define DELETES_DENSE		1024u		/* so many in so many rows is compacted */
+/*
+ * Dead keys that were passed at a stretch, which make a gap. One in so many deletes of listed rows
+ * is where one is looked for, at once and so many looks later; and what such a look may cost.
+ */
+#define GAP_PASSED_MIN		64u
+#define PROBE_EVERY		128u
+#define PROBES_MAX		1024u		/* in one write */
+#define PROBES_LATER		16u
+#define PROBE_PASSED_MAX	8192u
 
 struct index {
 	rocksdb_t				*db;
@@ -48,17 +60,38 @@ struct index {
 	/* of listed rows, since the last flush */
 	unsigned				 deletes;
 	_Atomic bool				 dirty;		/* written since the last flush */
+	pthread_mutex_t				 gaps_lock;
+	struct index_gaps			 gaps;
+	uint64_t				 write;	/* the last one; odd while it goes on */
+	_Atomic uint64_t			 passed;	/* dead keys, by iterators */
+	unsigned				 unprobed;	/* deletes of listed rows */
+	struct buf				 later[PROBES_LATER];	/* a ring of keys */
+	unsigned				 later_next;
 };
 
+/*
+ * An iterator of RocksDB stands for a stretch between two gaps; where it ends, another goes on
+ * behind the gap, on the same snapshot.
+ */
 struct index_iter {
 	struct index_reader	 reader;
 	rocksdb_readoptions_t	*options;
 	rocksdb_iterator_t	*db;
+	const rocksdb_snapshot_t *snapshot;	/* NULL while one stretch is enough */
+	rocksdb_perfcontext_t	*counts;	/* of this thread */
+	uint64_t		 write;		/* its state has this one */
+	uint64_t		 passed_max;	/* in one step; 0: any number */
 	struct buf		 at;		/* the current key, once valid */
 	struct buf		 value;
 	struct buf		 upper;
+	struct buf		 end, past;	/* of the stretch; of the gap behind it, if any */
+	struct buf		 from;		/* db was sent to the first key from here on */
 	bool			 valid;
 };
+
+/* passed_max: it ends with an error where a step would pass more dead keys; 0: any number. */
+static struct index_iter *iter_new(const struct index_reader *r, struct slice from, struct slice to,
+    uint64_t passed_max);
 
 /* Takes RocksDB's message into e. Mentions of corruption are told apart: the caller may rebuild. */
 static int
@@ -144,6 +177,7 @@ index_options_new(struct index *x, uint64_t cache_bytes)
 	rocksdb_writeoptions_disable_WAL(x->write_options, 1);
 	x->read_options = rocksdb_readoptions_create();
 	x->batch = rocksdb_writebatch_create();
+	pthread_mutex_init(&x->gaps_lock, NULL);
 }
 
 static void
@@ -159,6 +193,10 @@ index_free(struct index *x)
 	rocksdb_block_based_options_destroy(x->table_options);
 	rocksdb_options_destroy(x->options);
 	rocksdb_cache_destroy(x->cache);
+	gaps_release(&x->gaps);
+	for (unsigned i = 0; i < PROBES_LATER; i++)
+		buf_release(&x->later[i]);
+	pthread_mutex_destroy(&x->gaps_lock);
 	free(x->directory);
 	free(x);
 }
@@ -280,6 +318,12 @@ index_applied(const struct index *x)
 	return (x->applied);
 }
 
+uint64_t
+index_passed(const struct index *x)
+{
+	return (x->passed);
+}
+
 /* Objects, versions, uploads. */
 static bool
 row_is_listed(struct slice key)
@@ -289,9 +333,91 @@ row_is_listed(struct slice key)
 	return (table == 'O' || table == 'V' || table == 'U');
 }
 
+/* Keys whose surroundings may have become a gap, in their order. */
+struct probes {
+	struct slice	keys[PROBES_MAX];
+	unsigned	count;
+};
+
+static void
+deleted_row(struct index *x, struct slice key, struct probes *probes)
+{
+	if (!row_is_listed(key))
+		return;
+	x->deletes++;
+	if (++x->unprobed < PROBE_EVERY || probes->count == PROBES_MAX)
+		return;
+	x->unprobed = 0;
+	probes->keys[probes->count++] = key;
+}
+
+/* From here on to write_end what lives is no longer what any snapshot has. */
+static void
+write_begin(struct index *x, const struct index_layer *layer)
+{
+	const struct layer_entry *entry;
+
+	pthread_mutex_lock(&x->gaps_lock);
+	x->write++;
+	if (x->gaps.count > 0)
+		for (entry = layer_seek(layer, SLICE_NONE, false); entry != NULL;
+		    entry = layer_seek(layer, entry->key, true))
+			if (!entry->deleted)
+				gaps_put(&x->gaps, entry->key);
+	pthread_mutex_unlock(&x->gaps_lock);
+}
+
+static void
+write_end(struct index *x, const struct index_layer *layer)
+{
+	const struct layer_entry *entry;
+
+	pthread_mutex_lock(&x->gaps_lock);
+	x->write++;
+	if (x->gaps.count > 0)
+		for (entry = layer_seek(layer, SLICE_NONE, false); entry != NULL;
+		    entry = layer_seek(layer, entry->key, true))
+			if (entry->deleted)
+				gaps_delete(&x->gaps, entry->key, x->write);
+	pthread_mutex_unlock(&x->gaps_lock);
+}
+
+/* Looks for the next key that lives behind one: what is passed on the way becomes a gap. */
+static void
+probe(struct index *x, struct slice key)
+{
+	struct index_reader r = { .index = x };
+	struct buf to = BUF_INIT;
+
+	key_after_prefix(&to, SLICE(key.data, 1));
+	index_iter_free(iter_new(&r, key, buf_slice(&to), PROBE_PASSED_MAX));
+	buf_release(&to);
+}
+
+/*
+ * At once, from the last to the first, so that each look ends at the gap of the one before: that is
+ * for many deletes in one write, or from the end to the start. And again later, for those one by
+ * one towards the end, which lie behind a key only then.
+ */
+static void
+probe_all(struct index *x, const struct probes *probes)
+{
+	for (unsigned n = probes->count; n > 0; n--) {
+		struct buf *later = &x->later[x->later_next];
+
+		probe(x, probes->keys[n - 1]);
+		if (later->bytes > 0)
+			probe(x, buf_slice(later));
+		buf_reset(later);
+		buf_append_slice(later, probes->keys[n - 1]);
+		x->later_next = (x->later_next + 1) % PROBES_LATER;
+	}
+}
+
 int
 index_write(struct index *x, const struct index_layer *layer, uint64_t applied, struct err *e)
 {
+	struct probes probes = { .count = 0 };
 	const struct layer_entry *entry;
 	char *message = NULL;
 
@@ -299,21 +425,25 @@ index_write(struct index *x, const struct index_layer *layer, uint64_t applied, 
 	rocksdb_writebatch_clear(x->batch);
 	for (entry = layer_seek(layer, SLICE_NONE, false); entry != NULL;
 	    entry = layer_seek(layer, entry->key, true)) {
-		x->deletes += entry->deleted && row_is_listed(entry->key);
-		if (entry->deleted)
+		if (entry->deleted) {
+			deleted_row(x, entry->key, &probes);
 			rocksdb_writebatch_delete(x->batch, entry->key.data, entry->key.bytes);
-		else
+		} else {
 			rocksdb_writebatch_put(x->batch, entry->key.data, entry->key.bytes,
 			    (const char *)entry->value, entry->value_bytes);
+		}
 	}
 	if (x->applied == 0)
 		index_batch_meta(x, "format", INDEX_FORMAT_VERSION);
 	index_batch_meta(x, "applied", applied);
+	write_begin(x, layer);
 	rocksdb_write(x->db, x->write_options, x->batch, &message);
 	if (message != NULL)
 		return (index_error(e, "cannot write", x->directory, message));
+	write_end(x, layer);
 	x->applied = applied;
 	x->dirty = true;
+	probe_all(x, &probes);
 	return (x->deletes >= DELETES_MAX ? index_flush(x, false, e) : 0);
 }
 
@@ -453,6 +583,12 @@ iter_below_upper(const struct index_iter *i, struct slice key)
 	return (i->upper.bytes == 0 || slice_compare(key, buf_slice(&i->upper)) < 0);
 }
 
+static bool
+iter_db_valid(const struct index_iter *i)
+{
+	return (i->db != NULL && rocksdb_iter_valid(i->db));
+}
+
 static struct slice
 iter_db_key(const struct index_iter *i)
 {
@@ -460,6 +596,140 @@ iter_db_key(const struct index_iter *i)
 	const char *key = rocksdb_iter_key(i->db, &bytes);
 
 	return (SLICE(key, bytes));
+}
+
+/* Dead keys that this thread has passed up to now. */
+static uint64_t
+iter_passed(const struct index_iter *i)
+{
+	return (rocksdb_perfcontext_metric(i->counts, rocksdb_internal_delete_skipped_count));
+}
+
+/* From i->from to where db stands nothing lives, as long as nothing was written since (N2). */
+static void
+iter_note_gap(struct index_iter *i)
+{
+	struct index *x = i->reader.index;
+	struct slice to = buf_slice(&i->end);
+	struct err e;
+
+	if (rocksdb_iter_valid(i->db))
+		to = iter_db_key(i);
+	else if (index_iter_error(i, &e) < 0)
+		return;
+	pthread_mutex_lock(&x->gaps_lock);
+	if (to.bytes > 0 && i->write == x->write && i->write % 2 == 0)
+		gaps_add(&x->gaps, buf_slice(&i->from), to, i->write);
+	pthread_mutex_unlock(&x->gaps_lock);
+}
+
+/* One step of db: to the first key from i->from on. */
+static void
+iter_step(struct index_iter *i, bool seek)
+{
+	uint64_t before = iter_passed(i), passed;
+
+	if (seek)
+		rocksdb_iter_seek(i->db, (const char *)i->from.data, i->from.bytes);
+	else
+		rocksdb_iter_next(i->db);
+	passed = iter_passed(i) - before;
+	if (passed == 0)
+		return;
+	atomic_fetch_add(&i->reader.index->passed, passed);
+	if (passed >= GAP_PASSED_MIN)
+		iter_note_gap(i);
+}
+
+/* Chooses the stretch that i->from lies in, or the next one if it lies in a gap. */
+static void
+iter_choose(struct index_iter *i)
+{
+	struct index *x = i->reader.index;
+	const struct gap *g;
+
+	buf_reset(&i->end);
+	buf_reset(&i->past);
+	buf_append_slice(&i->end, buf_slice(&i->upper));
+	pthread_mutex_lock(&x->gaps_lock);
+	g = gaps_find(&x->gaps, buf_slice(&i->from), i->write);
+	if (g != NULL && slice_compare(buf_slice(&g->from), buf_slice(&i->from)) <= 0) {
+		buf_reset(&i->from);
+		buf_append_slice(&i->from, buf_slice(&g->to));
+		g = gaps_find(&x->gaps, buf_slice(&i->from), i->write);
+	}
+	if (g != NULL && iter_below_upper(i, buf_slice(&g->from))) {
+		buf_reset(&i->end);
+		buf_append_slice(&i->end, buf_slice(&g->from));
+		buf_append_slice(&i->past, buf_slice(&g->to));
+	}
+	pthread_mutex_unlock(&x->gaps_lock);
+}
+
+static void
+iter_stretch_close(struct index_iter *i)
+{
+	if (i->db == NULL)
+		return;
+	rocksdb_iter_destroy(i->db);
+	rocksdb_readoptions_destroy(i->options);
+	i->db = NULL;
+	i->options = NULL;
+}
+
+static void
+iter_stretch_open(struct index_iter *i)
+{
+	struct index *x = i->reader.index;
+
+	/* Whoever needs a second stretch must see there what it saw in the first. */
+	if (i->past.bytes > 0 && i->snapshot == NULL)
+		i->snapshot = rocksdb_create_snapshot(x->db);
+	i->options = rocksdb_readoptions_create();
+	if (i->snapshot != NULL)
+		rocksdb_readoptions_set_snapshot(i->options, i->snapshot);
+	if (i->passed_max > 0)
+		rocksdb_readoptions_set_max_skippable_internal_keys(i->options, i->passed_max);
+	if (i->end.bytes > 0)
+		rocksdb_readoptions_set_iterate_upper_bound(i->options, (const char *)i->end.data,
+		    i->end.bytes);
+	i->db = rocksdb_create_iterator(x->db, i->options);
+}
+
+/* To the first key of the database from i->from on, whatever the stretch. */
+static void
+iter_db_seek(struct index_iter *i)
+{
+	struct err e;
+
+	for (;;) {
+		iter_stretch_close(i);
+		iter_choose(i);
+		if (!iter_below_upper(i, buf_slice(&i->from)))
+			return;
+		iter_stretch_open(i);
+		iter_step(i, true);
+		if (rocksdb_iter_valid(i->db) || i->past.bytes == 0 || index_iter_error(i, &e) < 0)
+			return;
+		buf_reset(&i->from);
+		buf_append_slice(&i->from, buf_slice(&i->past));
+	}
+}
+
+static void
+iter_db_next(struct index_iter *i)
+{
+	struct err e;
+
+	buf_reset(&i->from);
+	buf_append_slice(&i->from, iter_db_key(i));
+	buf_append(&i->from, "", 1);
+	iter_step(i, false);
+	if (!rocksdb_iter_valid(i->db) && i->past.bytes > 0 && index_iter_error(i, &e) == 0) {
+		buf_reset(&i->from);
+		buf_append_slice(&i->from, buf_slice(&i->past));
+		iter_db_seek(i);
+	}
 }
 
 /*
@@ -475,11 +745,11 @@ iter_settle(struct index_iter *i, bool after)
 	unsigned n;
 
 	for (;; after = true) {
-		while (rocksdb_iter_valid(i->db)) {
+		while (iter_db_valid(i)) {
 			int order = slice_compare(iter_db_key(i), buf_slice(&i->at));
 			if (order > 0 || (order == 0 && !after))
 				break;
-			rocksdb_iter_next(i->db);
+			iter_db_next(i);
 		}
 		best = NULL;
 		for (n = 0; n < i->reader.layer_count; n++) {
@@ -488,7 +758,7 @@ iter_settle(struct index_iter *i, bool after)
 			    slice_compare(entry->key, best->key) < 0))
 				best = entry;
 		}
-		if (rocksdb_iter_valid(i->db) &&
+		if (iter_db_valid(i) &&
 		    (best == NULL || slice_compare(iter_db_key(i), best->key) < 0)) {
 			key = iter_db_key(i);
 			value.data = rocksdb_iter_value(i->db, &bytes);
@@ -514,8 +784,8 @@ iter_settle(struct index_iter *i, bool after)
 	}
 }
 
-struct index_iter *
-index_iter_new(const struct index_reader *r, struct slice from, struct slice to)
+static struct index_iter *
+iter_new(const struct index_reader *r, struct slice from, struct slice to, uint64_t passed_max)
 {
 	struct index_iter *i = calloc(1, sizeof(*i));
 
@@ -523,17 +793,24 @@ index_iter_new(const struct index_reader *r, struct slice from, struct slice to)
 		abort();
 	assert(r->layer_count <= INDEX_LAYERS_MAX);
 	i->reader = *r;
-	i->options = rocksdb_readoptions_create();
-	if (to.bytes > 0) {
-		buf_append_slice(&i->upper, to);
-		rocksdb_readoptions_set_iterate_upper_bound(i->options, (const char *)i->upper.data,
-		    i->upper.bytes);
-	}
-	i->db = rocksdb_create_iterator(r->index->db, i->options);
+	i->passed_max = passed_max;
+	rocksdb_set_perf_level(rocksdb_enable_count);
+	i->counts = rocksdb_perfcontext_create();
+	buf_append_slice(&i->upper, to);
 	buf_append_slice(&i->at, from);
-	rocksdb_iter_seek(i->db, from.data, from.bytes);
+	buf_append_slice(&i->from, from);
+	pthread_mutex_lock(&r->index->gaps_lock);
+	i->write = r->index->write;
+	pthread_mutex_unlock(&r->index->gaps_lock);
+	iter_db_seek(i);
 	iter_settle(i, false);
 	return (i);
+}
+
+struct index_iter *
+index_iter_new(const struct index_reader *r, struct slice from, struct slice to)
+{
+	return (iter_new(r, from, to, 0));
 }
 
 void
@@ -541,11 +818,16 @@ index_iter_free(struct index_iter *i)
 {
 	if (i == NULL)
 		return;
-	rocksdb_iter_destroy(i->db);
-	rocksdb_readoptions_destroy(i->options);
+	iter_stretch_close(i);
+	if (i->snapshot != NULL)
+		rocksdb_release_snapshot(i->reader.index->db, i->snapshot);
+	rocksdb_perfcontext_destroy(i->counts);
 	buf_release(&i->at);
 	buf_release(&i->value);
 	buf_release(&i->upper);
+	buf_release(&i->end);
+	buf_release(&i->past);
+	buf_release(&i->from);
 	free(i);
 }
 
@@ -568,7 +850,12 @@ index_iter_seek(struct index_iter *i, struct slice key)
 	assert(slice_compare(key, buf_slice(&i->at)) >= 0);
 	buf_reset(&i->at);
 	buf_append_slice(&i->at, key);
-	rocksdb_iter_seek(i->db, key.data, key.bytes);
+	buf_reset(&i->from);
+	buf_append_slice(&i->from, key);
+	if (i->db == NULL || (i->past.bytes > 0 && slice_compare(key, buf_slice(&i->end)) >= 0))
+		iter_db_seek(i);
+	else
+		iter_step(i, true);
 	iter_settle(i, false);
 }
 
@@ -591,7 +878,8 @@ index_iter_error(const struct index_iter *i, struct err *e)
 {
 	char *message = NULL;
 
-	rocksdb_iter_get_error(i->db, &message);
+	if (i->db != NULL)
+		rocksdb_iter_get_error(i->db, &message);
 	if (message == NULL)
 		return (0);
 	return (index_error(e, "cannot read", i->reader.index->directory, message));

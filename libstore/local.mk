@@ -55,6 +55,8 @@ libstore_libstore_a_SOURCES = \
 	libstore/drive_quarantine.c \
 	libstore/gentable.c libstore/gentable.h \
 	libstore/index.h \
+	libstore/index_gaps.c \
+	libstore/index_gaps.h \
 	libstore/index_keys.c \
 	libstore/index_keys.h \
 	libstore/index_layer.c \
@@ -171,6 +173,10 @@ libstore_libstore_a_SOURCES += \
 	libstore/upload_complete.c \
 	libstore/upload_sum.c \
 	libstore/upload_sum.h
+
+check_PROGRAMS += tests/unit/test_index_gaps
+tests_unit_test_index_gaps_SOURCES = tests/unit/test_index_gaps.c
+tests_unit_test_index_gaps_LDADD = libstore/libstore.a libbase/libbase.a $(CRITERION_LIBS)
 
 check_PROGRAMS += tests/unit/test_index
 tests_unit_test_index_SOURCES = tests/unit/test_index.c
