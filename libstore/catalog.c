@@ -63,7 +63,8 @@ change_job_start(struct change_job *j)
  * counts and not the sum; else one after the other, which a simulated disk wants.
  */
 static uint32_t
-change_write(struct drive_set *s, uint64_t epoch, struct slice body, uint32_t mask, char why[][160])
+change_write(struct drive_set *s, uint64_t epoch, struct slice body, uint32_t mask,
+    enum drive_closed closed[DRIVES_MAX], char why[][160])
 {
 	struct change_job jobs[DRIVES_MAX];
 	bool side_by_side = s->disk->direct != NULL;
@@ -85,9 +86,21 @@ change_write(struct drive_set *s, uint64_t epoch, struct slice body, uint32_t ma
 		if (jobs[i].rc < 0) {
 			failed |= 1u << i;
 			snprintf(why[i], 160, "%.150s", jobs[i].e.text);
+			closed[i] = jobs[i].rc == ERR_TIMEOUT ? DRIVE_WRITABLE :
+			    drive_closed_look(s, i, jobs[i].rc);
 		}
 	}
 	return (failed);
+}
+
+/* Those of a mask that are closed. */
+static uint32_t
+closed_mask(const struct drive_set *s, const enum drive_closed closed[DRIVES_MAX], uint32_t mask)
+{
+	for (unsigned i = 0; i < s->count; i++)
+		if (closed[i] == DRIVE_WRITABLE)
+			mask &= ~(1u << i);
+	return (mask);
 }
 
 /* A catalog with a long tail of changes is replaced by a snapshot of the same epoch. */
@@ -263,6 +276,7 @@ catalog_commit_locked(struct drive_set *s, Hf__CatalogChange *change, uint32_t f
 	Hf__CatalogChange next = HF__CATALOG_CHANGE__INIT;
 	Hf__CatalogDrive storage[DRIVES_MAX], *pointers[2 * DRIVES_MAX];
 	char reasons[DRIVES_MAX][160];
+	enum drive_closed closed[DRIVES_MAX] = { DRIVE_WRITABLE };
 	struct buf packed = BUF_INIT;
 	uint32_t live, failed = failing;
 	unsigned i;
@@ -279,8 +293,14 @@ catalog_commit_locked(struct drive_set *s, Hf__CatalogChange *change, uint32_t f
 			rc = err_set(e, ERR_TOO_LARGE, "the catalog has no epochs left");
 			break;
 		}
-		failing =
-		    change_write(s, change->epoch, change_pack(change, &packed), live, reasons);
+		failing = change_write(s, change->epoch, change_pack(change, &packed), live, closed,
+		    reasons);
+		if (closed_mask(s, closed, failing) != 0 &&
+		    (unsigned)__builtin_popcount(live & ~failing) < drive_set_write_quorum(s)) {
+			failed |= failing & ~closed_mask(s, closed, failing);
+			rc = drive_set_starve(s, closed, reasons, e);
+			break;	/* what some have of it is as if it had been cut */
+		}
 		failed |= failing;
 		live &= ~failing;
 		if ((unsigned)__builtin_popcount(live) >= s->k)
@@ -293,8 +313,10 @@ catalog_commit_locked(struct drive_set *s, Hf__CatalogChange *change, uint32_t f
 		change = &next;
 	} while (failing != 0 && live != 0);
 	for (i = 0; i < s->count; i++)
-		if (failed >> i & 1)
+		if (failed >> i & 1) {
 			drive_note(s, i, HF__CATALOG_DRIVE__STATE__OFFLINE, reasons[i]);
+			drive_closed_set(s, i, closed[i]);
+		}
 	buf_release(&packed);
 	if (rc == 0 && (unsigned)__builtin_popcount(live) < s->k + s->min_write_redundancy)
 		rc = quorum_lost(s, live, e);
@@ -307,9 +329,8 @@ catalog_commit(struct drive_set *s, Hf__CatalogChange *change, struct err *e)
 	int rc;
 
 	pthread_mutex_lock(&s->commit_lock);
-	if (drive_set_read_only(s))
-		rc = err_set(e, ERR_READ_ONLY, "the catalog cannot change: the set is read-only");
-	else {
+	rc = drive_set_writable(s, e);
+	if (rc == 0) {
 		segments_forward(s, change);
 		marks_keep(s, change);
 		rc = catalog_commit_locked(s, change, 0, NULL, e);

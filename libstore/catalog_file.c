@@ -213,6 +213,22 @@ file_take(struct drive_set *s, unsigned slot, int handle, uint64_t snapshot_end,
 	s->catalog_end[slot] = end;
 }
 
+/* Room that was allocated long ago does, if it is not all but used up. */
+static int
+room_check(struct disk *d, int handle, uint64_t end, const char *path, struct err *e)
+{
+	uint64_t bytes = 0;
+	int rc = d->ops->allocate(d, handle, end, CATALOG_ROOM_BYTES, e);
+
+	if (rc != ERR_FULL)
+		return (rc);
+	rc = d->ops->size(d, handle, &bytes, e);
+	if (rc == 0 && bytes < end + CATALOG_ROOM_BYTES_LEAST)
+		rc = err_set(e, ERR_FULL, "no space is left on the drive, and %s has room for %"
+		    PRIu64 " bytes more", path, bytes > end ? bytes - end : 0);
+	return (rc);
+}
+
 int
 catalog_file_continue(struct drive_set *s, unsigned slot, uint64_t end, struct err *e)
 {
@@ -224,7 +240,7 @@ catalog_file_continue(struct drive_set *s, unsigned slot, uint64_t end, struct e
 	handle = d->ops->open(d, path, O_RDWR, e);
 	if (handle < 0)
 		return (handle);
-	rc = room_keep(d, handle, end, e);
+	rc = room_check(d, handle, end, path, e);
 	if (rc == 0)
 		file_take(s, slot, handle, 0, end);
 	else
@@ -266,5 +282,5 @@ catalog_file_replace(struct drive_set *s, unsigned slot, struct err *e)
 		return (rc);
 	}
 	file_take(s, slot, handle, end, end);
-	return (0);
+	return (room_keep(d, handle, end, e));	/* what the old one had may be it */
 }

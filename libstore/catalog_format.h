@@ -26,5 +26,7 @@ enum { CATALOG_AT_BYTES = 4, CATALOG_AT_EPOCH = 8, CATALOG_AT_VERSION = 16, CATA
 #define CATALOG_CHANGES_BYTES_MAX	(1024u * 1024)
 /* Allocated behind the last frame of a new file: for all changes until then, and some more. */
 #define CATALOG_ROOM_BYTES		(CATALOG_CHANGES_BYTES_MAX + 256u * 1024)
+/* With less than that a drive that has no space takes no more changes: a start needs some. */
+#define CATALOG_ROOM_BYTES_LEAST	(128u * 1024)
 
 #endif

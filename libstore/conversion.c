@@ -145,9 +145,7 @@ prepare_check(struct drive_set *s, uint64_t segment, const Hf__CatalogSegment *r
 	if (!shard_layout_gains(drive_set_k(s), drive_set_m(s)))
 		return (err_set(e, ERR_UNSUPPORTED, "a set of %u+%u gains nothing by converting "
 		    "segments", drive_set_k(s), drive_set_m(s)));
-	if (drive_set_read_only(s))
-		return (err_set(e, ERR_READ_ONLY, "the set is read-only"));
-	return (0);
+	return (drive_set_writable(s, e));
 }
 
 /* As with volumes: shard i on slot (id + i) mod n. C3 */

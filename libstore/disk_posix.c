@@ -337,6 +337,7 @@ posix_space(struct disk *d, const char *path, struct disk_space *out, struct err
 	out->free_bytes = (uint64_t)v.f_bavail * v.f_frsize;
 	out->filesystem = (uint64_t)st.st_dev;
 	out->sector_bytes = sector_bytes(st.st_dev);
+	out->read_only = (v.f_flag & ST_RDONLY) != 0;
 	return (0);
 }
 

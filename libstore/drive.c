@@ -272,6 +272,7 @@ drive_set_probe(struct drive_set *s)
 			drive_fail(
 			    s, i, "its drive file is not at its path any more (unmounted?)", NULL);
 	}
+	drive_set_probe_mounts(s);
 }
 
 void

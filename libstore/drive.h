@@ -22,6 +22,9 @@
 
 #define DRIVES_MAX 16
 
+/* Why a drive that is there cannot be written. */
+enum drive_closed { DRIVE_WRITABLE, DRIVE_NO_ROOM, DRIVE_MOUNTED_READ_ONLY };
+
 struct drive {
 	unsigned	 slot;
 	char		*path;
@@ -29,6 +32,7 @@ struct drive {
 	Hf__CatalogDrive__State state;
 	int		 lock_handle;		/* the drive file; -1 when it is not there */
 	char		 note[160];		/* why it is not online, for people */
+	enum drive_closed closed;		/* as of the last try to write its catalog */
 	struct disk_space space;		/* as of the last drive_set_refresh_space */
 };
 
@@ -49,8 +53,11 @@ struct drive_set_options {
  * version, a partly formatted set (except where a first format was interrupted before any catalog
  * existed: then it is finished), a drive locked by another process. Missing or unreadable drives
  * are tolerated: with at least max(k, m+1) present the set is read-write, with k read-only, with
- * fewer ERR_NO_QUORUM. The catalog with the highest epoch wins and is brought to the other present
- * drives; files that it does not name go to quarantine/ on their drive. Fixed arrays: drives[slot].
+ * fewer ERR_NO_QUORUM. Drives whose catalog cannot be written, because others took the room or the
+ * file system is mounted read-only, are OFFLINE if enough are left without them; if not, the set is
+ * read-only, and they are read. The catalog with the highest epoch wins and is brought to the other
+ * present drives; files that it does not name go to quarantine/ on their drive. Fixed arrays:
+ * drives[slot].
  */
 int drive_set_open(struct disk *disk, const struct drive_set_options *options,
     struct drive_set **out, struct err *e);
@@ -65,6 +72,15 @@ unsigned drive_set_m(const struct drive_set *s);
 const uint8_t *drive_set_deployment(const struct drive_set *s);
 uint64_t drive_set_epoch(const struct drive_set *s);
 bool drive_set_read_only(const struct drive_set *s);
+/* 0, or why nothing may be written: ERR_READ_ONLY; ERR_FULL: catalogs have no room, or stand on
+ * file systems that are mounted read-only. e names the drives. */
+int drive_set_writable(const struct drive_set *s, struct err *e);
+/*
+ * Drives that were closed (struct drive) and are writable now: looks at their file systems, and
+ * costs nothing if none was. *enough: the set is read-only because of such drives, and would not be
+ * if it were opened again.
+ */
+uint32_t drive_set_reopened(struct drive_set *s, bool *enough);
 uint64_t drive_set_segment_bytes(const struct drive_set *s);
 uint64_t drive_set_volume_bytes(const struct drive_set *s);
 uint32_t drive_set_sector_bytes(const struct drive_set *s);
@@ -108,8 +124,8 @@ int drive_set_accept_loss(struct drive_set *s, uint32_t mask, struct err *e);
 /* A RETURNING drive is up to date: an epoch, then it is ONLINE. ERR_BUSY: the catalog has files
  * that it lacks. */
 int drive_set_online(struct drive_set *s, unsigned slot, struct err *e);
-/* Looks at every online drive without reading data: path still the locked file? Fails those that
- * are not. */
+/* Looks at every online drive without reading data: path still the locked file, and its file system
+ * not mounted read-only? Fails those that are not. */
 void drive_set_probe(struct drive_set *s);
 /* statvfs of all online drives. A drive is full when free < reserve (larger of 2 % and four
  * segments). */

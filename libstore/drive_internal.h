@@ -44,6 +44,7 @@ struct drive_set {
 	uint64_t		 catalog_end[DRIVES_MAX], catalog_snapshot_end[DRIVES_MAX];
 	struct catalog_rows	 rows;
 	bool			 read_only;
+	bool			 starved;	/* read-only because of drives that are closed */
 	char			*old_paths[OLD_PATHS_MAX];	/* of slots that moved */
 	unsigned		 old_path_count;
 };
@@ -92,7 +93,8 @@ int catalog_file_load(struct disk *d, const char *path, const uint8_t deployment
     struct catalog_rows *rows, uint64_t *end, struct err *e);
 /* Replaces the drive's catalog by a snapshot of s->rows, durably, and keeps it open. */
 int catalog_file_replace(struct drive_set *s, unsigned slot, struct err *e);
-/* Goes on with the file that is there, loaded as of the newest epoch and with its end. */
+/* Goes on with the file that is there, loaded as of the newest epoch and with its end. ERR_FULL:
+ * there is too little room for more changes, in the file and on the drive. */
 int catalog_file_continue(struct drive_set *s, unsigned slot, uint64_t end, struct err *e);
 /* Appends one packed change to the drive's catalog; datasync is the second step. */
 int catalog_file_append(struct drive_set *s, unsigned slot, uint64_t epoch, struct slice body,
@@ -107,6 +109,15 @@ void *catalog_row_copy(const ProtobufCMessage *m);	/* from malloc */
 /* ONLINE and RETURNING; lock is held or single-threaded */
 uint32_t drive_live_mask(const struct drive_set *s);
 void drive_note(struct drive_set *s, unsigned slot, Hf__CatalogDrive__State state, const char *why);
+/* The catalog of a drive could not be written: DRIVE_WRITABLE if it failed for another reason than
+ * want of room or a file system that is mounted read-only. */
+enum drive_closed drive_closed_look(struct drive_set *s, unsigned slot, int code);
+void drive_closed_set(struct drive_set *s, unsigned slot, enum drive_closed closed);
+/* These drives cannot be written, and too few are left without them; their states stay. */
+int drive_set_starve(struct drive_set *s, const enum drive_closed closed[DRIVES_MAX],
+    char why[][160], struct err *e);
+/* Drives that were mounted read-only are failed, or starve the set. */
+void drive_set_probe_mounts(struct drive_set *s);
 /* What keeps a drive from being ONLINE, if it is still RETURNING. */
 void drive_note_returning(struct drive_set *s, unsigned slot, const char *why);
 

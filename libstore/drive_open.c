@@ -67,6 +67,8 @@ look(struct drive_set *s, unsigned slot, struct drive_look *l, struct err *e)
 
 	drive_path(s, slot, "", "drive", path);
 	handle = d->ops->open(d, path, O_RDWR, &why);
+	if (handle == ERR_IO && drive_closed_look(s, slot, handle) == DRIVE_MOUNTED_READ_ONLY)
+		handle = d->ops->open(d, path, O_RDONLY, &why);
 	if (handle == ERR_NOT_FOUND) {
 		look_directory(s, slot, l);
 		return (0);
@@ -283,15 +285,18 @@ states_commit(struct drive_set *s, const char *reason, struct err *e)
 	return (rc);
 }
 
-/* Brings the winner to every present drive. A drive that fails here counts as missing. */
+/* Brings the winner to every present drive. A drive that fails here counts as missing, or is
+ * closed. */
 static void
 catalogs_bring(struct drive_set *s, struct drive_look *looks)
 {
 	struct err why = ERR_INIT;
+	struct drive *dr;
 	unsigned i;
 	int rc;
 
 	for (i = 0; i < s->count; i++) {
+		dr = &s->drives[i];
 		if (looks[i].as != LOOKS_FORMATTED)
 			continue;
 		rc = drive_directories_make(s, i, &why);
@@ -300,8 +305,10 @@ catalogs_bring(struct drive_set *s, struct drive_look *looks)
 		if (rc == ERR_FULL && s->catalog_end[i] > 0)
 			rc = catalog_file_continue(s, i, s->catalog_end[i], &why);
 		if (rc < 0) {
-			looks[i].as = LOOKS_BAD;
-			snprintf(s->drives[i].note, sizeof(s->drives[i].note), "%.150s", why.text);
+			dr->closed = drive_closed_look(s, i, rc);
+			if (dr->closed == DRIVE_WRITABLE)
+				looks[i].as = LOOKS_BAD;
+			snprintf(dr->note, sizeof(dr->note), "%.150s", why.text);
 		}
 	}
 }
@@ -317,6 +324,26 @@ looks_count(const struct drive_set *s, const struct drive_look *looks, uint32_t 
 	return (n);
 }
 
+/* The set goes on without its closed drives, or, if too few are left, is read-only with them. */
+static void
+closed_decide(struct drive_set *s, struct drive_look *looks, uint32_t read)
+{
+	uint32_t writable = UINT32_MAX;
+	unsigned i;
+
+	for (i = 0; i < s->count; i++)
+		if (s->drives[i].closed != DRIVE_WRITABLE)
+			writable &= ~(1u << i);
+	if (writable == UINT32_MAX)
+		return;
+	s->starved = looks_count(s, looks, read) >= drive_start_quorum(s) &&
+	    (looks_count(s, looks, read & writable) < drive_start_quorum(s) ||
+	    looks_count(s, looks, writable) < drive_set_write_quorum(s));
+	for (i = 0; i < s->count && !s->starved; i++)
+		if (s->drives[i].closed != DRIVE_WRITABLE)
+			looks[i].as = LOOKS_BAD;
+}
+
 static int
 set_start(struct drive_set *s, struct drive_look *looks, uint32_t read, struct err *e)
 {
@@ -329,7 +356,9 @@ set_start(struct drive_set *s, struct drive_look *looks, uint32_t read, struct e
 	s->read_only = looks_count(s, looks, read) < drive_start_quorum(s);
 	if (!s->read_only) {
 		catalogs_bring(s, looks);
-		s->read_only = looks_count(s, looks, read) < drive_start_quorum(s);
+		closed_decide(s, looks, read);
+		s->read_only = s->starved ||
+		    looks_count(s, looks, read) < drive_start_quorum(s);
 	}
 	states_set(s, looks);
 	if (looks_count(s, looks, UINT32_MAX) < s->k)

@@ -157,6 +157,7 @@ slot_take(struct drive_set *s, unsigned slot, struct place *p, const uint8_t uui
 	}
 	dr->lock_handle = p->handle;
 	dr->space = space;
+	dr->closed = DRIVE_WRITABLE;
 	s->taken[slot] = 0;
 	memcpy(dr->uuid, uuid, 16);
 	pthread_mutex_unlock(&s->lock);
@@ -206,6 +207,8 @@ others_check(const struct drive_set *s, unsigned slot, struct err *e)
 {
 	unsigned n = (unsigned)__builtin_popcount(others_live(s, slot));
 
+	if (drive_set_writable(s, e) == ERR_FULL)
+		return (ERR_FULL);
 	if (drive_set_read_only(s))
 		return (err_set(e, ERR_READ_ONLY, "the set is read-only, because too few drives "
 		    "were there at the start: bring them back, or: holdfastctl drive accept-loss"));
@@ -499,6 +502,8 @@ drive_set_accept_loss(struct drive_set *s, uint32_t mask, struct err *e)
 	pthread_mutex_lock(&s->commit_lock);
 	rc = n == 0 || mask >> s->count != 0 ? err_set(e, ERR_INVALID, "no such slot") :
 	    loss_check(s, mask, e);
+	if (rc == 0 && drive_set_writable(s, e) == ERR_FULL)
+		rc = ERR_FULL;
 	if (rc == 0 && drive_set_read_only(s))
 		rc = loss_force(s, &change, e);
 	else if (rc == 0)

@@ -48,6 +48,7 @@ libstore_libstore_a_SOURCES = \
 	libstore/drive.h \
 	libstore/maintain.h \
 	libstore/drive_agree.c \
+	libstore/drive_closed.c \
 	libstore/drive_file.c \
 	libstore/drive_replace.c \
 	libstore/drive_internal.h \
@@ -244,6 +245,12 @@ check_PROGRAMS += tests/unit/test_state_power
 tests_unit_test_state_power_SOURCES = tests/unit/test_state_power.c tests/unit/state_world.c \
 	tests/unit/state_world.h tests/unit/disk_memory.c tests/unit/disk_memory.h
 tests_unit_test_state_power_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
+	$(CRITERION_LIBS) $(LIBSTORE_LIBS) $(EVENT_LIBS)
+
+check_PROGRAMS += tests/unit/test_starved
+tests_unit_test_starved_SOURCES = tests/unit/test_starved.c tests/unit/state_world.c \
+	tests/unit/state_world.h tests/unit/disk_memory.c tests/unit/disk_memory.h
+tests_unit_test_starved_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
 	$(CRITERION_LIBS) $(LIBSTORE_LIBS) $(EVENT_LIBS)
 
 # Segments that are converted while everything goes wrong.

@@ -99,12 +99,17 @@ int
 log_open_with(struct drive_set *s, bool threads, struct log **out, struct err *e)
 {
 	struct log *l = calloc(1, sizeof(*l));
+	bool writable = !drive_set_read_only(s);
 	int rc;
 
 	assert(l != NULL);
 	log_init(l, s, threads);
-	l->state = drive_set_read_only(s) ? LOG_READ_ONLY : LOG_RUNNING;
+	l->state = writable ? LOG_RUNNING : LOG_READ_ONLY;
 	rc = log_recover(l, e);
+	if (rc < 0 && writable && drive_set_writable(s, NULL) == ERR_FULL) {
+		log_close(&l);	/* the room ended on the way: what is there is still to be read */
+		return (log_open_with(s, threads, out, e));
+	}
 	if (rc == 0 && l->state == LOG_RUNNING)
 		rc = log_segment_first(l, e);
 	if (rc == 0 && threads)
@@ -304,16 +309,22 @@ log_has_room(struct log *l, bool use_reserve, uint64_t bytes)
 		if (room > kept && room - kept >= waiting)
 			return (true);
 	}
-	return (log_has_space(l, use_reserve));
+	/* A new one needs a change of the catalogs, too. */
+	return (!drive_set_read_only(l->set) && log_has_space(l, use_reserve));
 }
 
 static int
 append_check(struct log *l, unsigned flags, uint64_t bytes, struct err *e)
 {
-	if (l->state == LOG_READ_ONLY || l->state == LOG_FAILED)
+	if (l->state == LOG_READ_ONLY || l->state == LOG_FAILED) {
+		if (drive_set_writable(l->set, e) == ERR_FULL)
+			return (ERR_FULL);
 		return (err_set(e, ERR_READ_ONLY, "the log takes nothing: %s",
 		    l->state == LOG_READ_ONLY ? "too few drives were there at the start"
 					      : "too few drives are left"));
+	}
+	if (!(flags & LOG_MAY_USE_RESERVE) && drive_set_writable(l->set, e) == ERR_FULL)
+		return (ERR_FULL);
 	if (bytes + BATCH_HEADER_BYTES > l->batch_bytes_max)
 		return (err_set(e, ERR_TOO_LARGE,
 		    "a record of %" PRIu64 " bytes does not fit a batch of %" PRIu64, bytes,
@@ -323,7 +334,7 @@ append_check(struct log *l, unsigned flags, uint64_t bytes, struct err *e)
 		    err_set(e, ERR_BUSY, "%" PRIu64 " bytes of records wait for the drives already",
 			l->stats.waiting_bytes));
 	if (!log_has_room(l, flags & LOG_MAY_USE_RESERVE, bytes))
-		return (err_set(e, ERR_FULL,
+		return (drive_set_writable(l->set, e) == ERR_FULL ? ERR_FULL : err_set(e, ERR_FULL,
 		    "a new segment of %" PRIu64 " bytes would touch the reserve of the drives",
 		    drive_set_segment_bytes(l->set)));
 	return (0);

@@ -143,7 +143,8 @@ prepare(struct log *l)
 		l->stats.degraded += g->mirror_count < drive_set_m(l->set) + 1;
 		log_prewrite_wake(l);
 		log_wake(l);
-	} else if (head_waits(l) || rc != ERR_FULL)
+	} else if (head_waits(l) ||
+	    (rc != ERR_FULL && drive_set_writable(l->set, NULL) != ERR_FULL))
 		log_fail(l, rc);
 	else
 		prepare_give_up(l);

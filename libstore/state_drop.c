@@ -136,8 +136,9 @@ drop_admit(struct state *st, const Hf__SegmentDrop *q, struct err *e)
 
 	if (rc < 0)
 		return (rc);
-	if (drive_set_read_only(st->o.drives))
-		return (err_set(e, ERR_READ_ONLY, "the set is read-only"));
+	rc = drive_set_writable(st->o.drives, e);
+	if (rc < 0)
+		return (rc);
 	if (st->drop.phase == DROP_GRACE && st->drop.segment == q->segment)
 		return (err_set(e, ERR_BUSY, "readers may need segment %016" PRIx64 " a little "
 		    "longer", q->segment));
@@ -259,7 +260,7 @@ drop_turn(struct state *st)
 	}
 	if (drive_set_read_only(st->o.drives) && !d->busy && d->phase != DROP_IDLE &&
 	    d->phase < DROP_GRACE)
-		drop_stop(st, err_set(&e, ERR_READ_ONLY, "the set is read-only"), &e);
+		drop_stop(st, drive_set_writable(st->o.drives, &e), &e);
 	while (!d->busy && !st->draining && !st->failed && d->phase != DROP_IDLE &&
 	    !drive_set_read_only(st->o.drives)) {
 		enum drop_phase before = d->phase;

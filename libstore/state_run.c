@@ -207,9 +207,10 @@ int
 admit_run_reserve(struct state *st, struct op *op, struct err *e)
 {
 	struct session *s = op->session;
+	int rc = drive_set_writable(st->o.drives, e);
 
-	if (drive_set_read_only(st->o.drives))
-		return (err_set(e, ERR_READ_ONLY, "the set is read-only"));
+	if (rc < 0)
+		return (rc);
 	if (s->run_op == NULL)
 		return (run_start(st, op, e));
 	op->next = NULL;

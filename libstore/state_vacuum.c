@@ -127,9 +127,10 @@ int
 admit_segment_seal(struct state *st, struct op *op, struct err *e)
 {
 	Hf__StoreReply reply = HF__STORE_REPLY__INIT;
+	int rc = drive_set_writable(st->o.drives, e);
 
-	if (drive_set_read_only(st->o.drives))
-		return (err_set(e, ERR_READ_ONLY, "the set is read-only"));
+	if (rc < 0)
+		return (rc);
 	log_seal_early(st->o.log);
 	op_reply_pack(op, &reply);
 	return (ADMIT_ANSWER);

@@ -2,7 +2,7 @@
  * route - the table of what the admin port answers.
  *
  *   GET /health/live	open	this process answers
- *   GET /health/ready	open	the store and at least one S3 process are ready
+ *   GET /health/ready	open	the store and an S3 process are ready; what is degraded
  *   GET /metrics	scrape	Prometheus
  *   GET /v3/services	root	the contract of every service
  *
@@ -72,9 +72,28 @@ service_is_up(const cJSON *document, const char *name)
 	return (false);
 }
 
+/* A line for each degraded service. Up to the first bracket: paths are for those who may know. */
+static void
+degraded_print(const cJSON *document, struct buf *text)
+{
+	const cJSON *row, *name, *state, *note;
+
+	cJSON_ArrayForEach(row, cJSON_GetObjectItem(document, "services")) {
+		name = cJSON_GetObjectItem(row, "name");
+		state = cJSON_GetObjectItem(row, "state");
+		note = cJSON_GetObjectItem(row, "note");
+		if (!cJSON_IsString(name) || !cJSON_IsString(state) || !cJSON_IsString(note) ||
+		    strcmp(state->valuestring, "degraded") != 0)
+			continue;
+		buf_printf(text, "degraded: %s: %.*s\n", name->valuestring,
+		    (int)strcspn(note->valuestring, "("), note->valuestring);
+	}
+}
+
 static void
 on_ready(void *context, const struct collection *c)
 {
+	struct buf degraded = BUF_INIT;
 	struct pending *p = context;
 	struct http_request *req = p->req;
 
@@ -85,8 +104,11 @@ on_ready(void *context, const struct collection *c)
 		http_reply_text(req, 503, "not ready: the store is not running\n");
 	else if (!service_is_up(c->document, "s3"))
 		http_reply_text(req, 503, "not ready: no s3 process is running\n");
-	else
-		http_reply_text(req, 200, "ready\n");
+	else {
+		degraded_print(c->document, &degraded);
+		http_reply_text(req, 200, "ready\n%.800s", buf_string(&degraded));
+	}
+	buf_release(&degraded);
 }
 
 static void

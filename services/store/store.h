@@ -25,7 +25,7 @@ struct store_progress {
 };
 
 struct store_drives_seen {
-	uint32_t	online, present;
+	uint32_t	online, present, closed;
 	bool		read_only, full, known;
 };
 
@@ -53,6 +53,7 @@ struct store {
 	/* Drives. */
 	int			 mounts_fd, mounts_epoll;
 	struct event		*mounts;
+	struct event		*closed;	/* look again whether drives can be written */
 	bool			 probing, probe_again, probe_mounts;
 	bool			 acting;	/* an operator's change of drives */
 	uint64_t		 returned_ms[DRIVES_MAX];	/* tried by itself; 0: never */

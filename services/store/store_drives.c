@@ -24,12 +24,17 @@
 #define PROBE_MS	5000
 
 #define RETURN_AGAIN_MS	60000	/* a drive that failed is not taken back more often by itself */
+/* While a drive is there and cannot be written: whether it can be, and how often it is taken
+ * back. */
+#define CLOSED_LOOK_MS	2000
+#define CLOSED_AGAIN_MS	10000
 
 struct probe_job {
 	struct store	*store;
 	uint32_t	 suspects;
 	uint32_t	 away;		/* look whether they are there again */
-	uint32_t	 back;		/* they are */
+	uint32_t	 tried, back;	/* to take them back; and they are */
+	bool		 enough;	/* a set that was starved has room again */
 };
 
 /* --- probes ----------------------------------------------------------------------------------- */
@@ -59,20 +64,57 @@ suspect_check(struct drive_set *s, unsigned slot)
 		drive_fail(s, slot, n < 0 ? e.text : "its drive file is empty", NULL);
 }
 
+/* Drives that are there, in some way, and cannot be written. */
+static uint32_t
+drives_closed(struct drive_set *s)
+{
+	uint32_t mask = 0;
+
+	for (unsigned slot = 0; slot < drive_count(s); slot++) {
+		struct drive d;
+
+		drive_get(s, slot, &d);
+		mask |= d.closed != DRIVE_WRITABLE ? 1u << slot : 0;
+	}
+	return (mask);
+}
+
 static void
 probe_work(void *context)
 {
 	struct probe_job *j = context;
 	struct drive_set *s = j->store->drives;
+	uint32_t shut;
 
 	drive_set_probe(s);
+	shut = drives_closed(s) & ~drive_set_reopened(s, &j->enough);
 	for (unsigned slot = 0; slot < drive_count(s); slot++)
 		if ((j->suspects & drive_present_mask(s)) >> slot & 1)
 			suspect_check(s, slot);
+	j->tried = j->away & ~shut;
 	for (unsigned slot = 0; slot < drive_count(s); slot++)
-		if (j->away >> slot & 1 && drive_set_return(s, slot, NULL) == 0)
+		if (j->tried >> slot & 1 && drive_set_return(s, slot, NULL) == 0)
 			j->back |= 1u << slot;
 	drive_set_refresh_space(s);
+}
+
+/* An idle store looks at nothing, but for what people wait for that gave it room. */
+static void
+closed_watch(struct store *t)
+{
+	struct timeval delay = { CLOSED_LOOK_MS / 1000, CLOSED_LOOK_MS % 1000 * 1000 };
+
+	if (drives_closed(t->drives) != 0 && t->phase == STORE_SERVING &&
+	    !event_pending(t->closed, EV_TIMEOUT, NULL))
+		event_add(t->closed, &delay);
+}
+
+static void
+on_closed_due(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	drives_probe(arg);
 }
 
 static void
@@ -81,33 +123,46 @@ probe_done(void *context)
 	struct probe_job *j = context;
 	struct store *t = j->store;
 
+	for (unsigned slot = 0; slot < DRIVES_MAX; slot++)
+		if (j->tried >> slot & 1)
+			t->returned_ms[slot] = clock_mono_ms();
 	if (j->back != 0) {
 		log_info("drives are there again, mask %#x", j->back);
 		log_drives_changed(t->log);
 		t->seen.known = false;
 	}
+	if (j->enough && t->phase == STORE_SERVING) {
+		log_info("there is room for the catalogs again: the store starts anew, to write");
+		store_drain(t->service);
+	}
 	free(j);
 	t->probing = false;
 	t->probed_ms = clock_mono_ms();
+	closed_watch(t);
 	if (t->probe_again && t->phase == STORE_SERVING)
 		drives_probe(t);
 	store_turn_soon(t);
 }
 
-/* After the mount table changed: drives that are away, each once in a while. */
+/* After the mount table changed: drives that are away, each once in a while. Those that could not
+ * be written: always. */
 static uint32_t
 drives_away(struct store *t)
 {
-	uint32_t present = drive_present_mask(t->drives), away = 0;
+	uint32_t present = drive_present_mask(t->drives), closed = drives_closed(t->drives);
+	uint32_t away = 0;
 	uint64_t now = clock_mono_ms();
 
-	if (!t->probe_mounts || drive_set_read_only(t->drives))
+	if (drive_set_read_only(t->drives))
 		return (0);
-	t->probe_mounts = false;
-	for (unsigned slot = 0; slot < drive_count(t->drives); slot++)
-		if (!(present >> slot & 1) && (t->returned_ms[slot] == 0 ||
-		    now - t->returned_ms[slot] >= RETURN_AGAIN_MS))
+	for (unsigned slot = 0; slot < drive_count(t->drives); slot++) {
+		uint64_t pause = closed >> slot & 1 ? CLOSED_AGAIN_MS : RETURN_AGAIN_MS;
+
+		if (!(present >> slot & 1) && (closed >> slot & 1 || t->probe_mounts) &&
+		    (t->returned_ms[slot] == 0 || now - t->returned_ms[slot] >= pause))
 			away |= 1u << slot;
+	}
+	t->probe_mounts = false;
 	return (away);
 }
 
@@ -130,9 +185,6 @@ drives_probe(struct store *t)
 		free(j);	/* the pool is full; the next turn with traffic tries again */
 		return;
 	}
-	for (unsigned slot = 0; slot < DRIVES_MAX; slot++)
-		if (j->away >> slot & 1)
-			t->returned_ms[slot] = clock_mono_ms();
 	t->suspects = 0;
 	t->probing = true;
 	t->probe_again = false;
@@ -179,6 +231,7 @@ degraded_text(struct store *t, char *out, size_t out_bytes)
 	unsigned count = drive_count(t->drives);
 	unsigned away = count - (unsigned)__builtin_popcount(t->seen.online);
 	struct buf text = BUF_INIT;
+	struct err why = ERR_INIT;
 
 	if (away > 0)
 		buf_printf(&text, "%u of %u drives not online: ", away, count);
@@ -191,10 +244,12 @@ degraded_text(struct store *t, char *out, size_t out_bytes)
 		buf_printf(&text, "%sslot %u (%s): %s", named++ > 0 ? "; " : "", slot, d.path,
 		    d.note[0] != '\0' ? d.note : "missing");
 	}
-	if (t->seen.read_only)
+	if (drive_set_writable(t->drives, &why) == ERR_FULL)
+		buf_printf(&text, "%sstorage full: %s", text.bytes > 0 ? "; " : "", why.text);
+	else if (t->seen.read_only)
 		buf_printf(&text, "%sthe set is read-only: too few drives "
 		    "are there to know what is newest", text.bytes > 0 ? "; " : "");
-	if (t->seen.full)
+	if (t->seen.full && why.code != ERR_FULL)
 		full_text(t, &text);
 	snprintf(out, out_bytes, "%s", buf_string(&text));
 	buf_release(&text);
@@ -245,11 +300,14 @@ drives_turn(struct store *t)
 		.online = drive_online_mask(t->drives), .present = drive_present_mask(t->drives),
 		.read_only = drive_set_read_only(t->drives),
 		.full = state_full(t->state), .known = true,
+		.closed = drives_closed(t->drives),
 	};
 
 	if (now.online != t->seen.online || now.present != t->seen.present || !t->seen.known ||
-	    now.read_only != t->seen.read_only || now.full != t->seen.full) {
+	    now.read_only != t->seen.read_only || now.full != t->seen.full ||
+	    now.closed != t->seen.closed) {
 		t->seen = now;
+		closed_watch(t);
 		drives_tell(t);
 		drives_metrics(t);
 	}
@@ -293,6 +351,8 @@ drives_watch(struct store *t, struct err *e)
 	t->mounts = event_new(service_base(t->service), t->mounts_epoll, EV_READ | EV_PERSIST,
 	    on_mounts, t);
 	assert(t->mounts != NULL);
+	t->closed = event_new(service_base(t->service), -1, 0, on_closed_due, t);
+	assert(t->closed != NULL);
 	event_add(t->mounts, NULL);
 	t->probed_ms = clock_mono_ms();
 	return (0);
@@ -303,6 +363,9 @@ drives_unwatch(struct store *t)
 {
 	if (t->mounts != NULL)
 		event_free(t->mounts);
+	if (t->closed != NULL)
+		event_free(t->closed);
+	t->closed = NULL;
 	if (t->mounts_epoll >= 0)
 		close(t->mounts_epoll);
 	if (t->mounts_fd >= 0)

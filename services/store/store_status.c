@@ -30,11 +30,15 @@ add_drive(cJSON *list, struct drive_set *s, unsigned slot, uint32_t suspects)
 		state = "replaced";
 	else if (d.state == HF__CATALOG_DRIVE__STATE__ONLINE && suspects >> slot & 1)
 		state = "suspect";
+	else if (d.state == HF__CATALOG_DRIVE__STATE__ONLINE && d.closed != DRIVE_WRITABLE)
+		state = d.closed == DRIVE_NO_ROOM ? "full" : "read-only";
 	cJSON_AddStringToObject(o, "state", state);
 	add_u64(o, "since_epoch", lacks.drive.since_epoch);
 	add_u64(o, "lacking_files", lacks.left);
 	add_u64(o, "lacking_unsealed", lacks.held);
 	catalog_lacking_release(&lacks);
+	cJSON_AddBoolToObject(o, "writable", d.closed == DRIVE_WRITABLE &&
+	    drive_present_mask(s) >> slot & 1);
 	cJSON_AddStringToObject(o, "note", d.note);
 	add_u64(o, "space_bytes", d.space.total_bytes);
 	add_u64(o, "free_bytes", d.space.free_bytes);
@@ -45,6 +49,7 @@ static void
 add_set(cJSON *status, struct store *t)
 {
 	struct drive_set *s = t->drives;
+	struct err why = ERR_INIT;
 	char erasure[16];
 	cJSON *list;
 
@@ -52,6 +57,8 @@ add_set(cJSON *status, struct store *t)
 	cJSON_AddStringToObject(status, "erasure", erasure);
 	add_u64(status, "epoch", drive_set_epoch(s));
 	cJSON_AddBoolToObject(status, "read_only", drive_set_read_only(s));
+	(void)drive_set_writable(s, &why);
+	cJSON_AddStringToObject(status, "read_only_reason", why.text);
 	cJSON_AddBoolToObject(status, "full", state_full(t->state));
 	add_u64(status, "hung_steps", disk_deadline_hung(t->disk));
 	list = cJSON_AddArrayToObject(status, "drives");

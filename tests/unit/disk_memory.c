@@ -49,12 +49,12 @@ struct memory {
 	struct disk disk;
 	pthread_mutex_t lock;
 	pthread_cond_t unhang;
-	uint64_t random, steps, cut_at, fail_at, fail_after, free_bytes;
+	uint64_t random, steps, cut_at, fail_at, fail_after, free_bytes[DRIVES];
 	unsigned fail_drive;
 	uint32_t sector;
 	uint32_t liars;
 	unsigned lie_one_in;
-	bool cut, dead, eio[DRIVES], missing[DRIVES], hang[DRIVES];
+	bool cut, dead, eio[DRIVES], missing[DRIVES], hang[DRIVES], read_only[DRIVES];
 	struct name *names;
 	unsigned name_count;
 	struct move *moves;
@@ -154,6 +154,8 @@ gate(struct memory *m, unsigned drive, bool changing, const char *what, struct e
 		return (err_set(e, ERR_NOT_FOUND, "%s on drive %u: not there", what, drive));
 	if (!changing)
 		return (0);
+	if (m->read_only[drive])
+		return (err_set(e, ERR_IO, "%s on drive %u: read-only file system", what, drive));
 	m->steps++;
 	if (m->steps == m->fail_at || (m->fail_after != 0 && m->steps >= m->fail_after &&
 	    m->fail_drive == drive)) {
@@ -243,7 +245,8 @@ memory_open(struct disk *d, const char *path, int flags, struct err *e)
 	int rc;
 
 	i = name_index(m, path);
-	rc = gate(m, drive, m->names[i].now == NULL && flags & O_CREAT, path, e);
+	rc = gate(m, drive, (m->names[i].now == NULL && flags & O_CREAT) ||
+	    (m->read_only[drive] && (flags & O_ACCMODE) != O_RDONLY), path, e);
 	if (rc < 0)
 		return (leave(m, rc));
 	if (m->names[i].now == NULL && !(flags & O_CREAT))
@@ -348,7 +351,7 @@ memory_pwritev(
 	for (i = 0; i < count; i++)
 		end += iov[i].iov_len;
 	if (rc == 0 && end > h->node->now.bytes &&
-	    used_bytes(m, h->drive) + end - h->node->now.bytes > m->free_bytes)
+	    used_bytes(m, h->drive) + end - h->node->now.bytes > m->free_bytes[h->drive])
 		rc = err_set(e, ERR_FULL, "write on drive %u: full", h->drive);
 	if (rc == 0 && lie(m, h, iov))
 		return (leave(m, m->cut ? err_set(e, ERR_IO, "write: power cut") : 0));
@@ -443,7 +446,8 @@ memory_allocate(struct disk *d, int handle, uint64_t offset, uint64_t bytes, str
 	struct handle *h = &m->handles[handle];
 	int rc = gate(m, h->drive, true, "allocate", e);
 
-	if (rc == 0 && used_bytes(m, h->drive) + bytes > m->free_bytes)
+	if (rc == 0 && offset + bytes > h->node->now.bytes && used_bytes(m, h->drive) +
+	    offset + bytes - h->node->now.bytes > m->free_bytes[h->drive])
 		rc = err_set(e, ERR_FULL, "allocate on drive %u: full", h->drive);
 	if (rc == 0 && offset + bytes > h->node->now.bytes)
 		node_change(h->node, offset + bytes, NULL, 0);
@@ -551,10 +555,11 @@ memory_space(struct disk *d, const char *path, struct disk_space *out, struct er
 {
 	struct memory *m = enter(d);
 	int rc = gate(m, drive_of(path), false, "space", e);
-	uint64_t used = used_bytes(m, drive_of(path));
+	unsigned drive = drive_of(path);
+	uint64_t used = used_bytes(m, drive), total = m->free_bytes[drive];
 
-	*out = (struct disk_space){ m->free_bytes, used < m->free_bytes ? m->free_bytes - used : 0,
-		drive_of(path), m->sector };
+	*out = (struct disk_space){ total, used < total ? total - used : 0, drive, m->sector,
+		m->read_only[drive] };
 	return (leave(m, rc));
 }
 
@@ -599,7 +604,7 @@ disk_memory_new(uint64_t seed, unsigned drives)
 	assert(drives <= DRIVES);
 	m->disk.ops = &memory_ops;
 	m->random = seed;
-	m->free_bytes = UINT64_C(64) << 20;
+	disk_memory_set_free(&m->disk, UINT64_C(64) << 20);
 	m->sector = 4096;
 	pthread_mutex_init(&m->lock, NULL);
 	pthread_cond_init(&m->unhang, NULL);
@@ -780,7 +785,20 @@ disk_memory_used(struct disk *d, unsigned drive)
 void
 disk_memory_set_free(struct disk *d, uint64_t bytes)
 {
-	((struct memory *)d)->free_bytes = bytes;
+	for (unsigned drive = 0; drive < DRIVES; drive++)
+		disk_memory_set_free_of(d, drive, bytes);
+}
+
+void
+disk_memory_set_free_of(struct disk *d, unsigned drive, uint64_t bytes)
+{
+	((struct memory *)d)->free_bytes[drive] = bytes;
+}
+
+void
+disk_memory_set_read_only(struct disk *d, unsigned drive, bool on)
+{
+	((struct memory *)d)->read_only[drive] = on;
 }
 
 void

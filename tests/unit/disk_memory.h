@@ -34,6 +34,9 @@ void disk_memory_fail_drive(struct disk *d, unsigned drive, uint64_t n);
 uint64_t disk_memory_used(struct disk *d, unsigned drive);	/* bytes of its files */
 /* per drive, with what files take */
 void disk_memory_set_free(struct disk *d, uint64_t bytes);
+void disk_memory_set_free_of(struct disk *d, unsigned drive, uint64_t bytes);
+/* As of a file system that was mounted read-only under its user. */
+void disk_memory_set_read_only(struct disk *d, unsigned drive, bool on);
 void disk_memory_set_sector(struct disk *d, uint32_t bytes);
 /* While on, every call fails: the process that would make it is dead. Nothing is lost by that. */
 void disk_memory_set_dead(struct disk *d, bool on);

@@ -1,0 +1,372 @@
+/*
+ * test_starved - other programs take the room that the catalogs need, or mount drives read-only:
+ * the store opens all the same, says why, reads everything, refuses with ERR_FULL, and is
+ * read-write again when it is opened after the room came back.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "libstore/log_internal.h"
+#include "tests/unit/state_world.h"
+
+#define OBJECTS 24
+#define DRIVES	4
+
+static struct world w;
+static bool there[OBJECTS];
+static uint64_t sequence;
+
+static const char *
+key_of(unsigned n, char out[16])
+{
+	snprintf(out, 16, "key-%03u", n);
+	return (out);
+}
+
+static int
+put(unsigned n)
+{
+	char key[16];
+	int rc;
+
+	world_put(&w, ++sequence, "b", key_of(n, key), key, NULL);
+	world_settle(&w);
+	rc = world_code(&w, sequence);
+	there[n] |= rc == 0;
+	return (rc);
+}
+
+static int
+drop(unsigned n)
+{
+	char key[16];
+	int rc;
+
+	world_delete(&w, ++sequence, "b", key_of(n, key));
+	world_settle(&w);
+	rc = world_code(&w, sequence);
+	if (rc == 0)
+		there[n] = false;
+	return (rc);
+}
+
+static void
+everything_reads(void)
+{
+	const Hf__StoreReply *r;
+	char key[16];
+
+	for (unsigned n = 0; n < OBJECTS; n++) {
+		r = world_get(&w, ++sequence, "b", key_of(n, key));
+		cr_assert_eq(r->code, there[n] ? 0 : ERR_NOT_FOUND, "%s: %s", key, r->error);
+		cr_assert(!there[n] || r->entry->bytes == strlen(key));
+	}
+}
+
+static void
+begin(uint64_t seed)
+{
+	world_make_simulated(&w, seed);
+	sequence = 0;
+	memset(there, 0, sizeof(there));
+	world_open(&w);
+	world_session(&w, 1);
+	world_bucket_put(&w, ++sequence, "b");
+	world_settle(&w);
+	for (unsigned n = 0; n < OBJECTS; n++)
+		cr_assert_eq(put(n), 0);
+}
+
+static void
+end(void)
+{
+	world_close(&w);
+	world_remove(&w);
+}
+
+/* Others leave so much on each drive. */
+static void
+leave_room(uint64_t bytes)
+{
+	for (unsigned drive = 0; drive < DRIVES; drive++)
+		disk_memory_set_free_of(w.disk, drive, disk_memory_used(w.disk, drive) + bytes);
+}
+
+static uint8_t
+next_session(void)
+{
+	static uint8_t id = 1;
+
+	return (id = (uint8_t)(id % 250 + 1));
+}
+
+static void
+reopen(void)
+{
+	world_close(&w);
+	world_open(&w);
+	memset(w.answers, 0, sizeof(w.answers));
+	world_session(&w, next_session());
+}
+
+/* Opened again with room it is as if nothing had been. */
+static void
+recovers(void)
+{
+	disk_memory_set_free(w.disk, UINT64_C(64) << 20);
+	reopen();
+	cr_assert(!drive_set_read_only(w.drives));
+	cr_assert_eq(drive_present_mask(w.drives), 15);
+	everything_reads();
+	for (unsigned n = 0; n < OBJECTS; n++)
+		cr_assert_eq(put(n), 0);
+	everything_reads();
+}
+
+static bool
+starved(void)
+{
+	struct err e = ERR_INIT;
+	struct drive d;
+	int rc = drive_set_writable(w.drives, &e);
+
+	cr_assert(rc == 0 || rc == ERR_FULL, "%s", e.text);
+	if (rc == 0)
+		return (false);
+	cr_assert(drive_set_read_only(w.drives));
+	cr_assert(strstr(e.text, "slot 0 (/d0)") != NULL, "%s", e.text);
+	drive_get(w.drives, 0, &d);
+	cr_assert_neq(d.closed, DRIVE_WRITABLE);
+	cr_assert_neq(d.note[0], '\0');
+	return (true);
+}
+
+/* Each start takes some of the room that the catalogs have; without any it is read-only. */
+Test(starved, starts_until_nothing_is_left)
+{
+	unsigned opened = 0, closed = 0;
+	bool enough;
+
+	begin(11);
+	world_close(&w);
+	leave_room(0);
+	world_open(&w);
+	world_session(&w, next_session());
+	for (; closed < 3 && opened < 200; opened++) {
+		leave_room(0);
+		reopen();
+		everything_reads();
+		closed += starved();
+		cr_assert_eq(put(0), ERR_FULL);
+		if (closed > 0)
+			cr_assert_eq(drop(opened % OBJECTS), ERR_FULL);
+		(void)drive_set_reopened(w.drives, &enough);
+		cr_assert(!enough);
+	}
+	cr_assert_eq(closed, 3, "%u starts did not use the room up", opened);
+	disk_memory_set_free(w.disk, UINT64_C(64) << 20);
+	cr_assert_eq(drive_set_reopened(w.drives, &enough), 15);
+	cr_assert(enough);
+	recovers();
+	end();
+}
+
+/* As if the file system knew no allocation: so much room is left behind the last frame. */
+static void
+catalog_cut(unsigned drive, uint64_t room)
+{
+	struct disk *d = w.disk;
+	struct err e = ERR_INIT;
+	uint64_t bytes = 0;
+	char path[32];
+	uint8_t *data;
+	int handle;
+
+	snprintf(path, sizeof(path), "/d%u/catalog", drive);
+	handle = d->ops->open(d, path, O_RDWR, &e);
+	cr_assert_geq(handle, 0);
+	cr_assert_eq(d->ops->size(d, handle, &bytes, &e), 0);
+	data = malloc(bytes);
+	cr_assert_eq(d->ops->pread(d, handle, data, bytes, 0, &e), (ssize_t)bytes);
+	while (bytes > 0 && data[bytes - 1] == 0)
+		bytes--;
+	free(data);
+	d->ops->truncate(d, handle, (bytes + 4095) / 4096 * 4096 + room, &e);
+	d->ops->datasync(d, handle, &e);
+	d->ops->close(d, handle);
+}
+
+/* Whatever is left: it opens, reads, and what it acknowledges is there. */
+Test(starved, any_room_at_the_start)
+{
+	unsigned closed = 0, deleted = 0;
+
+	for (uint64_t room = 0; room < 24; room++) {
+		begin(100 + room);
+		world_close(&w);
+		for (unsigned n = 0; n < DRIVES && room % 2 == 0; n++)
+			catalog_cut(n, room * 8192);
+		leave_room(room % 2 == 0 ? room * 512 : room * room * 4096);
+		world_open(&w);
+		memset(w.answers, 0, sizeof(w.answers));
+		world_session(&w, next_session());
+		everything_reads();
+		closed += starved();
+		for (unsigned n = 0; n < OBJECTS; n += 3) {
+			int rc = drop(n);
+
+			cr_assert(rc == 0 || rc == ERR_FULL);
+			deleted += rc == 0;
+		}
+		cr_assert(!w.fatal);
+		everything_reads();
+		recovers();
+		end();
+	}
+	cr_assert_gt(closed, 3);
+	cr_assert_gt(deleted, OBJECTS);
+}
+
+/* While it runs: the catalogs have no room any more, the segment has. */
+Test(starved, deletes_go_on_while_the_segment_has_room)
+{
+	Hf__CatalogChange change = HF__CATALOG_CHANGE__INIT;
+	struct err e = ERR_INIT;
+	unsigned done = 0, changes = 0;
+	int rc = 0;
+
+	begin(12);
+	leave_room(0);
+	change.reason = (char *)(uintptr_t)"test";
+	while (rc == 0 && changes++ < 1000)
+		rc = catalog_commit(w.drives, &change, &e);
+	cr_assert_eq(rc, ERR_NO_QUORUM, "%s", e.text);
+	cr_assert(starved());
+	cr_assert_eq(drive_online_mask(w.drives), 15, "nobody is lost");
+	cr_assert_eq(catalog_commit(w.drives, &change, &e), ERR_FULL);
+	cr_assert_eq(put(1), ERR_FULL);
+	while ((rc = drop(done % OBJECTS)) == 0)
+		done++;
+	cr_assert_eq(rc, ERR_FULL);
+	cr_assert_gt(done, 0);
+	cr_assert(!w.fatal);
+	everything_reads();
+	reopen();
+	cr_assert(starved());
+	everything_reads();
+	recovers();
+	end();
+}
+
+/* One drive is full to the brim: the others go on, and it comes back. */
+Test(starved, one_drive_leaves_and_returns)
+{
+	bool enough;
+	struct drive d;
+
+	begin(13);
+	world_close(&w);
+	for (unsigned starts = 0; starts < 200; starts++) {
+		disk_memory_set_free_of(w.disk, 2, disk_memory_used(w.disk, 2));
+		world_open(&w);
+		if (drive_present_mask(w.drives) == 11)
+			break;
+		world_close(&w);
+	}
+	cr_assert_eq(drive_present_mask(w.drives), 11);
+	cr_assert(!drive_set_read_only(w.drives));
+	drive_get(w.drives, 2, &d);
+	cr_assert_eq(d.closed, DRIVE_NO_ROOM);
+	memset(w.answers, 0, sizeof(w.answers));
+	world_session(&w, next_session());
+	cr_assert_eq(put(3), 0);
+	cr_assert_eq(drive_set_reopened(w.drives, &enough), 0);
+	disk_memory_set_free(w.disk, UINT64_C(64) << 20);
+	cr_assert_eq(drive_set_reopened(w.drives, &enough), 4);
+	cr_assert(!enough);
+	cr_assert_eq(drive_set_return(w.drives, 2, NULL), 0);
+	cr_assert_eq(drive_set_reopened(w.drives, &enough), 0);
+	cr_assert_eq(drive_present_mask(w.drives), 15);
+	cr_assert_eq(put(4), 0);
+	everything_reads();
+	recovers();
+	end();
+}
+
+Test(starved, a_mount_turns_read_only)
+{
+	struct drive d;
+	bool enough;
+
+	begin(14);
+	disk_memory_set_read_only(w.disk, 1, true);
+	drive_set_probe(w.drives);
+	cr_assert_eq(drive_present_mask(w.drives), 13);
+	cr_assert(!drive_set_read_only(w.drives));
+	drive_get(w.drives, 1, &d);
+	cr_assert_eq(d.closed, DRIVE_MOUNTED_READ_ONLY);
+	cr_assert(strstr(d.note, "read-only") != NULL, "%s", d.note);
+	cr_assert_eq(put(1), 0);
+	everything_reads();
+	reopen();	/* as at a start */
+	cr_assert_eq(drive_present_mask(w.drives), 13);
+	drive_get(w.drives, 1, &d);
+	cr_assert_eq(d.closed, DRIVE_MOUNTED_READ_ONLY);
+	cr_assert_eq(put(2), 0);
+	disk_memory_set_read_only(w.disk, 1, false);
+	cr_assert_eq(drive_set_reopened(w.drives, &enough), 2);
+	cr_assert_eq(drive_set_return(w.drives, 1, NULL), 0);
+	cr_assert_eq(drive_present_mask(w.drives), 15);
+	everything_reads();
+	recovers();
+	end();
+}
+
+Test(starved, a_write_finds_the_mount_read_only)
+{
+	struct drive d;
+
+	begin(15);
+	disk_memory_set_read_only(w.disk, 0, true);
+	for (unsigned n = 0; n < OBJECTS; n++)
+		cr_assert_eq(put(n), 0);	/* whoever wrote it first failed the drive */
+	drive_set_probe(w.drives);
+	drive_get(w.drives, 0, &d);
+	cr_assert_eq(d.closed, DRIVE_MOUNTED_READ_ONLY);
+	cr_assert_eq(drive_present_mask(w.drives), 14);
+	everything_reads();
+	disk_memory_set_read_only(w.disk, 0, false);
+	recovers();
+	end();
+}
+
+Test(starved, all_mounts_are_read_only)
+{
+	bool enough;
+
+	begin(16);
+	for (unsigned n = 0; n < DRIVES; n++)
+		disk_memory_set_read_only(w.disk, n, true);
+	drive_set_probe(w.drives);
+	cr_assert(starved());
+	cr_assert_eq(put(1), ERR_FULL);
+	everything_reads();
+	for (unsigned n = 0; n < 2; n++) {
+		reopen();
+		cr_assert(starved());
+		everything_reads();
+		cr_assert_eq(drop(1), ERR_FULL);
+	}
+	(void)drive_set_reopened(w.drives, &enough);
+	cr_assert(!enough);
+	for (unsigned n = 0; n < DRIVES; n++)
+		disk_memory_set_read_only(w.disk, n, false);
+	(void)drive_set_reopened(w.drives, &enough);
+	cr_assert(enough);
+	recovers();
+	end();
+}
