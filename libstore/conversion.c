@@ -14,11 +14,12 @@
 #include "libstore/segment_source.h"
 
 static void
-new_path(struct drive_set *s, unsigned slot, uint64_t segment, uint64_t lease, char out[4096])
+new_path(struct drive_set *s, unsigned slot, uint64_t segment, struct shard_writer by,
+    char out[4096])
 {
 	char name[SHARD_NAME_BYTES];
 
-	shard_name_new(segment, lease, name);
+	shard_name_new(segment, by, name);
 	drive_path(s, slot, "log", name, out);
 }
 
@@ -196,7 +197,7 @@ room_check(struct drive_set *s, const Hf__CatalogSegment *row, bool use_reserve,
 }
 
 static int
-file_make(struct drive_set *s, unsigned slot, const Hf__CatalogSegment *row, uint64_t lease,
+file_make(struct drive_set *s, unsigned slot, const Hf__CatalogSegment *row, struct shard_writer by,
     struct err *e)
 {
 	struct disk *d = drive_set_disk(s);
@@ -204,7 +205,7 @@ file_make(struct drive_set *s, unsigned slot, const Hf__CatalogSegment *row, uin
 	char path[4096];
 	int handle, rc;
 
-	new_path(s, slot, row->id, lease, path);
+	new_path(s, slot, row->id, by, path);
 	handle = d->ops->open(d, path, O_RDWR | O_CREAT, e);
 	if (handle < 0)
 		return (handle);
@@ -216,13 +217,14 @@ file_make(struct drive_set *s, unsigned slot, const Hf__CatalogSegment *row, uin
 }
 
 static int
-files_make(struct drive_set *s, const Hf__CatalogSegment *row, uint64_t lease, struct err *e)
+files_make(struct drive_set *s, const Hf__CatalogSegment *row, struct shard_writer by,
+    struct err *e)
 {
 	size_t i;
 	int rc = 0;
 
 	for (i = 0; rc == 0 && i < row->n_slots; i++) {
-		rc = file_make(s, row->slots[i], row, lease, e);
+		rc = file_make(s, row->slots[i], row, by, e);
 		if (rc == ERR_IO)
 			drive_fail(s, row->slots[i], e->text, NULL);
 	}
@@ -230,7 +232,7 @@ files_make(struct drive_set *s, const Hf__CatalogSegment *row, uint64_t lease, s
 }
 
 int
-conversion_prepare(struct drive_set *s, uint64_t segment, uint64_t lease, bool use_reserve,
+conversion_prepare(struct drive_set *s, uint64_t segment, struct shard_writer by, bool use_reserve,
     Hf__CatalogSegment **out, struct err *e)
 {
 	Hf__CatalogSegment *row = catalog_segment(s, segment);
@@ -253,9 +255,9 @@ conversion_prepare(struct drive_set *s, uint64_t segment, uint64_t lease, bool u
 	if (rc == 0)
 		rc = room_check(s, row, use_reserve, e);
 	if (rc == 0) {
-		rc = files_make(s, row, lease, e);
+		rc = files_make(s, row, by, e);
 		if (rc < 0)
-			conversion_abort(s, row, lease);
+			conversion_abort(s, row, by);
 	}
 	if (rc == 0)
 		*out = row;
@@ -289,8 +291,8 @@ table_look(struct drive_set *s, int handle, const struct shard_layout *l, unsign
 
 /* A finished file; all of one conversion say the same of their content. */
 static int
-shard_verify(struct drive_set *s, const Hf__CatalogSegment *row, unsigned shard, uint64_t lease,
-    uint64_t *content_bytes, struct err *e)
+shard_verify(struct drive_set *s, const Hf__CatalogSegment *row, unsigned shard,
+    struct shard_writer by, uint64_t *content_bytes, struct err *e)
 {
 	struct disk *d = drive_set_disk(s);
 	struct shard_layout l, full = { .content_bytes = 0 };
@@ -300,7 +302,7 @@ shard_verify(struct drive_set *s, const Hf__CatalogSegment *row, unsigned shard,
 	rc = shard_layout_of(row, drive_set_deployment(s), &l, e);
 	if (rc < 0)
 		return (rc);
-	new_path(s, row->slots[shard], row->id, lease, path);
+	new_path(s, row->slots[shard], row->id, by, path);
 	handle = d->ops->open(d, path, O_RDWR, e);
 	if (handle < 0)
 		return (handle);
@@ -319,13 +321,14 @@ shard_verify(struct drive_set *s, const Hf__CatalogSegment *row, unsigned shard,
 }
 
 static int
-shard_rename(struct drive_set *s, unsigned slot, uint64_t segment, uint64_t lease, struct err *e)
+shard_rename(struct drive_set *s, unsigned slot, uint64_t segment, struct shard_writer by,
+    struct err *e)
 {
 	struct disk *d = drive_set_disk(s);
 	char from[4096], to[4096], directory[4096];
 	int rc;
 
-	new_path(s, slot, segment, lease, from);
+	new_path(s, slot, segment, by, from);
 	shard_path(s, slot, segment, to);
 	drive_path(s, slot, "log", "", directory);
 	rc = d->ops->rename(d, from, to, e);
@@ -333,7 +336,8 @@ shard_rename(struct drive_set *s, unsigned slot, uint64_t segment, uint64_t leas
 }
 
 static int
-shards_name(struct drive_set *s, const Hf__CatalogSegment *row, uint64_t lease, struct err *e)
+shards_name(struct drive_set *s, const Hf__CatalogSegment *row, struct shard_writer by,
+    struct err *e)
 {
 	uint32_t online = drive_online_mask(s);
 	uint64_t content = 0;
@@ -344,12 +348,12 @@ shards_name(struct drive_set *s, const Hf__CatalogSegment *row, uint64_t lease, 
 		if (!(online >> row->slots[i] & 1))	/* C3 */
 			return (err_set(e, ERR_NO_QUORUM, "the drive in slot %u is not online any "
 			    "more", row->slots[i]));
-		rc = shard_verify(s, row, i, lease, &content, e);
+		rc = shard_verify(s, row, i, by, &content, e);
 		if (rc == ERR_IO)
 			drive_fail(s, row->slots[i], e->text, NULL);
 	}
 	for (i = 0; rc == 0 && i < row->n_slots; i++) {
-		rc = shard_rename(s, row->slots[i], row->id, lease, e);
+		rc = shard_rename(s, row->slots[i], row->id, by, e);
 		if (rc == ERR_IO)
 			drive_fail(s, row->slots[i], e->text, NULL);
 	}
@@ -373,7 +377,7 @@ shards_remove(struct drive_set *s, const Hf__CatalogSegment *row)
 }
 
 int
-conversion_commit(struct drive_set *s, const Hf__CatalogSegment *row, uint64_t lease,
+conversion_commit(struct drive_set *s, const Hf__CatalogSegment *row, struct shard_writer by,
     Hf__CatalogSegment **mirrors, struct err *e)
 {
 	int rc;
@@ -381,18 +385,18 @@ conversion_commit(struct drive_set *s, const Hf__CatalogSegment *row, uint64_t l
 	*mirrors = catalog_segment(s, row->id);
 	rc = prepare_check(s, row->id, *mirrors, e);
 	if (rc == 0) {
-		rc = shards_name(s, row, lease, e);
+		rc = shards_name(s, row, by, e);
 		if (rc == 0) {
 			rc = catalog_segment_convert(s, row, e);
 			if (rc == ERR_NO_QUORUM)	/* C1: the next start decides */
 				goto out;
 		}
 		if (rc < 0) {
-			conversion_abort(s, row, lease);
+			conversion_abort(s, row, by);
 			shards_remove(s, row);
 		}
 	} else if (rc != ERR_EXISTS)
-		conversion_abort(s, row, lease);
+		conversion_abort(s, row, by);
 out:
 	if (rc < 0 && *mirrors != NULL) {
 		hf__catalog_segment__free_unpacked(*mirrors, NULL);
@@ -404,7 +408,7 @@ out:
 /* --- removing --------------------------------------------------------------------------------- */
 
 void
-conversion_abort(struct drive_set *s, const Hf__CatalogSegment *row, uint64_t lease)
+conversion_abort(struct drive_set *s, const Hf__CatalogSegment *row, struct shard_writer by)
 {
 	struct disk *d = drive_set_disk(s);
 	char path[4096];
@@ -413,7 +417,7 @@ conversion_abort(struct drive_set *s, const Hf__CatalogSegment *row, uint64_t le
 	for (i = 0; i < row->n_slots; i++) {
 		if (!slot_present(s, row->slots[i]))
 			continue;
-		new_path(s, row->slots[i], row->id, lease, path);
+		new_path(s, row->slots[i], row->id, by, path);
 		d->ops->unlink(d, path, NULL);	/* what stays is removed at the next start */
 	}
 }

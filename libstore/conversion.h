@@ -3,7 +3,7 @@
  * the shards go, room for them, and the step from one layout to the other. What they hold is
  * written by convert.c, in another process; what a lease is worth is state_convert.c's business.
  *
- *   prepare ─► ID.LEASE.new on k+m drives, allocated ─► (written, read back) ─► commit:
+ *   prepare ─► ID.TASK.LEASE.new on k+m drives, allocated ─► (written, read back) ─► commit:
  *     headers, sizes, tables checked ─► synced ─► renamed to ID.ecs ─► directories synced
  *     ─► row CONVERTED ─► mirrors removed, later
  *
@@ -23,6 +23,7 @@
 #define HF_STORE_CONVERSION_H
 
 #include "libstore/catalog.h"
+#include "libstore/segment_shard.h"
 
 /*
  * *out (hf__catalog_segment__free_unpacked) is the row as it will be, with slots, shard_bytes, k
@@ -30,18 +31,18 @@
  * is held; ERR_UNSUPPORTED: nothing would be gained; ERR_NO_QUORUM: a drive is not online;
  * ERR_FULL; ERR_NOT_FOUND.
  */
-int conversion_prepare(struct drive_set *s, uint64_t segment, uint64_t lease, bool use_reserve,
-    Hf__CatalogSegment **out, struct err *e);
+int conversion_prepare(struct drive_set *s, uint64_t segment, struct shard_writer by,
+    bool use_reserve, Hf__CatalogSegment **out, struct err *e);
 /*
  * row is what prepare gave. Afterwards shards are in force, and *mirrors (free it as a row) is the
  * row that was: see conversion_mirrors_remove. ERR_CORRUPT: a shard is not what it must be;
  * ERR_STALE: the segment is not sealed any more. Where it failed the new files are removed, unless
  * it is not known which row is in force (ERR_NO_QUORUM).
  */
-int conversion_commit(struct drive_set *s, const Hf__CatalogSegment *row, uint64_t lease,
+int conversion_commit(struct drive_set *s, const Hf__CatalogSegment *row, struct shard_writer by,
     Hf__CatalogSegment **mirrors, struct err *e);
 /* Removes files of a conversion that is given up. */
-void conversion_abort(struct drive_set *s, const Hf__CatalogSegment *row, uint64_t lease);
+void conversion_abort(struct drive_set *s, const Hf__CatalogSegment *row, struct shard_writer by);
 /* Room is given back also where a reader keeps a file open; it will find nothing and ask again. */
 void conversion_mirrors_remove(struct drive_set *s, const Hf__CatalogSegment *mirrors);
 /* True if the files that a row names are there, as far as headers and sizes tell: one mirror, or k

@@ -18,7 +18,8 @@
 
 struct convert {
 	const struct maintain	*m;
-	uint64_t		 segment, lease, task;
+	uint64_t		 segment;
+	struct shard_writer	 by;
 	struct segment_paths	 paths;
 	struct segment_source	*source;
 	Hf__CatalogSegment	*row, *target;	/* as it is, as it will be */
@@ -46,8 +47,8 @@ ask(struct convert *c, Hf__StoreRequest__OpCase op_case, Hf__CatalogSegment **ro
 	int rc;
 
 	locate.segment = begin.segment = commit.segment = abort.segment = c->segment;
-	begin.task = commit.task = abort.task = c->task;
-	begin.lease = commit.lease = abort.lease = c->lease;
+	begin.task = commit.task = abort.task = c->by.task;
+	begin.lease = commit.lease = abort.lease = c->by.lease;
 	q.op_case = op_case;
 	if (op_case == HF__STORE_REQUEST__OP_SEGMENT_LOCATE)
 		q.segment_locate = &locate;
@@ -92,7 +93,7 @@ shard_open(struct convert *c, unsigned shard, int flags, struct err *e)
 
 	if (slot >= DRIVES_MAX || c->paths.path[slot] == NULL)
 		return (err_set(e, ERR_UNAVAILABLE, "the drive in slot %u is not there", slot));
-	shard_name_new(c->segment, c->lease, name);
+	shard_name_new(c->segment, c->by, name);
 	snprintf(path, sizeof(path), "%.3900s/log/%s", c->paths.path[slot], name);
 	return (c->m->disk->ops->open(c->m->disk, path, flags, e));
 }
@@ -543,8 +544,8 @@ convert_run(const struct maintain *m, uint64_t segment, struct err *e)
 
 	for (i = 0; i < DRIVES_MAX; i++)
 		c.handles[i] = -1;
-	c.lease = m->task != NULL ? m->task->lease : 0;
-	c.task = m->task != NULL ? m->task->id : 0;
+	if (m->task != NULL)
+		c.by = (struct shard_writer){ m->task->id, m->task->lease };
 	segment_paths_of_layout(m->disk, m->layout, &c.paths);
 	rc = ask(&c, HF__STORE_REQUEST__OP_SEGMENT_LOCATE, &c.row, e);
 	if (rc == 0)

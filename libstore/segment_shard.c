@@ -21,9 +21,10 @@ shard_name(uint64_t segment, char out[SHARD_NAME_BYTES])
 }
 
 void
-shard_name_new(uint64_t segment, uint64_t lease, char out[SHARD_NAME_BYTES])
+shard_name_new(uint64_t segment, struct shard_writer by, char out[SHARD_NAME_BYTES])
 {
-	snprintf(out, SHARD_NAME_BYTES, "%016" PRIx64 ".%" PRIu64 ".new", segment, lease);
+	snprintf(out, SHARD_NAME_BYTES, "%016" PRIx64 ".%" PRIu64 ".%" PRIu64 ".new", segment,
+	    by.task, by.lease);
 }
 
 bool

@@ -25,10 +25,15 @@ struct shard_layout {
 	uint32_t	sector_bytes;
 };
 
+/* Who converts a segment: leases of two tasks say nothing of each other. */
+struct shard_writer {
+	uint64_t	task, lease;
+};
+
 /* Name of a shard file in DRIVE/log, and of one that is being written. */
-#define SHARD_NAME_BYTES 48
+#define SHARD_NAME_BYTES 80
 void shard_name(uint64_t segment, char out[SHARD_NAME_BYTES]);
-void shard_name_new(uint64_t segment, uint64_t lease, char out[SHARD_NAME_BYTES]);
+void shard_name_new(uint64_t segment, struct shard_writer by, char out[SHARD_NAME_BYTES]);
 
 /* True if a set of k+m gains by converting. */
 bool shard_layout_gains(unsigned k, unsigned m);

@@ -172,6 +172,7 @@ state_on_commit(void *context, const struct log_commit *c)
 	buf_append_slice(&op->reply, buf_slice(&st->commit.reply));
 	st->commit_freed |= st->commit.freed > 0;
 	st->tasks.changed |= c->record.type == RECORD_TASK_PUT;
+	st->conversions.look |= c->record.type == RECORD_TASK_PUT;
 	st->cleanup.changed |= st->commit.cleanup;
 	st->commit_lsn = c->record.lsn;
 	st->unflushed_bytes += c->record.place.record_bytes;

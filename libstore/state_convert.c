@@ -20,7 +20,8 @@ struct convert_job {
 	enum kind		 kind;
 	struct op		*op;		/* NULL: nobody waits */
 	struct conversion	*conversion;	/* NULL: REMOVE */
-	uint64_t		 segment, lease, old_lease;
+	uint64_t		 segment;
+	struct shard_writer	 by, old_by;
 	bool			 use_reserve;
 	Hf__CatalogSegment	*target, *old, *mirrors;	/* the job's own */
 	int			 rc;
@@ -80,12 +81,12 @@ convert_work(void *context)
 	struct convert_job *j = context;
 
 	if (j->old != NULL)
-		conversion_abort(j->drives, j->old, j->old_lease);
+		conversion_abort(j->drives, j->old, j->old_by);
 	if (j->kind == PREPARE)
-		j->rc = conversion_prepare(j->drives, j->segment, j->lease, j->use_reserve,
+		j->rc = conversion_prepare(j->drives, j->segment, j->by, j->use_reserve,
 		    &j->target, &j->e);
 	else if (j->kind == COMMIT)
-		j->rc = conversion_commit(j->drives, j->target, j->lease, &j->mirrors, &j->e);
+		j->rc = conversion_commit(j->drives, j->target, j->by, &j->mirrors, &j->e);
 	else if (j->kind == REMOVE)
 		conversion_mirrors_remove(j->drives, j->mirrors);
 }
@@ -156,6 +157,7 @@ convert_done(void *context)
 		st->conversions.removing = false;
 	else {
 		j->conversion->busy = false;
+		st->conversions.look = true;	/* it may have lost its lease meanwhile */
 		rc = job_settle(st, j);
 	}
 	if (j->op != NULL)
@@ -177,7 +179,7 @@ job_new(struct state *st, enum kind kind, struct op *op, struct conversion *c)
 	    .conversion = c };
 	if (c != NULL) {
 		j->segment = c->segment;
-		j->lease = c->lease;
+		j->by = c->by;
 		c->busy = true;
 	}
 	return (j);
@@ -206,15 +208,29 @@ job_start(struct state *st, struct convert_job *j, struct err *e)
 
 /* Work that no task asked for has no lease in the queue. */
 static int
-lease_check(struct state *st, uint64_t task, uint64_t lease, struct err *e)
+lease_check(struct state *st, struct shard_writer by, struct err *e)
 {
-	return (task == 0 ? 0 : task_lease_check(st, task, lease, e));
+	return (by.task == 0 ? 0 : task_lease_check(st, by.task, by.lease, e));
+}
+
+static bool
+writer_is(const struct conversion *c, struct shard_writer by)
+{
+	return (c->by.task == by.task && c->by.lease == by.lease);
+}
+
+/* E2, for one that may begin itself. */
+static bool
+may_take_over(struct state *st, const struct conversion *c, struct shard_writer by)
+{
+	if (c->by.task == 0)
+		return (by.task != 0 || by.lease > c->by.lease);
+	return (lease_check(st, c->by, NULL) == ERR_STALE);
 }
 
 /* E2. 0: it is this lease's own and waits for it. */
 static int
-conversion_own(const struct conversion *c, uint64_t segment, uint64_t task, uint64_t lease,
-    struct err *e)
+conversion_own(const struct conversion *c, uint64_t segment, struct shard_writer by, struct err *e)
 {
 	if (c == NULL)
 		return (err_set(e, ERR_STALE, "no conversion of segment %016" PRIx64
@@ -222,10 +238,10 @@ conversion_own(const struct conversion *c, uint64_t segment, uint64_t task, uint
 	if (c->busy)
 		return (err_set(e, ERR_BUSY, "segment %016" PRIx64 " is just being prepared, "
 		    "committed or given up", segment));
-	if (c->task != task || c->lease != lease)
+	if (!writer_is(c, by))
 		return (err_set(e, ERR_STALE, "segment %016" PRIx64 " is converted under lease %"
-		    PRIu64 " of task %" PRIu64 ", not %" PRIu64 " of %" PRIu64, segment, c->lease,
-		    c->task, lease, task));
+		    PRIu64 " of task %" PRIu64 ", not %" PRIu64 " of %" PRIu64, segment,
+		    c->by.lease, c->by.task, by.lease, by.task));
 	return (0);
 }
 
@@ -247,38 +263,37 @@ admit_convert_begin(struct state *st, struct op *op, struct err *e)
 {
 	const Hf__ConvertBegin *q = op->request->convert_begin;
 	struct conversion *c = conversion_find(st, q->segment);
+	struct shard_writer by = { q->task, q->lease }, old_by = { 0, 0 };
 	struct convert_job *j;
-	uint64_t old_lease = 0;
 	Hf__CatalogSegment *old = NULL;
 	int rc;
 
-	rc = lease_check(st, q->task, q->lease, e);
+	rc = lease_check(st, by, e);
 	if (rc < 0)
 		return (rc);
 	if (st->drop.phase != DROP_IDLE && st->drop.segment == q->segment)
 		return (err_set(e, ERR_BUSY, "segment %016" PRIx64 " is being dropped",
 		    q->segment));
 	if (c != NULL && c->busy)
-		return (conversion_own(c, q->segment, q->task, q->lease, e));
-	if (c != NULL && c->task == q->task && c->lease == q->lease)
+		return (conversion_own(c, q->segment, by, e));
+	if (c != NULL && writer_is(c, by))
 		return (answer_row(op, c->target));
-	if (c != NULL && q->lease <= c->lease)
-		return (conversion_own(c, q->segment, q->task, q->lease, e));
+	if (c != NULL && !may_take_over(st, c, by))
+		return (conversion_own(c, q->segment, by, e));
 	if (c == NULL && st->conversions.count >= CONVERSIONS_MAX)
 		return (err_set(e, ERR_BUSY, "%u segments are being converted", CONVERSIONS_MAX));
 	if (c == NULL)
 		c = conversion_new(st, q->segment);
 	else {
 		old = c->target;
-		old_lease = c->lease;
+		old_by = c->by;
 		c->target = NULL;
 	}
-	c->task = q->task;
-	c->lease = q->lease;
+	c->by = by;
 	c->session = op->session;
 	j = job_new(st, PREPARE, op, c);
 	j->old = old;
-	j->old_lease = old_lease;
+	j->old_by = old_by;
 	j->use_reserve = st->conversions.count == 1;
 	rc = job_start(st, j, e);
 	if (rc < 0)	/* files of an older lease stay until the next start */
@@ -292,16 +307,17 @@ admit_convert_commit(struct state *st, struct op *op, struct err *e)
 	const Hf__ConvertCommit *q = op->request->convert_commit;
 	struct conversion *c = conversion_find(st, q->segment);
 	Hf__CatalogSegment *row = catalog_segment(st->o.drives, q->segment);
+	struct shard_writer by = { q->task, q->lease };
 	struct convert_job *j;
 	int rc;
 
 	if (c == NULL && row != NULL && row->state == HF__CATALOG_SEGMENT__STATE__CONVERTED)
 		rc = answer_row(op, row);	/* its answer was lost */
 	else
-		rc = conversion_own(c, q->segment, q->task, q->lease, e);
+		rc = conversion_own(c, q->segment, by, e);
 	row_free(row);
 	if (rc == 0)
-		rc = lease_check(st, q->task, q->lease, e);
+		rc = lease_check(st, by, e);
 	if (rc != 0)
 		return (rc);
 	j = job_new(st, COMMIT, op, c);
@@ -322,11 +338,11 @@ admit_convert_abort(struct state *st, struct op *op, struct err *e)
 		op_reply_pack(op, &(Hf__StoreReply)HF__STORE_REPLY__INIT);
 		return (ADMIT_ANSWER);
 	}
-	rc = conversion_own(c, q->segment, q->task, q->lease, e);
+	rc = conversion_own(c, q->segment, (struct shard_writer){ q->task, q->lease }, e);
 	if (rc < 0)
 		return (rc);
 	j = job_new(st, ABORT, op, c);
-	j->old_lease = c->lease;
+	j->old_by = c->by;
 	j->old = c->target;
 	c->target = NULL;
 	return (job_start(st, j, e));
@@ -349,7 +365,7 @@ orphan_abort(struct state *st, struct conversion *c)
 	struct convert_job *j = job_new(st, ABORT, NULL, c);
 	Hf__CatalogSegment *target = c->target;
 
-	j->old_lease = c->lease;
+	j->old_by = c->by;
 	j->old = target;
 	c->target = NULL;
 	if (job_start(st, j, NULL) < 0)
@@ -398,12 +414,15 @@ conversions_turn(struct state *st)
 {
 	struct conversions *all = &st->conversions;
 	struct conversion *c, *next;
+	bool look = all->look;
 
 	if (st->draining || st->failed)
 		return;
+	all->look = false;
 	for (c = all->first; c != NULL; c = next) {
 		next = c->next;
-		if (c->session == NULL && !c->busy)
+		if (!c->busy && (c->session == NULL ||
+		    (look && lease_check(st, c->by, NULL) == ERR_STALE)))
 			orphan_abort(st, c);
 	}
 	while (!all->removing && all->retired_count > 0 && retired_ready(st, &all->retired[0]))

@@ -4,17 +4,19 @@
  *
  * E1  A segment has one conversion at most; at most CONVERSIONS_MAX are under way.
  * E2  A conversion belongs to a lease, which must be the one of its task (task 0: nobody's) when it
- *     begins and when it is committed. A newer one takes it over and makes the files anew, an older
- *     one is refused (ERR_STALE) whatever it asks.
+ *     begins and when it is committed. Another takes it over, with files of its own, if that lease
+ *     is over; else it is refused (ERR_STALE) whatever it asks.
  * E3  Nothing of it is in the log: a store that starts anew has removed the files, and whoever
  *     wrote them is told to begin again (ERR_STALE).
- * E4  It ends with the session that began it.
+ * E4  It ends with the session that began it, and with its lease: a worker that hangs, or was told
+ *     to stop, need not say so.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
 #ifndef HF_STORE_STATE_CONVERT_H
 #define HF_STORE_STATE_CONVERT_H
 
+#include "libstore/segment_shard.h"
 #include "libstore/session.h"
 
 #define CONVERSIONS_MAX	16u
@@ -22,7 +24,8 @@
 
 struct conversion {
 	struct conversion	*next;
-	uint64_t		 segment, task, lease;
+	uint64_t		 segment;
+	struct shard_writer	 by;
 	struct session		*session;	/* NULL: gone */
 	Hf__CatalogSegment	*target;	/* NULL while it is prepared */
 	bool			 busy;		/* a job is at it */
@@ -41,6 +44,7 @@ struct conversions {
 	struct retired		 retired[RETIRED_MAX];	/* oldest first */
 	unsigned		 retired_count;
 	bool			 removing;
+	bool			 look;			/* a task changed: E4 */
 };
 
 struct state;

@@ -163,6 +163,7 @@ segments_bytes(Hf__CatalogSegment__State state, unsigned *count)
 static int
 ask(void *context, Hf__StoreRequest *q, Hf__StoreReply **out, struct err *e)
 {
+	const struct shard_writer writer = { 0, 1 };
 	static Hf__CatalogSegment *target;
 	Hf__StoreReply *reply = calloc(1, sizeof(*reply));
 	Hf__CatalogSegment *mirrors = NULL;
@@ -173,11 +174,12 @@ ask(void *context, Hf__StoreRequest *q, Hf__StoreReply **out, struct err *e)
 	if (q->op_case == HF__STORE_REQUEST__OP_SEGMENT_LOCATE)
 		reply->segment = catalog_segment(drives, q->segment_locate->segment);
 	else if (q->op_case == HF__STORE_REQUEST__OP_CONVERT_BEGIN) {
-		rc = conversion_prepare(drives, q->convert_begin->segment, 1, false, &target, e);
+		rc = conversion_prepare(drives, q->convert_begin->segment, writer, false, &target,
+		    e);
 		if (rc == 0)
 			reply->segment = target;
 	} else if (q->op_case == HF__STORE_REQUEST__OP_CONVERT_COMMIT) {
-		rc = conversion_commit(drives, target, 1, &mirrors, e);
+		rc = conversion_commit(drives, target, writer, &mirrors, e);
 		if (rc == 0)
 			conversion_mirrors_remove(drives, mirrors);
 	}
