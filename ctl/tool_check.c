@@ -81,6 +81,8 @@ summary_print(const struct printer *p, const struct check_summary *s)
 	number("volumes", s->volumes);
 	number("shard files", s->shard_files);
 	number("files in quarantine", s->quarantined);
+	number("copies of the index", s->index_copies);
+	number("bytes of them", s->index_copy_bytes);
 	printf("%llu lost, %llu degraded, %llu harmless: %s\n",
 	    (unsigned long long)s->faults[CHECK_LOST],
 	    (unsigned long long)s->faults[CHECK_DEGRADED],

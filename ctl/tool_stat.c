@@ -279,6 +279,20 @@ sums_print(const struct stat_sums *s)
 		    s->volume_bytes));
 }
 
+static void
+copy_print(struct view *v)
+{
+	struct index_copy_about copy;
+
+	if (index_copy_newest(v->set, &copy, NULL) < 0) {
+		printf("%-24s none\n", "copy of the index");
+		return;
+	}
+	printf("%-24s drive %u, up to LSN %" PRIx64 " (the index: %" PRIx64 ")\n",
+	    "copy of the index", copy.slot, copy.lsn, v->index_applied);
+	line("bytes of it", copy.bytes);
+}
+
 int
 tool_stat(struct tool *t, char **words, unsigned count)
 {
@@ -301,6 +315,8 @@ tool_stat(struct tool *t, char **words, unsigned count)
 	index_iter_free(it);
 	if (status == TOOL_CLEAN)
 		sums_print(&s);
+	if (status == TOOL_CLEAN)
+		copy_print(s.view);
 	view_close(&s.view);
 	return (status);
 }

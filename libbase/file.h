@@ -19,6 +19,8 @@ int file_replace(const char *path, const void *data, size_t bytes, mode_t mode, 
 /* mkdir -p; existing directories are fine. */
 int directory_make(const char *path, mode_t mode, struct err *e);
 int directory_sync(const char *path, struct err *e);
+/* Removes the files in a directory and the directory; what cannot be removed stays. */
+void directory_remove(const char *path);
 /* Joins with one slash into out; ERR_TOO_LARGE if it does not fit. */
 int path_join(char *out, size_t out_bytes, const char *directory, const char *name, struct err *e);
 int fd_set_cloexec(int fd, int on);

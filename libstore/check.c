@@ -73,7 +73,9 @@ steps_run(struct check *c, struct err *e)
 	check_step(c, "looking at drives and catalogs", 0);
 	check_drives(c);
 	check_files(c);
-	rc = check_segments(c, e);
+	rc = check_copies(c, e);
+	if (rc == 0)
+		rc = check_segments(c, e);
 	if (rc == 0)
 		rc = check_index(c, e);
 	if (rc == 0 && c->view->index != NULL)

@@ -52,6 +52,7 @@ struct check_summary {
 	uint64_t	buckets, objects, uploads, parts, places, extents, units, unit_bytes;
 	uint64_t	tasks;
 	uint64_t	volumes, shard_files, quarantined;
+	uint64_t	index_copies, index_copy_bytes;
 	bool		complete;	/* false: a step could not be done; a fault says which */
 };
 

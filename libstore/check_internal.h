@@ -83,6 +83,7 @@ int check_cancelled(const struct check *c, struct err *e);
 void check_drives(struct check *c);			/* check_drive.c */
 void check_files(struct check *c);
 int check_segments(struct check *c, struct err *e);	/* check_segment.c */
+int check_copies(struct check *c, struct err *e);	/* check_copy.c */
 int check_index(struct check *c, struct err *e);	/* check_index.c */
 int check_objects(struct check *c, struct err *e);	/* check_object.c */
 

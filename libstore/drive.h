@@ -7,6 +7,7 @@
  *   DRIVE/log/%016x.seg      mirrors of log segments
  *   DRIVE/vol/%016x.vol      shards of volumes
  *   DRIVE/quarantine/        files that the catalog does not name
+ *   DRIVE/index/             on one of them, a copy of the index (index_copy.h)
  *
  * D1  No state is changed on drives that are not locked by us.
  * D2  A drive's state changes in memory only after the epoch that says so is durable on the

@@ -33,14 +33,20 @@ int index_open(const char *directory, uint64_t cache_bytes, struct index **out, 
 /* flushes; a failure to flush costs a replay */
 void index_close(struct index **x);
 int index_destroy(const char *directory, struct err *e);
+/* Whether there is one, in whatever state. */
+bool index_there(const char *directory);
 uint64_t index_applied(const struct index *x);		/* LSN; 0 for a new index */
 uint64_t index_passed(const struct index *x);		/* dead keys that iterators had to pass */
 /* Applies a layer and notes the LSN. Any error is final for this handle: the store must restart. */
 int index_write(struct index *x, const struct index_layer *layer, uint64_t applied, struct err *e);
 /* Makes what was applied durable. wait: returns when it is; from any thread. */
 int index_flush(struct index *x, bool wait, struct err *e);
+/* Opens one that nobody writes, a checkpoint, to read it; no file of it changes. ERR_NOT_FOUND:
+ * there is none. */
+int index_open_read_only(const char *directory, uint64_t cache_bytes, struct index **out,
+    struct err *e);
 /* A consistent copy (hard links where possible) in a directory that must not exist; *applied is its
- * LSN. */
+ * LSN. From any thread. */
 int index_checkpoint(struct index *x, const char *directory, uint64_t *applied, struct err *e);
 
 /* A set of changes, and what they look like over older ones. */

@@ -18,6 +18,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "libbase/file.h"
 #include "libstore/index_gaps.h"
@@ -29,6 +30,7 @@
 #define OPEN_FILES_MAX		256
 #define BLOOM_BITS		10.0
 #define INDEX_MANY		256
+#define CHECKPOINT_CACHE	(1u << 20)
 #define CACHE_PART_BITS		2
 /* kXXH3 of RocksDB: its crc32c is slow where it was built without the instruction. */
 #define CHECKSUM_XXH3		4
@@ -255,6 +257,35 @@ index_check_format(struct index *x, struct err *e)
 	return (0);
 }
 
+static struct index *
+index_new(const char *directory, uint64_t cache_bytes)
+{
+	struct index *x = calloc(1, sizeof(*x));
+
+	if (x == NULL || (x->directory = strdup(directory)) == NULL)
+		abort();
+	index_options_new(x, cache_bytes);
+	return (x);
+}
+
+/* The database is open, or message says why not. */
+static int
+index_opened(struct index *x, char *message, struct index **out, struct err *e)
+{
+	int rc;
+
+	if (message != NULL)
+		rc = index_error(e, "cannot open", x->directory, message);
+	else
+		rc = index_check_format(x, e);
+	if (rc < 0) {
+		index_free(x);
+		return (rc);
+	}
+	*out = x;
+	return (0);
+}
+
 int
 index_open(const char *directory, uint64_t cache_bytes, struct index **out, struct err *e)
 {
@@ -266,23 +297,38 @@ index_open(const char *directory, uint64_t cache_bytes, struct index **out, stru
 	rc = directory_make(directory, 0700, e);
 	if (rc < 0)
 		return (err_prefix(e, "cannot make the index directory"));
-	x = calloc(1, sizeof(*x));
-	if (x == NULL || (x->directory = strdup(directory)) == NULL)
-		abort();
-	index_options_new(x, cache_bytes);
+	x = index_new(directory, cache_bytes);
 	x->db = rocksdb_open_column_families(x->options, directory, 1,
 	    (const char *const[]){ "default" }, (const rocksdb_options_t *const[]){ x->options },
 	    &x->family, &message);
-	if (message != NULL)
-		rc = index_error(e, "cannot open", directory, message);
-	else
-		rc = index_check_format(x, e);
-	if (rc < 0) {
-		index_free(x);
-		return (rc);
-	}
-	*out = x;
-	return (0);
+	return (index_opened(x, message, out, e));
+}
+
+bool
+index_there(const char *directory)
+{
+	char path[4200];
+
+	snprintf(path, sizeof(path), "%.4095s/CURRENT", directory);
+	return (access(path, F_OK) == 0);
+}
+
+int
+index_open_read_only(const char *directory, uint64_t cache_bytes, struct index **out,
+    struct err *e)
+{
+	struct index *x;
+	char *message = NULL;
+
+	*out = NULL;
+	if (!index_there(directory))
+		return (err_set(e, ERR_NOT_FOUND, "there is no index in %s", directory));
+	x = index_new(directory, cache_bytes);
+	rocksdb_options_set_create_if_missing(x->options, 0);
+	x->db = rocksdb_open_for_read_only_column_families(x->options, directory, 1,
+	    (const char *const[]){ "default" }, (const rocksdb_options_t *const[]){ x->options },
+	    &x->family, false, &message);
+	return (index_opened(x, message, out, e));
 }
 
 void
@@ -472,7 +518,9 @@ int
 index_checkpoint(struct index *x, const char *directory, uint64_t *applied, struct err *e)
 {
 	rocksdb_checkpoint_t *checkpoint;
+	struct index *copy = NULL;
 	char *message = NULL;
+	int rc;
 
 	checkpoint = rocksdb_checkpoint_object_create(x->db, &message);
 	if (message == NULL) {
@@ -481,8 +529,12 @@ index_checkpoint(struct index *x, const char *directory, uint64_t *applied, stru
 	}
 	if (message != NULL)
 		return (index_error(e, "cannot copy", x->directory, message));
-	*applied = x->applied;
-	return (0);
+	/* Batches may have been written meanwhile: only the copy knows what it has. */
+	rc = index_open_read_only(directory, CHECKPOINT_CACHE, &copy, e);
+	if (rc == 0)
+		*applied = index_applied(copy);
+	index_close(&copy);
+	return (rc);
 }
 
 int

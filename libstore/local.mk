@@ -17,6 +17,7 @@ libstore_libstore_a_SOURCES = \
 	libstore/catalog_rows.c \
 	libstore/check.c \
 	libstore/check.h \
+	libstore/check_copy.c \
 	libstore/check_drive.c \
 	libstore/check_extent.c \
 	libstore/check_index.c \
@@ -58,6 +59,10 @@ libstore_libstore_a_SOURCES = \
 	libstore/index.h \
 	libstore/index_gaps.c \
 	libstore/index_gaps.h \
+	libstore/index_copier.c \
+	libstore/index_copy.c \
+	libstore/index_copy.h \
+	libstore/index_copy_internal.h \
 	libstore/index_keys.c \
 	libstore/index_keys.h \
 	libstore/index_layer.c \
@@ -259,6 +264,13 @@ tests_unit_test_convert_SOURCES = tests/unit/test_convert.c tests/unit/convert_w
 	tests/unit/convert_world.h tests/unit/state_world.c tests/unit/state_world.h \
 	tests/unit/disk_memory.c tests/unit/disk_memory.h
 tests_unit_test_convert_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
+	$(CRITERION_LIBS) $(LIBSTORE_LIBS) $(EVENT_LIBS)
+
+# The copy of the index on a drive.
+check_PROGRAMS += tests/unit/test_index_copy
+tests_unit_test_index_copy_SOURCES = tests/unit/test_index_copy.c tests/unit/state_world.c \
+	tests/unit/state_world.h tests/unit/disk_memory.c tests/unit/disk_memory.h
+tests_unit_test_index_copy_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
 	$(CRITERION_LIBS) $(LIBSTORE_LIBS) $(EVENT_LIBS)
 
 check_PROGRAMS += tests/unit/test_disk_deadline

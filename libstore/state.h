@@ -25,6 +25,7 @@
 #include "libbase/pool.h"
 #include "libstore/gentable.h"
 #include "libstore/index.h"
+#include "libstore/index_copy.h"
 #include "libstore/log.h"
 #include "libstore/readers.h"
 #include "libstore/session.h"
@@ -78,9 +79,17 @@ void state_close(struct state **st);
 struct state_recovery {
 	uint64_t	 records;		/* replayed */
 	bool		 rebuilt;
-	char		 why[480];		/* it was rebuilt */
+	char		 why[480];		/* it was rebuilt, or restored */
+	bool		 restored;		/* from the copy on a drive */
+	struct index_copy_about copy;		/* that copy */
+	char		 copy_why[480];		/* no copy could be used; "": none was needed */
 };
 int state_recover(struct drive_set *drives, struct log *log, const char *index_dir,
+    uint64_t cache_bytes, log_progress_fn *progress, void *context, const volatile bool *cancel,
+    struct state_recovery *out_how, struct index **out, struct err *e);
+/* The same, but for an index that is missing or thrown away a copy on a drive is taken, if there is
+ * one (index_copy.h). */
+int state_recover_or_restore(struct drive_set *drives, struct log *log, const char *index_dir,
     uint64_t cache_bytes, log_progress_fn *progress, void *context, const volatile bool *cancel,
     struct state_recovery *out_how, struct index **out, struct err *e);
 

@@ -2,7 +2,8 @@
  * state_recover - brings the index up to the log: replays what it lacks, or builds it anew.
  *
  * An index that cannot be read, is newer than the program, is behind the log's horizon, ahead of
- * the log's end or of another deployment is thrown away: the log is the database.
+ * the log's end or of another deployment is thrown away: the log is the database. In its place, and
+ * in that of one that is missing, comes the copy on a drive, if there is one that can be used.
  *
  * A rebuild of a log of which segments were dropped reads it twice: first its dead maps, then its
  * records. Until it has ended the index says so (row "rebuild"); one that was interrupted is begun
@@ -11,6 +12,7 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include <assert.h>
+#include <stdio.h>
 
 #include "libstore/apply.h"
 #include "libstore/dead_map.h"
@@ -314,37 +316,134 @@ index_usable(const struct index *x, struct drive_set *drives, const struct log *
 	return (0);
 }
 
+/* Where an index is, and how it is brought up to the log. */
+struct recover {
+	struct drive_set	*drives;
+	struct log		*log;
+	const char		*directory;
+	uint64_t		 cache_bytes;
+	log_progress_fn		*progress;
+	void			*context;
+	const volatile bool	*cancel;
+	struct state_recovery	*how;
+};
+
+static int
+index_bring_up(const struct recover *v, struct index **x, struct err *e)
+{
+	int rc;
+
+	rc = index_open(v->directory, v->cache_bytes, x, e);
+	if (rc == 0)
+		rc = index_owner(*x, v->drives, e);
+	if (rc == 0)
+		rc = index_usable(*x, v->drives, v->log, e);
+	v->how->records = 0;
+	if (rc == 0)
+		rc = index_replay(*x, v->drives, v->log, v->progress, v->context, v->cancel, v->how,
+		    e);
+	return (rc);
+}
+
+static bool
+index_void(int rc)
+{
+	return (rc == ERR_CORRUPT || rc == ERR_VERSION || rc == ERR_STALE);
+}
+
+/* 0: a copy is in the place of the index, and says what it is. */
+static int
+copy_take(const struct recover *v, struct err *e)
+{
+	struct err why = ERR_INIT;
+	int rc;
+
+	rc = index_copy_restore(v->drives, log_last_lsn(v->log), v->directory, v->progress,
+	    v->context, v->cancel, &v->how->copy, &why);
+	v->how->restored = rc == 0;
+	if (rc == ERR_CANCELLED)
+		return (err_set(e, rc, "%s", why.text));
+	if (rc < 0)
+		memcpy(v->how->copy_why, why.text, sizeof(v->how->copy_why));
+	return (rc);
+}
+
+static int
+index_throw_away(const struct recover *v, struct index **x, struct err *e)
+{
+	index_close(x);
+	return (index_destroy(v->directory, e));
+}
+
+/* What cannot be used goes; then a copy, or nothing, is brought up to the log. */
+static int
+recover_again(const struct recover *v, bool may_copy, struct index **x, struct err *e)
+{
+	int rc;
+
+	memcpy(v->how->restored ? v->how->copy_why : v->how->why, e->text, sizeof(v->how->why));
+	v->how->restored = false;
+	rc = index_throw_away(v, x, e);
+	if (rc == 0 && may_copy)
+		rc = copy_take(v, e);
+	if (rc < 0 && rc != ERR_NOT_FOUND)
+		return (rc);
+	v->how->rebuilt = !v->how->restored;
+	return (index_bring_up(v, x, e));
+}
+
+static int
+recover(const struct recover *v, bool with_copy, struct index **x, struct err *e)
+{
+	bool may_copy = with_copy && log_last_lsn(v->log) != 0;
+	int rc;
+
+	if (may_copy && !index_there(v->directory)) {
+		snprintf(v->how->why, sizeof(v->how->why), "there is none in %.400s", v->directory);
+		may_copy = false;
+		if (copy_take(v, e) == ERR_CANCELLED)
+			return (ERR_CANCELLED);
+	}
+	rc = index_bring_up(v, x, e);
+	if (index_void(rc))
+		rc = recover_again(v, may_copy, x, e);
+	if (index_void(rc) && v->how->restored)
+		rc = recover_again(v, false, x, e);
+	return (rc);
+}
+
+static int
+recover_from(const struct recover *v, bool with_copy, struct index **out, struct err *e)
+{
+	struct index *x = NULL;
+	int rc;
+
+	*v->how = (struct state_recovery){ 0 };
+	rc = recover(v, with_copy, &x, e);
+	if (rc < 0)
+		index_close(&x);
+	*out = x;
+	return (rc);
+}
+
 int
 state_recover(struct drive_set *drives, struct log *log, const char *index_dir,
     uint64_t cache_bytes, log_progress_fn *progress, void *context, const volatile bool *cancel,
     struct state_recovery *how, struct index **out, struct err *e)
 {
-	struct index *x = NULL;
-	int rc;
+	const struct recover v = { drives, log, index_dir, cache_bytes, progress, context, cancel,
+	    how };
 
-	*how = (struct state_recovery){ 0 };
-	rc = index_open(index_dir, cache_bytes, &x, e);
-	if (rc == 0)
-		rc = index_owner(x, drives, e);
-	if (rc == 0)
-		rc = index_usable(x, drives, log, e);
-	if (rc == 0)
-		rc = index_replay(x, drives, log, progress, context, cancel, how, e);
-	if (rc == ERR_CORRUPT || rc == ERR_VERSION || rc == ERR_STALE) {
-		how->rebuilt = true;
-		memcpy(how->why, e->text, sizeof(how->why));
-		how->records = 0;
-		index_close(&x);
-		rc = index_destroy(index_dir, e);
-		if (rc == 0)
-			rc = index_open(index_dir, cache_bytes, &x, e);
-		if (rc == 0)
-			rc = index_owner(x, drives, e);
-		if (rc == 0)
-			rc = index_replay(x, drives, log, progress, context, cancel, how, e);
-	}
-	if (rc < 0)
-		index_close(&x);
-	*out = x;
-	return (rc);
+	return (recover_from(&v, false, out, e));
+}
+
+int
+state_recover_or_restore(struct drive_set *drives, struct log *log, const char *index_dir,
+    uint64_t cache_bytes, log_progress_fn *progress, void *context, const volatile bool *cancel,
+    struct state_recovery *how, struct index **out, struct err *e)
+{
+	const struct recover v = { drives, log, index_dir, cache_bytes, progress, context, cancel,
+	    how };
+
+	return (recover_from(&v, true, out, e));
 }

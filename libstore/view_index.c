@@ -41,20 +41,6 @@ temp_make(struct view *v, struct err *e)
 	return (0);
 }
 
-static void
-directory_remove(const char *path)
-{
-	DIR *d = opendir(path);
-	struct dirent *entry;
-
-	while (d != NULL && (entry = readdir(d)) != NULL)
-		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-			unlinkat(dirfd(d), entry->d_name, 0);
-	if (d != NULL)
-		closedir(d);
-	rmdir(path);
-}
-
 void
 view_temp_remove(struct view *v)
 {

@@ -8,6 +8,7 @@ services_store_holdfast_store_SOURCES = \
 	services/store/process.c services/store/process.h \
 	services/store/store.c services/store/store.h \
 	services/store/store_clients.c \
+	services/store/store_copy.c \
 	services/store/store_drive_act.c \
 	services/store/store_seal.c \
 	services/store/store_drives.c \

@@ -36,7 +36,7 @@ store_turn(struct store *t)
 		return;
 	state_turn(t->state, now);
 	if (t->phase == STORE_DRAINING) {
-		if (state_idle(t->state) && !t->probing && !t->acting)
+		if (state_idle(t->state) && !t->probing && !t->acting && !t->copy.busy)
 			service_drained(t->service);
 		return;
 	}
@@ -81,6 +81,7 @@ on_log_wake(evutil_socket_t fd, short what, void *arg)
 	service_progress(t->service);
 	store_turn(t);
 	clients_hint_written(t);
+	copy_due(t);
 	if (!event_pending(t->metrics, EV_TIMEOUT, NULL))
 		event_add(t->metrics, &(struct timeval){ 0, METRICS_MS * 1000 });
 }
@@ -158,6 +159,7 @@ store_serve(struct store *t, struct err *e)
 		return (rc);
 	event_add(t->wake, NULL);
 	t->phase = STORE_SERVING;
+	copy_open(t);
 	store_turn(t);
 	service_ready(t->service);
 	return (0);
@@ -178,6 +180,22 @@ notes_tell(struct store *t)
 	}
 }
 
+/* Where the index came from, when it was not simply there. */
+static void
+recovery_tell(const struct store *t)
+{
+	const struct state_recovery *r = &t->recovery;
+
+	if (r->copy_why[0] != '\0')
+		log_warn("no copy of the index could be used: %s", r->copy_why);
+	if (r->restored)
+		log_warn("the index comes from the copy on drive %u, of LSN %llx (%llu MiB): %s",
+		    r->copy.slot, (unsigned long long)r->copy.lsn,
+		    (unsigned long long)(r->copy.bytes >> 20), r->why);
+	else if (r->rebuilt)
+		log_warn("the index was built anew from the log: %s", r->why);
+}
+
 void
 store_started(struct store *t)
 {
@@ -190,8 +208,7 @@ store_started(struct store *t)
 		return;
 	}
 	if (rc == 0) {
-		if (t->recovery.rebuilt)
-			log_warn("the index was built anew from the log: %s", t->recovery.why);
+		recovery_tell(t);
 		log_info("recovered in %llu ms, %llu records replayed, epoch %llu",
 		    (unsigned long long)t->recovery_ms, (unsigned long long)t->recovery.records,
 		    (unsigned long long)drive_set_epoch(t->drives));
@@ -258,6 +275,7 @@ store_close(struct service *s)
 	if (t == NULL)
 		return;
 	drives_unwatch(t);
+	copy_close(t);
 	clients_close(t);
 	if (t->wake != NULL)
 		event_free(t->wake);

@@ -29,6 +29,20 @@ struct store_drives_seen {
 	bool		read_only, full, known;
 };
 
+/* The copy of the index on a drive: store_copy.c. */
+struct store_copy {
+	struct event		*timer;
+	struct index_copier	*copier;	/* NULL: nothing is being copied */
+	bool			 copying, busy;	/* one is made; a step of it is on the pool */
+	bool			 have;		/* `about' is of a copy that is there */
+	struct index_copy_about	 about;
+	uint64_t		 bytes, done;	/* of the one that is made */
+	uint64_t		 began_ms;
+	uint64_t		 made, failed;	/* since the start */
+	uint32_t		 avoid;		/* drives on which the last try failed */
+	char			 error[480];	/* of the last try; "": it went well */
+};
+
 struct store {
 	struct service		*service;
 	enum store_phase	 phase;
@@ -50,6 +64,7 @@ struct store {
 	uint64_t		 recovery_ms;
 	int			 start_rc;
 	struct err		 start_err;
+	struct store_copy	 copy;
 	/* Drives. */
 	int			 mounts_fd, mounts_epoll;
 	struct event		*mounts;
@@ -84,6 +99,15 @@ void store_metrics(struct store *t);
 int store_start(struct store *t, struct err *e);
 /* store.c: the recovery has ended, well or not (start_rc). */
 void store_started(struct store *t);
+
+/* store_copy.c */
+/* On the pool, when the index is there: which copy of it is. */
+void copy_find(struct store *t);
+void copy_open(struct store *t);
+void copy_close(struct store *t);
+/* Something was written: a copy is due some time after the last one. */
+void copy_due(struct store *t);
+void copy_status(struct store *t, cJSON *status);
 
 /* store_clients.c: sessions and their connections. */
 int clients_open(struct store *t, struct err *e);

@@ -119,7 +119,7 @@ on_progress(void *context, uint64_t done, uint64_t total)
 /* `holdfastctl store rebuild-index' left a mark. It goes last: killed in between, we begin
  * again. */
 static int
-index_forget(const char *directory, struct err *e)
+index_forget(struct store *t, const char *directory, struct err *e)
 {
 	char mark[4200];
 	int rc;
@@ -128,6 +128,7 @@ index_forget(const char *directory, struct err *e)
 	if (access(mark, F_OK) < 0)
 		return (0);
 	log_warn("the index is built anew from the log, because %s is there", mark);
+	index_copy_forget(t->drives);
 	rc = access(directory, F_OK) == 0 ? index_destroy(directory, e) : 0;
 	if (rc == 0 && unlink(mark) < 0)
 		rc = err_errno(e, errno, "remove %s", mark);
@@ -150,16 +151,20 @@ recover(struct store *t, struct err *e)
 		return (rc);
 	step(t, "bringing the index up to the log");
 	config_index_dir(c, directory);
-	rc = index_forget(directory, e);
+	rc = index_forget(t, directory, e);
 	if (rc < 0)
 		return (rc);
-	if (access(directory, F_OK) < 0 && log_last_lsn(t->log) != 0)
-		log_warn("there is no index in %s: it is built anew from the log", directory);
+	if (!index_there(directory) && log_last_lsn(t->log) != 0)
+		log_warn("there is no index in %s: it comes from its copy on a drive, if there is "
+		    "one, or else from the log", directory);
 	rc = directory_make(directory, 0700, e);
 	if (rc < 0)
 		return (rc);
-	return (state_recover(t->drives, t->log, directory, c->store_index_cache_bytes, on_progress,
-	    t, &t->cancelled, &t->recovery, &t->index, e));
+	rc = state_recover_or_restore(t->drives, t->log, directory, c->store_index_cache_bytes,
+	    on_progress, t, &t->cancelled, &t->recovery, &t->index, e);
+	if (rc == 0)
+		copy_find(t);
+	return (rc);
 }
 
 static void

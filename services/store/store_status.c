@@ -197,9 +197,13 @@ store_status(struct service *s, cJSON *status)
 	add_u64(o, "ms", t->recovery_ms);
 	add_u64(o, "records", t->recovery.records);
 	cJSON_AddBoolToObject(o, "index_rebuilt", t->recovery.rebuilt);
+	cJSON_AddBoolToObject(o, "index_restored", t->recovery.restored);
+	cJSON_AddStringToObject(o, "index_why", t->recovery.why);
+	cJSON_AddStringToObject(o, "index_copy_refused", t->recovery.copy_why);
 	add_set(status, t);
 	add_state(status, t);
 	add_log(status, t);
+	copy_status(t, status);
 	store_metrics(t);
 }
 

@@ -215,8 +215,8 @@ world_try_open(struct world *w, struct err *e)
 	if (rc == 0)
 		rc = log_open_with(w->drives, w->disk == NULL, &w->log, e);
 	if (rc == 0)
-		rc = state_recover(w->drives, w->log, path, 8 << 20, NULL, NULL, NULL,
-		    &w->recovery, &w->index, e);
+		rc = (w->restores ? state_recover_or_restore : state_recover)(w->drives, w->log,
+		    path, 8 << 20, NULL, NULL, NULL, &w->recovery, &w->index, e);
 	o.quarantine_ms = w->quarantine_ms;
 	if (w->tasks.queue_max != 0)
 		o.tasks = w->tasks;

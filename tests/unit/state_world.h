@@ -34,6 +34,7 @@ struct world {
 	unsigned		 ended;			/* sessions */
 	unsigned		 revocations;
 	bool			 fatal;
+	bool			 restores;	/* a lost index comes from its copy */
 	Hf__StoreReply		*replies[WORLD_REPLIES];	/* by sequence */
 	unsigned		 answers[WORLD_REPLIES];
 };
