@@ -311,7 +311,9 @@ catalog_commit_locked(struct drive_set *s, Hf__CatalogChange *change, uint32_t f
 		next.reason = (char *)"drive failed while the catalog was written";
 		next.n_drives = 0;
 		change = &next;
-	} while (failing != 0 && live != 0);
+		/* With fewer than k nothing was applied: another change would take the same
+		 * epoch. */
+	} while (failing != 0 && (unsigned)__builtin_popcount(live) >= s->k);
 	for (i = 0; i < s->count; i++)
 		if (failed >> i & 1) {
 			drive_note(s, i, HF__CATALOG_DRIVE__STATE__OFFLINE, reasons[i]);

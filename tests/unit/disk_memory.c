@@ -29,6 +29,11 @@ struct node {
 	struct content now, synced;
 	struct change *changes;
 	size_t count, capacity;
+	bool forgot; /* a failed sync left something in the page cache alone, for good */
+};
+struct late { /* a write that hangs */
+	struct node *node;
+	struct change change;
 };
 struct name {
 	char *path;
@@ -55,6 +60,10 @@ struct memory {
 	uint32_t liars;
 	unsigned lie_one_in;
 	bool cut, dead, eio[DRIVES], missing[DRIVES], hang[DRIVES], read_only[DRIVES];
+	uint32_t stalling, stalled; /* the next write of these hangs; these answer nothing */
+	struct late late[DRIVES];
+	unsigned bad_reads[DRIVES]; /* one in so many fails */
+	struct disk_tally tally;
 	struct name *names;
 	unsigned name_count;
 	struct move *moves;
@@ -141,15 +150,33 @@ drive_of(const char *path)
 	return ((unsigned)strtoul(path + 2, NULL, 10));
 }
 
+static int
+failed(struct memory *m, const char *what)
+{
+	if (strcmp(what, "read") == 0)
+		m->tally.reads_failed++;
+	else if (strcmp(what, "write") == 0)
+		m->tally.writes_failed++;
+	else if (strcmp(what, "datasync") == 0 || strcmp(what, "sync of directory") == 0)
+		m->tally.syncs_failed++;
+	else
+		m->tally.others_failed++;
+	return (ERR_IO);
+}
+
 /* Gate of every call: is the drive there? A changing step counts and may cut the power. */
 static int
 gate(struct memory *m, unsigned drive, bool changing, const char *what, struct err *e)
 {
 	while (changing && m->hang[drive])
 		pthread_cond_wait(&m->unhang, &m->lock);
-	if (m->cut || m->dead || m->eio[drive])
+	if (m->cut || m->dead)
 		return (err_set(e, ERR_IO, "%s on drive %u: %s", what, drive, m->cut ? "power cut"
-		    : m->dead ? "the process is dead" : "EIO"));
+		    : "the process is dead"));
+	if (m->eio[drive])
+		return (err_set(e, failed(m, what), "%s on drive %u: EIO", what, drive));
+	if (m->stalled >> drive & 1)
+		return (err_set(e, ERR_TIMEOUT, "%s on drive %u: no answer", what, drive));
 	if (m->missing[drive])
 		return (err_set(e, ERR_NOT_FOUND, "%s on drive %u: not there", what, drive));
 	if (!changing)
@@ -160,7 +187,7 @@ gate(struct memory *m, unsigned drive, bool changing, const char *what, struct e
 	if (m->steps == m->fail_at || (m->fail_after != 0 && m->steps >= m->fail_after &&
 	    m->fail_drive == drive)) {
 		m->fail_after = 0;
-		return (err_set(e, ERR_IO, "%s on drive %u: injected EIO", what, drive));
+		return (err_set(e, failed(m, what), "%s on drive %u: injected EIO", what, drive));
 	}
 	if (m->cut_at != 0 && m->steps >= m->cut_at)
 		m->cut = true; /* the step itself happened, and is unsynced */
@@ -288,6 +315,8 @@ memory_pread(struct disk *d, int handle, void *out, size_t bytes, uint64_t offse
 	struct handle *h = &m->handles[handle];
 	ssize_t n = gate(m, h->drive, false, "read", e);
 
+	if (n == 0 && m->bad_reads[h->drive] != 0 && next_random(m) % m->bad_reads[h->drive] == 0)
+		n = err_set(e, failed(m, "read"), "read on drive %u: a bad sector", h->drive);
 	if (n == 0)
 		n = (ssize_t)content_read(&h->node->now, offset, out, bytes);
 	pthread_mutex_unlock(&m->lock);
@@ -331,12 +360,56 @@ lie(struct memory *m, const struct handle *h, const struct iovec *iov)
 	    next_random(m) % m->lie_one_in != 0)
 		return (false);
 	n = node_random(m, h->drive);
-	if (n == NULL || next_random(m) % 2 == 0)
+	if (n == NULL || next_random(m) % 2 == 0) {
+		m->tally.lost++;
 		return (true);
+	}
+	m->tally.misdirected++;
 	at = next_random(m) % n->now.bytes / SECTOR * SECTOR;
 	node_change(n, at, iov->iov_base,
 	    iov->iov_len < n->now.bytes - at ? iov->iov_len : n->now.bytes - at);
 	return (true);
+}
+
+/* Its drive answers nothing more; the write itself may come to its end much later. */
+static int
+stall(struct memory *m, const struct handle *h, const struct iovec *iov, int count,
+    uint64_t offset, struct err *e)
+{
+	struct late *late = &m->late[h->drive];
+	int i;
+
+	assert(late->node == NULL);
+	*late = (struct late){ node_get(h->node), { offset, 0, NULL, false } };
+	for (i = 0; i < count; i++)
+		late->change.bytes += iov[i].iov_len;
+	late->change.data = malloc(late->change.bytes + 1);
+	for (i = 0, offset = 0; i < count; offset += iov[i++].iov_len)
+		memcpy(late->change.data + offset, iov[i].iov_base, iov[i].iov_len);
+	m->stalled |= 1u << h->drive;
+	m->stalling &= ~(1u << h->drive);
+	m->tally.stalled++;
+	return (err_set(e, ERR_TIMEOUT, "write on drive %u: no answer", h->drive));
+}
+
+/* The drive answers again. */
+static void
+late_end(struct memory *m, unsigned drive, bool lands)
+{
+	struct late *late = &m->late[drive];
+
+	m->stalled &= ~(1u << drive);
+	m->stalling &= ~(1u << drive);
+	if (late->node == NULL)
+		return;
+	if (lands) {
+		node_change(late->node, late->change.offset, late->change.data,
+		    late->change.bytes);
+		m->tally.landed++;
+	}
+	free(late->change.data);
+	node_put(late->node);
+	late->node = NULL;
 }
 
 static int
@@ -353,6 +426,9 @@ memory_pwritev(
 	if (rc == 0 && end > h->node->now.bytes &&
 	    used_bytes(m, h->drive) + end - h->node->now.bytes > m->free_bytes[h->drive])
 		rc = err_set(e, ERR_FULL, "write on drive %u: full", h->drive);
+	m->tally.full += rc == ERR_FULL;
+	if (rc == 0 && m->stalling >> h->drive & 1)
+		rc = stall(m, h, iov, count, offset, e);
 	if (rc == 0 && lie(m, h, iov))
 		return (leave(m, m->cut ? err_set(e, ERR_IO, "write: power cut") : 0));
 	for (i = 0; rc == 0 && i < count; i++) {
@@ -362,6 +438,16 @@ memory_pwritev(
 	if (rc == 0 && m->cut)
 		rc = err_set(e, ERR_IO, "write: power cut");
 	return (leave(m, rc));
+}
+
+/* What was not written is not tried again by a later sync, or it is: half of the times each. */
+static void
+sync_failed(struct memory *m, struct node *n)
+{
+	if (m->cut || m->dead || n->count == 0 || next_random(m) % 2 == 0)
+		return;
+	node_changes_drop(n);
+	n->forgot = true;
 }
 
 static int
@@ -378,6 +464,8 @@ memory_datasync(struct disk *d, int handle, struct err *e)
 		change_do(&h->node->synced, &h->node->changes[i]);
 	if (rc == 0)
 		node_changes_drop(h->node);
+	else
+		sync_failed(m, h->node);
 	return (leave(m, rc));
 }
 
@@ -415,6 +503,8 @@ memory_pwritev_sync(
 	}
 	if (rc == 0)
 		h->node->count = kept;
+	else
+		sync_failed(m, h->node);
 	return (leave(m, rc));
 }
 
@@ -449,6 +539,7 @@ memory_allocate(struct disk *d, int handle, uint64_t offset, uint64_t bytes, str
 	if (rc == 0 && offset + bytes > h->node->now.bytes && used_bytes(m, h->drive) +
 	    offset + bytes - h->node->now.bytes > m->free_bytes[h->drive])
 		rc = err_set(e, ERR_FULL, "allocate on drive %u: full", h->drive);
+	m->tally.full += rc == ERR_FULL;
 	if (rc == 0 && offset + bytes > h->node->now.bytes)
 		node_change(h->node, offset + bytes, NULL, 0);
 	return (leave(m, rc));
@@ -617,6 +708,8 @@ disk_memory_free(struct disk *d)
 	struct memory *m = (struct memory *)d;
 	unsigned i;
 
+	for (i = 0; i < DRIVES; i++)
+		late_end(m, i, false);
 	for (i = 0; i < HANDLES; i++)
 		node_put(m->handles[i].node);
 	for (i = 0; i < m->move_count; i++)
@@ -680,11 +773,12 @@ node_cut(struct memory *m, struct node *n)
 	for (i = 0; i < n->count; i++)
 		if (fate == 0)
 			change_keep(m, n, &n->changes[i]);
-	if (fate == 1 && n->count > 0)
+	if (fate == 1 && n->count > 0 && !n->forgot)
 		content_copy(&n->synced, &n->now);
-	else if (n->count > 0)
+	else if (n->count > 0 || n->forgot)
 		content_copy(&n->now, &n->synced);
 	node_changes_drop(n);
+	n->forgot = false;
 	n->locked = false;
 }
 
@@ -696,6 +790,8 @@ disk_memory_restart(struct disk *d)
 	struct node *n;
 	unsigned i, drive;
 
+	for (i = 0; i < DRIVES; i++)
+		late_end(m, i, (m->stalled >> i & 1) != 0 && next_random(m) % 2 == 0);
 	for (i = 0; i < HANDLES; i++) {
 		node_put(m->handles[i].node);
 		m->handles[i].node = NULL;
@@ -817,6 +913,7 @@ disk_memory_flip(struct disk *d, const char *path, uint64_t offset)
 		return (false);
 	content_flip(&n->now, offset);
 	content_flip(&n->synced, offset);
+	m->tally.flipped++;
 	return (true);
 }
 
@@ -833,6 +930,38 @@ disk_memory_set_liar(struct disk *d, uint32_t drives, unsigned one_in)
 
 	m->liars = drives;
 	m->lie_one_in = one_in;
+}
+
+void
+disk_memory_set_bad_reads(struct disk *d, unsigned drive, unsigned one_in)
+{
+	((struct memory *)d)->bad_reads[drive] = one_in;
+}
+
+void
+disk_memory_stall(struct disk *d, unsigned drive)
+{
+	struct memory *m = (struct memory *)d;
+
+	if (!(m->stalled >> drive & 1))
+		m->stalling |= 1u << drive;
+}
+
+void
+disk_memory_unstall(struct disk *d)
+{
+	struct memory *m = enter(d);
+	unsigned i;
+
+	for (i = 0; i < DRIVES; i++)
+		late_end(m, i, true);
+	leave(m, 0);
+}
+
+const struct disk_tally *
+disk_memory_tally(const struct disk *d)
+{
+	return (&((const struct memory *)d)->tally);
 }
 
 const char *

@@ -43,6 +43,22 @@ void disk_memory_set_dead(struct disk *d, bool on);
 /* Of the writes on these drives (a mask) one in so many is told as done, but is lost or goes to a
  * wrong place on the same drive; 0: none. */
 void disk_memory_set_liar(struct disk *d, uint32_t drives, unsigned one_in);
+/* Of the reads on a drive one in so many fails with EIO; 0: none. */
+void disk_memory_set_bad_reads(struct disk *d, unsigned drive, unsigned one_in);
+/* The next write on a drive hangs: its caller gets ERR_TIMEOUT, as everybody does until _unstall,
+ * and the bytes arrive then; or never, if the power is cut before. */
+void disk_memory_stall(struct disk *d, unsigned drive);
+void disk_memory_unstall(struct disk *d);	/* all drives */
+/* What was done to callers, since the disk was made. */
+struct disk_tally {
+	/* with EIO; others: of directories, sizes and names */
+	uint64_t reads_failed, writes_failed, syncs_failed, others_failed;
+	uint64_t full;			/* ENOSPC */
+	uint64_t lost, misdirected;	/* writes that were told as done */
+	uint64_t flipped;		/* bits */
+	uint64_t stalled, landed;	/* writes that hung; that came to their end in the end */
+};
+const struct disk_tally *disk_memory_tally(const struct disk *d);
 /* Flips a bit somewhere in a file of a drive; returns the file's path, NULL if there is none. */
 const char *disk_memory_rot(struct disk *d, unsigned drive);
 /* Flips a bit of a file, synced and not; false if it is not there or too short. */

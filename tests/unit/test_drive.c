@@ -260,6 +260,35 @@ Test(catalog, commits_survive_a_cut_at_every_step)
 	}
 }
 
+/* More drives fail at once than may: what nobody has enough of is not said a second time. */
+Test(catalog, survivors_of_too_many_failures_can_be_read)
+{
+	struct disk *d = disk_memory_new(5, 4);
+	struct catalog_rows rows;
+	struct drive_set *s;
+	struct err e = ERR_INIT;
+	uint64_t id, end;
+	uint8_t deployment[16];
+
+	cr_assert_eq(open_paths(d, paths, 4, "", &s, &e), 0);
+	memcpy(deployment, drive_set_deployment(s), 16);
+	for (unsigned i = 1; i < 4; i++)
+		disk_memory_set_eio(d, i, true);
+	cr_assert_eq(volume_add(s, &id, &e), ERR_NO_QUORUM);
+	cr_assert_eq(volume_add(s, &id, &e), ERR_READ_ONLY);
+	drive_set_close(&s);
+	catalog_rows_init(&rows);
+	cr_assert_eq(catalog_file_load(d, "/d0/catalog", deployment, &rows, &end, &e), 0, "%s",
+	    e.text);
+	catalog_rows_release(&rows);
+	for (unsigned i = 1; i < 4; i++)
+		disk_memory_set_eio(d, i, false);
+	cr_assert_eq(open_paths(d, paths, 4, "", &s, &e), 0, "%s", e.text);
+	cr_assert_eq(volume_add(s, &id, &e), 0, "%s", e.text);
+	drive_set_close(&s);
+	disk_memory_free(d);
+}
+
 Test(catalog, a_long_history_is_shortened)
 {
 	struct disk *d = disk_memory_new(1, 4);
