@@ -24,6 +24,9 @@ tests_unit_test_histories_SOURCES = tests/unit/test_histories.c \
 	tests/unit/history_model.c tests/unit/history_model.h \
 	tests/unit/history_world.c tests/unit/history_world.h \
 	tests/unit/history_client.c tests/unit/history_client.h \
+	tests/unit/history_model_internal.h tests/unit/history_upload.c \
+	tests/unit/history_task.c tests/unit/history_task.h \
+	tests/unit/history_work.c tests/unit/history_work.h \
 	tests/unit/channel_memory.c tests/unit/channel_memory.h \
 	tests/unit/index_memory.c tests/unit/index_memory.h \
 	tests/unit/pool_memory.c tests/unit/pool_memory.h \

@@ -3,7 +3,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "tests/unit/history_model.h"
+#include "tests/unit/history_model_internal.h"
 
 #include <assert.h>
 #include <stdarg.h>
@@ -12,9 +12,9 @@
 
 #include "libbase/clock.h"
 
-#define CALL_MS 30000
+#define IDLE_MAX 500
 
-static char bucket_name[] = "b";
+char model_bucket_name[] = "b";
 
 void
 model_wrong(struct model *m, const char *format, ...)
@@ -57,14 +57,14 @@ model_body_bytes(uint32_t value)
 	return (sizes[(z >> 40) % (sizeof(sizes) / sizeof(sizes[0]))]);
 }
 
-static uint8_t
-body_byte(uint32_t value, uint64_t at)
+uint8_t
+model_body_byte(uint32_t value, uint64_t at)
 {
 	return ((uint8_t)(value * 131 + (at >> 8) * 31 + at * 7));
 }
 
-static void
-key_name(unsigned key, char out[8])
+void
+model_key_name(unsigned key, char out[8])
 {
 	snprintf(out, 8, "k%u", key);
 }
@@ -104,8 +104,8 @@ op_effect(const struct model_op *op)
 
 /* --- ends ------------------------------------------------------------------------------------- */
 
-static void
-op_end(struct model_op *op, int code, const char *text)
+void
+model_op_end(struct model_op *op, int code, const char *text)
 {
 	op->code = code;
 	snprintf(op->text, sizeof(op->text), "%.199s", text);
@@ -113,8 +113,8 @@ op_end(struct model_op *op, int code, const char *text)
 }
 
 /* Refused for certain: nothing happened. Of any other error that is not known. */
-static bool
-refused(int code)
+bool
+model_refused(int code)
 {
 	return (code == ERR_FULL || code == ERR_PRECONDITION || code == ERR_NO_QUORUM ||
 	    code == ERR_READ_ONLY);
@@ -134,7 +134,7 @@ put_settle(struct model *m, struct model_key *k, struct model_op *op)
 			    k->maybe[0]);
 		key_holds(k, op_effect(op));
 		m->acknowledged++;
-	} else if (refused(op->code))
+	} else if (model_refused(op->code))
 		m->refused++;
 	else
 		key_may_also_hold(k, op_effect(op));
@@ -166,9 +166,9 @@ on_changed(void *context, int code, const Hf__StoreReply *reply, const struct er
 	if (code == 0 && reply->n_codes > 0)
 		code = reply->codes[0];
 	/* An outcome that is not known: nothing may be thrown away. */
-	if (op->writer != NULL && !refused(code))
+	if (op->writer != NULL && !model_refused(code))
 		body_writer_committed(op->writer);
-	op_end(op, code, e->text);
+	model_op_end(op, code, e->text);
 }
 
 static void
@@ -180,9 +180,9 @@ ask_put(struct model_op *op)
 	Hf__Condition condition = HF__CONDITION__INIT;
 	char key[8], etag[16];
 
-	key_name(op->key, key);
+	model_key_name(op->key, key);
 	snprintf(etag, sizeof(etag), "%u", op->value);
-	put.bucket = bucket_name;
+	put.bucket = model_bucket_name;
 	put.key = (ProtobufCBinaryData){ strlen(key), (uint8_t *)key };
 	put.entry = &entry;
 	entry.etag = etag;
@@ -192,8 +192,8 @@ ask_put(struct model_op *op)
 	body_writer_fill_put(op->writer, &put);
 	q.op_case = HF__STORE_REQUEST__OP_OBJECT_PUT;
 	q.object_put = &put;
-	object_call(op->model->w.clients[op->client].objects, "", &q, clock_mono_ms() + CALL_MS,
-	    on_changed, op);
+	object_call(op->model->w.clients[op->client].objects, "", &q,
+	    clock_mono_ms() + MODEL_CALL_MS, on_changed, op);
 }
 
 static void
@@ -204,15 +204,15 @@ ask_delete(struct model_op *op)
 	ProtobufCBinaryData keys;
 	char key[8];
 
-	key_name(op->key, key);
+	model_key_name(op->key, key);
 	keys = (ProtobufCBinaryData){ strlen(key), (uint8_t *)key };
-	delete.bucket = bucket_name;
+	delete.bucket = model_bucket_name;
 	delete.n_keys = 1;
 	delete.keys = &keys;
 	q.op_case = HF__STORE_REQUEST__OP_OBJECT_DELETE;
 	q.object_delete = &delete;
-	object_call(op->model->w.clients[op->client].objects, "", &q, clock_mono_ms() + CALL_MS,
-	    on_changed, op);
+	object_call(op->model->w.clients[op->client].objects, "", &q,
+	    clock_mono_ms() + MODEL_CALL_MS, on_changed, op);
 }
 
 static void
@@ -220,41 +220,43 @@ on_written(void *context, int code, const struct err *e)
 {
 	struct model_op *op = context;
 
-	if (code == 0)
+	if (code == 0 && op->kind == MODEL_UPLOAD)
+		history_upload_part_ask(op);
+	else if (code == 0)
 		ask_put(op);
 	else		/* it was never asked for */
-		op_end(op, refused(code) ? code : ERR_NO_QUORUM, e->text);
+		model_op_end(op, model_refused(code) ? code : ERR_NO_QUORUM, e->text);
 }
 
 static void
 write_more(void *context)
 {
 	struct model_op *op = context;
-	uint64_t bytes = model_body_bytes(op->value);
 
-	while (op->at < bytes) {
+	while (op->at < op->end) {
 		size_t room, i;
 		uint8_t *space = body_writer_space(op->writer, &room, write_more, op);
 
 		if (space == NULL)
 			return;
-		if (room > bytes - op->at)
-			room = (size_t)(bytes - op->at);
+		if (room > op->end - op->at)
+			room = (size_t)(op->end - op->at);
 		for (i = 0; i < room; i++)
-			space[i] = body_byte(op->value, op->at + i);
+			space[i] = model_body_byte(op->value, op->at + i);
 		body_writer_filled(op->writer, room);
 		op->at += room;
 	}
 	body_writer_finish(op->writer, on_written, op);
 }
 
-static void
-begin_put(struct model_op *op)
+void
+model_write_begin(struct model_op *op, uint64_t from, uint64_t end)
 {
-	uint64_t bytes = model_body_bytes(op->value);
-
+	op->at = from;
+	op->end = end;
 	op->writer = body_writer_new(op->model->w.clients[op->client].objects, "",
-	    op->value % 3 == 0 ? BODY_LENGTH_UNKNOWN : bytes, NULL, 0, clock_mono_ms() + CALL_MS);
+	    op->value % 3 == 0 ? BODY_LENGTH_UNKNOWN : end - from, NULL, 0,
+	    clock_mono_ms() + MODEL_CALL_MS);
 	write_more(op);
 }
 
@@ -288,7 +290,7 @@ on_piece(void *context, int code, struct slice data, const struct err *e)
 		return;
 	}
 	if (code != 0) {
-		op_end(op, code, e->text);
+		model_op_end(op, code, e->text);
 		return;
 	}
 	if (data.bytes == 0) {
@@ -296,11 +298,11 @@ on_piece(void *context, int code, struct slice data, const struct err *e)
 			model_wrong(op->model, "k%u: value %u has %llu bytes", op->key, op->value,
 			    (unsigned long long)op->at);
 		value_seen(op, op->value);
-		op_end(op, 0, "");
+		model_op_end(op, 0, "");
 		return;
 	}
 	for (size_t i = 0; i < data.bytes; i++)
-		if (bytes[i] != body_byte(op->value, op->at + i)) {
+		if (bytes[i] != model_body_byte(op->value, op->at + i)) {
 			model_wrong(op->model, "k%u: byte %llu of value %u is wrong", op->key,
 			    (unsigned long long)(op->at + i), op->value);
 			break;
@@ -321,17 +323,18 @@ on_found(void *context, int code, const Hf__Bucket *bucket, const Hf__ObjectEntr
 	if (code == ERR_NOT_FOUND)
 		value_seen(op, MODEL_ABSENT);
 	if (code != 0) {
-		op_end(op, code == ERR_NOT_FOUND ? 0 : code, e->text);
+		model_op_end(op, code == ERR_NOT_FOUND ? 0 : code, e->text);
 		return;
 	}
-	key_name(op->key, key);
-	op->value = (uint32_t)strtoul(entry->etag, NULL, 10);
+	model_key_name(op->key, key);
+	op->value = (uint32_t)strtoul(entry->upload_id.len > 0 ? entry->content_type : entry->etag,
+	    NULL, 10);
 	op->at = 0;
 	if (entry->bytes != model_body_bytes(op->value))
 		model_wrong(m, "k%u: the entry of value %u has %llu bytes", op->key, op->value,
 		    (unsigned long long)entry->bytes);
-	op->reader = body_reader_new(m->w.clients[op->client].objects, "", bucket_name,
-	    slice_from_string(key), entry, 0, entry->bytes, clock_mono_ms() + CALL_MS);
+	op->reader = body_reader_new(m->w.clients[op->client].objects, "", model_bucket_name,
+	    slice_from_string(key), entry, 0, entry->bytes, clock_mono_ms() + MODEL_CALL_MS);
 	body_reader_next(op->reader, on_piece, op);
 }
 
@@ -340,9 +343,9 @@ begin_get(struct model_op *op)
 {
 	char key[8];
 
-	key_name(op->key, key);
-	object_lookup(op->model->w.clients[op->client].objects, "", bucket_name,
-	    slice_from_string(key), clock_mono_ms() + CALL_MS, on_found, op);
+	model_key_name(op->key, key);
+	object_lookup(op->model->w.clients[op->client].objects, "", model_bucket_name,
+	    slice_from_string(key), clock_mono_ms() + MODEL_CALL_MS, on_found, op);
 }
 
 /* --- operations ------------------------------------------------------------------------------- */
@@ -394,17 +397,18 @@ model_begin(struct model *m, unsigned client, unsigned key, enum model_kind kind
 		return (false);
 	*op = (struct model_op){ .model = m, .busy = true, .kind = kind, .key = key,
 	    .client = client };
-	if (kind == MODEL_PUT || kind == MODEL_PUT_NEW)
+	if (kind == MODEL_PUT || kind == MODEL_PUT_NEW || kind == MODEL_UPLOAD)
 		op->value = m->next_value++;
 	m->operations++;
-	model_trail(m, " %s%u:%u", kind == MODEL_GET ? "g" : kind == MODEL_DELETE ? "d" :
-	    kind == MODEL_PUT ? "p" : "n", key, op->value);
+	model_trail(m, " %c%u:%u", "pndgu"[kind], key, op->value);
 	if (kind == MODEL_GET)
 		begin_get(op);
+	else if (kind == MODEL_UPLOAD)
+		history_upload_begin(op);
 	else if (kind == MODEL_DELETE)
 		ask_delete(op);
 	else
-		begin_put(op);
+		model_write_begin(op, 0, model_body_bytes(op->value));
 	return (true);
 }
 
@@ -433,7 +437,7 @@ model_settle(struct model *m)
 		if (hw_turn(&m->w))
 			deadline = 0;
 		else if (deadline == 0)
-			deadline = clock_mono_ms() + CALL_MS;
+			deadline = clock_mono_ms() + MODEL_CALL_MS;
 		else if (clock_mono_ms() > deadline) {
 			model_wrong(m, "an operation gets no answer");
 			return;
@@ -457,36 +461,67 @@ model_forget(struct model *m)
 
 /* --- the whole -------------------------------------------------------------------------------- */
 
-struct answer { bool done; int code; char text[160]; uint32_t there; };
+struct answer { bool done; int code; char text[160]; Hf__StoreReply *reply; };
 
 static void
 on_answer(void *context, int code, const Hf__StoreReply *reply, const struct err *e)
 {
 	struct answer *a = context;
+	uint8_t *packed;
+	size_t bytes;
 
 	a->code = code;
 	snprintf(a->text, sizeof(a->text), "%.159s", e->text);
-	for (size_t i = 0; reply != NULL && i < reply->n_items; i++) {
-		const Hf__ListItem *item = reply->items[i];
-
-		if (item->key.len == 2 && item->key.data[0] == 'k')
-			a->there |= 1u << (item->key.data[1] - '0');
-	}
 	a->done = true;
+	if (code != 0)
+		return;
+	bytes = hf__store_reply__get_packed_size(reply);
+	packed = malloc(bytes + 1);
+	assert(packed != NULL);
+	hf__store_reply__pack(reply, packed);
+	a->reply = hf__store_reply__unpack(NULL, bytes, packed);
+	assert(a->reply != NULL);
+	free(packed);
 }
 
 static bool
-ask(struct model *m, unsigned client, Hf__StoreRequest *q, struct answer *a)
+answer_wait(struct hw *w, const struct answer *a)
 {
+	for (unsigned idle = 0; !a->done; ) {
+		if (disk_memory_cut(w->disk) || w->fatal || w->state == NULL || idle > IDLE_MAX)
+			return (false);
+		if (hw_turn(w)) {
+			idle = 0;
+		} else {
+			idle++;
+			w->now_ms += 200;
+		}
+	}
+	return (true);
+}
+
+int
+model_ask(struct model *m, unsigned client, Hf__StoreRequest *q, Hf__StoreReply **out,
+    struct err *e)
+{
+	struct answer a = { .done = false };
 	struct object_call *call;
 
-	*a = (struct answer){ .done = false };
-	call = object_call(m->w.clients[client].objects, "", q, clock_mono_ms() + CALL_MS,
-	    on_answer, a);
-	if (hw_until(&m->w, &a->done))
-		return (true);
-	object_call_cancel(&call);
-	return (false);
+	if (m->w.clients[client].objects == NULL)
+		return (err_set(e, ERR_UNAVAILABLE, "there is no client %u", client));
+	call = object_call(m->w.clients[client].objects, "", q, clock_mono_ms() + MODEL_CALL_MS,
+	    on_answer, &a);
+	if (!answer_wait(&m->w, &a)) {
+		object_call_cancel(&call);
+		return (err_set(e, ERR_UNAVAILABLE, "no answer"));
+	}
+	if (a.code != 0)
+		return (err_set(e, a.code, "%s", a.text));
+	if (out != NULL)
+		*out = a.reply;
+	else
+		hf__store_reply__free_unpacked(a.reply, NULL);
+	return (0);
 }
 
 bool
@@ -494,17 +529,50 @@ model_bucket(struct model *m, unsigned client)
 {
 	Hf__StoreRequest q = HF__STORE_REQUEST__INIT;
 	Hf__BucketPut op = HF__BUCKET_PUT__INIT;
-	struct answer a;
+	struct err e = ERR_INIT;
+	int rc;
 
-	op.name = bucket_name;
+	op.name = model_bucket_name;
 	q.op_case = HF__STORE_REQUEST__OP_BUCKET_PUT;
 	q.bucket_put = &op;
-	if (!ask(m, client, &q, &a))
+	rc = model_ask(m, client, &q, NULL, &e);
+	if (rc == ERR_UNAVAILABLE)
 		return (false);
-	if (a.code != 0 && a.code != ERR_BUCKET_EXISTS && a.code != ERR_FULL)
-		model_wrong(m, "bucket: %s", a.text);
-	m->bucket |= a.code == 0 || a.code == ERR_BUCKET_EXISTS;
+	if (rc != 0 && rc != ERR_BUCKET_EXISTS && rc != ERR_FULL)
+		model_wrong(m, "bucket: %s", e.text);
+	m->bucket |= rc == 0 || rc == ERR_BUCKET_EXISTS;
 	return (m->bucket);
+}
+
+void
+model_uploads_abort(struct model *m, unsigned client)
+{
+	Hf__StoreRequest q = HF__STORE_REQUEST__INIT;
+	Hf__UploadList list = HF__UPLOAD_LIST__INIT;
+	Hf__UploadAbort abort = HF__UPLOAD_ABORT__INIT;
+	Hf__StoreReply *reply;
+	struct err e = ERR_INIT;
+	int rc;
+
+	list.bucket = abort.bucket = model_bucket_name;
+	list.max = 1000;
+	q.op_case = HF__STORE_REQUEST__OP_UPLOAD_LIST;
+	q.upload_list = &list;
+	rc = model_ask(m, client, &q, &reply, &e);
+	if (rc < 0) {
+		model_wrong(m, "the uploads cannot be listed: %s", e.text);
+		return;
+	}
+	q.op_case = HF__STORE_REQUEST__OP_UPLOAD_ABORT;
+	q.upload_abort = &abort;
+	for (size_t i = 0; rc == 0 && i < reply->n_uploads; i++) {
+		abort.key = reply->uploads[i]->key;
+		abort.upload_id = reply->uploads[i]->id;
+		rc = model_ask(m, client, &q, NULL, &e);
+	}
+	hf__store_reply__free_unpacked(reply, NULL);
+	if (rc < 0)
+		model_wrong(m, "an upload cannot be aborted: %s", e.text);
 }
 
 static void
@@ -512,19 +580,25 @@ list_verify(struct model *m, unsigned client, const char *when)
 {
 	Hf__StoreRequest q = HF__STORE_REQUEST__INIT;
 	Hf__ObjectList op = HF__OBJECT_LIST__INIT;
-	struct answer a;
+	struct err e = ERR_INIT;
+	Hf__StoreReply *reply;
+	uint32_t there = 0;
 
-	op.bucket = bucket_name;
+	op.bucket = model_bucket_name;
 	op.max = 1000;
 	q.op_case = HF__STORE_REQUEST__OP_OBJECT_LIST;
 	q.object_list = &op;
-	if (!ask(m, client, &q, &a) || a.code != 0) {
-		model_wrong(m, "%s: the listing: %s", when, a.text);
+	if (model_ask(m, client, &q, &reply, &e) < 0) {
+		model_wrong(m, "%s: the listing: %s", when, e.text);
 		return;
 	}
+	for (size_t i = 0; i < reply->n_items; i++)
+		if (reply->items[i]->key.len == 2 && reply->items[i]->key.data[0] == 'k')
+			there |= 1u << (reply->items[i]->key.data[1] - '0');
+	hf__store_reply__free_unpacked(reply, NULL);
 	for (unsigned k = 0; k < MODEL_KEYS; k++)
-		if (!(a.there >> k & 1) != (m->keys[k].maybe[0] == MODEL_ABSENT))
-			model_wrong(m, "%s: k%u is%s listed", when, k, a.there >> k & 1 ? "" :
+		if (!(there >> k & 1) != (m->keys[k].maybe[0] == MODEL_ABSENT))
+			model_wrong(m, "%s: k%u is%s listed", when, k, there >> k & 1 ? "" :
 			    " not");
 }
 
@@ -543,6 +617,8 @@ model_verify(struct model *m, unsigned client, const char *when)
 			model_wrong(m, "%s: k%u: the read does not end: %s", when, k, m->w.why);
 	if (!m->failed)
 		list_verify(m, client, when);
+	if (!m->failed)
+		history_tasks_verify(m, client, when);
 	if (m->failed && strncmp(m->why, when, strlen(when)) != 0) {
 		char why[sizeof(m->why)];
 

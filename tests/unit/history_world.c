@@ -50,7 +50,7 @@ hw_make(struct hw *w, uint64_t seed, unsigned drives, const char *erasure)
 	    .volume_bytes = 256 << 10 };
 	w->disk = disk_memory_new(seed, drives);
 	w->base = event_base_new();
-	w->now_ms = clock_mono_ms();
+	w->now_ms = w->began_ms = clock_mono_ms();
 	if (table_fd < 0) {
 		/* Memory goes round: getting it from the kernel again costs more than all else. */
 		mallopt(M_MMAP_THRESHOLD, 1 << 30);
@@ -217,6 +217,15 @@ on_fatal(void *context, const struct err *e)
 	snprintf(w->why, sizeof(w->why), "%.299s", e->text);
 }
 
+/* One clock for all. */
+static uint64_t
+real_ms(void *context)
+{
+	const struct hw *w = context;
+
+	return (UINT64_C(1000000000000) + w->now_ms - w->began_ms);
+}
+
 static void
 on_damage(void *context, struct session *s, const Hf__DamageReport *report)
 {
@@ -276,7 +285,7 @@ hw_store_open(struct hw *w, struct err *e)
 	struct state_options o = { .inline_bytes_max = HW_INLINE_MAX, .reclaim_grace_ms = 1000,
 	    .index_flush_bytes = 16384, .operations_max = 1000, .on_reply = on_reply,
 	    .on_session_end = on_session_end, .on_damage = on_damage, .on_fatal = on_fatal,
-	    .context = w };
+	    .tasks = TASK_RULES_DEFAULT, .real_ms = real_ms, .context = w };
 	int rc;
 
 	assert(w->drives == NULL);
@@ -304,6 +313,10 @@ hw_store_open(struct hw *w, struct err *e)
 		return (rc);
 	}
 	w->epoch = drive_set_epoch(w->drives);
+	w->rebuilt += w->recovery.rebuilt;
+	w->behind_horizon += strstr(w->recovery.why, "behind the horizon") != NULL;
+	w->returned += (unsigned)__builtin_popcount(drive_present_mask(w->drives) &
+	    ~drive_online_mask(w->drives));
 	sessions_of_the_dead_end(w);
 	return (channel_serve(w->base, "store", &peer_ops, w, &w->server, e));
 }
@@ -442,6 +455,23 @@ store_turn(struct hw *w)
 	if (!w->fatal && w->epoch != drive_set_epoch(w->drives))
 		layout_notice(w);
 	return (busy);
+}
+
+void
+hw_probe(struct hw *w)
+{
+	uint32_t back = 0;
+
+	drive_set_probe(w->drives);
+	for (unsigned slot = 0; slot < w->drive_count; slot++)
+		if (!drive_set_read_only(w->drives) &&
+		    !(drive_present_mask(w->drives) >> slot & 1) &&
+		    drive_set_return(w->drives, slot, NULL) == 0)
+			back |= 1u << slot;
+	drive_set_refresh_space(w->drives);
+	if (back != 0)
+		log_drives_changed(w->log);
+	w->returned += (unsigned)__builtin_popcount(back);
 }
 
 bool

@@ -14,7 +14,7 @@
 #include "libstore/state.h"
 #include "tests/unit/disk_memory.h"
 
-#define HW_CLIENTS_MAX	4
+#define HW_CLIENTS_MAX	6	/* protocol servers, one that looks, two workers */
 #define HW_INLINE_MAX	4096u
 #define HW_LOST_MAX	64
 
@@ -40,7 +40,7 @@ struct hw {
 	struct channel_server	*server;
 	struct state_recovery	 recovery;
 	uint64_t		 epoch;		/* of the layout that clients were told */
-	uint64_t		 now_ms;
+	uint64_t		 now_ms, began_ms;
 	bool			 fatal;		/* the store gave up: start it again */
 	char			 why[300];
 	struct hw_client	 clients[HW_CLIENTS_MAX];
@@ -51,6 +51,8 @@ struct hw {
 	void			(*on_client_end)(void *context, unsigned n);
 	void			*context;
 	int			 table_fd;
+	/* Starts at which the index was behind the horizon, or lost; drives that came back. */
+	unsigned		 behind_horizon, rebuilt, returned;
 };
 
 void hw_make(struct hw *w, uint64_t seed, unsigned drives, const char *erasure);
@@ -69,6 +71,9 @@ void hw_client_kill(struct hw *w, unsigned n);
 void hw_client_stop(struct hw *w, unsigned n, bool lost);
 void hw_client_resume(struct hw *w, unsigned n);
 
+/* What the store does when the mount table changes: looks at all drives, and takes those back that
+ * are there again. */
+void hw_probe(struct hw *w);
 /* One turn of everything that runs; false: nothing moved. */
 bool hw_turn(struct hw *w);
 /* Turns until *flag, or the store is dead, the power cut, or nothing moves for too long: false. */

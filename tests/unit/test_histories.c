@@ -1,11 +1,36 @@
 /*
- * test_histories - thousands of short lives of a whole store: puts, conditional puts, deletes and
- * reads by protocol servers that write their own shards, on disks that lose power, fail, rot, lie
- * and fill up, with processes killed and stopped on the way. Everything is read back through the
- * real readers.
+ * test_histories - thousands of short lives of a whole store: puts, conditional puts, multipart
+ * uploads, deletes and reads by protocol servers that write their own shards; conversion, vacuum
+ * with its drop, and rebuild by workers that hold the leases of tasks; on disks that lose power,
+ * fail, rot, lie, hang and fill up, with processes killed and stopped on the way. Everything is
+ * read back through the real readers.
  *
  * At most m drives are bad in a history (its victims), so nothing that was acknowledged may be
- * lost. A failing seed is printed; HOLDFAST_TEST_SEED=n runs it alone, with HOLDFAST_TEST_CUT=n for
+ * lost. What a history may meet, and where:
+ *
+ *   power cut, any legal subset kept     disk_memory_cut_at (lives; at every step:
+ *   a_cut_at_every_step)
+ *   EIO on read, on write                EIO_ALL (a whole drive), EIO_ONCE (a step), BAD_READS
+ *   (some)
+ *   a sync that fails                    EIO_ONCE; half of them lose what was written, for good
+ *   ENOSPC                               FULL
+ *   bit flips                            ROT
+ *   misdirected and lost writes          LIES
+ *   latency                              STALL: a write hangs, and arrives later or never; answers
+ *   of
+ *                                        pools and of the log come in any order, turns later
+ *   drives missing, back with old epochs MISSING (at a start), drives_come_back (while it runs)
+ *   an index older than the horizon      index_age, after vacuums dropped segments
+ *   a stopped writer that resumes later  client_change (protocol servers), WORK_STOPPED (workers),
+ *   also
+ *                                        when they were taken for dead and another did their work
+ *   up to m drives at once               victims_choose
+ *
+ * How many there were of each is printed. One in four random histories has maintenance and uploads;
+ * at its end all that was begun is brought to its end, and the index that is built from the log
+ * alone is, byte by byte, the one that grew.
+ *
+ * A failing seed is printed; HOLDFAST_TEST_SEED=n runs it alone, with HOLDFAST_TEST_CUT=n for
  * the exhaustive ones. HOLDFAST_TEST_HISTORIES is the number of random ones: a campaign is the same
  * with a large number, and HOLDFAST_TEST_FIRST a seed to begin with. HOLDFAST_TEST_CUT_STRIDE takes
  * every n-th step of the exhaustive ones only (for slow builds).
@@ -18,7 +43,7 @@
 
 #include "libbase/clock.h"
 #include "libstore/drive.h"
-#include "tests/unit/history_model.h"
+#include "tests/unit/history_work.h"
 #include "tests/unit/index_memory.h"
 #include "tests/unit/proof.h"
 
@@ -28,18 +53,30 @@ static const struct { const char *erasure; unsigned drives, m, write_min; } sets
 };
 #define SETS (sizeof(sets) / sizeof(sets[0]))
 
-/* What may go wrong in a history besides power cuts and kills. */
-enum { BAD_EIO = 1, BAD_STEP = 2, BAD_MISSING = 4, BAD_ROT = 8, BAD_LIES = 16, BAD_FULL = 32 };
+/* What may go wrong in a history besides power cuts and kills: a drive that fails, one that fails
+ * once, one that is not there, bits that flip, writes that are lost or misdirected, no space, a
+ * write that hangs, reads that fail. */
+enum { EIO_ALL, EIO_ONCE, MISSING, ROT, LIES, FULL, STALL, BAD_READS, BADS };
+#define BAD(kind) (1u << (kind))
 
 struct history {
 	struct model	 m;
 	unsigned	 set, bad;
 	uint32_t	 victims;
 	uint64_t	 cut;		/* exhaustive: the step of the first life */
+	bool		 maintained;	/* workers and uploads are in it */
+	bool		 working;	/* a worker is in the middle of something */
+	struct history_work work;
 };
 
-static struct { unsigned histories, operations, acknowledged, reads, cuts, kills, stops,
-    faults; } sum;
+static struct {
+	uint64_t	histories, maintained, operations, acknowledged, reads, uploads, cuts,
+			kills, stops, resumed_late, old_indexes, behind_horizon, lost_indexes,
+			returned, no_room, rebuilt_equal, task_moves, tasks;
+	uint64_t	bads[BADS + 1], victims[3];	/* histories with them */
+	uint64_t	runs[WORK_KINDS], done[WORK_KINDS], ends[WORK_ENDS];
+	struct disk_tally disk;
+} sum;
 
 static uint64_t
 chance(struct history *h, uint64_t below)
@@ -71,7 +108,9 @@ drives_heal(struct history *h)
 	for (unsigned i = 0; i < sets[h->set].drives; i++) {
 		disk_memory_set_eio(h->m.w.disk, i, false);
 		disk_memory_set_missing(h->m.w.disk, i, false);
+		disk_memory_set_bad_reads(h->m.w.disk, i, 0);
 	}
+	disk_memory_unstall(h->m.w.disk);
 	disk_memory_set_liar(h->m.w.disk, 0, 0);
 	disk_memory_fail_drive(h->m.w.disk, 0, 0);
 	disk_memory_set_free(h->m.w.disk, UINT64_C(64) << 20);
@@ -94,29 +133,32 @@ static void
 fault(struct history *h)
 {
 	struct disk *d = h->m.w.disk;
-	unsigned kind = (unsigned)chance(h, 6), v;
+	unsigned kind = (unsigned)chance(h, BADS), v;
 	const char *path;
 
 	while (h->bad != 0 && !(h->bad >> kind & 1))
-		kind = (kind + 1) % 6;
-	if (h->bad == 0 || (h->victims == 0 && kind != 5))
+		kind = (kind + 1) % BADS;
+	if (h->bad == 0 || (h->victims == 0 && kind != FULL))
 		return;
 	v = h->victims != 0 ? victim(h) : 0;
-	sum.faults++;
 	model_trail(&h->m, " <%u@%u>", kind, v);
-	if (kind == 0)
+	if (kind == EIO_ALL)
 		disk_memory_set_eio(d, v, true);
-	else if (kind == 1)
+	else if (kind == EIO_ONCE)
 		disk_memory_fail_drive(d, v, 1 + chance(h, 12));
-	else if (kind == 2)
+	else if (kind == MISSING)
 		disk_memory_set_missing(d, v, true);
-	else if (kind == 3) {
+	else if (kind == ROT) {
 		path = disk_memory_rot(d, v);
 		model_trail(&h->m, "%s", path != NULL ? path : "");
-	} else if (kind == 4)
+	} else if (kind == LIES)
 		disk_memory_set_liar(d, 1u << v, 2 + (unsigned)chance(h, 6));
-	else if (kind == 5)
+	else if (kind == FULL)
 		space_shrink(h);
+	else if (kind == STALL)
+		disk_memory_stall(d, v);
+	else
+		disk_memory_set_bad_reads(d, v, 1 + (unsigned)chance(h, 8));
 }
 
 /* --- lives ------------------------------------------------------------------------------------ */
@@ -128,13 +170,22 @@ alive(struct history *h)
 	    !disk_memory_cut(h->m.w.disk));
 }
 
-/* Starts the store; a power cut on the way is the end of this life, another error is wrong. */
+/*
+ * Starts the store; a power cut on the way is the end of this life, another error is wrong. Drives
+ * without a single byte left, the reserve used up, cannot take the epoch that a start needs: then
+ * people make room.
+ */
 static bool
 store_start(struct history *h)
 {
 	struct err e = ERR_INIT;
 	int rc = hw_store_open(&h->m.w, &e);
 
+	if (rc < 0 && h->bad & BAD(FULL) && !disk_memory_cut(h->m.w.disk)) {
+		drives_heal(h);
+		sum.no_room++;
+		rc = hw_store_open(&h->m.w, &e);
+	}
 	if (rc < 0 && !disk_memory_cut(h->m.w.disk))
 		model_wrong(&h->m, "open: %s", e.text);
 	return (rc == 0);
@@ -148,9 +199,10 @@ client_change(struct history *h)
 
 	if (w->clients[n].objects == NULL)
 		hw_client_open(w, n);
-	else if (w->clients[n].stopped && what < 3)
+	else if (w->clients[n].stopped && what < 3) {
+		sum.resumed_late += w->clients[n].lost;
 		hw_client_resume(w, n);
-	else if (what == 0) {
+	} else if (what == 0) {
 		model_trail(&h->m, " kill%u", n);
 		hw_client_kill(w, n);
 		hw_settle(w);
@@ -167,10 +219,61 @@ client_change(struct history *h)
 }
 
 static void
-step(struct history *h)
+key_step(struct history *h)
 {
 	static const enum model_kind kinds[] = { MODEL_PUT, MODEL_PUT, MODEL_PUT, MODEL_PUT_NEW,
-	    MODEL_DELETE, MODEL_GET, MODEL_GET };
+	    MODEL_DELETE, MODEL_GET, MODEL_GET, MODEL_UPLOAD, MODEL_UPLOAD };
+
+	model_begin(&h->m, (unsigned)chance(h, 3), (unsigned)chance(h, MODEL_KEYS),
+	    kinds[chance(h, h->maintained ? 9 : 7)]);
+}
+
+/* Drives that were away are there again, while the store runs. */
+static void
+drives_come_back(struct history *h)
+{
+	model_trail(&h->m, " BACK");
+	drives_heal(h);
+	hw_probe(&h->m.w);
+}
+
+static void
+log_seal(struct history *h)
+{
+	Hf__StoreRequest q = HF__STORE_REQUEST__INIT;
+	Hf__SegmentSeal seal = HF__SEGMENT_SEAL__INIT;
+
+	q.op_case = HF__STORE_REQUEST__OP_SEGMENT_SEAL;
+	q.segment_seal = &seal;
+	model_trail(&h->m, " seal");
+	model_ask(&h->m, HISTORY_WORKER, &q, NULL, NULL);
+}
+
+/* A worker does something; what others do meanwhile are steps like any. */
+static void
+maintenance_step(struct history *h)
+{
+	struct hw_client *c = &h->m.w.clients[HISTORY_WORKER];
+	uint64_t what = chance(h, 8);
+
+	if (c->objects == NULL)
+		hw_client_open(&h->m.w, HISTORY_WORKER);
+	else if (c->stopped)
+		hw_client_resume(&h->m.w, HISTORY_WORKER);
+	h->working = true;
+	if (what < 2)
+		log_seal(h);
+	else if (what == 2)
+		history_task_any(&h->m, HISTORY_WORKER);
+	else
+		history_work(&h->work, HISTORY_WORKER, what < 5 ? WORK_CONVERT : what < 7 ?
+		    WORK_VACUUM : WORK_REBUILD, false, NULL);
+	h->working = false;
+}
+
+static void
+step(struct history *h)
+{
 	uint64_t what = chance(h, 22);
 
 	if (what == 0)
@@ -182,26 +285,57 @@ step(struct history *h)
 	else if (what == 3)
 		model_settle(&h->m);
 	else if (what < 16)
-		model_begin(&h->m, (unsigned)chance(h, 3), (unsigned)chance(h, MODEL_KEYS),
-		    kinds[chance(h, 7)]);
+		key_step(h);
+	else if (what == 16 && h->maintained && chance(h, 4) == 0)
+		drives_come_back(h);
+	if (h->bad & BAD(STALL) && chance(h, 6) == 0)
+		disk_memory_unstall(h->m.w.disk);
 	for (unsigned turns = (unsigned)chance(h, 6); turns > 0 && alive(h); turns--)
 		hw_turn(&h->m.w);
+	if (h->maintained && !h->working && alive(h) && chance(h, 3) == 0)
+		maintenance_step(h);
 }
 
-/* The store dies alone, and comes again; clients that live ask again. */
+static void
+on_meanwhile(void *context)
+{
+	step(context);
+}
+
+static void
+index_age(struct history *h, unsigned lost_one_in)
+{
+	unsigned flushes = (unsigned)chance(h, h->maintained ? 6 : 3);
+
+	if (chance(h, lost_one_in) == 0) {
+		index_memory_remove();
+		sum.lost_indexes++;
+	} else {
+		index_memory_go_back(flushes);
+		sum.old_indexes += flushes > 0;
+	}
+}
+
+/* The store dies alone, and comes again; clients that live ask again. Its drives were not given
+ * free before each of its writes had ended. */
 static void
 store_again(struct history *h)
 {
 	model_trail(&h->m, " STORE");
 	hw_store_kill(&h->m.w);
+	disk_memory_unstall(h->m.w.disk);
 	sum.kills++;
-	if (chance(h, 4) == 0)
-		index_memory_remove();
-	else
-		index_memory_go_back((unsigned)chance(h, 3));
+	index_age(h, 4);
 	if (disk_memory_cut(h->m.w.disk) || !store_start(h))
 		return;
-	model_settle(&h->m);
+	if (!h->working)
+		model_settle(&h->m);
+}
+
+static void
+on_store_again(void *context)
+{
+	store_again(context);
 }
 
 static void
@@ -211,10 +345,7 @@ end_of_power(struct history *h)
 	hw_power_cut(&h->m.w);
 	model_forget(&h->m);
 	sum.cuts++;
-	if (chance(h, 6) == 0)
-		index_memory_remove();
-	else
-		index_memory_go_back((unsigned)chance(h, 3));
+	index_age(h, 6);
 }
 
 static void
@@ -297,6 +428,7 @@ nothing_left_check(struct history *h)
 	for (unsigned k = 0; k < MODEL_KEYS; k++)
 		model_begin(m, 3, k, MODEL_DELETE);
 	model_settle(m);
+	model_uploads_abort(m, 3);
 	model_verify(m, 3, "deleted");
 	hw_client_kill(&m->w, 3);
 	for (unsigned i = 0; i < 20; i++) {
@@ -337,6 +469,7 @@ rebuilt_check(struct history *h)
 	index_memory_remove();
 	if (store_start(h)) {
 		rebuilt = hw_dump(&h->m.w);
+		sum.rebuilt_equal++;
 		if (strcmp(grown, rebuilt) != 0)
 			rebuilt_differs(&h->m, grown, rebuilt);
 		hw_client_open(&h->m.w, 3);
@@ -364,6 +497,52 @@ without_m_drives(struct history *h)
 	drives_heal(h);
 }
 
+/* Whatever was begun comes to its end. A drive that lied may be damaged beyond what one can rebuild
+ * without looking at every byte of it. */
+static void
+all_is_done_check(struct history *h)
+{
+	hw_client_open(&h->m.w, HISTORY_WORKER);
+	hw_settle(&h->m.w);
+	h->working = true;
+	history_work_all(&h->work, HISTORY_WORKER);
+	h->working = false;
+	hw_client_kill(&h->m.w, HISTORY_WORKER);
+	if (!h->m.failed)
+		model_verify(&h->m, 3, "all is done");
+}
+
+static void
+sums_add(const struct history *h)
+{
+	const struct disk_tally *t = disk_memory_tally(h->m.w.disk);
+	const uint64_t *from = &t->reads_failed;
+	uint64_t *to = &sum.disk.reads_failed;
+
+	sum.histories++;
+	sum.maintained += h->maintained;
+	sum.operations += h->m.operations;
+	sum.acknowledged += h->m.acknowledged;
+	sum.reads += h->m.reads;
+	sum.uploads += h->m.uploads;
+	sum.tasks += h->m.tasks.count;
+	sum.task_moves += h->m.tasks.moves;
+	sum.behind_horizon += h->m.w.behind_horizon;
+	sum.returned += h->m.w.returned;
+	for (unsigned i = 0; i < BADS; i++)
+		sum.bads[i] += h->bad >> i & 1;
+	sum.bads[BADS] += h->bad == 0;
+	sum.victims[h->bad != 0 ? __builtin_popcount(h->victims) : 0]++;
+	for (unsigned i = 0; i < WORK_KINDS; i++) {
+		sum.runs[i] += h->work.runs[i];
+		sum.done[i] += h->work.done[i];
+	}
+	for (unsigned i = 0; i < WORK_ENDS; i++)
+		sum.ends[i] += h->work.ends[i];
+	for (size_t i = 0; i < sizeof(*t) / sizeof(*from); i++)
+		to[i] += from[i];
+}
+
 static bool
 history_end(struct history *h)
 {
@@ -374,11 +553,14 @@ history_end(struct history *h)
 	if (!m->failed && opened_for_reading(h, "at the end")) {
 		if (model_bucket(m, 3))
 			model_verify(m, 3, "at the end");
-		if (!m->failed && chance(h, 4) == 0)
+		if (!m->failed && h->maintained && m->w.drives != NULL &&
+		    !drive_set_read_only(m->w.drives) && !(h->bad & (BAD(LIES) | BAD(ROT))))
+			all_is_done_check(h);
+		if (!m->failed && chance(h, h->maintained ? 2 : 4) == 0)
 			rebuilt_check(h);
 		/* A drive that lied about its own files may be one that nobody can look after. */
 		if (!m->failed && chance(h, 4) == 0 && m->w.drives != NULL &&
-		    !drive_set_read_only(m->w.drives) && !(h->bad & (BAD_LIES | BAD_ROT)))
+		    !drive_set_read_only(m->w.drives) && !(h->bad & (BAD(LIES) | BAD(ROT))))
 			nothing_left_check(h);
 		closed_again(h);
 	}
@@ -389,10 +571,7 @@ history_end(struct history *h)
 		    "victims "
 		    "%x): %s\n    %s\n", (unsigned long long)m->seed, (unsigned long long)h->cut,
 		    sets[h->set].erasure, h->bad, h->victims, m->why, m->trail);
-	sum.histories++;
-	sum.operations += m->operations;
-	sum.acknowledged += m->acknowledged;
-	sum.reads += m->reads;
+	sums_add(h);
 	model_free(m);
 	return (!m->failed);
 }
@@ -403,6 +582,8 @@ history_begin(struct history *h, uint64_t seed, unsigned set)
 	memset(h, 0, sizeof(*h));
 	h->set = set;
 	model_make(&h->m, seed, sets[set].drives, sets[set].erasure);
+	h->work = (struct history_work){ .model = &h->m, .meanwhile = on_meanwhile,
+	    .store_again = on_store_again, .context = h };
 	if (chance(h, 2) == 0)
 		disk_memory_set_sector(h->m.w.disk, 512);
 }
@@ -413,7 +594,8 @@ victims_choose(struct history *h)
 	unsigned n = sets[h->set].drives, many = sets[h->set].m;
 
 	/* Missing ones must leave enough to write; no other fault takes a drive away at start. */
-	while (many > 0 && (h->bad & (BAD_MISSING | BAD_EIO)) && n - many < sets[h->set].write_min)
+	while (many > 0 && (h->bad & (BAD(MISSING) | BAD(EIO_ALL) | BAD(BAD_READS))) &&
+	    n - many < sets[h->set].write_min)
 		many--;
 	while ((unsigned)__builtin_popcount(h->victims) < many)
 		h->victims |= 1u << chance(h, n);
@@ -427,13 +609,15 @@ random_history(uint64_t seed)
 
 	history_begin(&h, seed, (unsigned)(seed % 7 < SETS ? seed % 7 : 0));
 	if (seed % 3 != 0)
-		h.bad = 1u << chance(&h, 6) | (chance(&h, 3) == 0 ? 1u << chance(&h, 6) : 0);
+		h.bad = BAD(chance(&h, BADS)) | (chance(&h, 3) == 0 ? BAD(chance(&h, BADS)) : 0);
+	h.maintained = seed % 4 == 0;
+	h.work.strict = h.bad == 0;
 	victims_choose(&h);
 	for (lives = 1 + (unsigned)chance(&h, 3); lives > 0 && !h.m.failed; lives--) {
 		if (chance(&h, 3) != 0)
-			disk_memory_cut_at(h.m.w.disk, 1 + chance(&h, 500));
+			disk_memory_cut_at(h.m.w.disk, 1 + chance(&h, h.maintained ? 3000 : 500));
 		if (store_start(&h))
-			life(&h, 10 + (unsigned)chance(&h, 40));
+			life(&h, 10 + (unsigned)chance(&h, h.maintained ? 80 : 40));
 		if (h.m.failed)
 			break;
 		if (!disk_memory_cut(h.m.w.disk) && chance(&h, 3) == 0)
@@ -486,13 +670,67 @@ short_history(uint64_t seed, unsigned set, uint64_t cut, bool *good)
 }
 
 static void
+say_faults(void)
+{
+	static const char *const bads[BADS + 1] = { "a drive that fails", "a step that fails once",
+	    "a drive that is missing, and returns", "bit flips", "lost and misdirected writes",
+	    "no space", "a write that hangs", "reads that fail", "none but the power and kills" };
+	const struct { uint64_t count; const char *what; } events[] = {
+		{ sum.disk.reads_failed, "EIO on read" },
+		{ sum.disk.writes_failed, "EIO on write" },
+		{ sum.disk.syncs_failed, "failed syncs (of them half lose what was written)" },
+		{ sum.disk.others_failed, "EIO on names, sizes and directories" },
+		{ sum.disk.full, "ENOSPC" },
+		{ sum.no_room, "starts that needed room first" },
+		{ sum.disk.flipped, "bit flips" },
+		{ sum.disk.lost, "lost writes" },
+		{ sum.disk.misdirected, "misdirected writes" },
+		{ sum.disk.stalled, "writes that hung" },
+		{ sum.disk.landed, "writes that hung and came late" },
+		{ sum.returned, "drives back with an old epoch" },
+		{ sum.behind_horizon, "indexes older than the horizon" },
+		{ sum.old_indexes, "indexes older than at their end" },
+		{ sum.lost_indexes, "indexes lost" },
+		{ sum.cuts, "power cuts" },
+		{ sum.kills, "kills of the store or a client" },
+		{ sum.stops, "protocol servers stopped" },
+		{ sum.resumed_late, "of them resumed after they were taken for dead" },
+		{ sum.ends[WORK_KILLED], "workers killed" },
+		{ sum.ends[WORK_STOPPED], "workers stopped and resumed" },
+	};
+
+	for (unsigned i = 0; i <= BADS; i++)
+		proof_say("histories by what goes wrong", sum.bads[i], "%s", bads[i]);
+	for (unsigned i = 0; i < 3; i++)
+		proof_say("histories by drives that fail", sum.victims[i], "%u at once", i);
+	for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++)
+		proof_say("faults", events[i].count, "%s", events[i].what);
+}
+
+static void
+say_maintenance(void)
+{
+	static const char *const kinds[WORK_KINDS] = { "conversions", "vacuums (with the drop)",
+	    "rebuilds of a drive" };
+
+	for (unsigned i = 0; i < WORK_KINDS; i++)
+		proof_say("maintenance in histories", sum.done[i],
+		    "%s to the end, of %llu begun", kinds[i], (unsigned long long)sum.runs[i]);
+	proof_say("maintenance in histories", sum.uploads, "multipart objects completed");
+	proof_say("maintenance in histories", sum.tasks, "tasks, in %llu transitions",
+	    (unsigned long long)sum.task_moves);
+	proof_say("index rebuilds compared", sum.rebuilt_equal,
+	    "byte by byte, at the end of a history");
+}
+
+static void
 say_counts(const char *what, uint64_t began_ms)
 {
 	proof_say("histories", sum.histories,
-	    "store and clients, %s (%u operations, %u acknowledged, %u "
-	    "reads, %u power cuts, %u kills, %u stops, %u faults; %llu ms)", what, sum.operations,
-	    sum.acknowledged, sum.reads, sum.cuts, sum.kills, sum.stops, sum.faults,
-	    (unsigned long long)(clock_mono_ms() - began_ms));
+	    "store and clients, %s, %llu with maintenance (%llu operations, %llu acknowledged, "
+	    "%llu reads; %llu ms)", what, (unsigned long long)sum.maintained,
+	    (unsigned long long)sum.operations, (unsigned long long)sum.acknowledged,
+	    (unsigned long long)sum.reads, (unsigned long long)(clock_mono_ms() - began_ms));
 }
 
 Test(histories, a_cut_at_every_step, .timeout = 600)
@@ -534,5 +772,7 @@ Test(histories, random, .timeout = 36000)
 	    seed++)
 		bad += !random_history(seed);
 	say_counts("random", began);
+	say_faults();
+	say_maintenance();
 	cr_assert_eq(bad, 0);
 }
