@@ -146,6 +146,7 @@ worker_pause(struct service *s, bool paused)
 
 	w->paused = paused;
 	w->registered = false;
+	w->outdated = w->asking;
 	worker_speak(w);
 }
 

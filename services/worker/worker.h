@@ -28,6 +28,7 @@ struct worker {
 	struct event		*heartbeat;
 	uint64_t		 heartbeat_ms;
 	bool			 registered, asking, ask_again, paused, draining, closing;
+	bool			 outdated;	/* a registration is under way that is not so now */
 	unsigned		 failures;		/* of words to `tasks`, in a row */
 	uint64_t		 completed, failed;
 };

@@ -136,7 +136,7 @@ word_ended(struct worker *w, int code)
 {
 	bool again = w->ask_again && code == 0;	/* else it is said again in a while */
 
-	w->asking = w->ask_again = false;
+	w->asking = w->ask_again = w->outdated = false;
 	w->failures = code == 0 ? 0 : w->failures + 1;
 	if (again)
 		worker_speak(w);
@@ -153,7 +153,7 @@ on_registered(void *context, int code, const ProtobufCMessage *body, const struc
 		return;
 	if (code == 0) {
 		log_info("registered with tasks");
-		w->registered = true;
+		w->registered = !w->outdated;
 		w->ask_again = true;		/* claims */
 		obey(w, (const Hf__WorkerOrders *)body);
 	} else if (w->failures == RETRIES_IDLE) {	/* at a start it may come up after us */
