@@ -52,7 +52,7 @@ task_get(struct state *st, const struct index_reader *r, uint64_t id, Hf__Task *
 	key_task(&st->key, id);
 	rc = row_get(r, buf_slice(&st->key), &hf__task__descriptor, (void *)out, e);
 	if (rc == ERR_NOT_FOUND)
-		return (err_set(e, rc, "there is no task %016" PRIx64, id));
+		return (err_set(e, rc, "there is no task %" PRIu64, id));
 	if (rc == 0)
 		home_drop(*out);
 	return (rc);
@@ -73,12 +73,12 @@ task_lease_check(struct state *st, uint64_t task, uint64_t lease, struct err *e)
 	int rc = task_find(st, task, &t, e);
 
 	if (rc == ERR_NOT_FOUND)
-		return (err_set(e, ERR_STALE, "there is no task %016" PRIx64, task));
+		return (err_set(e, ERR_STALE, "there is no task %" PRIu64, task));
 	if (rc < 0)
 		return (rc);
 	if (t->lease != lease || (t->state != HF__TASK__STATE__ASSIGNED &&
 	    t->state != HF__TASK__STATE__IN_PROGRESS))
-		rc = err_set(e, ERR_STALE, "task %016" PRIx64 " is %s under lease %" PRIu64
+		rc = err_set(e, ERR_STALE, "task %" PRIu64 " is %s under lease %" PRIu64
 		    ", not in work under %" PRIu64, task, task_state_name((int)t->state), t->lease,
 		    lease);
 	hf__task__free_unpacked(t, NULL);
@@ -285,7 +285,7 @@ update_stale(struct op *op, const Hf__TaskUpdate *q, Hf__Task *t, struct err *e)
 {
 	Hf__StoreReply reply = HF__STORE_REPLY__INIT;
 
-	err_set(e, ERR_STALE, "task %016" PRIx64 " is %s under lease %" PRIu64 ", not %s under %"
+	err_set(e, ERR_STALE, "task %" PRIu64 " is %s under lease %" PRIu64 ", not %s under %"
 	    PRIu64, t->id, task_state_name((int)t->state), t->lease,
 	    task_state_name((int)q->from_state), q->from_lease);
 	reply.code = ERR_STALE;
@@ -306,7 +306,7 @@ admit_task_update(struct state *st, struct op *op, struct err *e)
 	if (q->task == NULL)
 		return (err_set(e, ERR_INVALID, "task_update has no task"));
 	if (q->id & LSN_PROVISIONAL)
-		return (err_set(e, ERR_NOT_FOUND, "there is no task %016" PRIx64, q->id));
+		return (err_set(e, ERR_NOT_FOUND, "there is no task %" PRIu64, q->id));
 	rc = task_find(st, q->id, &was, e);
 	if (rc < 0)
 		return (rc);

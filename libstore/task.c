@@ -246,11 +246,11 @@ become_assigned(const struct task_rules *rules, const Hf__Task *was, const Hf__T
 			    "a claimed task of type %s goes back before another claims it",
 			    was->type));
 		if (now_ms < was->claimed_ms + rules->claim_grace_ms)
-			return (err_set(e, ERR_BUSY, "task %016" PRIx64 " is claimed by %.64s for "
+			return (err_set(e, ERR_BUSY, "task %" PRIu64 " is claimed by %.64s for "
 			    "another %" PRIu64 " ms at least", was->id, was->worker_id,
 			    was->claimed_ms + rules->claim_grace_ms - now_ms));
 	} else if (now_ms < was->not_before_ms) {
-		return (err_set(e, ERR_BUSY, "task %016" PRIx64 " is not due for another %" PRIu64
+		return (err_set(e, ERR_BUSY, "task %" PRIu64 " is not due for another %" PRIu64
 		    " ms", was->id, was->not_before_ms - now_ms));
 	}
 	next->lease = was->lease + 1;			/* K2 */
