@@ -1,6 +1,7 @@
 /*
  * tasks - `holdfastctl tasks': what maintenance waits and runs, who does it, why nothing happens;
- * and submitting, cancelling and trying again. Asks the service `tasks'.
+ * submitting, cancelling and trying again; holding a segment. Asks the service `tasks', and the
+ * store for the last.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -103,10 +104,12 @@ duration_print(double ms, char out[24])
 		snprintf(out, 24, "%lus", s);
 }
 
-/* Why it is where it is: what it waits for, or what went wrong last, or why it is done at all. */
+/* Why it is where it is: what went wrong last, or what it waits for, or why it is done at all. */
 static const char *
 note_of(const cJSON *row)
 {
+	if (strcmp(json_text(row, "state"), "failed") == 0)
+		return (json_text(row, "error"));
 	if (json_text(row, "waits")[0] != '\0')
 		return (json_text(row, "waits"));
 	if (json_text(row, "error")[0] != '\0')
@@ -353,6 +356,43 @@ tasks_submit(const struct ctl *ctl, char **words, unsigned count)
 	return (status == CTL_OK ? act(ctl, &a) : status);
 }
 
+/* The store keeps it, whether the service tasks runs or not. */
+static int
+segment_hold(const struct ctl *ctl, const char *word, bool held)
+{
+	Hf__SegmentHold q = HF__SEGMENT_HOLD__INIT;
+	ProtobufCMessage *reply = NULL;
+	struct err e = ERR_INIT;
+	int status = number_of(word, "number of a segment", &q.segment);
+	cJSON *o;
+
+	if (status != CTL_OK)
+		return (status);
+	q.held = held;
+	q.reason = (char *)(uintptr_t)(ctl->reason != NULL ? ctl->reason : "");
+	if (peer_call(ctl, "store.0", MESSAGE_SEGMENT_HOLD, &q.base, CALL_MS, &reply, &e) < 0)
+		return (peer_fail(ctl, &e));
+	o = cJSON_Parse(((Hf__ActionReply *)reply)->json);
+	puts(ctl->json ? ((Hf__ActionReply *)reply)->json : json_text(o, "text"));
+	cJSON_Delete(o);
+	protobuf_c_message_free_unpacked(reply, NULL);
+	return (CTL_OK);
+}
+
+static int
+tasks_hold(const struct ctl *ctl, char **words, unsigned count)
+{
+	(void)count;
+	return (segment_hold(ctl, words[0], true));
+}
+
+static int
+tasks_release(const struct ctl *ctl, char **words, unsigned count)
+{
+	(void)count;
+	return (segment_hold(ctl, words[0], false));
+}
+
 static const struct {
 	const char	*word;
 	unsigned	 min, max;		/* words behind it */
@@ -364,6 +404,8 @@ static const struct {
 	{ "cancel", 1, 1, "TASK", tasks_cancel },
 	{ "retry", 1, 1, "TASK", tasks_retry },
 	{ "submit", 2, 2, "TYPE SEGMENT|DRIVE", tasks_submit },
+	{ "hold", 1, 1, "SEGMENT", tasks_hold },
+	{ "release", 1, 1, "SEGMENT", tasks_release },
 	{ "workers", 0, 0, "", tasks_workers },
 	{ "why", 0, 0, "", tasks_why },
 };

@@ -48,14 +48,15 @@ const struct verb verbs[] = {
 	    "what is in it, or counts. `store --help' tells more. `store rebuild-index' restarts\n"
 	    "the store and lets it build its index anew from the log; shows how far it is.\n"
 	    "`store seal' has the open segment sealed, so that it can be converted or vacuumed." },
-	{ "tasks", "list|show|cancel|retry|submit|workers|why [ARGUMENTS] [--json]", 1, 3,
+	{ "tasks", "list|show|cancel|retry|submit|hold|release|workers|why [ARGUMENTS] [--json]",
+	    1, 3,
 	    verb_tasks, "Maintenance: `list [STATE|all]' shows what waits and runs, with progress; "
 	    "`show TASK'\n"
 	    "everything about one; `submit TYPE SEGMENT|DRIVE' asks for work, `cancel TASK' ends "
 	    "it,\n"
-	    "`retry TASK' tries again what failed; `workers' shows who does it, and `why' of what "
-	    "is\n"
-	    "not done, why not." },
+	    "`retry TASK' tries again what failed; `hold SEGMENT' keeps one as it is until "
+	    "`release\n"
+	    "SEGMENT'; `workers' shows who does it, and `why' of what is not done, why not." },
 	{ "drive", "list|replace|return|accept-loss|retire [ARGUMENTS] [--json]", 1, 17, verb_drive,
 	    "The drives: `list' shows what they are and lack; `replace SLOT [DIRECTORY]' takes an\n"
 	    "empty directory for a slot, `return SLOT' the slot's own drive again; `accept-loss\n"

@@ -378,6 +378,50 @@ catalog_segment_convert(struct drive_set *s, const Hf__CatalogSegment *row, stru
 	return (rc);
 }
 
+/* A copy of the row as it is to be; with commit_lock. 1: it is so already. */
+static int
+hold_row(struct drive_set *s, uint64_t segment, bool held, Hf__CatalogSegment **out, struct err *e)
+{
+	Hf__CatalogSegment *row = catalog_segment(s, segment);
+
+	*out = row;
+	if (row == NULL)
+		return (err_set(e, ERR_NOT_FOUND, "there is no segment %" PRIu64, segment));
+	if (row->state == HF__CATALOG_SEGMENT__STATE__OPEN)
+		return (err_set(e, ERR_BUSY, "segment %" PRIu64 " is open: only what is sealed can "
+		    "be held", segment));
+	if (row->held == held)
+		return (1);
+	row->held = held;
+	return (0);
+}
+
+int
+catalog_segment_hold(struct drive_set *s, uint64_t segment, bool held, struct err *e)
+{
+	Hf__CatalogChange change = HF__CATALOG_CHANGE__INIT;
+	Hf__CatalogSegment *row;
+	int rc;
+
+	pthread_mutex_lock(&s->commit_lock);
+	rc = drive_set_writable(s, e);
+	if (rc == 0)
+		rc = hold_row(s, segment, held, &row, e);
+	else
+		row = NULL;
+	if (rc == 0) {
+		change.segments = &row;
+		change.n_segments = 1;
+		change.reason = (char *)(uintptr_t)(held ? "segment held by an operator" :
+		    "segment no longer held");
+		rc = catalog_commit_locked(s, &change, 0, NULL, e);
+	}
+	pthread_mutex_unlock(&s->commit_lock);
+	if (row != NULL)
+		hf__catalog_segment__free_unpacked(row, NULL);
+	return (rc < 0 ? rc : 0);
+}
+
 uint64_t
 catalog_next_id(struct drive_set *s)
 {

@@ -123,6 +123,8 @@ uint64_t state_next_ms(const struct state *st);
 void state_drain(struct state *st);
 bool state_idle(const struct state *st);		/* nothing in flight, no work on the pool */
 
+/* True while a segment is being dropped, from the moment on that it is sure to go. */
+bool state_drops(const struct state *st, uint64_t segment);
 void state_layout(struct state *st, Hf__Layout **out);	/* hf__layout__free_unpacked */
 bool state_full(const struct state *st);
 

@@ -128,6 +128,12 @@ drop_begin(struct state *st, const Hf__CatalogSegment *row, struct op *op, struc
 	return (ADMIT_WORK);
 }
 
+bool
+state_drops(const struct state *st, uint64_t segment)
+{
+	return (st->drop.phase != DROP_IDLE && st->drop.segment == segment);
+}
+
 /* Whether it can be begun, or gone on with, now. */
 static int
 drop_admit(struct state *st, const Hf__SegmentDrop *q, struct err *e)

@@ -121,6 +121,8 @@ void client_revoke(void *context, struct session *s);
 
 /* store_seal.c */
 void on_segment_seal(void *context, struct message *m);
+/* store_hold.c */
+void on_segment_hold(void *context, struct message *m);
 
 /* store_drive_act.c */
 extern const struct message_handler store_messages[];

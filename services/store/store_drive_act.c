@@ -205,5 +205,6 @@ on_drive_act(void *context, struct message *m)
 const struct message_handler store_messages[] = {
 	{ MESSAGE_DRIVE_ACT, on_drive_act },
 	{ MESSAGE_SEGMENT_SEAL, on_segment_seal },
+	{ MESSAGE_SEGMENT_HOLD, on_segment_hold },
 	{ 0, NULL },
 };

@@ -91,6 +91,14 @@ volume_is_busy(const struct board *b, const struct board_item *it)
 	return (false);
 }
 
+static bool
+volume_is_held(const struct board *b, const struct board_item *it)
+{
+	const struct volume_state *v = volume_states_find(&b->volumes, it->task->volume_id);
+
+	return (task_kind_row(it->kind)->on == TASK_ON_SEGMENT && v != NULL && v->held);
+}
+
 /* --- choosing a worker ------------------------------------------------------------------------ */
 
 /* Steps of a quarter. */
@@ -260,6 +268,8 @@ board_refuses(const struct board *b, const struct board_item *it)
 		return ("tasks.concurrent_max tasks are in work");
 	if (in_work(b, it->task->collection) >= b->settings.per_collection_max)
 		return ("tasks.per_collection_max tasks of its collection are in work");
+	if (volume_is_held(b, it))
+		return ("the segment is held by an operator");
 	if (volume_is_busy(b, it))
 		return ("another task works on the same segment or drive");
 	if (space_lacks(b, it))

@@ -181,7 +181,15 @@ Test(convert, what_the_store_refuses, .timeout = 60)
 	drive_fail(w.drives, 3, "test", &e);
 	cr_assert_eq(convert(id, 2, &e), ERR_NO_QUORUM, "%s", e.text);
 	disk_memory_set_eio(w.disk, 3, false);
+	cr_assert_eq(catalog_segment_hold(w.drives, 999999, true, &e), ERR_NOT_FOUND);
+	cr_assert_eq(catalog_segment_hold(w.drives, segment_in(HF__CATALOG_SEGMENT__STATE__OPEN),
+	    true, &e), ERR_BUSY, "%s", e.text);
 	world_reopen();
+	cr_assert_eq(catalog_segment_hold(w.drives, id, true, &e), 0, "%s", e.text);
+	cr_assert_eq(catalog_segment_hold(w.drives, id, true, &e), 0, "again: %s", e.text);
+	world_reopen();
+	cr_assert_eq(convert(id, 3, &e), ERR_DENIED, "%s", e.text);
+	cr_assert_eq(catalog_segment_hold(w.drives, id, false, &e), 0, "%s", e.text);
 	cr_assert_eq(convert(id, 3, &e), 0, "%s", e.text);
 	cr_assert_eq(convert(id, 3, &e), 0, "%s", e.text);	/* it is: nothing is to be done */
 	world_reopen();

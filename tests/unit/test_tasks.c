@@ -573,6 +573,26 @@ Test(scheduler, asks_of_a_worker_that_it_can_and_may)
 	desk_close(&d);
 }
 
+Test(scheduler, leaves_a_held_segment_alone)
+{
+	const struct segment held = { 7, 60 * MIB, 30 * MIB, NOW - 2 * HOUR, SEALED, true };
+	struct segment released = held;
+	static struct desk d;
+
+	desk_open(&d);
+	desk_worker(&d, "worker.0", 0);
+	desk_segments(&d, &held, 1);
+	desk_task(&d, "vacuum", 7, 1, "set0");
+	board_turn(&d.board, NOW);
+	cr_assert(d.asked_count == 0);
+	cr_assert_str_eq(board_find(&d.board, 1001)->waits, "the segment is held by an operator");
+	released.held = false;
+	desk_segments(&d, &released, 1);
+	board_turn(&d.board, NOW);
+	cr_assert(d.asked_count == 1);
+	desk_close(&d);
+}
+
 Test(scheduler, counts_a_broken_mebibyte_as_a_whole_one)
 {
 	static struct desk d;
