@@ -123,6 +123,13 @@ apply_put(struct apply *a, const void *message)
 }
 
 void
+apply_put_fresh(struct apply *a, const void *message)
+{
+	message_pack_into(&a->value, message);
+	index_put_fresh(a->layer, buf_slice(&a->key), buf_slice(&a->value));
+}
+
+void
 apply_delete(struct apply *a)
 {
 	index_delete(a->layer, buf_slice(&a->key));

@@ -31,6 +31,7 @@ bin_slice(ProtobufCBinaryData b)
 int apply_get(struct apply *a, const ProtobufCMessageDescriptor *type, void *out, struct err *e);
 /* Writes the row at a->key. */
 void apply_put(struct apply *a, const void *message);
+void apply_put_fresh(struct apply *a, const void *message);	/* there is none */
 void apply_delete(struct apply *a);
 /* Packs the answer to whoever asked, with code 0 and the record's LSN. */
 void apply_reply(struct apply *a, Hf__StoreReply *reply);

@@ -114,7 +114,10 @@ apply_object_put(struct apply *a, ProtobufCMessage *m, struct err *e)
 	if (rc < 0)
 		return (rc);
 	key_object(&a->key, r->bucket_id, key);
-	apply_put(a, r->entry);
+	if (a->fresh)
+		apply_put_fresh(a, r->entry);
+	else
+		apply_put(a, r->entry);
 	return (counter_add(a, COUNTER_OBJECTS, 1, e));
 }
 

@@ -101,7 +101,10 @@ answer_put(struct apply *a, const Hf__Origin *origin)
 	answer.lsn = a->record->lsn;
 	answer.reply = (ProtobufCBinaryData){ a->reply.bytes, a->reply.data };
 	key_answer(&a->key, bin_slice(origin->session), origin->sequence);
-	apply_put(a, &answer);
+	if (a->rebuild)		/* it may have been relocated */
+		apply_put(a, &answer);
+	else
+		apply_put_fresh(a, &answer);
 }
 
 int

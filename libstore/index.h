@@ -37,8 +37,10 @@ int index_destroy(const char *directory, struct err *e);
 bool index_there(const char *directory);
 uint64_t index_applied(const struct index *x);		/* LSN; 0 for a new index */
 uint64_t index_passed(const struct index *x);		/* dead keys that iterators had to pass */
-/* Applies a layer and notes the LSN. Any error is final for this handle: the store must restart. */
-int index_write(struct index *x, const struct index_layer *layer, uint64_t applied, struct err *e);
+/* Applies a layer, which is empty then, and notes the LSN. What it writes is collected in memory
+ * and reaches the database in large pieces (index_ahead.h). Any error, maybe of an earlier piece,
+ * is final for this handle: the store must restart. */
+int index_write(struct index *x, struct index_layer *layer, uint64_t applied, struct err *e);
 /* Makes what was applied durable. wait: returns when it is; from any thread. */
 int index_flush(struct index *x, bool wait, struct err *e);
 /* Opens one that nobody writes, a checkpoint, to read it; no file of it changes. ERR_NOT_FOUND:
@@ -54,6 +56,9 @@ struct index_layer *index_layer_new(void);
 void index_layer_free(struct index_layer *l);
 void index_layer_clear(struct index_layer *l);
 void index_put(struct index_layer *l, struct slice key, struct slice value);
+/* The caller knows that a reader sees no row with this key: deleted soon enough, it leaves no
+ * trace. */
+void index_put_fresh(struct index_layer *l, struct slice key, struct slice value);
 void index_delete(struct index_layer *l, struct slice key);
 size_t index_layer_count(const struct index_layer *l);
 
@@ -71,7 +76,7 @@ typedef void index_value_fn(void *context, size_t i, int code, struct slice valu
 int index_get_many(const struct index_reader *r, size_t count, const struct slice *keys,
     index_value_fn *each, void *context, struct err *e);
 /* Walks keys in [from, to); to SLICE_NONE: to the end of the database. Sees the state at its
- * making. */
+ * making; of what is written later, it may see a part. */
 struct index_iter *index_iter_new(const struct index_reader *r, struct slice from, struct slice to);
 void index_iter_free(struct index_iter *i);
 bool index_iter_valid(const struct index_iter *i);

@@ -37,21 +37,31 @@ index_layer_free(struct index_layer *l)
 	if (l == NULL)
 		return;
 	index_layer_clear(l);
+	free(l->moving);
 	free(l);
+}
+
+static void
+tree_free(struct layer_entry *x)
+{
+	struct layer_entry *right;
+
+	for (; x != NULL; x = right) {
+		tree_free(RB_LEFT(x, node));
+		right = RB_RIGHT(x, node);
+		free(x);
+	}
 }
 
 void
 index_layer_clear(struct index_layer *l)
 {
-	struct layer_entry *x, *next;
-
-	for (x = RB_MIN(layer_tree, &l->tree); x != NULL; x = next) {
-		next = RB_NEXT(layer_tree, &l->tree, x);
-		RB_REMOVE(layer_tree, &l->tree, x);
-		free(x->value);
-		free(x);
-	}
+	tree_free(RB_ROOT(&l->tree));
+	RB_INIT(&l->tree);
 	l->count = 0;
+	l->bytes = 0;
+	l->tombstones = 0;
+	l->changes++;
 }
 
 size_t
@@ -81,46 +91,145 @@ layer_seek(const struct index_layer *l, struct slice key, bool after)
 	return (x);
 }
 
-static struct layer_entry *
-layer_entry_get(struct index_layer *l, struct slice key)
+const struct layer_entry *
+layer_next(const struct layer_entry *x)
 {
-	struct layer_entry *x = (struct layer_entry *)(uintptr_t)layer_find(l, key);
+	return (RB_NEXT(layer_tree, NULL, (struct layer_entry *)(uintptr_t)x));
+}
 
-	if (x != NULL)
-		return (x);
-	x = calloc(1, sizeof(*x) + key.bytes);
+const struct layer_entry *
+layer_cursor_seek(struct layer_cursor *c, struct slice key, bool after)
+{
+	const struct layer_entry *x = c->entry;
+	int order;
+
+	if (!c->sent || c->changes != c->layer->changes)
+		x = layer_seek(c->layer, key, after);
+	for (; x != NULL; x = layer_next(x)) {
+		order = slice_compare(x->key, key);
+		if (order > 0 || (order == 0 && !after))
+			break;
+	}
+	c->sent = true;
+	c->changes = c->layer->changes;
+	c->entry = x;
+	return (x);
+}
+
+static size_t
+entry_bytes(const struct layer_entry *x)
+{
+	return (sizeof(*x) + x->key.bytes + x->value_bytes);
+}
+
+static void
+entry_remove(struct index_layer *l, struct layer_entry *x)
+{
+	RB_REMOVE(layer_tree, &l->tree, x);
+	l->count--;
+	l->bytes -= entry_bytes(x);
+	l->tombstones -= x->deleted;
+	l->changes++;
+	free(x);
+}
+
+/* Takes x. The entry that was there with its key stays, and is returned; NULL: there was none. */
+static struct layer_entry *
+entry_insert(struct index_layer *l, struct layer_entry *x)
+{
+	struct layer_entry *old = RB_INSERT(layer_tree, &l->tree, x);
+
+	if (old != NULL)
+		return (old);
+	l->count++;
+	l->bytes += entry_bytes(x);
+	l->tombstones += x->deleted;
+	l->changes++;
+	return (NULL);
+}
+
+static struct layer_entry *
+entry_new(struct slice key, struct slice value)
+{
+	struct layer_entry *x = malloc(sizeof(*x) + key.bytes + value.bytes);
+
 	if (x == NULL)
 		abort();
+	*x = (struct layer_entry){ .key = { x + 1, key.bytes }, .value_bytes = value.bytes };
+	x->value = (uint8_t *)(x + 1) + key.bytes;
 	memcpy(x + 1, key.data, key.bytes);
-	x->key = SLICE(x + 1, key.bytes);
-	RB_INSERT(layer_tree, &l->tree, x);
-	l->count++;
+	if (value.bytes > 0)
+		memcpy(x->value, value.data, value.bytes);
 	return (x);
+}
+
+/* x takes its place; what is known of older rows stays known. */
+static void
+entry_replace(struct index_layer *l, struct layer_entry *old, struct layer_entry *x)
+{
+	x->fresh = old->fresh;
+	entry_remove(l, old);
+	if (x->deleted && x->fresh)
+		free(x);
+	else
+		(void)entry_insert(l, x);
+}
+
+static void
+entry_put(struct index_layer *l, struct layer_entry *x)
+{
+	struct layer_entry *old = entry_insert(l, x);
+
+	if (old != NULL)
+		entry_replace(l, old, x);
 }
 
 void
 index_put(struct index_layer *l, struct slice key, struct slice value)
 {
-	struct layer_entry *x = layer_entry_get(l, key);
-	uint8_t *copy = malloc(value.bytes > 0 ? value.bytes : 1);
+	entry_put(l, entry_new(key, value));
+}
 
-	if (copy == NULL)
-		abort();
-	if (value.bytes > 0)
-		memcpy(copy, value.data, value.bytes);
-	free(x->value);
-	x->value = copy;
-	x->value_bytes = value.bytes;
-	x->deleted = false;
+void
+index_put_fresh(struct index_layer *l, struct slice key, struct slice value)
+{
+	struct layer_entry *x = entry_new(key, value);
+
+	x->fresh = true;
+	entry_put(l, x);
 }
 
 void
 index_delete(struct index_layer *l, struct slice key)
 {
-	struct layer_entry *x = layer_entry_get(l, key);
+	struct layer_entry *x = entry_new(key, SLICE_NONE);
 
-	free(x->value);
 	x->value = NULL;
-	x->value_bytes = 0;
 	x->deleted = true;
+	entry_put(l, x);
+}
+
+void
+layer_take(struct index_layer *to, struct index_layer *from)
+{
+	struct layer_entry *x;
+	size_t n = 0;
+
+	if (from->count > to->moving_capacity) {
+		to->moving_capacity = from->count + 64;
+		to->moving = reallocarray(to->moving, to->moving_capacity, sizeof(*to->moving));
+		if (to->moving == NULL)
+			abort();
+	}
+	/* All first: an entry that is moved cannot be gone on from. */
+	RB_FOREACH(x, layer_tree, &from->tree)
+		to->moving[n++] = x;
+	assert(n == from->count);
+	RB_INIT(&from->tree);
+	from->count = 0;
+	from->bytes = 0;
+	from->tombstones = 0;
+	from->changes++;
+	for (size_t i = 0; i < n; i++)
+		entry_put(to, to->moving[i]);
 }

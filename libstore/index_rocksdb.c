@@ -1,10 +1,10 @@
 /*
  * index_rocksdb - the wall around RocksDB: ordered keys and values without a write-ahead log.
  *
- * One column family, because through the C API a flush over several is not atomic. A write is one
- * batch that also holds the applied LSN, so both reach the disk together (I1). Every error of a
- * write is final: RocksDB's own state after it is not to be trusted, and the log can rebuild
- * everything.
+ * One column family, because through the C API a flush over several is not atomic. What is applied
+ * is collected first (index_ahead.h); a write of it is one batch that also holds the applied LSN,
+ * so both reach the disk together (I1). Every error of a write is final: RocksDB's own state after
+ * it is not to be trusted, and the log can rebuild everything.
  *
  * No timers of RocksDB run (statistics dumps are off): an idle store stays idle.
  *
@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "libbase/file.h"
+#include "libstore/index_ahead.h"
 #include "libstore/index_gaps.h"
 #include "libstore/index_keys.h"
 #include "libstore/index_layer.h"
@@ -58,9 +59,10 @@ struct index {
 	rocksdb_readoptions_t			*read_options;
 	rocksdb_writebatch_t			*batch;		/* reused */
 	char					*directory;
+	struct index_ahead			*ahead;
 	uint64_t				 applied;
 	/* of listed rows, since the last flush */
-	unsigned				 deletes;
+	_Atomic unsigned			 deletes;
 	_Atomic bool				 dirty;		/* written since the last flush */
 	pthread_mutex_t				 gaps_lock;
 	struct index_gaps			 gaps;
@@ -77,6 +79,9 @@ struct index {
  */
 struct index_iter {
 	struct index_reader	 reader;
+	struct ahead_view	 ahead;
+	struct layer_cursor	 layers[INDEX_LAYERS_MAX + AHEAD_PARTS];	/* newest first */
+	unsigned		 layer_count;
 	rocksdb_readoptions_t	*options;
 	rocksdb_iterator_t	*db;
 	const rocksdb_snapshot_t *snapshot;	/* NULL while one stretch is enough */
@@ -91,9 +96,12 @@ struct index_iter {
 	bool			 valid;
 };
 
-/* passed_max: it ends with an error where a step would pass more dead keys; 0: any number. */
+static ahead_write_fn database_write;
+/* Of the database alone. passed_max: it ends with an error where a step would pass more dead keys;
+ * 0: any number. */
 static struct index_iter *iter_new(const struct index_reader *r, struct slice from, struct slice to,
     uint64_t passed_max);
+static void iter_db_seek(struct index_iter *i);
 
 /* Takes RocksDB's message into e. Mentions of corruption are told apart: the caller may rebuild. */
 static int
@@ -180,11 +188,13 @@ index_options_new(struct index *x, uint64_t cache_bytes)
 	x->read_options = rocksdb_readoptions_create();
 	x->batch = rocksdb_writebatch_create();
 	pthread_mutex_init(&x->gaps_lock, NULL);
+	x->ahead = ahead_new(database_write, x);
 }
 
 static void
 index_free(struct index *x)
 {
+	ahead_free(x->ahead);
 	if (x->family != NULL)
 		rocksdb_column_family_handle_destroy(x->family);
 	if (x->db != NULL)
@@ -227,14 +237,14 @@ index_meta_get(struct index *x, const char *name, uint64_t *out, struct err *e)
 }
 
 static void
-index_batch_meta(struct index *x, const char *name, uint64_t value)
+layer_put_meta(struct index_layer *l, const char *name, uint64_t value)
 {
 	struct buf key = BUF_INIT;
 	uint8_t bytes[8];
 
 	key_meta(&key, name);
 	put_u64(bytes, value);
-	rocksdb_writebatch_put(x->batch, (const char *)key.data, key.bytes, (const char *)bytes, 8);
+	index_put(l, buf_slice(&key), SLICE(bytes, 8));
 	buf_release(&key);
 }
 
@@ -407,7 +417,7 @@ write_begin(struct index *x, const struct index_layer *layer)
 	x->write++;
 	if (x->gaps.count > 0)
 		for (entry = layer_seek(layer, SLICE_NONE, false); entry != NULL;
-		    entry = layer_seek(layer, entry->key, true))
+		    entry = layer_next(entry))
 			if (!entry->deleted)
 				gaps_put(&x->gaps, entry->key);
 	pthread_mutex_unlock(&x->gaps_lock);
@@ -422,7 +432,7 @@ write_end(struct index *x, const struct index_layer *layer)
 	x->write++;
 	if (x->gaps.count > 0)
 		for (entry = layer_seek(layer, SLICE_NONE, false); entry != NULL;
-		    entry = layer_seek(layer, entry->key, true))
+		    entry = layer_next(entry))
 			if (entry->deleted)
 				gaps_delete(&x->gaps, entry->key, x->write);
 	pthread_mutex_unlock(&x->gaps_lock);
@@ -434,9 +444,12 @@ probe(struct index *x, struct slice key)
 {
 	struct index_reader r = { .index = x };
 	struct buf to = BUF_INIT;
+	struct index_iter *i;
 
 	key_after_prefix(&to, SLICE(key.data, 1));
-	index_iter_free(iter_new(&r, key, buf_slice(&to), PROBE_PASSED_MAX));
+	i = iter_new(&r, key, buf_slice(&to), PROBE_PASSED_MAX);
+	iter_db_seek(i);
+	index_iter_free(i);
 	buf_release(&to);
 }
 
@@ -460,41 +473,8 @@ probe_all(struct index *x, const struct probes *probes)
 	}
 }
 
-int
-index_write(struct index *x, const struct index_layer *layer, uint64_t applied, struct err *e)
-{
-	struct probes probes = { .count = 0 };
-	const struct layer_entry *entry;
-	char *message = NULL;
-
-	assert(applied >= x->applied);
-	rocksdb_writebatch_clear(x->batch);
-	for (entry = layer_seek(layer, SLICE_NONE, false); entry != NULL;
-	    entry = layer_seek(layer, entry->key, true)) {
-		if (entry->deleted) {
-			deleted_row(x, entry->key, &probes);
-			rocksdb_writebatch_delete(x->batch, entry->key.data, entry->key.bytes);
-		} else {
-			rocksdb_writebatch_put(x->batch, entry->key.data, entry->key.bytes,
-			    (const char *)entry->value, entry->value_bytes);
-		}
-	}
-	if (x->applied == 0)
-		index_batch_meta(x, "format", INDEX_FORMAT_VERSION);
-	index_batch_meta(x, "applied", applied);
-	write_begin(x, layer);
-	rocksdb_write(x->db, x->write_options, x->batch, &message);
-	if (message != NULL)
-		return (index_error(e, "cannot write", x->directory, message));
-	write_end(x, layer);
-	x->applied = applied;
-	x->dirty = true;
-	probe_all(x, &probes);
-	return (x->deletes >= DELETES_MAX ? index_flush(x, false, e) : 0);
-}
-
-int
-index_flush(struct index *x, bool wait, struct err *e)
+static int
+database_flush(struct index *x, bool wait, struct err *e)
 {
 	rocksdb_flushoptions_t *options;
 	char *message = NULL;
@@ -514,6 +494,74 @@ index_flush(struct index *x, bool wait, struct err *e)
 	return (index_error(e, "cannot flush", x->directory, message));
 }
 
+static int
+rows_write(struct index *x, const struct index_layer *rows, struct err *e)
+{
+	struct probes probes = { .count = 0 };
+	const struct layer_entry *entry;
+	char *message = NULL;
+
+	rocksdb_writebatch_clear(x->batch);
+	for (entry = layer_seek(rows, SLICE_NONE, false); entry != NULL;
+	    entry = layer_next(entry)) {
+		if (entry->deleted) {
+			deleted_row(x, entry->key, &probes);
+			rocksdb_writebatch_delete(x->batch, entry->key.data, entry->key.bytes);
+		} else {
+			rocksdb_writebatch_put(x->batch, entry->key.data, entry->key.bytes,
+			    (const char *)entry->value, entry->value_bytes);
+		}
+	}
+	write_begin(x, rows);
+	rocksdb_write(x->db, x->write_options, x->batch, &message);
+	rocksdb_writebatch_clear(x->batch);
+	if (message != NULL)
+		return (index_error(e, "cannot write", x->directory, message));
+	write_end(x, rows);
+	x->dirty = true;
+	probe_all(x, &probes);
+	return (0);
+}
+
+static int
+database_write(void *context, const struct index_layer *rows, bool flush, struct err *e)
+{
+	struct index *x = context;
+	int rc = 0;
+
+	if (rows != NULL)
+		rc = rows_write(x, rows, e);
+	if (rc == 0 && (flush || x->deletes >= DELETES_MAX))
+		rc = database_flush(x, false, e);
+	return (rc);
+}
+
+int
+index_write(struct index *x, struct index_layer *layer, uint64_t applied, struct err *e)
+{
+	int rc;
+
+	assert(applied >= x->applied);
+	if (x->applied == 0)
+		layer_put_meta(layer, "format", INDEX_FORMAT_VERSION);
+	layer_put_meta(layer, "applied", applied);	/* I1 */
+	rc = ahead_add(x->ahead, layer, e);
+	if (rc == 0)
+		x->applied = applied;
+	return (rc);
+}
+
+int
+index_flush(struct index *x, bool wait, struct err *e)
+{
+	int rc;
+
+	if (!wait)
+		return (ahead_flush_soon(x->ahead, e));
+	rc = ahead_drain(x->ahead, e);
+	return (rc == 0 ? database_flush(x, true, e) : rc);
+}
+
 int
 index_checkpoint(struct index *x, const char *directory, uint64_t *applied, struct err *e)
 {
@@ -522,6 +570,9 @@ index_checkpoint(struct index *x, const char *directory, uint64_t *applied, stru
 	char *message = NULL;
 	int rc;
 
+	rc = ahead_drain(x->ahead, e);
+	if (rc < 0)
+		return (rc);
 	checkpoint = rocksdb_checkpoint_object_create(x->db, &message);
 	if (message == NULL) {
 		rocksdb_checkpoint_create(checkpoint, directory, 0, &message);
@@ -546,6 +597,7 @@ index_get(const struct index_reader *r, struct slice key, struct buf *out, struc
 	char *message = NULL;
 	size_t bytes;
 	unsigned i;
+	int found;
 
 	assert(r->layer_count <= INDEX_LAYERS_MAX);
 	buf_reset(out);
@@ -558,6 +610,11 @@ index_get(const struct index_reader *r, struct slice key, struct buf *out, struc
 		buf_append(out, entry->value, entry->value_bytes);
 		return (0);
 	}
+	found = ahead_get(r->index->ahead, key, out);
+	if (found == AHEAD_DELETED)
+		return (err_set(e, ERR_NOT_FOUND, "no such key in the index"));
+	if (found == AHEAD_FOUND)
+		return (0);
 	pinned = rocksdb_get_pinned(r->index->db, r->index->read_options, key.data, key.bytes,
 	    &message);
 	if (message != NULL)
@@ -570,41 +627,81 @@ index_get(const struct index_reader *r, struct slice key, struct buf *out, struc
 	return (0);
 }
 
-/* A group of keys that no layer has. */
+/* A group of keys: those that ahead has not are asked of the database together. */
 struct many {
-	size_t			 number[INDEX_MANY];
+	int			 found[INDEX_MANY];	/* AHEAD_ */
+	size_t			 ends[INDEX_MANY];	/* of values from ahead */
+	struct buf		 values;
 	const char		*key[INDEX_MANY];
 	size_t			 key_bytes[INDEX_MANY];
 	rocksdb_pinnableslice_t	*value[INDEX_MANY];
 	char			*message[INDEX_MANY];
-	unsigned		 count;
+	unsigned		 asked;
 };
 
+static void
+many_ask(const struct index *x, struct many *m, size_t count, const struct slice *keys)
+{
+	m->asked = 0;
+	buf_reset(&m->values);
+	for (size_t i = 0; i < count; i++) {
+		m->found[i] = ahead_get(x->ahead, keys[i], &m->values);
+		m->ends[i] = m->values.bytes;
+		if (m->found[i] != AHEAD_ABSENT)
+			continue;
+		m->key[m->asked] = keys[i].data;
+		m->key_bytes[m->asked++] = keys[i].bytes;
+	}
+	memset(m->value, 0, m->asked * sizeof(*m->value));
+	memset(m->message, 0, m->asked * sizeof(*m->message));
+	if (m->asked > 0)
+		rocksdb_batched_multi_get_cf(x->db, x->read_options, x->family, m->asked, m->key,
+		    m->key_bytes, m->value, m->message, false);
+}
+
+/* Tells of an answer of the database. */
 static int
-many_get(const struct index *x, struct many *m, index_value_fn *each, void *context, struct err *e)
+many_answer(const struct index *x, const struct many *m, unsigned at, size_t number,
+    index_value_fn *each, void *context, struct err *e)
 {
 	const char *value;
 	size_t bytes;
-	unsigned i;
+
+	if (m->message[at] != NULL)
+		return (index_error(e, "cannot read", x->directory, m->message[at]));
+	if (m->value[at] == NULL) {
+		each(context, number, ERR_NOT_FOUND, SLICE_NONE);
+		return (0);
+	}
+	value = rocksdb_pinnableslice_value(m->value[at], &bytes);
+	each(context, number, 0, SLICE(value, bytes));
+	return (0);
+}
+
+static int
+many_get(const struct index *x, struct many *m, size_t first, size_t count,
+    const struct slice *keys, index_value_fn *each, void *context, struct err *e)
+{
+	unsigned at = 0;
+	size_t from = 0;
 	int rc = 0;
 
-	memset(m->value, 0, m->count * sizeof(*m->value));
-	memset(m->message, 0, m->count * sizeof(*m->message));
-	rocksdb_batched_multi_get_cf(x->db, x->read_options, x->family, m->count, m->key,
-	    m->key_bytes, m->value, m->message, false);
-	for (i = 0; i < m->count; i++) {
-		if (m->message[i] != NULL) {
-			rc = index_error(e, "cannot read", x->directory, m->message[i]);
-		} else if (rc == 0 && m->value[i] == NULL) {
-			each(context, m->number[i], ERR_NOT_FOUND, SLICE_NONE);
-		} else if (rc == 0) {
-			value = rocksdb_pinnableslice_value(m->value[i], &bytes);
-			each(context, m->number[i], 0, SLICE(value, bytes));
-		}
+	many_ask(x, m, count, keys);
+	for (size_t i = 0; rc == 0 && i < count; from = m->ends[i++]) {
+		if (m->found[i] == AHEAD_ABSENT)
+			rc = many_answer(x, m, at++, first + i, each, context, e);
+		else if (m->found[i] == AHEAD_DELETED)
+			each(context, first + i, ERR_NOT_FOUND, SLICE_NONE);
+		else
+			each(context, first + i, 0, SLICE(m->values.data + from,
+			    m->ends[i] - from));
+	}
+	for (unsigned i = 0; i < m->asked; i++) {
 		if (m->value[i] != NULL)
 			rocksdb_pinnableslice_destroy(m->value[i]);
+		if (i >= at && m->message[i] != NULL)
+			rocksdb_free(m->message[i]);
 	}
-	m->count = 0;
 	return (rc);
 }
 
@@ -612,18 +709,15 @@ int
 index_get_many(const struct index_reader *r, size_t count, const struct slice *keys,
     index_value_fn *each, void *context, struct err *e)
 {
-	struct many m = { .count = 0 };
-	size_t i;
+	struct many m = { .values = BUF_INIT };
 	int rc = 0;
 
 	assert(r->layer_count == 0);	/* readers of pending state ask for one key at a time */
-	for (i = 0; rc == 0 && i < count; i++) {
-		m.number[m.count] = i;
-		m.key[m.count] = keys[i].data;
-		m.key_bytes[m.count++] = keys[i].bytes;
-		if (m.count == INDEX_MANY || i + 1 == count)
-			rc = many_get(r->index, &m, each, context, e);
+	for (size_t i = 0, n; rc == 0 && i < count; i += n) {
+		n = count - i < INDEX_MANY ? count - i : INDEX_MANY;
+		rc = many_get(r->index, &m, i, n, keys + i, each, context, e);
 	}
+	buf_release(&m.values);
 	return (rc);
 }
 
@@ -784,56 +878,65 @@ iter_db_next(struct index_iter *i)
 	}
 }
 
+/* Goes to the next key of the layers and the database. True: it is deleted, and not to be shown. */
+static bool
+iter_show(struct index_iter *i, bool after)
+{
+	const struct layer_entry *best = NULL, *entry;
+	struct slice key, value;
+	size_t bytes;
+
+	for (unsigned n = 0; n < i->layer_count; n++) {
+		entry = layer_cursor_seek(&i->layers[n], buf_slice(&i->at), after);
+		if (entry != NULL && (best == NULL || slice_compare(entry->key, best->key) < 0))
+			best = entry;
+	}
+	i->valid = false;
+	if (iter_db_valid(i) && (best == NULL || slice_compare(iter_db_key(i), best->key) < 0)) {
+		key = iter_db_key(i);
+		value.data = rocksdb_iter_value(i->db, &bytes);
+		value.bytes = bytes;
+		best = NULL;
+	} else if (best != NULL) {
+		key = best->key;
+		value = SLICE(best->value, best->value_bytes);
+	} else {
+		return (false);
+	}
+	i->valid = iter_below_upper(i, key);
+	if (!i->valid)
+		return (false);
+	buf_reset(&i->at);
+	buf_append_slice(&i->at, key);
+	if (best != NULL && best->deleted)
+		return (true);
+	buf_reset(&i->value);
+	buf_append_slice(&i->value, value);
+	return (false);
+}
+
 /*
- * Settles on the least key >= `from` (> if after) that is not deleted, over the layers and the
+ * Settles on the least key >= `from' (> if after) that is not deleted, over the layers and the
  * database. The newest layer that has a key decides about it.
  */
 static void
 iter_settle(struct index_iter *i, bool after)
 {
-	const struct layer_entry *best, *entry;
-	struct slice key, value;
-	size_t bytes;
-	unsigned n;
+	bool deleted;
 
-	for (;; after = true) {
+	do {
 		while (iter_db_valid(i)) {
 			int order = slice_compare(iter_db_key(i), buf_slice(&i->at));
+
 			if (order > 0 || (order == 0 && !after))
 				break;
 			iter_db_next(i);
 		}
-		best = NULL;
-		for (n = 0; n < i->reader.layer_count; n++) {
-			entry = layer_seek(i->reader.layers[n], buf_slice(&i->at), after);
-			if (entry != NULL && (best == NULL ||
-			    slice_compare(entry->key, best->key) < 0))
-				best = entry;
-		}
-		if (iter_db_valid(i) &&
-		    (best == NULL || slice_compare(iter_db_key(i), best->key) < 0)) {
-			key = iter_db_key(i);
-			value.data = rocksdb_iter_value(i->db, &bytes);
-			value.bytes = bytes;
-			best = NULL;
-		} else if (best != NULL) {
-			key = best->key;
-			value = SLICE(best->value, best->value_bytes);
-		} else {
-			i->valid = false;
-			return;
-		}
-		i->valid = iter_below_upper(i, key);
-		if (!i->valid)
-			return;
-		buf_reset(&i->at);
-		buf_append_slice(&i->at, key);
-		if (best != NULL && best->deleted)
-			continue;
-		buf_reset(&i->value);
-		buf_append_slice(&i->value, value);
-		return;
-	}
+		ahead_lock(i->reader.index->ahead);
+		deleted = iter_show(i, after);
+		ahead_unlock(i->reader.index->ahead);
+		after = true;
+	} while (deleted);
 }
 
 static struct index_iter *
@@ -854,15 +957,22 @@ iter_new(const struct index_reader *r, struct slice from, struct slice to, uint6
 	pthread_mutex_lock(&r->index->gaps_lock);
 	i->write = r->index->write;
 	pthread_mutex_unlock(&r->index->gaps_lock);
-	iter_db_seek(i);
-	iter_settle(i, false);
 	return (i);
 }
 
 struct index_iter *
 index_iter_new(const struct index_reader *r, struct slice from, struct slice to)
 {
-	return (iter_new(r, from, to, 0));
+	struct index_iter *i = iter_new(r, from, to, 0);
+
+	ahead_hold(r->index->ahead, &i->ahead);		/* before it looks at the database */
+	for (unsigned n = 0; n < r->layer_count; n++)
+		i->layers[i->layer_count++].layer = r->layers[n];
+	for (unsigned n = 0; n < i->ahead.count; n++)
+		i->layers[i->layer_count++].layer = ahead_rows(i->ahead.parts[n]);
+	iter_db_seek(i);
+	iter_settle(i, false);
+	return (i);
 }
 
 void
@@ -871,6 +981,7 @@ index_iter_free(struct index_iter *i)
 	if (i == NULL)
 		return;
 	iter_stretch_close(i);
+	ahead_release(i->reader.index->ahead, &i->ahead);
 	if (i->snapshot != NULL)
 		rocksdb_release_snapshot(i->reader.index->db, i->snapshot);
 	rocksdb_perfcontext_destroy(i->counts);

@@ -57,6 +57,8 @@ libstore_libstore_a_SOURCES = \
 	libstore/drive_quarantine.c \
 	libstore/gentable.c libstore/gentable.h \
 	libstore/index.h \
+	libstore/index_ahead.c \
+	libstore/index_ahead.h \
 	libstore/index_gaps.c \
 	libstore/index_gaps.h \
 	libstore/index_copier.c \
@@ -188,6 +190,10 @@ check_PROGRAMS += tests/unit/test_index
 tests_unit_test_index_SOURCES = tests/unit/test_index.c
 tests_unit_test_index_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
 	$(CRITERION_LIBS) $(LIBSTORE_LIBS)
+
+check_PROGRAMS += tests/unit/test_index_ahead
+tests_unit_test_index_ahead_SOURCES = tests/unit/test_index_ahead.c
+tests_unit_test_index_ahead_LDADD = $(tests_unit_test_index_LDADD)
 
 check_PROGRAMS += tests/unit/test_task
 tests_unit_test_task_SOURCES = tests/unit/test_task.c

@@ -24,8 +24,8 @@ struct index {
 struct index_iter {
 	struct index_reader	 reader;
 	struct buf		 upper;
-	const struct layer_entry *entry;	/* NULL: at the end */
-	bool			 bounded;
+	struct buf		 key, value;	/* what changes is let go of by the layer */
+	bool			 valid, bounded;
 };
 
 static struct flush flushes[FLUSHES_KEPT];	/* the last is the newest */
@@ -121,18 +121,11 @@ index_applied(const struct index *x)
 }
 
 int
-index_write(struct index *x, const struct index_layer *layer, uint64_t applied, struct err *e)
+index_write(struct index *x, struct index_layer *layer, uint64_t applied, struct err *e)
 {
-	const struct layer_entry *n;
 
 	(void)e;
-	for (n = layer_seek(layer, SLICE_NONE, false); n != NULL;
-	     n = layer_seek(layer, n->key, true)) {
-		if (n->deleted)
-			index_delete(x->rows, n->key);
-		else
-			index_put(x->rows, n->key, SLICE(n->value, n->value_bytes));
-	}
+	layer_take(x->rows, layer);
 	if (applied != 0)
 		x->applied = applied;
 	return (0);
@@ -224,7 +217,13 @@ iter_settle(struct index_iter *i, struct slice key, bool after)
 		x = row_seek(&i->reader, x->key, true);
 	if (x != NULL && i->bounded && slice_compare(x->key, buf_slice(&i->upper)) >= 0)
 		x = NULL;
-	i->entry = x;
+	i->valid = x != NULL;
+	if (x == NULL)
+		return;
+	buf_reset(&i->key);
+	buf_append_slice(&i->key, x->key);
+	buf_reset(&i->value);
+	buf_append(&i->value, x->value, x->value_bytes);
 }
 
 struct index_iter *
@@ -246,38 +245,44 @@ index_iter_free(struct index_iter *i)
 	if (i == NULL)
 		return;
 	buf_release(&i->upper);
+	buf_release(&i->key);
+	buf_release(&i->value);
 	free(i);
 }
 
 bool
 index_iter_valid(const struct index_iter *i)
 {
-	return (i->entry != NULL);
+	return (i->valid);
 }
 
 void
 index_iter_next(struct index_iter *i)
 {
-	iter_settle(i, i->entry->key, true);
+	struct buf from = BUF_INIT;
+
+	buf_append_slice(&from, buf_slice(&i->key));
+	iter_settle(i, buf_slice(&from), true);
+	buf_release(&from);
 }
 
 void
 index_iter_seek(struct index_iter *i, struct slice key)
 {
-	if (i->entry != NULL && slice_compare(i->entry->key, key) < 0)
+	if (i->valid && slice_compare(buf_slice(&i->key), key) < 0)
 		iter_settle(i, key, false);
 }
 
 struct slice
 index_iter_key(const struct index_iter *i)
 {
-	return (i->entry->key);
+	return (buf_slice(&i->key));
 }
 
 struct slice
 index_iter_value(const struct index_iter *i)
 {
-	return (SLICE(i->entry->value, i->entry->value_bytes));
+	return (buf_slice(&i->value));
 }
 
 int

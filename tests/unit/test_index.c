@@ -342,11 +342,12 @@ Test(index, who_comes_after_many_deletes_passes_few_of_them)
 		cr_assert_eq(index_flush(x, true, &e), 0, "%s", e.text);
 		change(x, 0, STRETCH_KEYS, writes[w], NULL);
 		cr_assert_str_eq(first_key(x, &b, &passed), "O0020000");
-		cr_assert_lt(passed, writes[w] == 1 ? PASSED_FEW : PASSED_LEAST,
+		/* What has just reached the database may not have been looked at. */
+		cr_assert_lt(passed, PASSED_FEW + writes[w],
 		    "%llu with writes of %u", (unsigned long long)passed, writes[w]);
 		cr_assert_eq(index_flush(x, true, &e), 0, "%s", e.text);
 		cr_assert_str_eq(first_key(x, &b, &passed), "O0020000");
-		cr_assert_lt(passed, PASSED_LEAST);
+		cr_assert_lt(passed, PASSED_LEAST, "%llu", (unsigned long long)passed);
 		index_close(&x);
 		cr_assert_eq(index_destroy(path, &e), 0, "%s", e.text);
 	}
@@ -356,6 +357,7 @@ Test(index, who_comes_after_many_deletes_passes_few_of_them)
 Test(index, deletes_from_the_end_and_in_the_middle_are_passed_by_as_well)
 {
 	struct index *x = open_index();
+	struct err e = ERR_INIT;
 	uint64_t passed;
 
 	change(x, 0, STRETCH_KEYS, 1000, "v");
@@ -365,6 +367,7 @@ Test(index, deletes_from_the_end_and_in_the_middle_are_passed_by_as_well)
 		change(x, 2000 + n, 50, 50, NULL);
 	cr_assert_eq(count_keys(x, &passed), STRETCH_KEYS / 2 - 3000);
 	cr_assert_lt(passed, PASSED_FEW, "%llu", (unsigned long long)passed);
+	cr_assert_eq(index_flush(x, true, &e), 0, "%s", e.text);	/* what was on its way */
 	cr_assert_eq(count_keys(x, &passed), STRETCH_KEYS / 2 - 3000);
 	cr_assert_lt(passed, PASSED_LEAST, "%llu", (unsigned long long)passed);
 	index_close(&x);
@@ -409,17 +412,20 @@ Test(index, what_is_put_among_the_dead_is_found)
 	index_close(&x);
 }
 
-/* An iterator that was made before is not led around what lives in its state. */
+/* An iterator that was made before is not led around what lives in its state, all in the
+ * database. */
 Test(index, an_iterator_sees_the_state_at_its_making_whatever_dies)
 {
 	struct index *x = open_index();
 	struct index_reader r = { .index = x };
+	struct err e = ERR_INIT;
 	struct index_iter *i;
 	unsigned count = 0;
 	uint64_t passed;
 
 	change(x, 0, 9000, 1000, "v");
 	change(x, 1000, 1000, 1000, NULL);	/* so that it has two stretches */
+	cr_assert_eq(index_flush(x, true, &e), 0, "%s", e.text);
 	i = index_iter_new(&r, SLICE_LITERAL("O"), SLICE_LITERAL("P"));
 	change(x, 500, 8000, 1000, NULL);
 	change(x, 1500, 1, 1, "v");

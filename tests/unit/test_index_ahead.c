@@ -1,0 +1,344 @@
+/*
+ * test_index_ahead - rows on their way to the database: whatever part of them is there already, a
+ * reader sees what was written last. A failure prints its seed.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include <criterion/criterion.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "libstore/index.h"
+#include "libstore/index_ahead.h"
+#include "libstore/index_layer.h"
+
+#define KEYS	3000u
+#define WRITES	1500u
+#define BATCH	60u
+
+static char directory[] = "/tmp/holdfast-test-ahead-XXXXXX";
+static char path[64];
+
+static void
+setup(void)
+{
+	cr_assert_not_null(mkdtemp(directory));
+	snprintf(path, sizeof(path), "%s/index", directory);
+}
+
+static void
+teardown(void)
+{
+	struct err e;
+
+	(void)index_destroy(path, &e);
+	(void)rmdir(path);
+	(void)rmdir(directory);
+}
+
+TestSuite(index_ahead, .init = setup, .fini = teardown);
+
+static uint64_t
+next_random(uint64_t *seed)
+{
+	*seed = *seed * UINT64_C(6364136223846793005) + 1442695040888963407;
+	return (*seed >> 33);
+}
+
+/* --- against a model -------------------------------------------------------------------------- */
+
+static uint32_t model[KEYS];		/* 0: no such row */
+
+static struct slice
+key_make(uint32_t number, char out[16])
+{
+	snprintf(out, 16, "k%06u", number);
+	return (slice_from_string(out));
+}
+
+static void
+changes_make(struct index_layer *l, uint64_t *seed)
+{
+	for (unsigned i = 0; i < BATCH; i++) {
+		uint32_t number = (uint32_t)(next_random(seed) % KEYS);
+		uint32_t value = (uint32_t)next_random(seed) | 1;
+		char memory[16];
+		struct slice key = key_make(number, memory);
+
+		if (next_random(seed) % 3 == 0) {
+			index_delete(l, key);
+			value = 0;
+		} else if (model[number] == 0)
+			index_put_fresh(l, key, SLICE(&value, sizeof(value)));
+		else
+			index_put(l, key, SLICE(&value, sizeof(value)));
+		model[number] = value;
+	}
+}
+
+static void
+check_get(struct index *x, uint32_t number)
+{
+	struct index_reader r = { .index = x };
+	struct buf value = BUF_INIT;
+	struct err e = ERR_INIT;
+	char memory[16];
+	int rc = index_get(&r, key_make(number, memory), &value, &e);
+
+	cr_assert_eq(rc, model[number] != 0 ? 0 : ERR_NOT_FOUND, "%s: %s", memory, e.text);
+	if (rc == 0)
+		cr_assert_eq(memcmp(value.data, &model[number], 4), 0, "%s", memory);
+	buf_release(&value);
+}
+
+static void
+check_walk(struct index *x, uint32_t from, uint32_t to)
+{
+	struct index_reader r = { .index = x };
+	char first[16], end[16], memory[16];
+	struct index_iter *i = index_iter_new(&r, key_make(from, first), key_make(to, end));
+
+	for (uint32_t n = from; n < to; n++) {
+		if (model[n] == 0)
+			continue;
+		cr_assert(index_iter_valid(i), "no key %u", n);
+		cr_assert(slice_equal(index_iter_key(i), key_make(n, memory)), "not %s", memory);
+		cr_assert_eq(memcmp(index_iter_value(i).data, &model[n], 4), 0, "%s", memory);
+		index_iter_next(i);
+	}
+	cr_assert(!index_iter_valid(i), "a key too many");
+	index_iter_free(i);
+}
+
+struct asked { uint32_t number[KEYS]; size_t next; };
+
+static void
+on_value(void *context, size_t i, int code, struct slice value)
+{
+	struct asked *a = context;
+	uint32_t number = a->number[i];
+
+	cr_assert_eq(i, a->next++);
+	cr_assert_eq(code, model[number] != 0 ? 0 : ERR_NOT_FOUND);
+	if (code == 0)
+		cr_assert_eq(memcmp(value.data, &model[number], 4), 0);
+}
+
+static void
+check_many(struct index *x, uint64_t *seed)
+{
+	struct index_reader r = { .index = x };
+	static struct asked a;
+	static char memory[600][16];
+	struct slice keys[600];
+	struct err e;
+
+	a.next = 0;
+	for (unsigned i = 0; i < 600; i++) {
+		a.number[i] = (uint32_t)(next_random(seed) % KEYS);
+		keys[i] = key_make(a.number[i], memory[i]);
+	}
+	cr_assert_eq(index_get_many(&r, 600, keys, on_value, &a, &e), 0);
+	cr_assert_eq(a.next, 600);
+}
+
+Test(index_ahead, a_reader_sees_the_last_write)
+{
+	uint64_t seed = (uint64_t)getpid() * 2654435761u + 1;
+	struct index_layer *l = index_layer_new();
+	struct err e = ERR_INIT;
+	struct index *x;
+
+	cr_assert_eq(index_open(path, 1 << 20, &x, &e), 0, "%s", e.text);
+	printf("# seed %llu\n", (unsigned long long)seed);
+	memset(model, 0, sizeof(model));
+	for (unsigned n = 1; n <= WRITES; n++) {
+		changes_make(l, &seed);
+		cr_assert_eq(index_write(x, l, n, &e), 0, "%s", e.text);
+		cr_assert_eq(index_layer_count(l), 0);
+		check_get(x, (uint32_t)(next_random(&seed) % KEYS));
+		if (n % 40 == 0)
+			check_walk(x, (uint32_t)(next_random(&seed) % KEYS), KEYS);
+		if (n % 50 == 0)
+			check_many(x, &seed);
+		if (n % 90 == 0)
+			cr_assert_eq(index_flush(x, n % 180 == 0, &e), 0, "%s", e.text);
+		if (n % 500 == 0) {
+			index_close(&x);
+			cr_assert_eq(index_open(path, 1 << 20, &x, &e), 0, "%s", e.text);
+			cr_assert_eq(index_applied(x), n);
+		}
+	}
+	for (uint32_t n = 0; n < KEYS; n++)
+		check_get(x, n);
+	check_walk(x, 0, KEYS);
+	index_layer_free(l);
+	index_close(&x);
+}
+
+/* --- parts ------------------------------------------------------------------------------------ */
+
+struct sink {
+	struct index_layer	*rows;		/* of all parts, in order */
+	unsigned		 parts, tombstones, flushes;
+	int			 rc;
+};
+
+static int
+sink_write(void *context, const struct index_layer *rows, bool flush, struct err *e)
+{
+	struct sink *s = context;
+	const struct layer_entry *x;
+
+	if (s->rc < 0)
+		return (err_set(e, s->rc, "the database is broken"));
+	s->parts += rows != NULL;
+	s->flushes += flush;
+	for (x = rows != NULL ? layer_seek(rows, SLICE_NONE, false) : NULL; x != NULL;
+	    x = layer_next(x)) {
+		s->tombstones += x->deleted;
+		if (x->deleted)
+			index_delete(s->rows, x->key);
+		else
+			index_put(s->rows, x->key, SLICE(x->value, x->value_bytes));
+	}
+	return (0);
+}
+
+static const struct slice A = { "a", 1 }, B = { "b", 1 };
+
+Test(index_ahead, what_was_fresh_and_died_is_never_written)
+{
+	struct sink s = { .rows = index_layer_new() };
+	struct index_ahead *a = ahead_new(sink_write, &s);
+	struct index_layer *l = index_layer_new();
+	struct buf out = BUF_INIT;
+	struct err e;
+
+	index_put_fresh(l, A, B);
+	index_put(l, B, B);
+	cr_assert_eq(ahead_add(a, l, &e), 0);
+	cr_assert_eq(ahead_get(a, A, &out), AHEAD_FOUND);
+	index_delete(l, A);
+	index_delete(l, B);
+	cr_assert_eq(ahead_add(a, l, &e), 0);
+	cr_assert_eq(ahead_get(a, A, &out), AHEAD_ABSENT);
+	cr_assert_eq(ahead_get(a, B, &out), AHEAD_DELETED);
+	cr_assert_eq(ahead_drain(a, &e), 0);
+	cr_assert_eq(s.parts, 1);
+	cr_assert_eq(s.tombstones, 1);
+	cr_assert_null(layer_find(s.rows, A));
+	/* It is in the database now: its end must get there too. */
+	index_put_fresh(l, A, B);
+	cr_assert_eq(ahead_add(a, l, &e), 0);
+	cr_assert_eq(ahead_drain(a, &e), 0);
+	index_delete(l, A);
+	index_put_fresh(l, A, B);	/* behind its own delete nobody knows what is older */
+	index_delete(l, A);
+	cr_assert_eq(ahead_add(a, l, &e), 0);
+	cr_assert_eq(ahead_drain(a, &e), 0);
+	cr_assert(layer_find(s.rows, A)->deleted);
+	cr_assert_eq(ahead_get(a, A, &out), AHEAD_ABSENT);
+	ahead_free(a);
+	index_layer_free(l);
+	index_layer_free(s.rows);
+	buf_release(&out);
+}
+
+Test(index_ahead, a_held_part_outlives_its_writing)
+{
+	struct sink s = { .rows = index_layer_new() };
+	struct index_ahead *a = ahead_new(sink_write, &s);
+	struct index_layer *l = index_layer_new();
+	struct ahead_view v;
+	struct err e;
+
+	index_put(l, A, B);
+	cr_assert_eq(ahead_add(a, l, &e), 0);
+	ahead_hold(a, &v);
+	cr_assert_eq(ahead_flush_soon(a, &e), 0);
+	cr_assert_eq(ahead_drain(a, &e), 0);
+	cr_assert_eq(s.flushes, 1);
+	cr_assert_eq(v.count, 1);
+	ahead_lock(a);
+	cr_assert_not_null(layer_find(ahead_rows(v.parts[0]), A));
+	ahead_unlock(a);
+	ahead_release(a, &v);
+	ahead_free(a);
+	index_layer_free(l);
+	index_layer_free(s.rows);
+}
+
+Test(index_ahead, after_a_failed_write_everything_says_why)
+{
+	struct sink s = { .rows = index_layer_new(), .rc = ERR_IO };
+	struct index_ahead *a = ahead_new(sink_write, &s);
+	struct index_layer *l = index_layer_new();
+	struct buf out = BUF_INIT;
+	struct err e = ERR_INIT;
+
+	index_put(l, A, B);
+	cr_assert_eq(ahead_add(a, l, &e), 0);
+	cr_assert_eq(ahead_drain(a, &e), ERR_IO);
+	cr_assert_not_null(strstr(e.text, "broken"), "%s", e.text);
+	cr_assert_eq(ahead_add(a, l, &e), ERR_IO);
+	cr_assert_eq(ahead_drain(a, &e), ERR_IO);
+	cr_assert_eq(ahead_flush_soon(a, &e), ERR_IO);
+	cr_assert_eq(ahead_get(a, A, &out), AHEAD_FOUND);
+	ahead_free(a);
+	index_layer_free(l);
+	index_layer_free(s.rows);
+	buf_release(&out);
+}
+
+/* --- another thread reads --------------------------------------------------------------------- */
+
+struct walker {
+	struct index	*x;
+	_Atomic bool	 stop;
+	unsigned	 walks;
+	bool		 good;
+};
+
+/* Keys only ever come: whoever walks meets at least those that were there when it began. */
+static void *
+walker_main(void *context)
+{
+	struct walker *w = context;
+	struct index_reader r = { .index = w->x };
+	unsigned least = 0, n;
+
+	for (w->good = true; !w->stop; w->walks++, least = n) {
+		struct index_iter *i = index_iter_new(&r, SLICE_LITERAL("k"), SLICE_LITERAL("l"));
+
+		for (n = 0; index_iter_valid(i); index_iter_next(i))
+			n++;
+		index_iter_free(i);
+		w->good &= n >= least;
+	}
+	return (NULL);
+}
+
+Test(index_ahead, another_thread_misses_no_row)
+{
+	struct index_layer *l = index_layer_new();
+	struct walker w = { .stop = false };
+	struct err e = ERR_INIT;
+	pthread_t thread;
+	char key[16];
+
+	cr_assert_eq(index_open(path, 1 << 20, &w.x, &e), 0, "%s", e.text);
+	cr_assert_eq(pthread_create(&thread, NULL, walker_main, &w), 0);
+	for (uint32_t n = 1; n <= 40000; n++) {
+		index_put_fresh(l, key_make(n * 7919u % 1000003u, key), SLICE_LITERAL("v"));
+		if (n % 16 == 0)
+			cr_assert_eq(index_write(w.x, l, n, &e), 0, "%s", e.text);
+	}
+	w.stop = true;
+	pthread_join(thread, NULL);
+	cr_assert(w.good);
+	index_layer_free(l);
+	index_close(&w.x);
+}
