@@ -27,6 +27,7 @@ add_live(const struct tasks *t, cJSON *o, const struct board_item *it)
 	json_add_time(o, "last_update", it->update_ms);
 	json_add_time(o, "estimated_end", end_ms);
 	json_add_number(o, "eta_ms", end_ms > now_ms ? end_ms - now_ms : 0);
+	cJSON_AddBoolToObject(o, "volume_reserved", task_is_claimed((int)it->task->state));
 	cJSON_AddBoolToObject(o, "cancelling", it->cancel);
 }
 
@@ -77,7 +78,7 @@ add_performance(cJSON *o, const struct worker *w)
 		const struct worker_performance *p = &w->performance[i];
 		cJSON *row;
 
-		if ((w->capabilities & 1u << i) == 0)
+		if ((w->capabilities & 1u << i) == 0 && p->completed + p->failed == 0)
 			continue;
 		row = cJSON_AddObjectToObject(performance, task_kind_row((enum task_kind)i)->name);
 		json_add_number(row, "completed", p->completed);
@@ -95,7 +96,8 @@ worker_json(const struct worker *w)
 	cJSON_AddStringToObject(o, "id", w->id);
 	cJSON_AddStringToObject(o, "address", w->address);
 	cJSON_AddStringToObject(o, "status", w->status == WORKER_ACTIVE ? "active" : "inactive");
-	cJSON_AddStringToObject(o, "note", w->note);
+	cJSON_AddStringToObject(o, "note", w->note[0] == '\0' && w->capabilities == 0 ?
+	    "takes nothing: it is paused, or stops" : w->note);
 	list = cJSON_AddArrayToObject(o, "capabilities");
 	for (unsigned i = 0; i < TASK_KIND_COUNT; i++)
 		if ((w->capabilities & 1u << i) != 0)
