@@ -322,6 +322,19 @@ files_needing(struct drive_set *s, uint32_t live)
 	return (n);
 }
 
+/* But for slashes at the end. */
+static bool
+path_is(const char *a, const char *b)
+{
+	size_t n = strlen(a), m = strlen(b);
+
+	while (n > 1 && a[n - 1] == '/')
+		n--;
+	while (m > 1 && b[m - 1] == '/')
+		m--;
+	return (n == m && memcmp(a, b, n) == 0);
+}
+
 static int
 replace_check(struct drive_set *s, unsigned slot, const char *path, struct err *e)
 {
@@ -335,7 +348,7 @@ replace_check(struct drive_set *s, unsigned slot, const char *path, struct err *
 		return (err_set(e, ERR_EXISTS, "the drive in slot %u (%s) is there and in use; "
 		    "take it out first, or name another directory for the slot", slot, path));
 	for (unsigned i = 0; i < s->count; i++)
-		if (i != slot && strcmp(path, s->drives[i].path) == 0)
+		if (i != slot && path_is(path, s->drives[i].path))
 			return (err_set(e, ERR_INVALID, "%s is slot %u", path, i));
 	if (s->rows.drives[slot].state == HF__CATALOG_DRIVE__STATE__LOST)
 		return (0);
@@ -349,7 +362,8 @@ replace_check(struct drive_set *s, unsigned slot, const char *path, struct err *
 	return (0);
 }
 
-/* An online drive makes room for another: it is failed first, and its data come from the others. */
+/* An online drive makes room for another that can be written: it is failed first, and its data come
+ * from the others. */
 static int
 replace_leave(struct drive_set *s, unsigned slot, struct err *e)
 {
@@ -370,19 +384,19 @@ replace_locked(struct drive_set *s, unsigned slot, struct place *p, struct err *
 	int rc;
 
 	rc = place_check(s, slot, p, e);
-	if (rc == 0)
-		rc = replace_leave(s, slot, e);
 	if (rc < 0)
 		return (rc);
-	slot_clear(s, slot);
 	if (p->handle >= 0)
 		s->disk->ops->close(s->disk, p->handle);
 	p->handle = -1;
 	random_bytes(uuid, sizeof(uuid));
 	drive_file_fill(s, slot, uuid, &file);
 	rc = drive_file_create(s->disk, p->path, &file, p->file != NULL, &p->handle, e);
+	if (rc == 0)
+		rc = replace_leave(s, slot, e);
 	if (rc < 0)
 		return (rc);
+	slot_clear(s, slot);
 	slot_take(s, slot, p, uuid);
 	rc = drive_directories_make(s, slot, e);
 	row.uuid = (ProtobufCBinaryData){ 16, uuid };
@@ -399,7 +413,7 @@ drive_set_replace(struct drive_set *s, unsigned slot, const char *path, struct e
 	assert(slot < s->count);
 	drive_set_probe(s);
 	pthread_mutex_lock(&s->commit_lock);
-	if (path == NULL || path[0] == '\0')
+	if (path == NULL || path[0] == '\0' || path_is(path, s->drives[slot].path))
 		path = s->drives[slot].path;
 	rc = strlen(path) > PATH_BYTES_MAX || path[0] != '/' ?
 	    err_set(e, ERR_INVALID, "\"%.100s\" is not an absolute path of a directory", path) :

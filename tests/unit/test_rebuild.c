@@ -386,6 +386,7 @@ Test(replace, a_new_drive_is_rebuilt_under_load, .timeout = 60)
 	memcpy(before, d.uuid, 16);
 	cr_assert_eq(drive_set_replace(w.drives, 0, NULL, &e), ERR_EXISTS, "it is in use");
 	cr_assert_eq(drive_set_replace(w.drives, 3, "/d1", &e), ERR_INVALID, "%s", e.text);
+	cr_assert_eq(drive_set_replace(w.drives, 3, "/d1//", &e), ERR_INVALID, "%s", e.text);
 	cr_assert_eq(drive_set_replace(w.drives, 3, "relative", &e), ERR_INVALID);
 	cr_assert_eq(drive_set_replace(w.drives, 3, NULL, &e), 0, "%s", e.text);
 	drive_get(w.drives, 3, &d);
@@ -448,6 +449,25 @@ Test(replace, a_directory_that_holds_anything_is_refused, .timeout = 60)
 	cr_assert_not_null(strstr(e.text, "photo"), "%s", e.text);
 	world_close(&w);
 	world_remove(&w);
+}
+
+/* Whatever fails while the new one is made a drive. */
+Test(replace, a_drive_in_use_stays_if_the_new_one_cannot_be_written, .timeout = 60)
+{
+	struct err e = ERR_INIT;
+
+	for (unsigned n = 1; n <= 5; n++) {
+		begin(14 + n);
+		bodies_put(2);
+		disk_memory_fail_drive(w.disk, 4, n);
+		cr_assert_lt(drive_set_replace(w.drives, 3, "/d4", &e), 0, "step %u", n);
+		cr_assert_eq(drive_online_mask(w.drives), 15, "step %u: %s", n, e.text);
+		bodies_put(1);
+		cr_assert_eq(drive_set_replace(w.drives, 3, "/d4", &e), 0, "step %u: %s", n,
+		    e.text);
+		world_close(&w);
+		world_remove(&w);
+	}
 }
 
 Test(replace, what_only_the_old_drive_has_is_not_given_up_in_passing, .timeout = 60)
