@@ -14,7 +14,7 @@
 
 #define CALL_MS		5000
 #define ACT_MS		120000
-#define SLOTS_MAX	16
+#define SLOTS_MAX	32
 #define GIB		1073741824.0
 
 /* --- list ------------------------------------------------------------------------------------- */
@@ -66,8 +66,8 @@ drive_print(const cJSON *d)
 	double lacking = json_number(d, "lacking_files") + json_number(d, "lacking_unsealed");
 	const char *note = json_text(d, "note");
 
-	printf("%4.0f  %-10s %9.1f %9.1f %8.0f  %s\n", json_number(d, "slot"),
-	    json_text(d, "state"), json_number(d, "space_bytes") / GIB,
+	printf("%4.0f  %3.0f  %-10s %9.1f %9.1f %8.0f  %s\n", json_number(d, "slot"),
+	    json_number(d, "set"), json_text(d, "state"), json_number(d, "space_bytes") / GIB,
 	    json_number(d, "free_bytes") / GIB, lacking, json_text(d, "path"));
 	if (note[0] != '\0')
 		printf("      %s\n", note);
@@ -107,7 +107,7 @@ list(const struct ctl *ctl, char **arguments, unsigned count)
 			puts(text);
 		free(text);
 	} else {
-		printf("SLOT  STATE       SIZE GiB  FREE GiB  LACKING  PATH\n");
+		printf("SLOT  SET  STATE       SIZE GiB  FREE GiB  LACKING  PATH\n");
 		cJSON_ArrayForEach(d, drives)
 			drive_print(d);
 	}

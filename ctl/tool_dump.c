@@ -45,6 +45,11 @@ dump_catalog(struct view *v)
 	tool_hex(v->set->deployment, 16);
 	printf("\nerasure %u+%u\nepoch %" PRIu64 "\nnext_id %016" PRIx64 "\nhorizon %016" PRIx64
 	    "\n", v->set->k, v->set->m, r->epoch, r->next_id, r->horizon);
+	for (i = 0; i < r->set_count && r->set_count > 1; i++) {
+		printf("set ");
+		tool_message(&r->sets[i].base);
+		putchar('\n');
+	}
 	drives_print(v);
 	for (i = 0; i < r->segment_count; i++) {
 		printf("segment ");

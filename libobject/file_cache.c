@@ -15,12 +15,13 @@
 #include <string.h>
 #include <sys/queue.h>
 
+#include "libstore/drive.h"
 #include "libstore/segment_shard.h"
 #include "libstore/volume.h"
 
 #define FILES_MAX	256
 #define FILE_BUCKETS	256
-#define SLOTS		16
+#define SLOTS		DRIVES_MAX
 
 _Static_assert(VOLUME_NAME_BYTES <= SHARD_NAME_BYTES, "a name fits");
 

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "libobject/objects_internal.h"
+#include "libstore/drive.h"
 #include "libstore/segment_shard.h"
 
 struct map_question {
@@ -62,7 +63,7 @@ slots_copy(struct map *m, const uint32_t *slots, size_t count)
 	if (count == 0 || count > 16)
 		return (ERR_CORRUPT);
 	for (i = 0; i < count; i++) {
-		if (slots[i] >= 16)
+		if (slots[i] >= DRIVES_MAX)
 			return (ERR_CORRUPT);
 		m->slots[i] = (uint8_t)slots[i];
 	}

@@ -8,6 +8,7 @@
 
 #include "libobject/entry_cache.h"
 #include "libobject/objects_internal.h"
+#include "libstore/drive.h"
 
 static void objects_release(struct objects *o);
 
@@ -217,7 +218,7 @@ objects_layout_set(struct objects *o, Hf__Layout **layout)
 	o->layout = l;
 	o->offline = 0;
 	for (i = 0; i < l->n_drives; i++)
-		if (l->drives[i]->slot < 16 &&
+		if (l->drives[i]->slot < DRIVES_MAX &&
 		    l->drives[i]->state != HF__CATALOG_DRIVE__STATE__ONLINE &&
 		    l->drives[i]->state != HF__CATALOG_DRIVE__STATE__RETURNING)
 			o->offline |= 1u << l->drives[i]->slot;

@@ -26,6 +26,7 @@ struct change_job {
 	struct drive_set *set;
 	unsigned slot;
 	uint64_t epoch;
+	uint32_t version;
 	struct slice body;
 	pthread_t thread;
 	bool started;
@@ -38,7 +39,8 @@ change_job_run(void *context)
 {
 	struct change_job *j = context;
 
-	j->rc = catalog_file_append(j->set, j->slot, j->epoch, j->body, &j->e);
+	j->rc = catalog_file_append(j->set, j->slot, j->epoch, j->version, j->body,
+	    &j->e);
 	if (j->rc == 0)
 		j->rc = catalog_file_sync(j->set, j->slot, &j->e);
 	return (NULL);
@@ -63,7 +65,7 @@ change_job_start(struct change_job *j)
  * counts and not the sum; else one after the other, which a simulated disk wants.
  */
 static uint32_t
-change_write(struct drive_set *s, uint64_t epoch, struct slice body, uint32_t mask,
+change_write(struct drive_set *s, const Hf__CatalogChange *change, struct slice body, uint32_t mask,
     enum drive_closed closed[DRIVES_MAX], char why[][160])
 {
 	struct change_job jobs[DRIVES_MAX];
@@ -72,7 +74,9 @@ change_write(struct drive_set *s, uint64_t epoch, struct slice body, uint32_t ma
 	unsigned i;
 
 	for (i = 0; i < s->count; i++) {
-		jobs[i] = (struct change_job){ .set = s, .slot = i, .epoch = epoch, .body = body };
+		jobs[i] = (struct change_job){ .set = s, .slot = i, .epoch = change->epoch,
+		    .version = change->n_sets > 0 ? CATALOG_VERSION_SETS : CATALOG_VERSION_PLAIN,
+		    .body = body };
 		if (!(mask >> i & 1))
 			continue;
 		if (side_by_side)
@@ -141,6 +145,8 @@ change_number(struct drive_set *s, Hf__CatalogChange *change)
 			change->segments[i]->first_lsn = LSN(change->epoch, 1);
 	for (i = 0; i < change->n_drives; i++)
 		change->drives[i]->since_epoch = change->epoch;
+	for (i = 0; i < change->n_sets; i++)
+		change->sets[i]->since_epoch = change->epoch;
 }
 
 /*
@@ -265,8 +271,9 @@ quorum_lost(struct drive_set *s, uint32_t survivors, struct err *e)
 	s->read_only = true;
 	pthread_mutex_unlock(&s->lock);
 	return (err_set(e, ERR_NO_QUORUM,
-	    "%d of %u drives are left; writing needs %u: the set is read-only",
-	    __builtin_popcount(survivors), s->count, s->k + s->min_write_redundancy));
+	    "%d of %u drives are left; writing needs %u of each set of %u: the store is read-only",
+	    __builtin_popcount(survivors), s->count, s->k + s->min_write_redundancy,
+	    drive_set_width(s)));
 }
 
 int
@@ -293,34 +300,35 @@ catalog_commit_locked(struct drive_set *s, Hf__CatalogChange *change, uint32_t f
 			rc = err_set(e, ERR_TOO_LARGE, "the catalog has no epochs left");
 			break;
 		}
-		failing = change_write(s, change->epoch, change_pack(change, &packed), live, closed,
+		failing = change_write(s, change, change_pack(change, &packed), live, closed,
 		    reasons);
 		if (closed_mask(s, closed, failing) != 0 &&
-		    (unsigned)__builtin_popcount(live & ~failing) < drive_set_write_quorum(s)) {
+		    !drive_sets_have(s, live & ~failing, drive_set_write_quorum(s))) {
 			failed |= failing & ~closed_mask(s, closed, failing);
 			rc = drive_set_starve(s, closed, reasons, e);
 			break;	/* what some have of it is as if it had been cut */
 		}
 		failed |= failing;
 		live &= ~failing;
-		if ((unsigned)__builtin_popcount(live) >= s->k)
+		if (drive_sets_have(s, live, s->k))
 			change_apply(s, change);
 		failing |= catalogs_shorten(s, live, reasons);
 		failed |= failing;
 		live &= ~failing;
 		next.reason = (char *)"drive failed while the catalog was written";
 		next.n_drives = 0;
+		next.n_sets = 0;
 		change = &next;
 		/* With fewer than k nothing was applied: another change would take the same
 		 * epoch. */
-	} while (failing != 0 && (unsigned)__builtin_popcount(live) >= s->k);
+	} while (failing != 0 && drive_sets_have(s, live, s->k));
 	for (i = 0; i < s->count; i++)
 		if (failed >> i & 1) {
 			drive_note(s, i, HF__CATALOG_DRIVE__STATE__OFFLINE, reasons[i]);
 			drive_closed_set(s, i, closed[i]);
 		}
 	buf_release(&packed);
-	if (rc == 0 && (unsigned)__builtin_popcount(live) < s->k + s->min_write_redundancy)
+	if (rc == 0 && !drive_sets_have(s, live, s->k + s->min_write_redundancy))
 		rc = quorum_lost(s, live, e);
 	return (rc);
 }

@@ -93,6 +93,9 @@ change_check(const Hf__CatalogChange *c, const char *path, uint64_t offset,
 		if (c->segments[i]->n_slots > DRIVES_MAX)
 			return (
 			    err_set(e, ERR_CORRUPT, "%s: a segment with too many mirrors", path));
+	for (i = 0; i < c->n_sets; i++)
+		if (c->sets[i]->number >= DRIVES_MAX)
+			return (err_set(e, ERR_CORRUPT, "%s: too many sets", path));
 	return (0);
 }
 
@@ -156,8 +159,8 @@ catalog_file_load(struct disk *d, const char *path, const uint8_t deployment[16]
 }
 
 static int
-frame_write(struct disk *d, int handle, uint64_t epoch, struct slice body, uint64_t offset,
-    uint64_t *end, struct err *e)
+frame_write(struct disk *d, int handle, uint64_t epoch, uint32_t version, struct slice body,
+    uint64_t offset, uint64_t *end, struct err *e)
 {
 	uint64_t bytes = align_up(CATALOG_HEADER_BYTES + body.bytes, CATALOG_ALIGN);
 	uint8_t *frame = calloc(1, bytes);
@@ -168,7 +171,7 @@ frame_write(struct disk *d, int handle, uint64_t epoch, struct slice body, uint6
 	put_u32(frame, CATALOG_MAGIC);
 	put_u32(frame + CATALOG_AT_BYTES, (uint32_t)body.bytes);
 	put_u64(frame + CATALOG_AT_EPOCH, epoch);
-	put_u32(frame + CATALOG_AT_VERSION, CATALOG_VERSION);
+	put_u32(frame + CATALOG_AT_VERSION, version);
 	memcpy(frame + CATALOG_HEADER_BYTES, body.data, body.bytes);
 	put_u32(frame + CATALOG_AT_CRC, frame_crc(frame, body.bytes, offset));
 	rc = d->ops->pwritev(d, handle, &iov, 1, offset, e);
@@ -179,12 +182,12 @@ frame_write(struct disk *d, int handle, uint64_t epoch, struct slice body, uint6
 }
 
 int
-catalog_file_append(
-    struct drive_set *s, unsigned slot, uint64_t epoch, struct slice body, struct err *e)
+catalog_file_append(struct drive_set *s, unsigned slot, uint64_t epoch, uint32_t version,
+    struct slice body, struct err *e)
 {
 	assert(s->catalog_handle[slot] >= 0);
-	return (frame_write(s->disk, s->catalog_handle[slot], epoch, body, s->catalog_end[slot],
-	    &s->catalog_end[slot], e));
+	return (frame_write(s->disk, s->catalog_handle[slot], epoch, version, body,
+	    s->catalog_end[slot], &s->catalog_end[slot], e));
 }
 
 int
@@ -266,7 +269,8 @@ catalog_file_replace(struct drive_set *s, unsigned slot, struct err *e)
 	catalog_rows_pack(&s->rows, s->deployment, s->k, s->m, &body);
 	rc = d->ops->truncate(d, handle, 0, e);
 	if (rc == 0)
-		rc = frame_write(d, handle, s->rows.epoch, buf_slice(&body), 0, &end, e);
+		rc = frame_write(d, handle, s->rows.epoch, s->rows.set_count > 1 ?
+		    CATALOG_VERSION_SETS : CATALOG_VERSION_PLAIN, buf_slice(&body), 0, &end, e);
 	if (rc == 0)
 		rc = room_keep(d, handle, end, e);
 	if (rc == 0)

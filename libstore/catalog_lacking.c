@@ -21,11 +21,12 @@ slot_bits(const uint32_t *slots, size_t count, unsigned slot)
 	return (bits);
 }
 
-/* Opened while too few drives were there: any drive that has no mirror of it may take one. */
+/* Opened while too few drives were there: any drive of the set that has no mirror may take one. */
 bool
 catalog_segment_thin(const struct drive_set *s, const Hf__CatalogSegment *g, unsigned slot)
 {
 	return (g->state != HF__CATALOG_SEGMENT__STATE__CONVERTED && g->n_slots < s->m + 1 &&
+		(g->n_slots == 0 || drive_set_of(s, g->slots[0]) == drive_set_of(s, slot)) &&
 		slot_bits(g->slots, g->n_slots, slot) == 0);
 }
 

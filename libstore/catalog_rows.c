@@ -20,9 +20,12 @@ catalog_rows_init(struct catalog_rows *r)
 
 	memset(r, 0, sizeof(*r));
 	r->next_id = 1;
+	r->set_count = 1;
 	for (i = 0; i < DRIVES_MAX; i++) {
 		hf__catalog_drive__init(&r->drives[i]);
+		hf__catalog_set__init(&r->sets[i]);
 		r->drives[i].slot = i;
+		r->sets[i].number = i;
 	}
 }
 
@@ -200,6 +203,17 @@ drive_apply(struct catalog_rows *r, const Hf__CatalogDrive *row)
 	}
 }
 
+static void
+set_apply(struct catalog_rows *r, const Hf__CatalogSet *row)
+{
+	if (row->number >= DRIVES_MAX)
+		return;
+	r->sets[row->number].state = row->state;
+	r->sets[row->number].since_epoch = row->since_epoch;
+	if (row->number >= r->set_count)
+		r->set_count = row->number + 1;
+}
+
 void
 catalog_rows_apply(struct catalog_rows *r, const Hf__CatalogChange *change)
 {
@@ -214,6 +228,8 @@ catalog_rows_apply(struct catalog_rows *r, const Hf__CatalogChange *change)
 		r->reign = change->reign;
 		r->reign_id = change->reign_id;
 	}
+	for (i = 0; i < change->n_sets; i++)
+		set_apply(r, change->sets[i]);
 	for (i = 0; i < change->n_drives; i++)
 		drive_apply(r, change->drives[i]);
 	for (i = 0; !change->snapshot && i < change->n_drives; i++) {
@@ -236,10 +252,13 @@ catalog_rows_pack(const struct catalog_rows *r, const uint8_t deployment[16], un
 {
 	Hf__CatalogChange change = HF__CATALOG_CHANGE__INIT;
 	Hf__CatalogDrive *drives[DRIVES_MAX];
-	unsigned i;
+	Hf__CatalogSet *sets[DRIVES_MAX];
+	unsigned slots = (k + m) * r->set_count, i;
 
-	for (i = 0; i < k + m; i++)
+	for (i = 0; i < slots && i < DRIVES_MAX; i++)
 		drives[i] = (Hf__CatalogDrive *)&r->drives[i];
+	for (i = 0; i < r->set_count; i++)
+		sets[i] = (Hf__CatalogSet *)&r->sets[i];
 	change.epoch = r->epoch;
 	change.snapshot = true;
 	change.deployment.data = (uint8_t *)deployment;
@@ -247,7 +266,9 @@ catalog_rows_pack(const struct catalog_rows *r, const uint8_t deployment[16], un
 	change.k = k;
 	change.m = m;
 	change.drives = drives;
-	change.n_drives = k + m;
+	change.n_drives = slots < DRIVES_MAX ? slots : DRIVES_MAX;
+	change.sets = sets;
+	change.n_sets = r->set_count > 1 ? r->set_count : 0;
 	change.segments = r->segments;
 	change.n_segments = r->segment_count;
 	change.volumes = r->volumes;

@@ -72,18 +72,29 @@ drive_check(struct check *c, unsigned slot)
 	catalog_check(c, slot);
 }
 
+static void
+set_check(struct check *c, unsigned set)
+{
+	uint32_t members = drive_set_mask(c->set, set);
+	unsigned read = 0, need = drive_start_quorum(c->set, set);
+
+	for (unsigned slot = 0; slot < c->set->count; slot++)
+		read += members >> slot & 1 && c->view->drives[slot].present &&
+		    c->view->drives[slot].catalog_code == 0;
+	if (read < need)
+		check_fault(c, (struct fault_at){ CHECK_DEGRADED, "set", -1, NULL, NO_OFFSET,
+		    NULL }, "only %u of %u catalogs of set %u can be read and %u are needed for "
+		    "writing: an absent drive may know a later epoch", read,
+		    drive_set_width(c->set), set, need);
+}
+
 void
 check_drives(struct check *c)
 {
-	unsigned slot, need = c->set->k > c->set->m + 1 ? c->set->k : c->set->m + 1;
-
-	for (slot = 0; slot < c->set->count; slot++)
+	for (unsigned slot = 0; slot < c->set->count; slot++)
 		drive_check(c, slot);
-	if (c->sum.catalogs < need)
-		check_fault(c, (struct fault_at){ CHECK_DEGRADED, "set", -1, NULL, NO_OFFSET,
-		    NULL }, "only %" PRIu64 " of %u catalogs can be read and %u are needed for "
-		    "writing: "
-		    "an absent drive may know a later epoch", c->sum.catalogs, c->set->count, need);
+	for (unsigned set = 0; set < drive_sets(c->set); set++)
+		set_check(c, set);
 }
 
 /* --- files that nothing names ----------------------------------------------------------------- */

@@ -149,14 +149,15 @@ prepare_check(struct drive_set *s, uint64_t segment, const Hf__CatalogSegment *r
 	return (drive_set_writable(s, e));
 }
 
-/* As with volumes: shard i on slot (id + i) mod n. C3 */
+/* In the set of the mirrors; there as with volumes: shard i on slot (id + i) mod (k+m). C3 */
 static int
 slots_choose(struct drive_set *s, Hf__CatalogSegment *row, struct err *e)
 {
-	unsigned n = drive_count(s), shards = drive_set_k(s) + drive_set_m(s), i;
+	unsigned shards = drive_set_width(s), i, first;
 	uint32_t online = drive_online_mask(s);
 
-	assert(shards <= n);
+	assert(row->n_slots > 0);
+	first = row->slots[0] / shards * shards;
 	row->slots = realloc(row->slots, shards * sizeof(*row->slots));
 	assert(row->slots != NULL);
 	row->n_slots = shards;
@@ -164,7 +165,7 @@ slots_choose(struct drive_set *s, Hf__CatalogSegment *row, struct err *e)
 	row->m = drive_set_m(s);
 	row->missing = 0;
 	for (i = 0; i < shards; i++) {
-		row->slots[i] = (uint32_t)((row->id + i) % n);
+		row->slots[i] = first + (uint32_t)((row->id + i) % shards);
 		if (!(online >> row->slots[i] & 1))
 			return (err_set(e, ERR_NO_QUORUM, "the drive in slot %u is not online: "
 			    "segments are converted on whole sets only", row->slots[i]));

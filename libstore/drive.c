@@ -33,6 +33,12 @@ drive_count(const struct drive_set *s)
 }
 
 unsigned
+drive_sets_joined(const struct drive_set *s)
+{
+	return (s->joined);
+}
+
+unsigned
 drive_set_k(const struct drive_set *s)
 {
 	return (s->k);
@@ -328,20 +334,26 @@ drive_reserve_bytes(const struct drive_set *s, unsigned slot)
 	return (bytes);
 }
 
-bool
-drive_has_space(const struct drive_set *s, unsigned slot, uint64_t bytes)
+int64_t
+drive_room_locked(const struct drive_set *s, unsigned slot)
 {
-	uint64_t used = bytes;
+	uint64_t used = reserve_bytes(s, slot);
 	unsigned i;
-	bool fits;
 
-	assert(slot < s->count);
-	set_lock(s);
 	for (i = 0; i < s->count; i++)
 		if (s->drives[i].space.filesystem == s->drives[slot].space.filesystem)
 			used += s->taken[i];
-	used += reserve_bytes(s, slot);
-	fits = used <= s->drives[slot].space.free_bytes;
+	return ((int64_t)s->drives[slot].space.free_bytes - (int64_t)used);
+}
+
+bool
+drive_has_space(const struct drive_set *s, unsigned slot, uint64_t bytes)
+{
+	bool fits;
+
+	assert(slot < s->count && bytes <= INT64_MAX);
+	set_lock(s);
+	fits = drive_room_locked(s, slot) >= (int64_t)bytes;
 	set_unlock(s);
 	return (fits);
 }
@@ -364,7 +376,7 @@ drive_set_close(struct drive_set **set)
 	if (s == NULL)
 		return;
 	*set = NULL;
-	for (i = 0; i < s->count; i++) {
+	for (i = 0; i < s->configured; i++) {
 		if (s->catalog_handle[i] >= 0)
 			s->disk->ops->close(s->disk, s->catalog_handle[i]);
 		if (s->drives[i].lock_handle >= 0)

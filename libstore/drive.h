@@ -1,5 +1,5 @@
 /*
- * drive - the drives of the set: their `drive` files, locks, paths, states and space; and the
+ * drive - the drives of a store, in one or more sets of k+m: their `drive` files, locks, paths, states and space; and the
  * catalog that they all carry (catalog.h). Layouts are in holdfast-format(5).
  *
  *   DRIVE/drive              DriveFile, framed; locked for life
@@ -21,7 +21,8 @@
 #include "libstore/disk.h"
 #include "schema/log.pb-c.h"
 
-#define DRIVES_MAX 16
+#define DRIVES_MAX 32	/* of all sets */
+#define SHARDS_MAX 16	/* k + m of a set */
 
 /* Why a drive that is there cannot be written. */
 enum drive_closed { DRIVE_WRITABLE, DRIVE_NO_ROOM, DRIVE_MOUNTED_READ_ONLY };
@@ -42,7 +43,8 @@ struct drive_set;
 struct drive_set_options {
 	const char *const	*paths;		/* in slot order */
 	unsigned		 count;
-	const char		*erasure;	/* "k+m", or "" to choose by count */
+	/* "k+m", or "": as the drives are, and by count for a first format, of one set then */
+	const char		*erasure;
 	/* wanted; made less on small drives */
 	uint64_t		 segment_bytes, volume_bytes;
 	uint32_t		 min_write_redundancy;
@@ -53,12 +55,13 @@ struct drive_set_options {
  * new deployment. Refuses: a drive of another deployment or in the wrong slot, one twice, a newer
  * version, a partly formatted set (except where a first format was interrupted before any catalog
  * existed: then it is finished), a drive locked by another process. Missing or unreadable drives
- * are tolerated: with at least max(k, m+1) present the set is read-write, with k read-only, with
- * fewer ERR_NO_QUORUM. Drives whose catalog cannot be written, because others took the room or the
- * file system is mounted read-only, are OFFLINE if enough are left without them; if not, the set is
- * read-only, and they are read. The catalog with the highest epoch wins and is brought to the other
- * present drives; files that it does not name go to quarantine/ on their drive. Fixed arrays:
- * drives[slot].
+ * are tolerated: with at least max(k, m+1) of each set present it is read-write, with k read-only,
+ * with fewer ERR_NO_QUORUM. Drives whose catalog cannot be written, because others took the room or
+ * the file system is mounted read-only, are OFFLINE if enough are left without them; if not, the set
+ * is read-only, and they are read. Paths beyond the slots of the catalog are new sets, which join
+ * (drive_join.c); each is whole, of empty directories. The catalog with the highest epoch wins and
+ * is brought to the other present drives; files that it does not name go to quarantine/ on their
+ * drive. Fixed arrays: drives[slot].
  */
 int drive_set_open(struct disk *disk, const struct drive_set_options *options,
     struct drive_set **out, struct err *e);
@@ -85,7 +88,30 @@ uint32_t drive_set_reopened(struct drive_set *s, bool *enough);
 uint64_t drive_set_segment_bytes(const struct drive_set *s);
 uint64_t drive_set_volume_bytes(const struct drive_set *s);
 uint32_t drive_set_sector_bytes(const struct drive_set *s);
-/* Online drives below which nothing may be written: k + min_write_redundancy. */
+/* --- drive_sets.c ----------------------------------------------------------------------------- */
+unsigned drive_sets(const struct drive_set *s);
+unsigned drive_sets_joined(const struct drive_set *s);	/* by this drive_set_open */
+unsigned drive_set_width(const struct drive_set *s);	/* k + m */
+unsigned drive_set_of(const struct drive_set *s, unsigned slot);
+uint32_t drive_set_mask(const struct drive_set *s, unsigned set);
+/*
+ * All sets, best first, for what is made anew: those whose drives are all online, then those with
+ * the most room on the drive that has least, then those that hold less. Returns how many.
+ */
+unsigned drive_sets_order(const struct drive_set *s, unsigned order[DRIVES_MAX]);
+/* All drives of the set that are there have space (drive_has_space); and: of any set. */
+bool drive_set_has_room(const struct drive_set *s, unsigned set, uint64_t bytes);
+bool drive_sets_have_room(const struct drive_set *s, uint64_t bytes);
+struct drive_set_use {
+	unsigned online;
+	uint64_t space_bytes, free_bytes;	/* of drives that are there; a shared file system once */
+	uint64_t segments, volumes;		/* files of the catalog that lie in the set */
+};
+void drive_set_use(const struct drive_set *s, unsigned set, struct drive_set_use *out);
+/* Every set has at least so many drives of a mask. */
+bool drive_sets_have(const struct drive_set *s, uint32_t mask, unsigned least);
+
+/* Online drives of a set below which nothing may be written: k + min_write_redundancy. */
 unsigned drive_set_write_quorum(const struct drive_set *s);
 /* A copy of a drive's row; safe from any thread. */
 void drive_get(const struct drive_set *s, unsigned slot, struct drive *out);

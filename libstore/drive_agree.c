@@ -37,17 +37,15 @@ drive_directories_make(struct drive_set *s, unsigned slot, struct err *e)
 	return (rc);
 }
 
-/* Epochs are durable on k drives that are not LOST, of n: whoever reads n - k + 1 of them sees the
- * last one. For data k are needed anyway. */
 unsigned
-drive_start_quorum(const struct drive_set *s)
+drive_rows_sets(const struct drive_set *s)
 {
-	unsigned i, n = 0, least;
+	unsigned n = 0;
 
-	for (i = 0; i < s->count; i++)
-		n += s->rows.drives[i].state != HF__CATALOG_DRIVE__STATE__LOST;
-	least = n >= s->k ? n - s->k + 1 : 1;
-	return (least > s->k ? least : s->k);
+	while (n < s->rows.set_count &&
+	    s->rows.sets[n].state != HF__CATALOG_SET__STATE__JOINING)
+		n++;
+	return (n);
 }
 
 void
@@ -257,7 +255,7 @@ drives_agree(struct drive_set *s, struct drive_look *looks, uint32_t *read, stru
 	for (i = 0; i < s->count; i++)
 		if (looks[i].as == LOOKS_DAMAGED)
 			drive_file_repair(s, i, &looks[i], &c);
-	for (i = 0; i < s->count; i++)
+	for (i = 0; i < s->count && i < drive_rows_sets(s) * drive_set_width(s); i++)
 		drive_belongs(s, i, &looks[i], &c);
 	for (i = 0; i < s->count; i++)
 		if (c.sums[i] != c.sums[c.winner])

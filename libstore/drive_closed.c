@@ -115,7 +115,7 @@ drive_set_reopened(struct drive_set *s, bool *enough)
 	uint64_t filesystems[DRIVES_MAX] = { 0 };
 	struct disk_space space[DRIVES_MAX] = { 0 };
 	uint32_t closed = 0, open = 0, live;
-	unsigned i, need = drive_start_quorum(s);
+	unsigned i;
 
 	for (i = 0; i < s->count; i++) {
 		if (s->drives[i].closed == DRIVE_WRITABLE)
@@ -132,10 +132,9 @@ drive_set_reopened(struct drive_set *s, bool *enough)
 		    space[i].free_bytes >= room_bytes(s, i, filesystems))
 			open |= 1u << i;
 	live = drive_live_mask(s);
-	if (need < drive_set_write_quorum(s))
-		need = drive_set_write_quorum(s);
-	*enough = s->starved &&
-	    (unsigned)__builtin_popcount((live & ~closed) | open) >= need;
+	live = (live & ~closed) | open;
+	*enough = s->starved && drive_sets_may_start(s, live) &&
+	    drive_sets_have(s, live, drive_set_write_quorum(s));
 	pthread_mutex_unlock(&s->lock);
 	return (open);
 }
@@ -174,7 +173,7 @@ drive_set_probe_mounts(struct drive_set *s)
 		snprintf(whys[i], sizeof(whys[i]), "%s", why);
 		closed[i] = mask >> i & 1 ? DRIVE_MOUNTED_READ_ONLY : DRIVE_WRITABLE;
 	}
-	if ((unsigned)__builtin_popcount(live & ~mask) < drive_set_write_quorum(s)) {
+	if (!drive_sets_have(s, live & ~mask, drive_set_write_quorum(s))) {
 		pthread_mutex_lock(&s->commit_lock);
 		(void)drive_set_starve(s, closed, whys, NULL);
 		pthread_mutex_unlock(&s->commit_lock);

@@ -96,6 +96,7 @@ drive_file_fill(const struct drive_set *s, unsigned slot, uint8_t uuid[16], Hf__
 	out->version = DRIVE_VERSION;
 	out->deployment.data = (uint8_t *)(uintptr_t)s->deployment;
 	out->deployment.len = 16;
+	out->set = drive_set_of(s, slot);
 	out->slot = slot;
 	out->uuid.data = uuid;
 	out->uuid.len = 16;

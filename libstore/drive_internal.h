@@ -25,6 +25,8 @@ struct catalog_rows {
 	uint8_t			  uuids[DRIVES_MAX][16];
 	/* the last epoch in which it was not ONLINE; of this process only */
 	uint64_t		  away_epochs[DRIVES_MAX];
+	Hf__CatalogSet		  sets[DRIVES_MAX];
+	unsigned		  set_count;		/* with those that are JOINING */
 	Hf__CatalogSegment	**segments;
 	size_t			  segment_count, segment_capacity;
 	Hf__CatalogVolume	**volumes;
@@ -33,7 +35,8 @@ struct catalog_rows {
 
 struct drive_set {
 	struct disk		*disk;
-	unsigned		 count, k, m;
+	/* count: slots of the sets in use; configured: paths, at least as many */
+	unsigned		 count, configured, joined, k, m;
 	uint8_t			 deployment[16];
 	uint64_t		 segment_bytes, volume_bytes;
 	uint32_t		 sector_bytes, min_write_redundancy;
@@ -64,12 +67,25 @@ struct drive_look {
  * WRONG from then on; DAMAGED ones are FORMATTED if their drive file could be written anew. *read:
  * the drives whose copy counts. */
 int drives_agree(struct drive_set *s, struct drive_look *looks, uint32_t *read, struct err *e);
-/* Catalogs that must be read so that one of them has the last epoch: see holdfast-format(5). */
-unsigned drive_start_quorum(const struct drive_set *s);
+/* Sets of the catalog in force that are not JOINING, or more than none. */
+unsigned drive_rows_sets(const struct drive_set *s);
 /* log/, vol/, quarantine/ on a drive, durable. */
 int drive_directories_make(struct drive_set *s, unsigned slot, struct err *e);
 /* s->rows = *rows; they are initialised then. */
 void drive_rows_take(struct drive_set *s, struct catalog_rows *rows);
+
+/* drive_sets.c */
+/* Catalogs of a set that must be read so that one of them has the last epoch: see
+ * holdfast-format(5). */
+unsigned drive_start_quorum(const struct drive_set *s, unsigned set);
+/* Of each set enough are in the mask. */
+bool drive_sets_may_start(const struct drive_set *s, uint32_t read);
+
+/* drive.c; lock is held. What fits before the reserve is touched; below 0: it is. */
+int64_t drive_room_locked(const struct drive_set *s, unsigned slot);
+
+/* drive_join.c. Sets of paths beyond s->count join; single-threaded. */
+int drive_sets_join(struct drive_set *s, const struct drive_look *looks, struct err *e);
 
 /* catalog_rows.c */
 void catalog_rows_init(struct catalog_rows *r);
@@ -97,8 +113,8 @@ int catalog_file_replace(struct drive_set *s, unsigned slot, struct err *e);
  * there is too little room for more changes, in the file and on the drive. */
 int catalog_file_continue(struct drive_set *s, unsigned slot, uint64_t end, struct err *e);
 /* Appends one packed change to the drive's catalog; datasync is the second step. */
-int catalog_file_append(struct drive_set *s, unsigned slot, uint64_t epoch, struct slice body,
-    struct err *e);
+int catalog_file_append(struct drive_set *s, unsigned slot, uint64_t epoch, uint32_t version,
+    struct slice body, struct err *e);
 int catalog_file_sync(struct drive_set *s, unsigned slot, struct err *e);
 
 /* catalog.c; commit_lock is held. Drives in `failing` are left out and are OFFLINE with this

@@ -108,15 +108,38 @@ erasure_parse(const struct drive_set_options *o, unsigned *k, unsigned *m, struc
 	*m = n >= 12 ? 4 : n >= 8 ? 3 : n >= 4 ? 2 : n >= 2 ? 1 : 0;
 	*k = n - *m;
 	if (o->erasure == NULL || o->erasure[0] == '\0')
-		return (0);
+		return (n <= SHARDS_MAX ? 0 : err_set(e, ERR_CONFIG, "store.drives names %u drives, "
+		    "and a set has at most %u: say with store.erasure how they are divided", n,
+		    SHARDS_MAX));
 	if (sscanf(o->erasure, "%2u+%2u%c", k, m, &rest) != 2 || *k < 1)
 		return (err_set(e, ERR_CONFIG, "store.erasure is \"%s\"; expected k+m, such as 4+2",
 		    o->erasure));
-	if (*k + *m != n)
-		return (err_set(e, ERR_CONFIG,
-		    "store.erasure %s needs %u drives, but %u are configured", o->erasure, *k + *m,
-		    n));
-	return (0);
+	return (*k + *m <= SHARDS_MAX ? 0 : err_set(e, ERR_CONFIG, "store.erasure is \"%s\"; a set "
+	    "has at most %u drives", o->erasure, SHARDS_MAX));
+}
+
+/* What the drives are says what a set is; a first format does as the configuration says (B1). */
+static int
+shape_set(struct drive_set *s, const struct drive_set_options *o, const struct drive_look *looks,
+    struct err *e)
+{
+	const Hf__DriveFile *file = NULL;
+	int rc = 0;
+
+	for (unsigned i = 0; i < s->configured && file == NULL; i++)
+		file = looks[i].file;
+	if (file == NULL || (o->erasure != NULL && o->erasure[0] != '\0'))
+		rc = erasure_parse(o, &s->k, &s->m, e);
+	else {
+		s->k = file->k;
+		s->m = file->m;
+	}
+	if (rc == 0 && (s->k < 1 || s->k + s->m > SHARDS_MAX))
+		rc = err_set(e, ERR_CORRUPT, "the drive files say that a set is %u+%u", s->k, s->m);
+	if (rc == 0 && s->configured % (s->k + s->m) != 0)
+		rc = err_set(e, ERR_CONFIG, "store.drives names %u drives, and a set of %u+%u has "
+		    "%u: sets are added whole", s->configured, s->k, s->m, s->k + s->m);
+	return (rc);
 }
 
 static int
@@ -143,7 +166,7 @@ identity_check(struct drive_set *s, const struct drive_look *looks, struct err *
 			    s->drives[i].path, s->drives[first_slot].path));
 		if (f->slot != i)
 			return (err_set(e, ERR_INVALID,
-			    "%s belongs in slot %u of its set, but store.drives has it in slot %u "
+			    "%s belongs in slot %u, but store.drives has it in slot %u "
 			    "(the first path is slot 0): put the paths back in order",
 			    s->drives[i].path, f->slot, i));
 		if (f->k != s->k || f->m != s->m)
@@ -212,6 +235,7 @@ format(struct drive_set *s, struct drive_look *looks, unsigned formatted, struct
 		s->rows.drives[i].uuid.len = 16;
 		s->rows.drives[i].since_epoch = 1;
 	}
+	s->rows.set_count = drive_sets(s);
 	for (i = 0; rc == 0 && i < s->count; i++)
 		rc = catalog_file_replace(s, i, e);
 	return (rc);
@@ -313,15 +337,15 @@ catalogs_bring(struct drive_set *s, struct drive_look *looks)
 	}
 }
 
-static unsigned
-looks_count(const struct drive_set *s, const struct drive_look *looks, uint32_t mask)
+static uint32_t
+looks_mask(const struct drive_set *s, const struct drive_look *looks)
 {
-	unsigned i, n = 0;
+	uint32_t mask = 0;
 
-	for (i = 0; i < s->count; i++)
-		if (looks[i].as == LOOKS_FORMATTED && mask >> i & 1)
-			n++;
-	return (n);
+	for (unsigned i = 0; i < s->count; i++)
+		if (looks[i].as == LOOKS_FORMATTED)
+			mask |= 1u << i;
+	return (mask);
 }
 
 /* The set goes on without its closed drives, or, if too few are left, is read-only with them. */
@@ -336,9 +360,9 @@ closed_decide(struct drive_set *s, struct drive_look *looks, uint32_t read)
 			writable &= ~(1u << i);
 	if (writable == UINT32_MAX)
 		return;
-	s->starved = looks_count(s, looks, read) >= drive_start_quorum(s) &&
-	    (looks_count(s, looks, read & writable) < drive_start_quorum(s) ||
-	    looks_count(s, looks, writable) < drive_set_write_quorum(s));
+	s->starved = drive_sets_may_start(s, looks_mask(s, looks) & read) &&
+	    (!drive_sets_may_start(s, looks_mask(s, looks) & read & writable) ||
+	    !drive_sets_have(s, looks_mask(s, looks) & writable, drive_set_write_quorum(s)));
 	for (i = 0; i < s->count && !s->starved; i++)
 		if (s->drives[i].closed != DRIVE_WRITABLE)
 			looks[i].as = LOOKS_BAD;
@@ -353,25 +377,26 @@ set_start(struct drive_set *s, struct drive_look *looks, uint32_t read, struct e
 	unsigned i;
 	int rc;
 
-	s->read_only = looks_count(s, looks, read) < drive_start_quorum(s);
+	s->read_only = !drive_sets_may_start(s, looks_mask(s, looks) & read);
 	if (!s->read_only) {
 		catalogs_bring(s, looks);
 		closed_decide(s, looks, read);
 		s->read_only = s->starved ||
-		    looks_count(s, looks, read) < drive_start_quorum(s);
+		    !drive_sets_may_start(s, looks_mask(s, looks) & read);
 	}
 	states_set(s, looks);
-	if (looks_count(s, looks, UINT32_MAX) < s->k)
+	if (!drive_sets_have(s, looks_mask(s, looks), s->k))
 		return (err_set(e, ERR_NO_QUORUM,
-		    "%u of %u drives are there and %u are needed even for reading: %s",
-		    looks_count(s, looks, UINT32_MAX), s->count, s->k,
+		    "%d of %u drives are there and %u%s are needed even for reading: %s",
+		    __builtin_popcount(looks_mask(s, looks)), s->count, s->k,
+		    drive_sets(s) > 1 ? " of each set" : "",
 		    notes_join(s, notes, sizeof(notes))));
 	if (s->read_only)
 		return (0);
 	rc = states_commit(s, "open", e);
 	if (rc == 0)
 		rc = states_commit(s, "open, confirmed", e);
-	if (rc == ERR_NO_QUORUM && (unsigned)__builtin_popcount(drive_present_mask(s)) >= s->k)
+	if (rc == ERR_NO_QUORUM && drive_sets_have(s, drive_present_mask(s), s->k))
 		return (0); /* read-only, and says so */
 	online = rc == 0 ? drive_present_mask(s) : 0;
 	for (i = 0; i < s->count; i++)
@@ -403,20 +428,35 @@ sizes_set(struct drive_set *s, const struct drive_set_options *o)
 	s->volume_bytes = (o->volume_bytes < most ? o->volume_bytes : most) & ~UINT64_C(65535);
 }
 
+/* From here on only slots of sets that are in use are looked at; others join later. */
+static int
+sets_in_use(struct drive_set *s, struct err *e)
+{
+	unsigned slots = drive_rows_sets(s) * drive_set_width(s);
+
+	if (slots > s->configured)
+		return (err_set(e, ERR_CONFIG, "store.drives names %u drives, and the store has %u "
+		    "in %u sets: name all of them, in slot order", s->configured, slots,
+		    drive_rows_sets(s)));
+	s->count = slots;
+	return (0);
+}
+
 static int
 set_open(struct drive_set *s, const struct drive_set_options *o, struct drive_look *looks,
     struct err *e)
 {
 	unsigned i, formatted = 0, catalogs = 0;
 	uint32_t read = UINT32_MAX;
-	int rc;
+	int rc = 0;
 
-	rc = erasure_parse(o, &s->k, &s->m, e);
-	for (i = 0; rc == 0 && i < s->count; i++) {
+	for (i = 0; rc == 0 && i < s->configured; i++) {
 		rc = look(s, i, &looks[i], e);
 		formatted += looks[i].as == LOOKS_FORMATTED;
 		catalogs += looks[i].has_catalog;
 	}
+	if (rc == 0)
+		rc = shape_set(s, o, looks, e);
 	if (rc == 0)
 		rc = identity_check(s, looks, e);
 	if (rc == 0 && catalogs == 0)
@@ -424,9 +464,13 @@ set_open(struct drive_set *s, const struct drive_set_options *o, struct drive_lo
 	else if (rc == 0)
 		rc = drives_agree(s, looks, &read, e);
 	if (rc == 0)
+		rc = sets_in_use(s, e);
+	if (rc == 0)
 		rc = segment_versions_check(s, e);
 	if (rc == 0)
 		rc = set_start(s, looks, read, e);
+	if (rc == 0 && !s->read_only)
+		rc = drive_sets_join(s, looks, e);
 	if (rc == 0) {
 		drive_set_refresh_space(s);
 		sizes_set(s, o);
@@ -445,7 +489,7 @@ drive_set_open(
 
 	if (o->count < 1 || o->count > DRIVES_MAX)
 		return (err_set(
-		    e, ERR_CONFIG, "a set has 1 to %u drives, not %u", DRIVES_MAX, o->count));
+		    e, ERR_CONFIG, "a store has 1 to %u drives, not %u", DRIVES_MAX, o->count));
 	for (i = 0; i < o->count; i++)
 		if (strlen(o->paths[i]) > PATH_BYTES_MAX)
 			return (err_set(e, ERR_CONFIG,
@@ -453,7 +497,7 @@ drive_set_open(
 	s = calloc(1, sizeof(*s));
 	assert(s != NULL);
 	s->disk = disk;
-	s->count = o->count;
+	s->count = s->configured = o->count;
 	s->min_write_redundancy = o->min_write_redundancy;
 	pthread_mutex_init(&s->commit_lock, NULL);
 	pthread_mutex_init(&s->lock, NULL);
@@ -465,7 +509,7 @@ drive_set_open(
 		s->drives[i].lock_handle = s->catalog_handle[i] = -1;
 	}
 	rc = set_open(s, o, looks, e);
-	for (i = 0; i < s->count; i++)
+	for (i = 0; i < s->configured; i++)
 		if (looks[i].file != NULL)
 			hf__drive_file__free_unpacked(looks[i].file, NULL);
 	if (rc < 0) {

@@ -205,7 +205,8 @@ others_live(const struct drive_set *s, unsigned slot)
 static int
 others_check(const struct drive_set *s, unsigned slot, struct err *e)
 {
-	unsigned n = (unsigned)__builtin_popcount(others_live(s, slot));
+	unsigned n = (unsigned)__builtin_popcount(others_live(s, slot) &
+	    drive_set_mask(s, drive_set_of(s, slot)));
 
 	if (drive_set_writable(s, e) == ERR_FULL)
 		return (ERR_FULL);
@@ -213,8 +214,8 @@ others_check(const struct drive_set *s, unsigned slot, struct err *e)
 		return (err_set(e, ERR_READ_ONLY, "the set is read-only, because too few drives "
 		    "were there at the start: bring them back, or: holdfastctl drive accept-loss"));
 	if (n < s->k)
-		return (err_set(e, ERR_NO_QUORUM, "%u other drives are there; %u must be, to know "
-		    "of a drive that takes a slot", n, s->k));
+		return (err_set(e, ERR_NO_QUORUM, "%u other drives of its set are there; %u must be, to "
+		    "know of a drive that takes a slot", n, s->k));
 	return (0);
 }
 
@@ -432,30 +433,20 @@ drive_set_replace(struct drive_set *s, unsigned slot, const char *path, struct e
 
 /* --- giving drives up ------------------------------------------------------------------------- */
 
+/* What would be left of a set. */
 static int
-loss_check(const struct drive_set *s, uint32_t mask, struct err *e)
+loss_check_set(const struct drive_set *s, unsigned set, uint32_t mask, struct err *e)
 {
-	uint32_t live = drive_present_mask(s), away = 0;
-	unsigned i, n = 0, need, have = (unsigned)__builtin_popcount(live);
+	uint32_t members = drive_set_mask(s, set);
+	unsigned i, n = 0, need, have = (unsigned)__builtin_popcount(
+	    drive_present_mask(s) & members);
 
-	for (i = 0; i < s->count; i++) {
-		if (!(mask >> i & 1)) {
-			n += s->rows.drives[i].state != HF__CATALOG_DRIVE__STATE__LOST;
-			away |= s->rows.drives[i].state != HF__CATALOG_DRIVE__STATE__LOST &&
-				!(live >> i & 1) ? 1u << i : 0;
-			continue;
-		}
-		if (live >> i & 1)
-			return (err_set(e, ERR_EXISTS, "the drive in slot %u (%s) is there: only "
-			    "one that is not can be given up", i, s->drives[i].path));
-	}
+	for (i = 0; i < s->count; i++)
+		n += (members & ~mask) >> i & 1 &&
+		    s->rows.drives[i].state != HF__CATALOG_DRIVE__STATE__LOST;
 	if (have < s->k)
 		return (err_set(e, ERR_NO_QUORUM, "%u drives are there and %u are needed to read "
 		    "anything: without more of them nothing can go on", have, s->k));
-	if (drive_set_read_only(s) && away != 0)
-		return (err_set(e, ERR_NO_QUORUM, "the drive in slot %u (%s) is away, too, and may "
-		    "know more: name all that are, or bring them back",
-		    (unsigned)__builtin_ctz(away), s->drives[__builtin_ctz(away)].path));
 	need = n - s->k + 1 > s->k ? n - s->k + 1 : s->k;
 	if (have < need)
 		return (err_set(e, ERR_NO_QUORUM, "%u drives would be left in the set, of which %u "
@@ -464,11 +455,36 @@ loss_check(const struct drive_set *s, uint32_t mask, struct err *e)
 	return (0);
 }
 
+static int
+loss_check(const struct drive_set *s, uint32_t mask, struct err *e)
+{
+	uint32_t live = drive_present_mask(s), away = 0;
+	unsigned i;
+	int rc = 0;
+
+	for (i = 0; i < s->count; i++) {
+		if (!(mask >> i & 1))
+			away |= s->rows.drives[i].state != HF__CATALOG_DRIVE__STATE__LOST &&
+				!(live >> i & 1) ? 1u << i : 0;
+		else if (live >> i & 1)
+			return (err_set(e, ERR_EXISTS, "the drive in slot %u (%s) is there: only "
+			    "one that is not can be given up", i, s->drives[i].path));
+	}
+	for (i = 0; rc == 0 && i < drive_sets(s); i++)
+		rc = loss_check_set(s, i, mask, e);
+	if (drive_set_read_only(s) && away != 0 && drive_sets_have(s, live, s->k))
+		return (err_set(e, ERR_NO_QUORUM, "the drive in slot %u (%s) is away, too, and may "
+		    "know more: name all that are, or bring them back",
+		    (unsigned)__builtin_ctz(away), s->drives[__builtin_ctz(away)].path));
+	return (rc);
+}
+
 /* The set is read-only: its copies may differ, so each gets the whole, by rename. */
 static int
 loss_force(struct drive_set *s, Hf__CatalogChange *change, struct err *e)
 {
-	unsigned i, written = 0;
+	uint32_t written = 0;
+	unsigned i;
 	int rc;
 
 	change->epoch = s->rows.epoch + LOSS_EPOCHS;
@@ -487,9 +503,9 @@ loss_force(struct drive_set *s, Hf__CatalogChange *change, struct err *e)
 		rc = catalog_file_replace(s, i, e);
 		if (rc < 0)
 			return (rc);
-		written++;
+		written |= 1u << i;
 	}
-	assert(written >= s->k);
+	assert(drive_sets_have(s, written, s->k));
 	return (0);
 }
 
@@ -514,7 +530,7 @@ drive_set_accept_loss(struct drive_set *s, uint32_t mask, struct err *e)
 	change.reason = (char *)(uintptr_t)"given up by an operator";
 	drive_set_probe(s);
 	pthread_mutex_lock(&s->commit_lock);
-	rc = n == 0 || mask >> s->count != 0 ? err_set(e, ERR_INVALID, "no such slot") :
+	rc = n == 0 || (uint64_t)mask >> s->count != 0 ? err_set(e, ERR_INVALID, "no such slot") :
 	    loss_check(s, mask, e);
 	if (rc == 0 && drive_set_writable(s, e) == ERR_FULL)
 		rc = ERR_FULL;

@@ -50,6 +50,8 @@ libstore_libstore_a_SOURCES = \
 	libstore/maintain.h \
 	libstore/drive_agree.c \
 	libstore/drive_closed.c \
+	libstore/drive_join.c \
+	libstore/drive_sets.c \
 	libstore/drive_file.c \
 	libstore/drive_replace.c \
 	libstore/drive_internal.h \
@@ -372,6 +374,11 @@ tests_bench_bench_space_LDADD = libstore/libstore.a schema/libschema.a libbase/l
 check_PROGRAMS += tests/unit/test_drive
 tests_unit_test_drive_SOURCES = tests/unit/test_drive.c tests/unit/disk_memory.c tests/unit/disk_memory.h
 tests_unit_test_drive_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
+	$(CRITERION_LIBS) $(LIBSTORE_LIBS)
+
+check_PROGRAMS += tests/unit/test_drive_join
+tests_unit_test_drive_join_SOURCES = tests/unit/test_drive_join.c tests/unit/disk_memory.c tests/unit/disk_memory.h
+tests_unit_test_drive_join_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
 	$(CRITERION_LIBS) $(LIBSTORE_LIBS)
 
 check_PROGRAMS += tests/unit/test_record

@@ -1,5 +1,6 @@
 /*
- * log_place - which drives the log's next segment goes to, and whether there is room for one.
+ * log_place - which drives the log's next segment goes to, all of one set, and whether there is
+ * room for one.
  *
  * A full log looks again after a while whether it still is: somebody may have made room who does
  * not tell the store.
@@ -42,13 +43,13 @@ drive_takes(struct drive_set *s, unsigned slot, bool use_reserve, uint64_t bytes
 	return (d.space.free_bytes > bytes + 65536);
 }
 
-/* Online drives with room, most free space first; drives of a shared file system must hold all
- * mirrors. */
+/* Online drives of a set with room, most free space first; drives of a shared file system must hold
+ * all mirrors. */
 static unsigned
-candidates_find(struct drive_set *s, bool use_reserve, uint64_t bytes,
+candidates_find(struct drive_set *s, unsigned set, bool use_reserve, uint64_t bytes,
     struct candidate c[DRIVES_MAX])
 {
-	uint32_t online = drive_present_mask(s);
+	uint32_t online = drive_present_mask(s) & drive_set_mask(s, set);
 	unsigned i, j, shared, n = 0, want = drive_set_m(s) + 1;
 	struct drive d, other;
 
@@ -79,20 +80,21 @@ filesystem_among(const struct candidate *c, const bool *taken, unsigned n, uint6
 	return (false);
 }
 
-int
-log_place_choose(struct drive_set *s, bool use_reserve, uint64_t bytes, uint32_t slots[DRIVES_MAX],
-    struct err *e)
+static int
+choose_in_set(struct drive_set *s, unsigned set, bool use_reserve, uint64_t bytes,
+    uint32_t slots[DRIVES_MAX], struct err *e)
 {
 	struct candidate c[DRIVES_MAX];
 	bool taken[DRIVES_MAX] = { false };
-	unsigned online = (unsigned)__builtin_popcount(drive_present_mask(s));
+	uint32_t mask = drive_present_mask(s) & drive_set_mask(s, set);
+	unsigned online = (unsigned)__builtin_popcount(mask);
 	unsigned i, n, count = 0, pass, want = drive_set_m(s) + 1;
 
 	if (online < drive_set_write_quorum(s))
 		return (err_set(e, ERR_NO_QUORUM, "%u drives are online; writing needs %u", online,
 		    drive_set_write_quorum(s)));
 	want = online < want ? online : want;
-	n = candidates_find(s, use_reserve, bytes, c);
+	n = candidates_find(s, set, use_reserve, bytes, c);
 	if (n < want)
 		return (err_set(e, ERR_FULL,
 		    "%u of %u online drives have room for a segment of %llu bytes; %u are needed",
@@ -107,6 +109,18 @@ log_place_choose(struct drive_set *s, bool use_reserve, uint64_t bytes, uint32_t
 	return ((int)count);
 }
 
+int
+log_place_choose(struct drive_set *s, bool use_reserve, uint64_t bytes, uint32_t slots[DRIVES_MAX],
+    struct err *e)
+{
+	unsigned order[DRIVES_MAX], n = drive_sets_order(s, order);
+	int rc = ERR_FULL;
+
+	for (unsigned i = 0; i < n && rc == ERR_FULL; i++)
+		rc = choose_in_set(s, order[i], use_reserve, bytes, slots, e);
+	return (rc);
+}
+
 uint64_t
 log_place_short_bytes(const struct log *l)
 {
@@ -117,22 +131,35 @@ log_place_short_bytes(const struct log *l)
 	return (bytes < whole ? bytes : whole);
 }
 
+static bool
+sets_have_space(struct drive_set *s, bool use_reserve, uint64_t bytes)
+{
+	struct candidate c[DRIVES_MAX];
+
+	for (unsigned set = 0; set < drive_sets(s); set++) {
+		uint32_t mask = drive_present_mask(s) & drive_set_mask(s, set);
+		unsigned online = (unsigned)__builtin_popcount(mask);
+		unsigned want = drive_set_m(s) + 1;
+
+		want = online < want ? online : want;
+		if (online > 0 && candidates_find(s, set, use_reserve, bytes, c) >= want)
+			return (true);
+	}
+	return (false);
+}
+
 bool
 log_has_space(struct log *l, bool use_reserve)
 {
 	uint64_t bytes = use_reserve ? log_place_short_bytes(l) : drive_set_segment_bytes(l->set);
-	struct candidate c[DRIVES_MAX];
-	unsigned online = (unsigned)__builtin_popcount(drive_present_mask(l->set));
-	unsigned want = drive_set_m(l->set) + 1;
 	uint64_t now_ms;
 
-	want = online < want ? online : want;
-	if (candidates_find(l->set, use_reserve, bytes, c) >= want)
+	if (sets_have_space(l->set, use_reserve, bytes))
 		return (true);
 	now_ms = clock_mono_ms();
 	if (now_ms - l->space_checked_ms < SPACE_CHECK_MS)
 		return (false);
 	l->space_checked_ms = now_ms;
 	drive_set_refresh_space(l->set);
-	return (candidates_find(l->set, use_reserve, bytes, c) >= want);
+	return (sets_have_space(l->set, use_reserve, bytes));
 }

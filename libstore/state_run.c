@@ -74,7 +74,8 @@ job_allocate(struct run_job *j)
 	return (rc);
 }
 
-/* On a pool thread. A volume where allocation fails, and not for space, is left for a new one. */
+/* On a pool thread. A volume where allocation fails is left for a new one; if that is for space, when
+ * another set has some. */
 static void
 run_work(void *context)
 {
@@ -85,7 +86,7 @@ run_work(void *context)
 	j->rc = ERR_STALE;
 	if (j->volume != 0)
 		j->rc = job_allocate(j);
-	if (j->rc < 0 && j->rc != ERR_FULL) {
+	if (j->rc < 0 && (j->rc != ERR_FULL || volume_better_place(j->drives, j->volume))) {
 		j->rc = job_create(j);
 		if (j->rc == 0)
 			j->rc = job_allocate(j);

@@ -205,13 +205,7 @@ state_stats(struct state *st, struct state_stats *out)
 bool
 state_full(const struct state *st)
 {
-	unsigned n = drive_count(st->o.drives);
-	uint32_t online = drive_present_mask(st->o.drives);
-
-	for (unsigned slot = 0; slot < n; slot++)
-		if ((online & 1u << slot) && !drive_has_space(st->o.drives, slot, 1))
-			return (true);
-	return (false);
+	return (!drive_sets_have_room(st->o.drives, 1));
 }
 
 static Hf__DriveLayout *

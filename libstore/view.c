@@ -114,7 +114,7 @@ drive_belongs(struct drive_set *s, unsigned slot, const Hf__DriveFile *f, bool f
 		s->k = f->k;
 		s->m = f->m;
 	}
-	if (f->k < 1 || f->k + f->m != s->count)
+	if (f->k < 1 || f->k + f->m > SHARDS_MAX || s->count % (f->k + f->m) != 0)
 		return (err_set(e, ERR_CONFIG, "%s is of a set of %u+%u drives, but store.drives "
 		    "names %u", s->drives[slot].path, f->k, f->m, s->count));
 	if (memcmp(s->deployment, f->deployment.data, 16) != 0 || f->k != s->k || f->m != s->m)
@@ -239,6 +239,20 @@ catalogs_read(struct view *v, struct err *e)
 	return (0);
 }
 
+/* Drives of a set that has not joined yet are nothing to look at. */
+static int
+sets_in_use(struct drive_set *s, struct err *e)
+{
+	unsigned slots = drive_rows_sets(s) * drive_set_width(s);
+
+	if (slots > s->count)
+		return (err_set(e, ERR_CONFIG, "store.drives names %u drives, and the store has %u "
+		    "in %u sets: name all of them, in slot order", s->count, slots,
+		    drive_rows_sets(s)));
+	s->count = slots;
+	return (0);
+}
+
 static void
 states_set(struct view *v)
 {
@@ -282,7 +296,7 @@ set_new(const struct view_options *o)
 
 	assert(s != NULL);
 	s->disk = disk_read_only_new(o->disk);		/* W1 */
-	s->count = o->count;
+	s->count = s->configured = o->count;
 	s->read_only = true;
 	pthread_mutex_init(&s->commit_lock, NULL);
 	pthread_mutex_init(&s->lock, NULL);
@@ -317,6 +331,8 @@ view_open(const struct view_options *o, struct view **out, struct err *e)
 	rc = drives_look(v, e);
 	if (rc == 0)
 		rc = catalogs_read(v, e);
+	if (rc == 0)
+		rc = sets_in_use(v->set, e);
 	if (rc < 0) {
 		view_close(&v);
 		return (rc);

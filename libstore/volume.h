@@ -66,6 +66,8 @@ void volume_name(uint64_t id, char out[VOLUME_NAME_BYTES]);
 /* Makes the shard files on the online drives and the catalog row (ACTIVE); shard i on slot (id + i)
  * mod n. */
 int volume_create(struct drive_set *s, uint64_t *id, struct err *e);
+/* A new volume would lie in another set, where there is room. */
+bool volume_better_place(struct drive_set *s, uint64_t id);
 /* Reserves [offset, offset + bytes) in every shard file on its drive (fallocate). ERR_FULL before a
  * drive's reserve is touched; nothing stays allocated then. */
 int volume_allocate(struct drive_set *s, uint64_t id, uint64_t offset, uint64_t bytes,

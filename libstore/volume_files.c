@@ -20,6 +20,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define PLACE_BYTES	(UINT64_C(1) << 20)	/* less room on a drive is none for a volume */
+
 /* One step on one shard file; handle is open for writing. */
 typedef int shard_fn(struct drive_set *s, unsigned slot, int handle, uint64_t offset,
     uint64_t bytes, struct err *e);
@@ -120,18 +122,51 @@ shards_make(struct drive_set *s, uint64_t id, const uint32_t *slots, unsigned co
 	return (0);
 }
 
+/* The best set that has room; the best, if none has. */
+static unsigned
+set_choose(struct drive_set *s)
+{
+	unsigned order[DRIVES_MAX], n;
+
+	if (drive_sets(s) == 1)
+		return (0);
+	drive_set_refresh_space(s);
+	n = drive_sets_order(s, order);
+	for (unsigned i = 0; i < n; i++)
+		if (drive_set_has_room(s, order[i], PLACE_BYTES))
+			return (order[i]);
+	return (order[0]);
+}
+
+bool
+volume_better_place(struct drive_set *s, uint64_t id)
+{
+	Hf__CatalogVolume *row = catalog_volume(s, id);
+	unsigned set;
+	bool better;
+
+	if (row == NULL)
+		return (false);
+	set = set_choose(s);
+	better = row->n_slots > 0 && drive_set_of(s, row->slots[0]) != set &&
+	    drive_set_has_room(s, set, PLACE_BYTES);
+	hf__catalog_volume__free_unpacked(row, NULL);
+	return (better);
+}
+
 int
 volume_create(struct drive_set *s, uint64_t *id, struct err *e)
 {
 	Hf__CatalogVolume row = HF__CATALOG_VOLUME__INIT;
-	unsigned k = drive_set_k(s), m = drive_set_m(s), n = drive_count(s), i;
-	uint32_t slots[DRIVES_MAX], made;
+	unsigned k = drive_set_k(s), m = drive_set_m(s), width = drive_set_width(s), i, first;
+	uint32_t slots[SHARDS_MAX], made;
 	int rc;
 
-	assert(k + m <= n && n <= DRIVES_MAX);
+	assert(width <= SHARDS_MAX);
+	first = set_choose(s) * width;
 	row.id = catalog_next_id(s);
-	for (i = 0; i < k + m; i++)
-		slots[i] = (uint32_t)((row.id + i) % n);
+	for (i = 0; i < width; i++)
+		slots[i] = first + (uint32_t)((row.id + i) % width);
 	rc = shards_make(s, row.id, slots, k + m, &made, e);
 	if (rc == 0 && (unsigned)__builtin_popcount(made) < k)
 		rc = err_set(e, ERR_NO_QUORUM,

@@ -64,7 +64,7 @@ act_retire(struct act_job *j, struct err *e)
 	return (err_set(e, ERR_UNSUPPORTED, "slot %u (%.200s) cannot be taken out: a set of %u+%u "
 	    "has a shard of each volume on each of its %u drives, and there is no spare slot. To "
 	    "move it to another disk: holdfastctl drive replace %u NEW_DIRECTORY", d.slot, d.path,
-	    drive_set_k(j->drives), drive_set_m(j->drives), drive_count(j->drives), d.slot));
+	    drive_set_k(j->drives), drive_set_m(j->drives), drive_set_width(j->drives), d.slot));
 }
 
 static const struct act_row rows[] = {
@@ -166,7 +166,7 @@ act_check(const struct store *t, const Hf__DriveAct *q, const struct act_row *ro
 		    row->slots_max == 1 ? "one slot" : "at least one slot"));
 	for (size_t i = 0; i < q->n_slots; i++)
 		if (q->slots[i] >= drive_count(t->drives))
-			return (err_set(e, ERR_INVALID, "there is no slot %u: the set has %u",
+			return (err_set(e, ERR_INVALID, "there is no slot %u: the store has %u",
 			    q->slots[i], drive_count(t->drives)));
 	return (0);
 }

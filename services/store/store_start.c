@@ -145,6 +145,9 @@ recover(struct store *t, struct err *e)
 	rc = drives_open(t, e);
 	if (rc < 0)
 		return (rc);
+	if (drive_sets_joined(t->drives) > 0)
+		log_info("new drives joined: there are %u sets of %u+%u now",
+		    drive_sets(t->drives), drive_set_k(t->drives), drive_set_m(t->drives));
 	step(t, "recovering the log");
 	rc = log_open(t->drives, &t->log, e);
 	if (rc < 0)

@@ -23,6 +23,7 @@ add_drive(cJSON *list, struct drive_set *s, unsigned slot, uint32_t suspects)
 
 	drive_get(s, slot, &d);
 	add_u64(o, "slot", slot);
+	add_u64(o, "set", drive_set_of(s, slot));
 	cJSON_AddStringToObject(o, "path", d.path);
 	catalog_lacking_find(s, slot, 0, 0, &lacks);
 	state = (unsigned)d.state < 4 ? drive_states[d.state] : "unknown";
@@ -45,6 +46,28 @@ add_drive(cJSON *list, struct drive_set *s, unsigned slot, uint32_t suspects)
 	cJSON_AddItemToArray(list, o);
 }
 
+/* Capacity, set by set: what lies where is seen as free space that shrinks. */
+static void
+add_sets(cJSON *status, const struct drive_set *s)
+{
+	cJSON *list = cJSON_AddArrayToObject(status, "sets");
+
+	for (unsigned set = 0; set < drive_sets(s); set++) {
+		cJSON *o = cJSON_CreateObject();
+		struct drive_set_use use;
+
+		drive_set_use(s, set, &use);
+		add_u64(o, "set", set);
+		add_u64(o, "drives", drive_set_width(s));
+		add_u64(o, "online", use.online);
+		add_u64(o, "space_bytes", use.space_bytes);
+		add_u64(o, "free_bytes", use.free_bytes);
+		add_u64(o, "segments", use.segments);
+		add_u64(o, "volumes", use.volumes);
+		cJSON_AddItemToArray(list, o);
+	}
+}
+
 static void
 add_set(cJSON *status, struct store *t)
 {
@@ -61,6 +84,7 @@ add_set(cJSON *status, struct store *t)
 	cJSON_AddStringToObject(status, "read_only_reason", why.text);
 	cJSON_AddBoolToObject(status, "full", state_full(t->state));
 	add_u64(status, "hung_steps", disk_deadline_hung(t->disk));
+	add_sets(status, s);
 	list = cJSON_AddArrayToObject(status, "drives");
 	for (unsigned slot = 0; slot < drive_count(s); slot++)
 		add_drive(list, s, slot, t->suspects);

@@ -356,11 +356,11 @@ Hf__Task *
 candidate_task(const struct candidate *c, const char *source)
 {
 	Hf__Task *t = malloc(sizeof(*t));
-	char text[48] = "", *end = text;
+	char text[128] = "", *end = text;
 
 	assert(t != NULL);
 	hf__task__init(t);
-	for (unsigned slot = 0; slot < 16; slot++)
+	for (unsigned slot = 0; slot < 32; slot++)
 		if ((c->server & 1u << slot) != 0)
 			end += snprintf(end, (size_t)(text + sizeof(text) - end), "%s%u",
 			    end == text ? "" : " ", slot);

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SLOTS_MAX	16
+#define SLOTS_MAX	32	/* of all sets */
 /* The seed's simplified factors, for segments whose use is not known. */
 #define EC_DIVISOR	2
 #define VACUUM_PERCENT	30

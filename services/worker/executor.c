@@ -75,18 +75,23 @@ validate_vacuum(const struct maintain *m, const struct config *c, struct err *e)
 	return (m->layout->read_only ? err_set(e, ERR_READ_ONLY, "the store is read-only") : 0);
 }
 
-/* It writes to the drive that lacks something; the others must be enough to make that from. */
+/* It writes to the drive that lacks something; the others of its set must be enough to make that
+ * from. */
 static int
 validate_sources(const struct maintain *m, const struct config *c, struct err *e)
 {
-	unsigned online = 0;
+	unsigned online = 0, width = m->layout->k + m->layout->m;
 
 	(void)c;
+	if (width == 0)
+		return (err_set(e, ERR_PROTOCOL, "the store did not say how large a set is"));
 	for (size_t i = 0; i < m->layout->n_drives; i++)
 		online += m->layout->drives[i]->slot != m->task->volume_id &&
+		    m->layout->drives[i]->slot / width == m->task->volume_id / width &&
 		    m->layout->drives[i]->state == HF__CATALOG_DRIVE__STATE__ONLINE;
 	if (online < m->layout->k)
-		return (err_set(e, ERR_NO_QUORUM, "%u other drives are online, %u are needed",
+		return (err_set(e, ERR_NO_QUORUM, "%u other drives of its set are online, %u are "
+		    "needed",
 		    online, m->layout->k));
 	return (0);
 }

@@ -19,6 +19,7 @@
 #include "services/worker/worker.h"
 
 #define ANSWER_MS	5000
+#define SLOTS_MAX	32	/* of all sets */
 #define DONE_MS		60000	/* it is answered when the store has it */
 #define DONE_LAST_MS	5000	/* as long as that when the worker is about to stop */
 #define RETRY_MS	200
@@ -193,16 +194,16 @@ capabilities_of(const struct worker *w, char *list, char *out[], size_t max)
 }
 
 static void
-slots_of(const char *list, Hf__WorkerRegister *q, uint32_t out[16])
+slots_of(const char *list, Hf__WorkerRegister *q, uint32_t out[SLOTS_MAX])
 {
 	q->preferred_servers = out;
-	for (const char *p = list; *p != '\0' && q->n_preferred_servers < 16; ) {
+	for (const char *p = list; *p != '\0' && q->n_preferred_servers < SLOTS_MAX; ) {
 		char *end;
 		unsigned long slot = strtoul(p, &end, 10);
 
 		if (end == p)
 			break;
-		if (slot < 16)
+		if (slot < SLOTS_MAX)
 			out[q->n_preferred_servers++] = (uint32_t)slot;
 		p = end + strspn(end, " ");
 	}
@@ -215,7 +216,7 @@ say_register(struct worker *w)
 	Hf__WorkerRegister q = HF__WORKER_REGISTER__INIT;
 	Hf__ResourceLimits limits = HF__RESOURCE_LIMITS__INIT;
 	char list[256], *capabilities[16];
-	uint32_t preferred[16];
+	uint32_t preferred[SLOTS_MAX];
 	struct held held;
 
 	snprintf(list, sizeof(list), "%s", c->worker_capabilities);

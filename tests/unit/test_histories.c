@@ -47,9 +47,11 @@
 #include "tests/unit/index_memory.h"
 #include "tests/unit/proof.h"
 
-static const struct { const char *erasure; unsigned drives, m, write_min; } sets[] = {
-	{ "2+2", 4, 2, 3 }, { "2+1", 3, 1, 2 }, { "1+1", 2, 1, 2 }, { "4+2", 6, 2, 4 },
-	{ "1+0", 1, 0, 1 },
+/* Of width drives each; from: drives that a store begins with, to which the others are added. */
+static const struct { const char *erasure; unsigned drives, m, write_min, width, from; } sets[] = {
+	{ "2+2", 4, 2, 3, 4, 4 }, { "2+1", 3, 1, 2, 3, 3 }, { "1+1", 2, 1, 2, 2, 2 },
+	{ "4+2", 6, 2, 4, 6, 6 }, { "1+0", 1, 0, 1, 1, 1 },
+	{ "2+2", 8, 2, 3, 4, 4 }, { "1+1", 4, 1, 2, 2, 4 }, { "2+1", 9, 1, 2, 3, 3 },
 };
 #define SETS (sizeof(sets) / sizeof(sets[0]))
 
@@ -72,7 +74,7 @@ struct history {
 static struct {
 	uint64_t	histories, maintained, operations, acknowledged, reads, uploads, cuts,
 			kills, stops, resumed_late, old_indexes, behind_horizon, lost_indexes,
-			returned, no_room, rebuilt_equal, task_moves, tasks;
+			returned, no_room, rebuilt_equal, task_moves, tasks, joins;
 	uint64_t	bads[BADS + 1], victims[3];	/* histories with them */
 	uint64_t	runs[WORK_KINDS], done[WORK_KINDS], ends[WORK_ENDS];
 	struct disk_tally disk;
@@ -179,8 +181,11 @@ static bool
 store_start(struct history *h)
 {
 	struct err e = ERR_INIT;
-	int rc = hw_store_open(&h->m.w, &e);
+	int rc;
 
+	if (sets[h->set].from < sets[h->set].drives && chance(h, 3) == 0)
+		h->m.w.drive_count = sets[h->set].drives;	/* for good */
+	rc = hw_store_open(&h->m.w, &e);
 	if (rc < 0 && h->bad & BAD(FULL) && !disk_memory_cut(h->m.w.disk)) {
 		drives_heal(h);
 		sum.no_room++;
@@ -188,6 +193,8 @@ store_start(struct history *h)
 	}
 	if (rc < 0 && !disk_memory_cut(h->m.w.disk))
 		model_wrong(&h->m, "open: %s", e.text);
+	if (rc == 0)
+		sum.joins += drive_sets_joined(h->m.w.drives);
 	return (rc == 0);
 }
 
@@ -479,15 +486,20 @@ rebuilt_check(struct history *h)
 	free(rebuilt);
 }
 
-/* With any m drives away all of it can be read. */
+/* With any m drives of each set away all of it can be read. */
 static void
 without_m_drives(struct history *h)
 {
 	unsigned n = sets[h->set].drives;
 	uint32_t away = 0;
 
-	while ((unsigned)__builtin_popcount(away) < sets[h->set].m)
-		away |= 1u << chance(h, n);
+	for (unsigned first = 0; first < n; first += sets[h->set].width) {
+		uint32_t some = 0;
+
+		while ((unsigned)__builtin_popcount(some) < sets[h->set].m)
+			some |= 1u << (first + chance(h, sets[h->set].width));
+		away |= some;
+	}
 	for (unsigned i = 0; i < n; i++)
 		disk_memory_set_missing(h->m.w.disk, i, away >> i & 1);
 	if (opened_for_reading(h, "without m drives")) {
@@ -549,6 +561,7 @@ history_end(struct history *h)
 	struct model *m = &h->m;
 
 	drives_heal(h);
+	m->w.drive_count = sets[h->set].drives;
 	disk_memory_cut_at(m->w.disk, 0);
 	if (!m->failed && opened_for_reading(h, "at the end")) {
 		if (model_bucket(m, 3))
@@ -584,6 +597,7 @@ history_begin(struct history *h, uint64_t seed, unsigned set)
 	model_make(&h->m, seed, sets[set].drives, sets[set].erasure);
 	h->work = (struct history_work){ .model = &h->m, .meanwhile = on_meanwhile,
 	    .store_again = on_store_again, .context = h };
+	h->m.w.drive_count = sets[set].from;
 	if (chance(h, 2) == 0)
 		disk_memory_set_sector(h->m.w.disk, 512);
 }
@@ -591,11 +605,11 @@ history_begin(struct history *h, uint64_t seed, unsigned set)
 static void
 victims_choose(struct history *h)
 {
-	unsigned n = sets[h->set].drives, many = sets[h->set].m;
+	unsigned n = sets[h->set].from, many = sets[h->set].m;
 
 	/* Missing ones must leave enough to write; no other fault takes a drive away at start. */
 	while (many > 0 && (h->bad & (BAD(MISSING) | BAD(EIO_ALL) | BAD(BAD_READS))) &&
-	    n - many < sets[h->set].write_min)
+	    sets[h->set].width - many < sets[h->set].write_min)
 		many--;
 	while ((unsigned)__builtin_popcount(h->victims) < many)
 		h->victims |= 1u << chance(h, n);
@@ -607,9 +621,11 @@ random_history(uint64_t seed)
 	static struct history h;
 	unsigned lives;
 
-	history_begin(&h, seed, (unsigned)(seed % 7 < SETS ? seed % 7 : 0));
+	history_begin(&h, seed, (unsigned)(seed % 11 < SETS ? seed % 11 : 0));
 	if (seed % 3 != 0)
 		h.bad = BAD(chance(&h, BADS)) | (chance(&h, 3) == 0 ? BAD(chance(&h, BADS)) : 0);
+	if (sets[h.set].from < sets[h.set].drives)
+		h.bad &= ~BAD(FULL);	/* a set joins where its catalogs have room */
 	h.maintained = seed % 4 == 0;
 	h.work.strict = h.bad == 0;
 	victims_choose(&h);
@@ -716,6 +732,7 @@ say_maintenance(void)
 	for (unsigned i = 0; i < WORK_KINDS; i++)
 		proof_say("maintenance in histories", sum.done[i],
 		    "%s to the end, of %llu begun", kinds[i], (unsigned long long)sum.runs[i]);
+	proof_say("maintenance in histories", sum.joins, "sets of drives that joined");
 	proof_say("maintenance in histories", sum.uploads, "multipart objects completed");
 	proof_say("maintenance in histories", sum.tasks, "tasks, in %llu transitions",
 	    (unsigned long long)sum.task_moves);

@@ -1,0 +1,378 @@
+/*
+ * test_drive_join - sets of new drives that join: the power is cut, or a drive fails, at every
+ * step; what is refused; which drives must be there then; where the next file goes.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "libstore/drive_internal.h"
+#include "libstore/log_internal.h"
+#include "libstore/volume.h"
+#include "tests/unit/disk_memory.h"
+
+#define OLD 4
+#define ALL 8
+
+static const char *const paths[] = { "/d0", "/d1", "/d2", "/d3", "/d4", "/d5", "/d6", "/d7", "/d8",
+	"/d9", "/d10", "/d11" };
+
+static int
+open_some(struct disk *d, unsigned count, struct drive_set **s, struct err *e)
+{
+	struct drive_set_options o = { .paths = paths, .count = count, .erasure = "",
+		.segment_bytes = 65536, .volume_bytes = 16u << 20 };
+
+	return (drive_set_open(d, &o, s, e));
+}
+
+/* A store of four drives with some volumes. */
+static struct disk *
+old_store(uint64_t seed, unsigned drives)
+{
+	struct disk *d = disk_memory_new(seed, drives);
+	struct err e = ERR_INIT;
+	struct drive_set *s;
+	uint64_t id;
+
+	disk_memory_set_free(d, UINT64_C(1) << 30);
+	cr_assert_eq(open_some(d, OLD, &s, &e), 0, "%s", e.text);
+	for (unsigned i = 0; i < 3; i++)
+		cr_assert_eq(volume_create(s, &id, &e), 0, "%s", e.text);
+	drive_set_close(&s);
+	return (d);
+}
+
+static size_t
+volumes_count(struct drive_set *s)
+{
+	uint64_t *ids;
+	size_t n = catalog_volume_ids(s, &ids);
+
+	free(ids);
+	return (n);
+}
+
+/* The set of a new volume. */
+static unsigned
+volume_set(struct drive_set *s)
+{
+	Hf__CatalogVolume *row;
+	struct err e = ERR_INIT;
+	unsigned set;
+	uint64_t id;
+
+	cr_assert_eq(volume_create(s, &id, &e), 0, "%s", e.text);
+	row = catalog_volume(s, id);
+	cr_assert_eq(row->n_slots, 4);
+	set = drive_set_of(s, row->slots[0]);
+	for (unsigned i = 0; i < 4; i++)
+		cr_assert_eq(drive_set_of(s, row->slots[i]), set, "a file lies in one set");
+	hf__catalog_volume__free_unpacked(row, NULL);
+	return (set);
+}
+
+static void
+joined_check(struct disk *d, size_t volumes)
+{
+	struct err e = ERR_INIT;
+	struct drive_set *s;
+
+	cr_assert_eq(open_some(d, ALL, &s, &e), 0, "%s", e.text);
+	cr_assert_eq(drive_sets(s), 2);
+	cr_assert_eq(drive_online_mask(s), 255, "%x", drive_online_mask(s));
+	cr_assert(!drive_set_read_only(s));
+	cr_assert_eq(volumes_count(s), volumes);
+	cr_assert_eq(volume_set(s), 1, "the new set is empty");
+	drive_set_close(&s);
+	cr_assert_eq(open_some(d, ALL, &s, &e), 0, "%s", e.text);
+	cr_assert_eq(drive_sets_joined(s), 0);
+	cr_assert_eq(volumes_count(s), volumes + 1);
+	drive_set_close(&s);
+}
+
+/* An operator who takes the new drives out again, unless they are in use by now. */
+static size_t
+old_alone(struct disk *d)
+{
+	struct err e = ERR_INIT;
+	struct drive_set *s;
+	uint64_t id;
+	int rc = open_some(d, OLD, &s, &e);
+
+	if (rc < 0) {
+		cr_assert_eq(rc, ERR_CONFIG, "%s", e.text);
+		cr_assert(strstr(e.text, "8 in 2 sets") != NULL, "%s", e.text);
+		return (3);
+	}
+	cr_assert_eq(drive_online_mask(s), 15);
+	cr_assert_eq(volumes_count(s), 3);
+	cr_assert_eq(volume_create(s, &id, &e), 0, "%s", e.text);
+	drive_set_close(&s);
+	return (4);
+}
+
+Test(drive_join, is_finished_wherever_it_was_cut)
+{
+	struct err e = ERR_INIT;
+	struct drive_set *s;
+	struct disk *d;
+	unsigned finished = 0;
+
+	for (uint64_t cut = 1; finished < 20; cut++) {
+		size_t volumes = 3;
+
+		d = old_store(cut, ALL);
+		disk_memory_cut_at(d, cut);
+		if (open_some(d, ALL, &s, &e) == 0) {
+			finished += !disk_memory_cut(d);
+			drive_set_close(&s);
+		}
+		disk_memory_restart(d);
+		if (cut % 2 == 0)
+			volumes = old_alone(d);
+		joined_check(d, volumes);
+		disk_memory_free(d);
+	}
+}
+
+/* A step fails: the start may fail, or go on without that drive; the next one finds all of it. */
+Test(drive_join, any_step_may_fail)
+{
+	struct err e = ERR_INIT;
+	struct drive_set *s;
+	struct disk *d;
+
+	for (uint64_t n = 1; n < 140; n++) {
+		d = old_store(n, ALL);
+		disk_memory_fail_step(d, n);
+		if (open_some(d, ALL, &s, &e) == 0) {
+			cr_assert(!drive_set_read_only(s));
+			drive_set_close(&s);
+		}
+		disk_memory_restart(d);
+		cr_assert_eq(open_some(d, ALL, &s, &e), 0, "step %d: %s", (int)n, e.text);
+		cr_assert_eq(drive_sets(s), 2);
+		cr_assert_eq(drive_present_mask(s), 255);
+		cr_assert_eq(volumes_count(s), 3);
+		drive_set_close(&s);
+		disk_memory_free(d);
+	}
+}
+
+static void
+refused(struct disk *d, unsigned count, int code, const char *part)
+{
+	struct err e = ERR_INIT;
+	struct drive_set *s;
+
+	cr_assert_eq(open_some(d, count, &s, &e), code, "%s", e.text);
+	cr_assert(strstr(e.text, part) != NULL, "\"%s\" has no \"%s\"", e.text, part);
+	cr_assert_eq(open_some(d, OLD, &s, &e), 0, "%s", e.text);
+	cr_assert_eq(volumes_count(s), 3);
+	drive_set_close(&s);
+}
+
+static void
+file_make(struct disk *d, const char *path)
+{
+	struct err e = ERR_INIT;
+	int h = d->ops->open(d, path, 0100 | 2, &e);
+
+	cr_assert(h >= 0);
+	d->ops->close(d, h);
+}
+
+Test(drive_join, refusals)
+{
+	static const char *const others[] = { "/d4", "/d5", "/d6", "/d7" };
+	struct drive_set_options o = { .paths = others, .count = 4, .erasure = "",
+		.segment_bytes = 65536, .volume_bytes = 16u << 20 };
+	struct disk *d = old_store(1, ALL);
+	struct err e = ERR_INIT;
+	struct drive_set *s;
+
+	refused(d, 5, ERR_CONFIG, "names 5 drives, and a set of 2+2 has 4");
+	refused(d, 7, ERR_CONFIG, "sets are added whole");
+	disk_memory_set_missing(d, 6, true);
+	refused(d, ALL, ERR_INVALID, "cannot add a set of 4 drives in the slots from 4 on: /d6");
+	disk_memory_set_missing(d, 6, false);
+	file_make(d, "/d5/letter");
+	refused(d, ALL, ERR_INVALID, "holds files but no drive file");
+	disk_memory_wipe(d, 5);
+	cr_assert_eq(drive_set_open(d, &o, &s, &e), 0, "%s", e.text);
+	drive_set_close(&s);
+	refused(d, ALL, ERR_INVALID, "belongs to another deployment");
+	for (unsigned i = 4; i < ALL; i++)
+		disk_memory_wipe(d, i);
+	o.erasure = "3+1";
+	o.paths = paths;
+	o.count = ALL;
+	cr_assert_eq(drive_set_open(d, &o, &s, &e), ERR_CONFIG);
+	cr_assert(strstr(e.text, "was formatted as 2+2") != NULL, "%s", e.text);
+	joined_check(d, 3);
+	cr_assert_eq(open_some(d, OLD, &s, &e), ERR_CONFIG);
+	cr_assert(strstr(e.text, "8 in 2 sets") != NULL, "%s", e.text);
+	disk_memory_free(d);
+}
+
+/* Drives of a set that is in use, listed once more or for another slot. */
+Test(drive_join, a_drive_is_in_one_slot_of_one_set)
+{
+	static const char *const twice[] = { "/d0", "/d1", "/d2", "/d3", "/d4", "/d5", "/d6",
+	    "/d3" }, *const swapped[] = { "/d4", "/d5", "/d6", "/d7", "/d0", "/d1", "/d2", "/d3" };
+	struct drive_set_options o = { .paths = twice, .count = ALL, .erasure = "",
+		.segment_bytes = 65536, .volume_bytes = 16u << 20 };
+	struct disk *d = old_store(1, ALL);
+	struct err e = ERR_INIT;
+	struct drive_set *s;
+	int rc;
+
+	rc = drive_set_open(d, &o, &s, &e);
+	cr_assert(rc == ERR_INVALID || rc == ERR_LOCKED, "%s", e.text);
+	joined_check(d, 3);
+	o.paths = swapped;
+	cr_assert_eq(drive_set_open(d, &o, &s, &e), ERR_INVALID);
+	cr_assert(strstr(e.text, "belongs in slot 4") != NULL, "%s", e.text);
+	disk_memory_free(d);
+}
+
+Test(drive_join, a_set_that_is_in_use_does_not_join_again)
+{
+	struct disk *d = old_store(1, ALL);
+	struct err e = ERR_INIT;
+	struct drive_set *s;
+
+	file_make(d, "/d4/drive.new");		/* of an interrupted format: nothing */
+	joined_check(d, 3);
+	disk_memory_wipe(d, 4);
+	cr_assert_eq(open_some(d, ALL, &s, &e), 0, "%s", e.text);
+	cr_assert_eq(drive_present_mask(s), 255 & ~0x10u, "an empty directory is no drive");
+	drive_set_close(&s);
+	disk_memory_free(d);
+}
+
+Test(drive_join, two_sets_at_once)
+{
+	struct disk *d = old_store(1, 12);
+	struct err e = ERR_INIT;
+	struct drive_set *s;
+	unsigned seen = 0;
+
+	cr_assert_eq(open_some(d, 12, &s, &e), 0, "%s", e.text);
+	cr_assert_eq(drive_sets_joined(s), 2);
+	for (unsigned i = 0; i < 6; i++)
+		seen |= 1u << volume_set(s);
+	cr_assert_eq(seen, 6, "the old set has three volumes already");
+	seen = 0;
+	for (unsigned i = 0; i < 3; i++)
+		seen |= 1u << volume_set(s);
+	cr_assert_eq(seen, 7, "now all have as many");
+	drive_set_close(&s);
+	disk_memory_free(d);
+}
+
+/* --- afterwards ------------------------------------------------------------------------------- */
+
+static void
+start_with(struct disk *d, uint32_t missing, int code, bool read_only)
+{
+	struct err e = ERR_INIT;
+	struct drive_set *s;
+	int rc;
+
+	for (unsigned i = 0; i < ALL; i++)
+		disk_memory_set_missing(d, i, missing >> i & 1);
+	rc = open_some(d, ALL, &s, &e);
+	cr_assert_eq(rc, code, "without %x: %s", missing, e.text);
+	if (rc < 0)
+		return;
+	cr_assert_eq(drive_set_read_only(s), read_only, "without %x", missing);
+	cr_assert_eq(drive_present_mask(s), 255 & ~missing);
+	drive_set_close(&s);
+}
+
+Test(drive_join, each_set_needs_its_quorum)
+{
+	struct disk *d = old_store(1, ALL);
+
+	joined_check(d, 3);
+	start_with(d, 0x11, 0, false);
+	start_with(d, 0x30, 0, true);
+	start_with(d, 0x03, 0, true);
+	start_with(d, 0x70, ERR_NO_QUORUM, false);
+	start_with(d, 0x0e, ERR_NO_QUORUM, false);
+	start_with(d, 0, 0, false);
+	disk_memory_free(d);
+}
+
+Test(drive_join, failures_count_in_their_set)
+{
+	struct disk *d = old_store(1, ALL);
+	struct err e = ERR_INIT;
+	struct drive_set *s;
+
+	joined_check(d, 3);
+	cr_assert_eq(open_some(d, ALL, &s, &e), 0);
+	cr_assert_eq(drive_fail(s, 0, "test", &e), 0);
+	cr_assert_eq(drive_fail(s, 5, "test", &e), 0);
+	cr_assert_eq(drive_fail(s, 1, "test", &e), 0);
+	cr_assert_eq(drive_fail(s, 6, "test", &e), 0, "%s", e.text);
+	cr_assert_eq(drive_fail(s, 7, "test", &e), ERR_NO_QUORUM);
+	cr_assert(drive_set_read_only(s));
+	drive_set_close(&s);
+	disk_memory_free(d);
+}
+
+/* Files go to a set that is whole, though another has less in it. */
+Test(drive_join, placement_looks_at_drives_and_room)
+{
+	struct disk *d = old_store(1, ALL);
+	struct err e = ERR_INIT;
+	struct drive_set *s;
+	uint32_t slots[DRIVES_MAX];
+
+	joined_check(d, 3);
+	cr_assert_eq(open_some(d, ALL, &s, &e), 0);
+	cr_assert_eq(log_place_choose(s, false, 65536, slots, &e), 3);
+	for (unsigned i = 0; i < 3; i++)
+		cr_assert_eq(drive_set_of(s, slots[i]), 1);
+	drive_space_take(s, 6, UINT64_C(1) << 40);
+	cr_assert(!drive_set_has_room(s, 1, 65536));
+	cr_assert(drive_sets_have_room(s, 65536));
+	cr_assert_eq(log_place_choose(s, false, 65536, slots, &e), 3);
+	cr_assert_eq(drive_set_of(s, slots[0]), 0, "there is least room on slot 6");
+	cr_assert_eq(volume_set(s), 1, "which has some, when one looks again");
+	cr_assert_eq(drive_fail(s, 4, "test", &e), 0);
+	cr_assert_eq(volume_set(s), 0, "the drive in slot 4 is away");
+	cr_assert_eq(log_place_choose(s, false, 65536, slots, &e), 3);
+	cr_assert_eq(drive_set_of(s, slots[0]), 0);
+	drive_set_close(&s);
+	disk_memory_free(d);
+}
+
+Test(drive_join, a_drive_of_the_new_set_is_replaced_or_given_up)
+{
+	struct disk *d = old_store(1, 9);
+	struct err e = ERR_INIT;
+	struct drive_set *s;
+
+	joined_check(d, 3);
+	cr_assert_eq(open_some(d, ALL, &s, &e), 0);
+	cr_assert_eq(drive_set_replace(s, 6, "/d8", &e), 0, "%s", e.text);
+	cr_assert_eq(drive_online_mask(s), 255 & ~0x40u);
+	drive_set_close(&s);
+	start_with(d, 0x40, 0, false);	/* /d6 is not the drive of slot 6 any more */
+	disk_memory_set_missing(d, 5, true);
+	cr_assert_eq(open_some(d, ALL, &s, &e), 0);
+	cr_assert(drive_set_read_only(s));
+	cr_assert_eq(drive_set_accept_loss(s, 0x60, &e), 0, "%s", e.text);
+	drive_set_close(&s);
+	cr_assert_eq(open_some(d, ALL, &s, &e), 0, "%s", e.text);
+	cr_assert(!drive_set_read_only(s));
+	cr_assert_eq(drive_present_mask(s), 255 & ~0x60u);
+	drive_set_close(&s);
+	disk_memory_free(d);
+}
