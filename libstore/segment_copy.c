@@ -10,6 +10,20 @@
 #define FIRST_READ		16384u
 #define FOOTER_BLOCK_LIMIT	(FOOTER_BLOCK_BYTES_MAX + RECORD_META_BYTES_MAX + 4096)
 
+_Static_assert((int)SEGMENT_AT_VERSION == (int)SHARD_AT_VERSION, "versions are in one place");
+_Static_assert((int)SEGMENT_AT_CRC == (int)SHARD_AT_CRC, "checksums are in one place");
+
+bool
+header_version_rotten(const uint8_t *page, uint32_t known, uint32_t seed)
+{
+	uint8_t ours[SEGMENT_AT_CRC];
+
+	memcpy(ours, page, sizeof(ours));
+	put_u32(ours + SEGMENT_AT_VERSION, known);
+	return (get_u32(page + SEGMENT_AT_VERSION) != known &&
+	    get_u32(page + SEGMENT_AT_CRC) == crc32c(seed, ours, sizeof(ours)));
+}
+
 bool
 segment_header_parse(const uint8_t *page, const uint8_t deployment[16], uint64_t id,
     uint32_t *sector_bytes)

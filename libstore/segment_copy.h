@@ -13,6 +13,9 @@
 #include "libstore/record.h"
 #include "libstore/segment_format.h"
 
+/* A header, of a mirror or a shard, in which only the version is wrong by its checksum, which
+ * starts from `seed': it is damaged, not newer. */
+bool header_version_rotten(const uint8_t *page, uint32_t known, uint32_t seed);
 /* True if a page is the header of this segment; *sector_bytes is what its batches start on. */
 bool segment_header_parse(const uint8_t *page, const uint8_t deployment[16], uint64_t id,
     uint32_t *sector_bytes);

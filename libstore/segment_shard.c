@@ -11,6 +11,7 @@
 
 #include "libbase/checksum.h"
 #include "libbase/erasure.h"
+#include "libstore/segment_copy.h"
 
 #define SHARD_BYTES_MAX (UINT64_C(1) << 40)
 
@@ -121,7 +122,9 @@ shard_header_check(const struct shard_layout *l, unsigned shard, const uint8_t *
 	uint64_t content = get_u64(page + SHARD_AT_CONTENT_BYTES);
 	uint32_t sector = get_u32(page + SHARD_AT_SECTOR);
 
-	if (memcmp(page, SHARD_MAGIC, 8) == 0 && get_u32(page + SHARD_AT_VERSION) > SHARD_VERSION)
+	if (memcmp(page, SHARD_MAGIC, 8) == 0 && get_u32(page + SHARD_AT_VERSION) > SHARD_VERSION &&
+	    !header_version_rotten(page, SHARD_VERSION, crc32c_seed(l->segment,
+	    shard * l->shard_bytes)))
 		return (err_set(e, ERR_VERSION, "shard %u of segment %016" PRIx64
 		    " is of version %u; this program knows %u", shard, l->segment,
 		    get_u32(page + SHARD_AT_VERSION), SHARD_VERSION));

@@ -9,10 +9,9 @@
  */
 #include <fcntl.h>
 
+#include "libbase/checksum.h"
 #include "libstore/drive_internal.h"
 #include "libstore/segment.h"
-
-_Static_assert((int)SEGMENT_AT_VERSION == (int)SHARD_AT_VERSION, "versions are in one place");
 
 /* Of a mirror or shard: both have the number in the same place. */
 static int
@@ -21,6 +20,7 @@ file_version_check(const struct drive_set *s, const Hf__CatalogSegment *row, uns
 {
 	bool converted = row->state == HF__CATALOG_SEGMENT__STATE__CONVERTED;
 	uint32_t known = converted ? SHARD_VERSION : SEGMENT_VERSION;
+	uint32_t seed = crc32c_seed(row->id, converted ? i * row->shard_bytes : 0);
 	struct disk *d = drive_set_disk(s);
 	uint8_t page[SEGMENT_HEADER_BYTES];
 	char path[4096];
@@ -32,7 +32,7 @@ file_version_check(const struct drive_set *s, const Hf__CatalogSegment *row, uns
 		return (0);
 	if (d->ops->pread(d, handle, page, sizeof(page), 0, NULL) == (ssize_t)sizeof(page) &&
 	    memcmp(page, converted ? SHARD_MAGIC : SEGMENT_MAGIC, 8) == 0 &&
-	    get_u32(page + SEGMENT_AT_VERSION) > known)
+	    get_u32(page + SEGMENT_AT_VERSION) > known && !header_version_rotten(page, known, seed))
 		rc = err_set(e, ERR_VERSION, "%s is of version %u; this program knows %u", path,
 		    get_u32(page + SEGMENT_AT_VERSION), known);
 	d->ops->close(d, handle);

@@ -658,10 +658,10 @@ static bool
 memory_same(struct disk *d, int handle, const char *path)
 {
 	struct memory *m = enter(d);
+	unsigned i = name_index(m, path);
 	bool same;
 
-	same = !m->missing[drive_of(path)] &&
-	       m->names[name_index(m, path)].now == m->handles[handle].node;
+	same = !m->missing[drive_of(path)] && m->names[i].now == m->handles[handle].node;
 	leave(m, 0);
 	return (same);
 }
@@ -907,7 +907,8 @@ bool
 disk_memory_flip(struct disk *d, const char *path, uint64_t offset)
 {
 	struct memory *m = (struct memory *)d;
-	struct node *n = m->names[name_index(m, path)].now;
+	unsigned i = name_index(m, path);	/* the names may move */
+	struct node *n = m->names[i].now;
 
 	if (n == NULL || offset >= n->now.bytes || offset >= n->synced.bytes)
 		return (false);
@@ -982,8 +983,9 @@ bool
 disk_memory_exists(struct disk *d, const char *path)
 {
 	struct memory *m = (struct memory *)d;
+	unsigned i = name_index(m, path);
 
-	return (m->names[name_index(m, path)].now != NULL);
+	return (m->names[i].now != NULL);
 }
 
 const char *

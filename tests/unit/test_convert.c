@@ -9,10 +9,12 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include <criterion/criterion.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "libbase/checksum.h"
 #include "tests/unit/convert_world.h"
 #include "tests/unit/proof.h"
 
@@ -276,25 +278,76 @@ Test(convert, a_task_that_ends_takes_its_files_with_it, .timeout = 60)
 	world_end();
 }
 
+static void
+shard_path(unsigned slot, uint64_t id, char out[64])
+{
+	snprintf(out, 64, "/d%u/log/%016" PRIx64 ".ecs", slot, id);
+}
+
+/* As a newer program would write it. */
+static void
+version_raise(unsigned slot, const Hf__CatalogSegment *row)
+{
+	uint8_t page[SHARD_HEADER_BYTES];
+	struct iovec iov = { page, sizeof(page) };
+	char path[64];
+	int handle;
+
+	shard_path(slot, row->id, path);
+	handle = w.disk->ops->open(w.disk, path, O_RDWR, NULL);
+	cr_assert_geq(handle, 0);
+	cr_assert_eq(w.disk->ops->pread(w.disk, handle, page, sizeof(page), 0, NULL),
+	    (ssize_t)sizeof(page));
+	put_u32(page + SHARD_AT_VERSION, SHARD_VERSION + 1);
+	put_u32(page + SHARD_AT_CRC, crc32c(crc32c_seed(row->id, page[SHARD_AT_SHARD] *
+	    row->shard_bytes), page, SHARD_AT_CRC));
+	cr_assert_eq(w.disk->ops->pwritev(w.disk, handle, &iov, 1, 0, NULL), 0);
+	w.disk->ops->close(w.disk, handle);
+}
+
 Test(convert, a_newer_version_is_refused)
 {
 	struct err e = ERR_INIT;
-	char path[64];
-	uint64_t id;
+	Hf__CatalogSegment *row;
 
 	world_fill(5);
 	convert_all(1);
 	world_reopen();
-	id = segment_in(CONVERTED);
+	row = catalog_segment(w.drives, segment_in(CONVERTED));
 	world_close(&w);
-	for (unsigned i = 0; i < 4; i++) {
-		snprintf(path, sizeof(path), "/d%u/log/%016" PRIx64 ".ecs", i, id);
-		disk_memory_flip(w.disk, path, SHARD_AT_VERSION);	/* 1 becomes 17 */
-	}
+	for (unsigned i = 0; i < 4; i++)
+		version_raise(i, row);
 	world_index_remove(&w);
 	cr_assert_lt(world_try_open(&w, &e), 0);
-	cr_assert_not_null(strstr(e.text, "version 17; this program knows 1"), "%s", e.text);
+	cr_assert_not_null(strstr(e.text, "version 2; this program knows 1"), "%s", e.text);
+	hf__catalog_segment__free_unpacked(row, NULL);
 	world_remove(&w);
+}
+
+/* A bit of the number alone: the other shards have what it had. */
+Test(convert, a_rotten_version_is_damage)
+{
+	uint64_t *ids;
+	char path[64];
+	size_t n;
+
+	world_fill(6);
+	convert_all(1);
+	world_reopen();
+	n = catalog_segment_ids(w.drives, &ids);
+	world_close(&w);
+	for (size_t i = 0; i < n; i++) {
+		shard_path((unsigned)i % 4, ids[i], path);
+		disk_memory_flip(w.disk, path, SHARD_AT_VERSION);	/* 1 becomes 17 */
+		snprintf(path, sizeof(path), "/d%u/log/%016" PRIx64 ".seg", (unsigned)i % 4,
+		    ids[i]);
+		disk_memory_flip(w.disk, path, SEGMENT_AT_VERSION);
+	}
+	free(ids);
+	world_index_remove(&w);
+	world_open(&w);
+	all_check();
+	world_end();
 }
 
 /* --- at every step ---------------------------------------------------------------------------- */
