@@ -34,4 +34,21 @@ tests_unit_test_histories_SOURCES = tests/unit/test_histories.c \
 tests_unit_test_histories_LDADD = libobject/libobject.a libipc/libipc.a libstore/libstore.a \
 	schema/libschema.a libbase/libbase.a $(CRITERION_LIBS) $(LIBOBJECT_LIBS)
 
+# The same with RocksDB's index, and more keys.
+check_PROGRAMS += tests/unit/test_day
+tests_unit_test_day_SOURCES = tests/unit/test_day.c \
+	tests/unit/history_model.c tests/unit/history_model.h \
+	tests/unit/history_world.c tests/unit/history_world.h \
+	tests/unit/history_client.c tests/unit/history_client.h \
+	tests/unit/history_model_internal.h tests/unit/history_upload.c \
+	tests/unit/history_task.c tests/unit/history_task.h \
+	tests/unit/history_work.c tests/unit/history_work.h \
+	tests/unit/channel_memory.c tests/unit/channel_memory.h \
+	tests/unit/index_copies.c tests/unit/index_copies.h tests/unit/index_memory.h \
+	tests/unit/pool_memory.c tests/unit/pool_memory.h \
+	tests/unit/disk_memory.c tests/unit/disk_memory.h
+tests_unit_test_day_CPPFLAGS = -DMODEL_KEYS=120 $(AM_CPPFLAGS)
+tests_unit_test_day_LDADD = libobject/libobject.a libipc/libipc.a libstore/libstore.a \
+	schema/libschema.a libbase/libbase.a $(CRITERION_LIBS) $(LIBOBJECT_LIBS)
+
 include tests/fuzz/local.mk

@@ -582,7 +582,7 @@ list_verify(struct model *m, unsigned client, const char *when)
 	Hf__ObjectList op = HF__OBJECT_LIST__INIT;
 	struct err e = ERR_INIT;
 	Hf__StoreReply *reply;
-	uint32_t there = 0;
+	bool there[MODEL_KEYS] = { false };
 
 	op.bucket = model_bucket_name;
 	op.max = 1000;
@@ -592,14 +592,18 @@ list_verify(struct model *m, unsigned client, const char *when)
 		model_wrong(m, "%s: the listing: %s", when, e.text);
 		return;
 	}
-	for (size_t i = 0; i < reply->n_items; i++)
-		if (reply->items[i]->key.len == 2 && reply->items[i]->key.data[0] == 'k')
-			there |= 1u << (reply->items[i]->key.data[1] - '0');
+	for (size_t i = 0; i < reply->n_items; i++) {
+		const ProtobufCBinaryData *key = &reply->items[i]->key;
+		char name[8] = "";
+
+		memcpy(name, key->data, key->len < 7 ? key->len : 7);
+		if (name[0] == 'k' && strtoul(name + 1, NULL, 10) < MODEL_KEYS)
+			there[strtoul(name + 1, NULL, 10)] = true;
+	}
 	hf__store_reply__free_unpacked(reply, NULL);
 	for (unsigned k = 0; k < MODEL_KEYS; k++)
-		if (!(there >> k & 1) != (m->keys[k].maybe[0] == MODEL_ABSENT))
-			model_wrong(m, "%s: k%u is%s listed", when, k, there >> k & 1 ? "" :
-			    " not");
+		if (!there[k] != (m->keys[k].maybe[0] == MODEL_ABSENT))
+			model_wrong(m, "%s: k%u is%s listed", when, k, there[k] ? "" : " not");
 }
 
 void

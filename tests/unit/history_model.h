@@ -15,7 +15,9 @@
 #include "tests/unit/history_task.h"
 #include "tests/unit/history_world.h"
 
-#define MODEL_KEYS	8
+#ifndef MODEL_KEYS
+#define MODEL_KEYS	8	/* a program may have more */
+#endif
 #define MODEL_MAYBE	8
 #define MODEL_ABSENT	0u
 

@@ -287,10 +287,12 @@ static void
 work_all_of(struct history_work *h, unsigned client, enum work_kind kind)
 {
 	struct err e = ERR_INIT;
+	unsigned failures = 0;
 	int rc = 0;
 
-	for (unsigned i = 0; i < 60 && rc <= 0 && alive(h); i++) {
+	while (failures < 60 && rc <= 0 && alive(h)) {
 		rc = history_work(h, client, kind, true, &e);
+		failures = rc < 0 ? failures + 1 : 0;
 		if (rc == ERR_UNSUPPORTED)
 			return;
 		h->model->w.now_ms += rc < 0 ? 3600000 : 0;	/* a backoff */

@@ -47,7 +47,7 @@ hw_make(struct hw *w, uint64_t seed, unsigned drives, const char *erasure)
 	static int table_fd = -1;
 
 	*w = (struct hw){ .drive_count = drives, .erasure = erasure, .segment_bytes = 65536,
-	    .volume_bytes = 256 << 10 };
+	    .volume_bytes = 256 << 10, .index_flush_bytes = 16384, .index_directory = "index" };
 	w->disk = disk_memory_new(seed, drives);
 	w->base = event_base_new();
 	w->now_ms = w->began_ms = clock_mono_ms();
@@ -283,7 +283,7 @@ int
 hw_store_open(struct hw *w, struct err *e)
 {
 	struct state_options o = { .inline_bytes_max = HW_INLINE_MAX, .reclaim_grace_ms = 1000,
-	    .index_flush_bytes = 16384, .operations_max = 1000, .on_reply = on_reply,
+	    .index_flush_bytes = w->index_flush_bytes, .operations_max = 1000, .on_reply = on_reply,
 	    .on_session_end = on_session_end, .on_damage = on_damage, .on_fatal = on_fatal,
 	    .tasks = TASK_RULES_DEFAULT, .real_ms = real_ms, .context = w };
 	int rc;
@@ -296,8 +296,8 @@ hw_store_open(struct hw *w, struct err *e)
 	if (rc == 0)
 		rc = log_open_with(w->drives, false, &w->log, e);
 	if (rc == 0)
-		rc = state_recover(w->drives, w->log, "index", 0, NULL, NULL, NULL, &w->recovery,
-		    &w->index, e);
+		rc = state_recover(w->drives, w->log, w->index_directory, 0, NULL, NULL, NULL,
+		    &w->recovery, &w->index, e);
 	o.drives = w->drives;
 	o.log = w->log;
 	o.index = w->index;

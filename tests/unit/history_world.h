@@ -16,7 +16,7 @@
 
 #define HW_CLIENTS_MAX	6	/* protocol servers, one that looks, two workers */
 #define HW_INLINE_MAX	4096u
-#define HW_LOST_MAX	64
+#define HW_LOST_MAX	4096
 
 struct hw_client {
 	struct objects	*objects;	/* NULL: there is none */
@@ -30,7 +30,8 @@ struct hw {
 	struct disk		*disk;
 	unsigned		 drive_count;
 	const char		*erasure;
-	uint64_t		 segment_bytes, volume_bytes;
+	uint64_t		 segment_bytes, volume_bytes, index_flush_bytes;
+	const char		*index_directory;	/* index_memory.c has none */
 	struct event_base	*base;
 	struct drive_set	*drives;	/* the store is running: all of these */
 	struct log		*log;
