@@ -191,7 +191,7 @@ void buckets_on_commit(struct state *st, uint16_t type);
 void buckets_on_applied(struct state *st);
 int admit_key(struct slice key, struct err *e);
 /* old may be NULL: nothing is there. */
-int condition_check(const Hf__Condition *c, const Hf__ObjectEntry *old, bool deleting,
+int condition_check(const Hf__Condition *c, const Hf__ObjectEntry *old,
     struct err *e);
 bool etag_equal(const char *a, const char *b);
 /* Extents were written by this session, lie in its grants, and overlap nothing. */

@@ -58,12 +58,12 @@ etag_listed(const char *list, const char *etag)
 }
 
 int
-condition_check(const Hf__Condition *c, const Hf__ObjectEntry *old, bool deleting, struct err *e)
+condition_check(const Hf__Condition *c, const Hf__ObjectEntry *old, struct err *e)
 {
 	if (c == NULL)
 		return (0);
 	if (c->if_match[0] != '\0' && old == NULL)
-		return (err_set(e, deleting ? ERR_PRECONDITION : ERR_NOT_FOUND,
+		return (err_set(e, ERR_NOT_FOUND,
 		    "If-Match was given and there is no such object"));
 	if (c->if_match[0] != '\0' && !etag_listed(c->if_match, old->etag))
 		return (err_set(e, ERR_PRECONDITION,
@@ -146,7 +146,7 @@ admit_object_put(struct state *st, struct op *op, struct err *e)
 	if (q->condition != NULL) {
 		rc = object_current(st, r.bucket_id, bin_slice(q->key), &old, e);
 		if (rc == 0)
-			rc = condition_check(q->condition, old, false, e);
+			rc = condition_check(q->condition, old, e);
 		if (old != NULL)
 			hf__object_entry__free_unpacked(old, NULL);
 	}
@@ -191,7 +191,7 @@ delete_check(struct state *st, const Hf__ObjectDelete *q, uint64_t bucket_id, si
 		if (rc == 0)
 			rc = object_current(st, bucket_id, bin_slice(q->keys[i]), &old, e);
 		if (rc == 0)
-			rc = condition_check(q->condition, old, true, e);
+			rc = condition_check(q->condition, old, e);
 		*found += old != NULL;
 		if (old != NULL)
 			hf__object_entry__free_unpacked(old, NULL);

@@ -235,7 +235,7 @@ complete_condition(struct state *st, const Hf__UploadComplete *q, uint64_t bucke
 	key_object(&st->key, bucket_id, bin_slice(q->key));
 	rc = row_get(&r, buf_slice(&st->key), &hf__object_entry__descriptor, (void *)&old, e);
 	if (rc == 0 || rc == ERR_NOT_FOUND)
-		rc = condition_check(q->condition, old, false, e);
+		rc = condition_check(q->condition, old, e);
 	if (old != NULL)
 		hf__object_entry__free_unpacked(old, NULL);
 	return (rc);

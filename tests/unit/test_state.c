@@ -97,6 +97,35 @@ Test(state, conditions_see_what_is_pending)
 	cr_assert_eq(world_code(&w, 6), 0, "the pending delete is seen too");
 }
 
+static int
+delete_if_match(uint64_t s, const char *key, const char *etag)
+{
+	WORLD_OP(object_delete, ObjectDelete, OBJECT_DELETE);
+	Hf__Condition condition = HF__CONDITION__INIT;
+	ProtobufCBinaryData name = { strlen(key), (uint8_t *)(uintptr_t)key };
+
+	condition.if_match = (char *)(uintptr_t)etag;
+	op.bucket = (char *)(uintptr_t)"b";
+	op.keys = &name;
+	op.n_keys = 1;
+	op.condition = &condition;
+	return (world_ask(&w, s, &q)->code);
+}
+
+/* As a put: what is gone is told from what is another. */
+Test(state, a_conditional_delete_of_nothing_finds_nothing)
+{
+	world_bucket_put(&w, 1, "b");
+	world_settle(&w);
+	world_put(&w, 2, "b", "k", "one", NULL);
+	world_settle(&w);
+	cr_assert_eq(delete_if_match(3, "none", "*"), ERR_NOT_FOUND);
+	cr_assert_eq(delete_if_match(4, "none", "\"x\""), ERR_NOT_FOUND);
+	cr_assert_eq(delete_if_match(5, "k", "\"x\""), ERR_PRECONDITION);
+	cr_assert_eq(delete_if_match(6, "k", "*"), 0);
+	cr_assert_eq(delete_if_match(7, "k", "*"), ERR_NOT_FOUND);
+}
+
 Test(state, a_bucket_is_empty_or_not_with_what_is_pending)
 {
 	world_bucket_put(&w, 1, "b");
