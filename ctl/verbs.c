@@ -57,7 +57,7 @@ const struct verb verbs[] = {
 	    "`retry TASK' tries again what failed; `hold SEGMENT' keeps one as it is until "
 	    "`release\n"
 	    "SEGMENT'; `workers' shows who does it, and `why' of what is not done, why not." },
-	{ "drive", "list|replace|return|accept-loss|retire [ARGUMENTS] [--json]", 1, 17, verb_drive,
+	{ "drive", "list|replace|return|accept-loss|retire [ARGUMENTS] [--json]", 1, 33, verb_drive,
 	    "The drives: `list' shows what they are and lack; `replace SLOT [DIRECTORY]' takes an\n"
 	    "empty directory for a slot, `return SLOT' the slot's own drive again; `accept-loss\n"
 	    "SLOT...' gives up drives that are away; `retire SLOT' tells why a slot cannot be\n"

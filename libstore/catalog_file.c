@@ -94,8 +94,10 @@ change_check(const Hf__CatalogChange *c, const char *path, uint64_t offset,
 			return (
 			    err_set(e, ERR_CORRUPT, "%s: a segment with too many mirrors", path));
 	for (i = 0; i < c->n_sets; i++)
-		if (c->sets[i]->number >= DRIVES_MAX)
-			return (err_set(e, ERR_CORRUPT, "%s: too many sets", path));
+		if (c->sets[i]->number >= DRIVES_MAX || (c->sets[i]->number == 0 &&
+		    c->sets[i]->state != HF__CATALOG_SET__STATE__ACTIVE))
+			return (err_set(e, ERR_CORRUPT, "%s: set %u cannot be", path,
+			    c->sets[i]->number));
 	return (0);
 }
 

@@ -336,6 +336,14 @@ tests_fuzz_fuzz_shard_LDADD = $(FUZZ_MAIN) libstore/libstore.a schema/libschema.
 	libbase/libbase.a $(LIBSTORE_LIBS)
 
 # Sets of drives that earlier versions left.
+EXTRA_DIST += tests/golden/v2/sets.tar.xz
+check_PROGRAMS += tests/unit/test_golden_sets
+tests_unit_test_golden_sets_SOURCES = tests/unit/test_golden_sets.c \
+	tests/unit/golden.c tests/unit/golden.h tests/unit/state_world.c tests/unit/state_world.h \
+	tests/unit/disk_memory.c tests/unit/disk_memory.h
+tests_unit_test_golden_sets_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
+	$(CRITERION_LIBS) $(LIBSTORE_LIBS) $(EVENT_LIBS)
+
 EXTRA_DIST += tests/golden/v1/set.tar.xz
 check_PROGRAMS += tests/unit/test_golden
 tests_unit_test_golden_SOURCES = tests/unit/test_golden.c \

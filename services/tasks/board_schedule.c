@@ -277,8 +277,9 @@ board_refuses(const struct board *b, const struct board_item *it)
 	if (b->volumes.layout != NULL && b->volumes.layout->read_only)
 		return ("the store is read-only");
 	if (it->kind == TASK_KIND_ERASURE_CODING && b->volumes.layout != NULL &&
-	    !volume_states_whole(&b->volumes))
-		return ("a drive is not online, and conversion needs all");
+	    !volume_states_whole(&b->volumes,
+	    volume_states_find(&b->volumes, it->task->volume_id)))
+		return ("a drive of its set is not online, and conversion needs all");
 	return (NULL);
 }
 

@@ -31,7 +31,7 @@ static const char *const why_texts[DETECTOR_WHY_COUNT] = {
 	[DETECTOR_TASK_ON_IT] = "another task is on it",
 	[DETECTOR_VACUUM_FIRST] = "has so much garbage that it is vacuumed first",
 	[DETECTOR_NO_GAIN] = "would take as much space as now",
-	[DETECTOR_DRIVE_AWAY] = "a drive is not online, and conversion needs all",
+	[DETECTOR_DRIVE_AWAY] = "a drive of its set is not online, and conversion needs all",
 	[DETECTOR_UNKNOWN_USE] = "its garbage is not known",
 	[DETECTOR_HEALTHY] = "nothing is missing on it",
 	[DETECTOR_NOT_BACK] = "not reachable",
@@ -99,7 +99,7 @@ ec_why(const struct detector_view *view, const struct volume_state *s, struct de
 		return (DETECTOR_TASK_ON_IT);
 	if (s->held)
 		return (DETECTOR_HELD);
-	if (!volume_states_whole(view->volumes))
+	if (!volume_states_whole(view->volumes, s))
 		return (DETECTOR_DRIVE_AWAY);
 	if (recent(view, s->id, TASK_KIND_ERASURE_CODING, d))
 		return (DETECTOR_RECENT);

@@ -226,11 +226,22 @@ volume_change_shown(const struct volume_states *v, uint64_t id, enum task_kind k
 	    s->state == HF__CATALOG_SEGMENT__STATE__CONVERTED);
 }
 
+/* A set has k+m slots, one behind the other; a file lies in one set. */
+static bool
+slot_in_set_of(const Hf__Layout *l, const struct volume_state *s, uint32_t slot)
+{
+	unsigned width = l->k + l->m;
+
+	return (s == NULL || s->slots == 0 || width == 0 ||
+	    slot / width == (unsigned)__builtin_ctz(s->slots) / width);
+}
+
 bool
-volume_states_whole(const struct volume_states *v)
+volume_states_whole(const struct volume_states *v, const struct volume_state *s)
 {
 	for (size_t i = 0; v->layout != NULL && i < v->layout->n_drives; i++)
-		if (v->layout->drives[i]->state != HF__CATALOG_DRIVE__STATE__ONLINE)
+		if (v->layout->drives[i]->state != HF__CATALOG_DRIVE__STATE__ONLINE &&
+		    slot_in_set_of(v->layout, s, v->layout->drives[i]->slot))
 			return (false);
 	return (v->layout != NULL);
 }

@@ -71,8 +71,9 @@ uint64_t volume_reserve_bytes(const struct volume_states *v, const struct volume
     enum task_kind kind);
 /* Whether the store shows now what the task did. */
 bool volume_change_shown(const struct volume_states *v, uint64_t id, enum task_kind kind);
-/* Whether each drive of the set is online; false while the layout is not known. */
-bool volume_states_whole(const struct volume_states *v);
+/* Whether each drive of the set is online in which a segment lies, or, with NULL, of all sets; false
+ * while the layout is not known. */
+bool volume_states_whole(const struct volume_states *v, const struct volume_state *s);
 /* Free on the drives that are online, less `reserved`. */
 uint64_t volume_states_free(const struct volume_states *v, uint64_t reserved);
 

@@ -32,7 +32,7 @@ golden_unpack(struct world *w, const char *archive)
 	char path[1024];
 
 	memset(w, 0, sizeof(*w));
-	snprintf(path, sizeof(path), "%s/tests/golden/v1/%s", source != NULL ? source : ".",
+	snprintf(path, sizeof(path), "%s/tests/golden/%s", source != NULL ? source : ".",
 	    archive);
 	snprintf(w->directory, sizeof(w->directory), "/var/tmp/hf-golden-XXXXXX");
 	cr_assert_not_null(mkdtemp(w->directory));

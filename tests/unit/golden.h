@@ -8,7 +8,7 @@
 
 #include "tests/unit/state_world.h"
 
-/* Unpacks tests/golden/v1/`archive` into a new directory of w, which has nothing else then. */
+/* Unpacks tests/golden/`archive` into a new directory of w, which has nothing else then. */
 void golden_unpack(struct world *w, const char *archive);
 /* Where a store is to be left; skips the test if that is not set. */
 const char *golden_out(void);

@@ -140,7 +140,7 @@ Test(golden, make, .timeout = 60)
 static void
 unpack(void)
 {
-	golden_unpack(&w, "set.tar.xz");
+	golden_unpack(&w, "v1/set.tar.xz");
 }
 
 static void

@@ -44,7 +44,7 @@ Test(golden_converted, every_object_of_version_1_is_read, .timeout = 60)
 {
 	Hf__CatalogSegment *row;
 
-	golden_unpack(&w, "converted.tar.xz");
+	golden_unpack(&w, "v1/converted.tar.xz");
 	w.now_ms = 1;
 	for (unsigned a = 0; a < 4; a++)
 		for (unsigned b = 0; b < a; b++) {

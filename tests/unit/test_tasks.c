@@ -455,7 +455,7 @@ Test(detector, converts_on_whole_sets_only)
 	cr_assert(d.board.detection.why[TASK_KIND_ERASURE_CODING][DETECTOR_DRIVE_AWAY] == 1);
 	desk_task(&d, "erasure_coding", 1, 1, "set0");
 	board_turn(&d.board, NOW);
-	cr_assert(strstr(board_why_idle(&d.board), "a drive is not online") != NULL);
+	cr_assert(strstr(board_why_idle(&d.board), "a drive of its set is not online") != NULL);
 	d.board.volumes.layout->drives[3]->state = HF__CATALOG_DRIVE__STATE__ONLINE;
 	board_turn(&d.board, NOW);
 	cr_assert(desk_asked(&d)->state == HF__TASK__STATE__ASSIGNED);
@@ -474,7 +474,13 @@ Test(detector, rebuilds_a_drive_that_is_back)
 	cr_assert_str_eq(d.submitted[0]->type, "drive_rebuild");
 	cr_assert(d.submitted[0]->priority == HF__TASK__PRIORITY__URGENT);
 	cr_assert(d.board.detection.why[TASK_KIND_DRIVE_REBUILD][DETECTOR_NOT_BACK] == 1);
-	cr_assert(!volume_states_whole(&d.board.volumes));
+	cr_assert(!volume_states_whole(&d.board.volumes, NULL));
+	d.board.volumes.layout->k = 2;
+	d.board.volumes.layout->m = 1;
+	cr_assert(!volume_states_whole(&d.board.volumes, &(struct volume_state){ .slots = 0x38 }));
+	d.board.volumes.layout->drives[3]->state = HF__CATALOG_DRIVE__STATE__ONLINE;
+	cr_assert(!volume_states_whole(&d.board.volumes, &(struct volume_state){ .slots = 0x38 }));
+	cr_assert(volume_states_whole(&d.board.volumes, &(struct volume_state){ .slots = 0x7 }));
 	desk_close(&d);
 }
 
