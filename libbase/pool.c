@@ -152,6 +152,18 @@ pool_start_threads(struct pool *p, unsigned threads, struct err *e)
 	return (0);
 }
 
+/* It is held for less than putting a thread to sleep takes. */
+static void
+lock_init(pthread_mutex_t *lock)
+{
+	pthread_mutexattr_t a;
+
+	pthread_mutexattr_init(&a);
+	pthread_mutexattr_settype(&a, PTHREAD_MUTEX_ADAPTIVE_NP);
+	pthread_mutex_init(lock, &a);
+	pthread_mutexattr_destroy(&a);
+}
+
 int
 pool_open(struct event_base *base, unsigned threads, unsigned queue_max, struct pool **out,
     struct err *e)
@@ -166,7 +178,7 @@ pool_open(struct event_base *base, unsigned threads, unsigned queue_max, struct 
 	p->queue_max = queue_max;
 	p->waiting.last = &p->waiting.first;
 	p->finished.last = &p->finished.first;
-	pthread_mutex_init(&p->lock, NULL);
+	lock_init(&p->lock);
 	pthread_cond_init(&p->wake, NULL);
 	p->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (p->wake_fd < 0) {
@@ -230,8 +242,8 @@ pool_submit(struct pool *p, pool_work_fn *work, pool_done_fn *done, void *contex
 	*j = (struct job){ .work = work, .done = done, .context = context };
 	list_push(&p->waiting, j);
 	p->queued++;
-	pthread_cond_signal(&p->wake);
 	pthread_mutex_unlock(&p->lock);
+	pthread_cond_signal(&p->wake);	/* who wakes would only wait for the lock */
 	return (0);
 }
 

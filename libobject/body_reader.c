@@ -10,8 +10,11 @@
  *     error is final.
  * R3  Memory for the piece that the caller waits for is waited for; readahead only takes what is
  *     free.
+ * R4  A caller that is always ready gets at most TURN_JOBS jobs in one turn of the loop: others
+ *     want it too, and calls that call back do not nest deeper than that.
  *
- * The parts of a multipart body are listed by body_parts.c.
+ * Who reads a job, a thread or the loop, is body_readahead.c's; the parts of a multipart body are
+ * listed by body_parts.c.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -20,15 +23,10 @@
 #include <stdlib.h>
 
 #include "libbase/clock.h"
-#include "libbase/metrics.h"
 #include "libobject/body_reader_internal.h"
 #include "libobject/entry_cache.h"
 
-/*
- * Delivered, and read ahead. Many short jobs beat few long ones: what was read is still in the
- * processor's cache when it is checked and when it is sent.
- */
-#define JOBS_MAX	6
+#define TURN_JOBS	8
 
 uint64_t
 reader_deadline(const struct body_reader *r)
@@ -73,55 +71,17 @@ body_reader_new(struct objects *o, const char *request_id, const char *bucket, s
 
 /* --- Jobs. --- */
 
-static void
-job_free(struct read_job *j)
-{
-	if (j->memory_bytes > 0)
-		memory_give(j->objects, j->memory_bytes);
-	buffer_put(j->objects, j->memory, j->buffer_bytes);
-	free(j);
-}
-
-static void
-on_job(void *context)
-{
-	struct read_job *j = context;
-	struct body_reader *r = j->reader;
-
-	j->running = false;
-	j->finished = true;
-	if (j->rebuilt > 0)
-		metric_add(METRIC_s3_reconstructed_units_total, j->rebuilt);
-	if (r == NULL) {	/* freed meanwhile */
-		job_free(j);
-		return;
-	}
-	damages_report(r->objects, r->request_id, &j->damages, &r->told);
-	reader_advance(r);
-}
-
-/* A running job goes on without its reader. */
-static void
-job_drop(struct body_reader *r, struct read_job *j)
-{
-	TAILQ_REMOVE(&r->jobs, j, entry);
-	r->job_count--;
-	j->reader = NULL;
-	if (!j->running)
-		job_free(j);
-}
-
 /* Everything that is under way, back to the first byte that was not delivered. */
 static void
 reader_rewind(struct body_reader *r)
 {
 	while (!TAILQ_EMPTY(&r->jobs))
-		job_drop(r, TAILQ_FIRST(&r->jobs));
+		readahead_drop(r, TAILQ_FIRST(&r->jobs));
 	memory_cancel(r->objects, &r->memory_waiter);
 	map_cancel(&r->map_question);
 	object_call_cancel(&r->call);
 	if (r->waiting_job != NULL)
-		job_free(r->waiting_job);
+		readahead_job_free(r->waiting_job);
 	r->waiting_job = NULL;
 	if (r->granted > 0)
 		memory_give(r->objects, r->granted);
@@ -140,7 +100,7 @@ on_memory(void *context)
 	reader_advance(r);
 }
 
-/* R3. True: the job has its memory and runs, or is done already. */
+/* R3. True: the job has its memory. */
 static bool
 job_start(struct body_reader *r, struct read_job *j, size_t bytes)
 {
@@ -155,15 +115,8 @@ job_start(struct body_reader *r, struct read_job *j, size_t bytes)
 	j->memory_bytes = j->buffer_bytes = bytes;
 	j->memory = buffer_get(r->objects, &j->buffer_bytes);
 	read_job_place(j);
-	TAILQ_INSERT_TAIL(&r->jobs, j, entry);
-	r->job_count++;
 	j->offline = r->objects->offline;
-	if (j->inlined && read_job_try(j)) {
-		j->finished = true;
-		return (true);
-	}
-	j->running = true;
-	work_submit(r->objects, &j->work, read_job_run, on_job, j);
+	readahead_add(r, j);
 	return (true);
 }
 
@@ -265,16 +218,17 @@ job_plan(struct body_reader *r)
 static void
 reader_pump(struct body_reader *r)
 {
-	while (r->job_count < JOBS_MAX && r->error.code == 0) {
+	while (r->job_count < read_jobs_max(r->objects->k) && r->error.code == 0) {
 		struct read_job *j;
 
 		if (r->waiting_job == NULL && !job_plan(r))
-			return;
+			break;
 		j = r->waiting_job;
 		if (!job_start(r, j, job_bytes(j)))
-			return;
+			break;
 		r->waiting_job = NULL;
 	}
+	readahead_go(r);
 }
 
 /* --- Asking again. --- */
@@ -361,7 +315,7 @@ reader_piece(struct body_reader *r, struct slice *out)
 {
 	struct read_job *j;
 
-	while ((j = TAILQ_FIRST(&r->jobs)) != NULL && j->finished) {
+	while ((j = readahead_first(r)) != NULL) {
 		if (j->why.code != 0) {
 			map_forget(r->objects, j->inlined ? FILE_SEGMENT : FILE_VOLUME, j->map.id);
 			reader_fail(r, j->why.code, &j->why);
@@ -369,9 +323,25 @@ reader_piece(struct body_reader *r, struct slice *out)
 		}
 		if (read_job_next(j, out))
 			return (true);
-		job_drop(r, j);
+		readahead_drop(r, j);
+		r->turn_jobs++;
 	}
 	return (false);
+}
+
+/* The next piece, if it can be had without waiting. */
+static bool
+reader_find(struct body_reader *r, struct slice *out)
+{
+	bool there;
+
+	do {
+		there = reader_piece(r, out);
+		reader_pump(r);
+		if (!there)
+			there = reader_piece(r, out);
+	} while (!there && r->error.code == 0 && readahead_take(r));
+	return (there);
 }
 
 void
@@ -380,35 +350,44 @@ reader_advance(void *context)
 	struct body_reader *r = context;
 	struct err none = ERR_INIT;
 	struct slice piece;
-	bool there;
 
-	if (r->fn == NULL) {
+	if (r->fn == NULL)
 		reader_pump(r);
-		return;
-	}
-	there = reader_piece(r, &piece);
-	reader_pump(r);		/* also an inline body from the page cache: it may be there now */
-	if (!there)
-		there = reader_piece(r, &piece);
-	if (there) {
+	else if (reader_find(r, &piece))
 		deliver(r, 0, piece, &none);
-		return;
-	}
-	if (r->error.code != 0 && worth_refresh(r, r->error.code))
+	else if (r->error.code != 0 && worth_refresh(r, r->error.code))
 		reader_refresh(r);
-	else if (r->error.code != 0 && (TAILQ_EMPTY(&r->jobs) || TAILQ_FIRST(&r->jobs)->finished))
+	else if (r->error.code != 0 && (TAILQ_EMPTY(&r->jobs) || readahead_first(r) != NULL))
 		deliver_error(r);
 	else if (r->delivered == r->end)
 		deliver(r, 0, SLICE_NONE, &none);
 }
 
+static void
+on_next_turn(evutil_socket_t fd, short what, void *context)
+{
+	(void)fd;
+	(void)what;
+	reader_advance(context);
+}
+
 void
 body_reader_next(struct body_reader *r, body_data_fn *fn, void *context)
 {
+	const struct timeval now = { 0, 0 };
+
 	assert(r->fn == NULL);
 	r->fn = fn;
 	r->context = context;
-	reader_advance(r);
+	if (r->turn_jobs < TURN_JOBS) {
+		reader_advance(r);
+		return;
+	}
+	r->turn_jobs = 0;	/* R4 */
+	if (r->next_turn == NULL)
+		r->next_turn = evtimer_new(r->objects->base, on_next_turn, r);
+	if (r->next_turn == NULL || event_add(r->next_turn, &now) < 0)
+		abort();
 }
 
 void
@@ -420,10 +399,14 @@ body_reader_free(struct body_reader **rp)
 		return;
 	*rp = NULL;
 	reader_rewind(r);
+	if (r->next_turn != NULL)
+		event_free(r->next_turn);
 	pin_drop(r->objects, &r->pin);
 	span_queue_release(&r->spans);
 	body_source_release(&r->source);
 	free(r->bucket);
 	free(r->key);
-	free(r);
+	r->freed = true;
+	if (r->groups == 0)
+		free(r);
 }

@@ -1,5 +1,6 @@
 /*
- * body_reader_internal - a body on its way to the caller: shared by body_reader.c and body_parts.c.
+ * body_reader_internal - a body on its way to the caller: shared by body_reader.c,
+ * body_readahead.c and body_parts.c.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -7,6 +8,17 @@
 #define HF_OBJECT_BODY_READER_INTERNAL_H
 
 #include "libobject/read_job.h"
+
+/*
+ * Delivered, and read ahead: 3 MiB. Many short jobs beat few long ones: what was read is still in
+ * the processor's cache when it is checked and when it is sent.
+ */
+#define READ_UNITS_AHEAD	48u
+static inline unsigned
+read_jobs_max(unsigned k)
+{
+	return (READ_UNITS_AHEAD / (k > JOB_UNITS_WANTED ? k : JOB_UNITS_WANTED));
+}
 
 struct body_reader {
 	struct objects		*objects;
@@ -27,8 +39,13 @@ struct body_reader {
 	struct map_question	*map_question;
 	struct memory_waiter	 memory_waiter;
 	struct object_call	*call;		/* parts, or the object again */
-	struct soon		 soon;
 	uint32_t		 told;
+	unsigned		 cold;		/* jobs until the page cache is tried again */
+	struct read_group	*group;		/* that a thread may still be at, or NULL */
+	unsigned		 groups;	/* in the pool */
+	bool			 freed;		/* by its caller; the last group frees it */
+	unsigned		 turn_jobs;	/* delivered in this turn of the loop */
+	struct event		*next_turn;	/* NULL until needed */
 
 	bool			 parts_begun, parts_probed;
 	uint32_t		 part_ordinal, part_after;	/* the next part to list */
@@ -46,6 +63,19 @@ uint64_t reader_deadline(const struct body_reader *r);
 void reader_fail(struct body_reader *r, int code, const struct err *e);
 /* Every callback from outside ends here. May free r. */
 void reader_advance(void *context);
+
+/* body_readahead.c */
+/* A job that has its memory; its turn comes with readahead_go. */
+void readahead_add(struct body_reader *r, struct read_job *j);
+/* Gives what waits to the pool, but for what the loop does better itself. */
+void readahead_go(struct body_reader *r);
+/* The caller waits: reads one job on the loop, if it is in the page cache. False: none. */
+bool readahead_take(struct body_reader *r);
+/* The first job, if it is done; its damage is reported. */
+struct read_job *readahead_first(struct body_reader *r);
+/* Frees a job, at once or when no thread has it any more. */
+void readahead_drop(struct body_reader *r, struct read_job *j);
+void readahead_job_free(struct read_job *j);
 
 /* body_parts.c: asks for the parts at r->planned; they are among the spans when reader_advance
  * comes. */

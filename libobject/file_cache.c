@@ -58,11 +58,16 @@ struct file_cache *
 file_cache_new(struct disk *disk)
 {
 	struct file_cache *c = calloc(1, sizeof(*c));
+	pthread_mutexattr_t a;
 
 	if (c == NULL)
 		abort();
 	c->disk = disk;
-	pthread_mutex_init(&c->lock, NULL);
+	/* It is held for less than putting a thread to sleep takes. */
+	pthread_mutexattr_init(&a);
+	pthread_mutexattr_settype(&a, PTHREAD_MUTEX_ADAPTIVE_NP);
+	pthread_mutex_init(&c->lock, &a);
+	pthread_mutexattr_destroy(&a);
 	TAILQ_INIT(&c->idle);
 	return (c);
 }

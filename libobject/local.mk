@@ -16,6 +16,7 @@ libobject_libobject_a_SOURCES = \
 	libobject/body_memory.c \
 	libobject/body_parts.c \
 	libobject/body_pipeline.c \
+	libobject/body_readahead.c \
 	libobject/body_reader.c libobject/body_reader_internal.h \
 	libobject/body_source.c libobject/body_source.h \
 	libobject/body_writer.c libobject/body_writer_internal.h \

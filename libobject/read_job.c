@@ -54,11 +54,10 @@ plan_units(struct read_job *j)
 	return (memory);
 }
 
-/* Whole rows, as many as make about eight units. */
 static uint64_t
 rows_bytes(const struct read_job *j, uint64_t skip)
 {
-	unsigned k = j->map.k, rows = k >= 8 ? 1 : 8 / k;
+	unsigned k = j->map.k, rows = k >= JOB_UNITS_WANTED ? 1 : JOB_UNITS_WANTED / k;
 	uint64_t row_bytes = volume_row_body_bytes(k);
 
 	return ((skip / row_bytes + rows) * row_bytes - skip);
@@ -387,14 +386,30 @@ run_record(struct read_job *j)
 }
 
 void
-read_job_run(void *context)
+read_job_run(struct read_job *j)
 {
-	struct read_job *j = context;
-
 	if (j->inlined)
 		run_record(j);
 	else
 		run_extent(j);
+}
+
+/* --- What is in the page cache. --- */
+
+/* Handles of the real disk are descriptors. */
+static bool
+try_at(struct read_job *j, enum file_kind kind, unsigned slot, uint64_t offset, void *out,
+    size_t bytes)
+{
+	struct iovec iov = { out, bytes };
+	struct file *f = file_peek(j->objects->files, kind, j->map.id, slot);
+	ssize_t n;
+
+	if (f == NULL)
+		return (false);
+	n = preadv2(file_handle(f), &iov, 1, (off_t)offset, RWF_NOWAIT);
+	file_put(&f);
+	return (n == (ssize_t)bytes);
 }
 
 /* Where a record is in one file, to be read at once. */
@@ -412,25 +427,42 @@ record_file(const struct read_job *j, unsigned *shard, uint64_t *offset)
 	    j->place.offset % j->map.shard_bytes + j->place.record_bytes <= j->map.shard_bytes);
 }
 
+static bool
+try_record(struct read_job *j)
+{
+	struct err why = ERR_INIT;
+	uint64_t offset;
+	unsigned shard;
+
+	return (record_file(j, &shard, &offset) && shard_usable(j, shard, false) &&
+	    try_at(j, j->map.k > 0 ? FILE_SHARD : FILE_SEGMENT, j->map.slots[shard], offset,
+	    j->memory, j->place.record_bytes) && record_take(j, &why));
+}
+
+static bool
+try_units(struct read_job *j)
+{
+	unsigned i;
+
+	for (i = 0; i < j->unit_count; i++)
+		if (!shard_usable(j, j->units[i].shard, false))
+			return (false);
+	for (i = 0; i < j->unit_count; i++) {
+		const struct read_unit *u = &j->units[i];
+		const struct volume_row *row = &j->rows[u->row];
+
+		if (!try_at(j, FILE_VOLUME, j->map.slots[u->shard], row->offset, u->memory,
+		    row->unit_bytes) ||
+		    volume_unit_check(&j->extent, row, u->shard, u->memory, NULL) < 0)
+			return (false);
+	}
+	return (true);
+}
+
 bool
 read_job_try(struct read_job *j)
 {
-	struct iovec iov = { j->memory, j->place.record_bytes };
-	struct err why = ERR_INIT;
-	struct file *f;
-	uint64_t offset;
-	unsigned shard;
-	ssize_t n;
-
-	/* Handles of the real disk are descriptors. */
-	if (j->objects->disk != disk_posix() || !record_file(j, &shard, &offset) ||
-	    !shard_usable(j, shard, false))
+	if (j->objects->disk != disk_posix())
 		return (false);
-	f = file_peek(j->objects->files, j->map.k > 0 ? FILE_SHARD : FILE_SEGMENT, j->map.id,
-	    j->map.slots[shard]);
-	if (f == NULL)
-		return (false);
-	n = preadv2(file_handle(f), &iov, 1, (off_t)offset, RWF_NOWAIT);
-	file_put(&f);
-	return (n == (ssize_t)iov.iov_len && record_take(j, &why));
+	return (j->inlined ? try_record(j) : try_units(j));	/* D2 */
 }

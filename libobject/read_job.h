@@ -10,7 +10,8 @@
 #include "libobject/body_source.h"
 #include "libstore/volume.h"
 
-#define JOB_UNITS_MAX	16
+#define JOB_UNITS_MAX		16
+#define JOB_UNITS_WANTED	4u	/* whole rows of about so many */
 
 struct read_unit {
 	unsigned	 row, shard;	/* row: index in rows[] */
@@ -19,15 +20,20 @@ struct read_unit {
 	bool		 good;
 };
 
+/* Who claims a job that waits reads it; what it left there is seen by who sees it done. */
+enum job_state { JOB_WAITING, JOB_TAKEN, JOB_DONE };
+
 struct body_reader;
 struct read_job {
 	TAILQ_ENTRY(read_job)	 entry;
-	struct work		 work;
-	struct body_reader	*reader;
+	struct body_reader	*reader;	/* NULL: it has no use for it any more */
 	struct objects		*objects;
 	struct map		 map;
 	uint32_t		 offline;
-	bool			 inlined, mapped, running, finished, desperate;
+	bool			 inlined, desperate;
+	enum job_state		 state;		/* atomic */
+	unsigned		 groups;	/* of body_readahead.c that hold it */
+	bool			 given, settled;	/* to a group; looked at when it was done */
 	Hf__Place		 place;
 	Hf__Extent		 extent;
 	uint64_t		 skip, bytes;	/* of the span; all of it is delivered */
@@ -49,8 +55,9 @@ struct read_job {
 size_t read_job_plan(struct read_job *j, struct span *span);
 /* Lays out j->memory, when it is there. */
 void read_job_place(struct read_job *j);
-void read_job_run(void *context);
-/* Inline, on the loop: true if the bytes were in the page cache and are right. */
+void read_job_run(struct read_job *j);
+/* On the loop: true if the bytes were in the page cache and are right. Else nothing was found
+ * out. */
 bool read_job_try(struct read_job *j);
 /* The next piece to deliver; false: all were. */
 bool read_job_next(struct read_job *j, struct slice *out);

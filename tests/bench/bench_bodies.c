@@ -3,14 +3,18 @@
  * of the same shards with one sync each and bare reads of them with a checksum, in turns. Prints
  * rates and ratios; no timed test.
  *
- * usage: bench_bodies [-s STORE] [-k K] [-m M] [-r ROUNDS] [-c CLIENTS] [-g] [DIRECTORY]
+ * usage: bench_bodies [-s STORE] [-k K] [-m M] [-r ROUNDS] [-c CLIENTS] [-go] [DIRECTORY]
  *
  * A store process (STORE, default services/store/holdfast-store below the working directory) serves
  * k+m drive directories in DIRECTORY (default /var/tmp). Bodies have 64 MiB. "put" hashes nothing;
  * "put, MD5" has the digest that S3 wants of every put, which one core bounds: beside it stands the
- * ratio to that bound. The bare side writes k+m files for each client, a thread for each, and syncs
- * each once; it reads them with one thread for each client and sums up crc32c; both in pieces of 1
- * MiB. All read what the page cache has. -g: gets only. At the end m drives are taken away.
+ * ratio to that bound. The bare side has a thread for each shard of each client: it writes k+m
+ * files, whose blocks are allocated as a run's are, in pieces of 1 MiB, and syncs each once; it
+ * reads the k data shards that the store wrote and sums up crc32c, in pieces of 64 KiB. All read
+ * what the page cache has. -g: gets only; -o: ours only, to be looked at with a profiler. At the
+ * end m drives are taken away.
+ *
+ * Wall clock times of a machine with other work say little: what CPU a MiB took is printed, too.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -33,10 +37,13 @@
 #include "libbase/clock.h"
 #include "libbase/file.h"
 #include "libobject/object.h"
+#include "libstore/volume.h"
 
 #define BODY_BYTES	(UINT64_C(64) << 20)
 #define PIECE_BYTES	(1 << 20)
 #define CLIENTS_MAX	8
+#define READ_BYTES	65536	/* what suits bare reads best */
+#define ROUNDS_MAX	64
 #define READS		8	/* of the body, for one get: it is over in milliseconds */
 #define PATIENCE_MS	60000
 #define POOL_THREADS	8
@@ -63,7 +70,8 @@ struct bench {
 	uint8_t			*body;
 	struct client		 clients[CLIENTS_MAX];
 	unsigned		 clients_count, left;
-	bool			 hashing, gets_only;
+	bool			 hashing, gets_only, ours_only;
+	uint32_t		 taken;		/* slots */
 	char			 path[CLIENTS_MAX][16][192];
 };
 
@@ -84,16 +92,24 @@ struct bare {
 	pthread_t	 thread;
 };
 
+static int
+bare_open(const struct bare *b, int flags)
+{
+	const char *path = b->bench->path[b->client][b->shard];
+	int fd = open(path, flags, 0600);
+
+	if (fd < 0)
+		die(path, NULL);
+	return (fd);
+}
+
 static void *
 bare_write(void *context)
 {
 	struct bare *b = context;
 	uint64_t bytes = BODY_BYTES / b->bench->k, at;
-	const char *path = b->bench->path[b->client][b->shard];
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+	int fd = bare_open(b, O_WRONLY);
 
-	if (fd < 0)
-		die(path, NULL);
 	for (at = 0; at < bytes; at += PIECE_BYTES)
 		if (pwrite(fd, b->bench->body + at, PIECE_BYTES, (off_t)at) != PIECE_BYTES)
 			die("a bare write failed", NULL);
@@ -103,25 +119,46 @@ bare_write(void *context)
 	return (NULL);
 }
 
+/* Shard i of a volume is on slot (id + i) mod n. */
+static uint32_t
+bare_read_extent(const struct bare *b, const Hf__Extent *x, uint8_t *piece, uint32_t crc)
+{
+	unsigned slot = (unsigned)((x->volume + b->shard) % (b->bench->k + b->bench->m));
+	uint64_t left = volume_extent_shard_bytes(b->bench->k, x->bytes), at = x->offset;
+	char name[VOLUME_NAME_BYTES], path[192];
+	int fd;
+
+	volume_name(x->volume, name);
+	snprintf(path, sizeof(path), "%s/%s%u/vol/%s", b->bench->directory,
+	    slot < b->bench->taken ? "away" : "d", slot, name);
+	fd = open(path, O_RDONLY);
+	if (fd < 0)
+		die(path, NULL);
+	while (left > 0) {
+		size_t n = left < READ_BYTES ? (size_t)left : READ_BYTES;
+
+		if (pread(fd, piece, n, (off_t)at) != (ssize_t)n)
+			die("a bare read failed", NULL);
+		crc = crc32c(crc, piece, n);
+		at += n;
+		left -= n;
+	}
+	close(fd);
+	return (crc);
+}
+
+/* One shard of the client's body, as the store has it, its data units only. */
 static void *
 bare_read(void *context)
 {
 	struct bare *b = context;
-	uint64_t bytes = BODY_BYTES / b->bench->k, at;
-	uint8_t *piece = aligned_alloc(4096, PIECE_BYTES);
-	int fd[16];
-	unsigned i;
+	const Hf__ObjectEntry *entry = b->bench->clients[b->client].entry;
+	uint8_t *piece = aligned_alloc(4096, READ_BYTES);
+	unsigned i, x;
 
-	for (i = 0; i < b->bench->k; i++)
-		fd[i] = open(b->bench->path[b->client][i], O_RDONLY);
-	for (at = 0; at < bytes * READS; at += PIECE_BYTES)
-		for (i = 0; i < b->bench->k; i++) {
-			if (pread(fd[i], piece, PIECE_BYTES, (off_t)(at % bytes)) != PIECE_BYTES)
-				die("a bare read failed", NULL);
-			b->crc = crc32c(b->crc, piece, PIECE_BYTES);
-		}
-	for (i = 0; i < b->bench->k; i++)
-		close(fd[i]);
+	for (i = 0; i < READS; i++)
+		for (x = 0; x < entry->n_extents; x++)
+			b->crc = bare_read_extent(b, entry->extents[x], piece, b->crc);
 	free(piece);
 	return (NULL);
 }
@@ -144,16 +181,34 @@ bare_run(struct bench *b, void *(*run)(void *), unsigned shards)
 	return ((double)(clock_mono_ns() - begin) / 1e9);
 }
 
+/* Outside the clock: the store has a run's blocks allocated before a body comes, too. */
+static void
+bare_allocate(struct bench *b)
+{
+	struct bare bare = { .bench = b };
+	int fd;
+
+	for (bare.client = 0; bare.client < b->clients_count; bare.client++)
+		for (bare.shard = 0; bare.shard < b->k + b->m; bare.shard++) {
+			(void)unlink(b->path[bare.client][bare.shard]);
+			fd = bare_open(&bare, O_WRONLY | O_CREAT);
+			if (fallocate(fd, 0, 0, (off_t)(BODY_BYTES / b->k)) < 0 || fsync(fd) < 0)
+				die("cannot allocate a bare file", NULL);
+			close(fd);
+		}
+}
+
 static double
 bare_put(struct bench *b)
 {
+	bare_allocate(b);
 	return (bare_run(b, bare_write, b->k + b->m));
 }
 
 static double
 bare_get(struct bench *b)
 {
-	return (bare_run(b, bare_read, 1));
+	return (bare_run(b, bare_read, b->k));
 }
 
 /* --- the store ------------------------------------------------------------------------------- */
@@ -392,34 +447,55 @@ cpu_seconds(void)
 	    (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6);
 }
 
-/* In turns, so that both sides see the same machine. Ratios of rounds: least, middle, most. */
+/* One side: how long each round took, and what CPU all took. */
+struct side { double seconds[ROUNDS_MAX + 1], cpu; };
+
+static void
+side_run(struct bench *b, run_fn *run, struct side *s, unsigned round)
+{
+	double begin = cpu_seconds();
+
+	s->seconds[round] = b->ours_only && run == bare_get ? 0 : run(b);
+	s->cpu += cpu_seconds() - begin;
+}
+
+/*
+ * In turns, each of ours between two bare ones, so that both sides see the same machine. What is
+ * printed is of the middle round; the ratio also of the rounds at a quarter and at three quarters.
+ */
 static double
 compare(struct bench *b, const char *name, run_fn *bare, run_fn *ours, unsigned bodies,
     double bound)
 {
-	double ratio[64], bare_best = 1e9, ours_best = 1e9, cpu = 0, total;
-	unsigned i;
+	struct side theirs = { .cpu = 0 }, mine = { .cpu = 0 };
+	double ratio[ROUNDS_MAX], of_bound[ROUNDS_MAX], total;
+	unsigned i, n = b->rounds;
 
-	for (i = 0; i < b->rounds; i++) {
-		double t = bare(b), cpu_begin = cpu_seconds(), mine = ours(b);
+	side_run(b, bare, &theirs, 0);
+	for (i = 0; i < n; i++) {
+		double near;
 
-		cpu += cpu_seconds() - cpu_begin;
-		ratio[i] = t / mine;
-		bare_best = t < bare_best ? t : bare_best;
-		ours_best = mine < ours_best ? mine : ours_best;
+		side_run(b, ours, &mine, i);
+		side_run(b, bare, &theirs, i + 1);
+		near = (theirs.seconds[i] + theirs.seconds[i + 1]) / 2;
+		ratio[i] = near / mine.seconds[i];
+		of_bound[i] = (near > bound ? near : bound) / mine.seconds[i];
 	}
-	qsort(ratio, b->rounds, sizeof(ratio[0]), ascending);
+	qsort(ratio, n, sizeof(ratio[0]), ascending);
+	qsort(of_bound, n, sizeof(of_bound[0]), ascending);
+	qsort(mine.seconds, n, sizeof(mine.seconds[0]), ascending);
+	qsort(theirs.seconds, n + 1, sizeof(theirs.seconds[0]), ascending);
 	total = (double)(b->clients_count * bodies * BODY_BYTES) / (1 << 20);
-	printf("%u x %-14s bare %6.0f MiB/s  ours %6.0f MiB/s  ratio %.2f (%.2f..%.2f)  best %.2f"
-	    "  CPU %.2f s/GiB", b->clients_count, name, total / bare_best, total / ours_best,
-	    ratio[b->rounds / 2], ratio[0], ratio[b->rounds - 1], bare_best / ours_best,
-	    cpu * 1024 / (total * b->rounds));
+	printf("%u x %-13s bare %6.0f MiB/s  ours %6.0f MiB/s  ratio %.2f (%.2f..%.2f)"
+	    "  CPU us/MiB %.0f, ours %.0f", b->clients_count, name,
+	    total / theirs.seconds[n / 2], total / mine.seconds[n / 2], ratio[n / 2], ratio[n / 4],
+	    ratio[n - 1 - n / 4], theirs.cpu * 1e6 / (total * (n + 1)),
+	    mine.cpu * 1e6 / (total * n));
 	if (bound > 0)
-		printf("  of the MD5 bound %.2f", (bound > bare_best ? bound : bare_best) /
-		    ours_best);
+		printf("  of the MD5 bound %.2f", of_bound[n / 2]);
 	printf("\n");
 	fflush(stdout);
-	return (ours_best);
+	return (mine.seconds[n / 2]);
 }
 
 static double
@@ -441,7 +517,6 @@ compare_all(struct bench *b, unsigned clients)
 	b->clients_count = clients;
 	b->hashing = false;
 	if (b->gets_only) {
-		bare_put(b);
 		our_put(b);
 	} else {
 		compare(b, "put", bare_put, our_put, 1, 0);
@@ -452,24 +527,28 @@ compare_all(struct bench *b, unsigned clients)
 	compare(b, "get", bare_get, our_get, READS, 0);
 }
 
-/* m drives go; the store sees it when it looks, and tells. */
+/* The drives of m data shards go; the store sees it when it looks, and tells. */
 static void
 drives_take(struct bench *b)
 {
 	Hf__StoreRequest q = HF__STORE_REQUEST__INIT;
 	Hf__DamageReport report = HF__DAMAGE_REPORT__INIT;
+	uint64_t volume = b->clients[0].entry->extents[0]->volume;
 	struct timeval wait = { 0, 300000 };
 	char here[192], there[192];
 	unsigned i;
 
 	for (i = 0; i < b->m; i++) {
-		snprintf(here, sizeof(here), "%s/d%u", b->directory, i);
-		snprintf(there, sizeof(there), "%s/away%u", b->directory, i);
+		unsigned slot = (unsigned)((volume + i) % (b->k + b->m));
+
+		b->taken |= 1u << slot;
+		snprintf(here, sizeof(here), "%s/d%u", b->directory, slot);
+		snprintf(there, sizeof(there), "%s/away%u", b->directory, slot);
 		if (rename(here, there) < 0)
 			die(here, NULL);
 		q.op_case = HF__STORE_REQUEST__OP_DAMAGE_REPORT;
 		q.damage_report = &report;
-		report.slot = i;
+		report.slot = slot;
 		report.code = ERR_IO;
 		report.text = (char *)(uintptr_t)"taken away";
 		object_call(b->objects, "", &q, clock_mono_ms() + PATIENCE_MS, NULL, NULL);
@@ -510,7 +589,7 @@ options_read(struct bench *b, int argc, char **argv)
 {
 	int c;
 
-	while ((c = getopt(argc, argv, "s:k:m:r:c:g")) != -1)
+	while ((c = getopt(argc, argv, "s:k:m:r:c:go")) != -1)
 		if (c == 's')
 			b->program = optarg;
 		else if (c == 'k')
@@ -523,11 +602,13 @@ options_read(struct bench *b, int argc, char **argv)
 			b->clients_max = (unsigned)strtoul(optarg, NULL, 10);
 		else if (c == 'g')
 			b->gets_only = true;
+		else if (c == 'o')
+			b->ours_only = true;
 		else
 			exit(2);
 	/* Shards of whole writes. */
 	if (b->k < 1 || b->k > 8 || 64 % b->k != 0 || b->m > b->k || b->k + b->m > 16 ||
-	    b->rounds < 1 || b->rounds > 64 || b->clients_max < 1 || b->clients_max > CLIENTS_MAX)
+	    b->rounds < 1 || b->rounds > ROUNDS_MAX || b->clients_max < 1 || b->clients_max > CLIENTS_MAX)
 		die("k is 1, 2, 4 or 8, m at most k; 1 to 64 rounds; 1 to 8 clients", NULL);
 	snprintf(b->directory, sizeof(b->directory), "%s/hf-bodies-XXXXXX",
 	    optind < argc ? argv[optind] : "/var/tmp");
@@ -537,7 +618,7 @@ int
 main(int argc, char **argv)
 {
 	static struct bench b = { .program = "services/store/holdfast-store", .k = 4, .m = 2,
-	    .rounds = 7, .clients_max = 4 };
+	    .rounds = 11, .clients_max = 4 };
 	unsigned i, j;
 
 	options_read(&b, argc, argv);
