@@ -608,7 +608,8 @@ options_read(struct bench *b, int argc, char **argv)
 			exit(2);
 	/* Shards of whole writes. */
 	if (b->k < 1 || b->k > 8 || 64 % b->k != 0 || b->m > b->k || b->k + b->m > 16 ||
-	    b->rounds < 1 || b->rounds > ROUNDS_MAX || b->clients_max < 1 || b->clients_max > CLIENTS_MAX)
+	    b->rounds < 1 || b->rounds > ROUNDS_MAX || b->clients_max < 1 ||
+	    b->clients_max > CLIENTS_MAX)
 		die("k is 1, 2, 4 or 8, m at most k; 1 to 64 rounds; 1 to 8 clients", NULL);
 	snprintf(b->directory, sizeof(b->directory), "%s/hf-bodies-XXXXXX",
 	    optind < argc ? argv[optind] : "/var/tmp");
