@@ -90,6 +90,7 @@ static const struct table {
 	{ 'V', &hf__object_entry__descriptor, "ht~" },
 	{ 'X', &hf__extent__descriptor, "hh" },
 	{ 'Y', &hf__volume_use__descriptor, "h" },
+	{ 'Z', &hf__ended_upload__descriptor, "hH" },
 };
 
 static size_t

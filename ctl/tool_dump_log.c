@@ -37,6 +37,7 @@ static const struct record_row {
 	{ RECORD_CONFIG_PUT, "config-put", &hf__record_config_put__descriptor },
 	{ RECORD_TASK_PUT, "task-put", &hf__record_task_put__descriptor },
 	{ RECORD_TASK_DELETE, "task-delete", &hf__record_task_delete__descriptor },
+	{ RECORD_PARTS_FREED, "parts-freed", &hf__record_parts_freed__descriptor },
 };
 
 static void

@@ -41,6 +41,7 @@ static const struct apply_row apply_rows[] = {
 	ROW_PLAIN(RELOCATED, relocated),
 	ROW_PLAIN(DEAD, dead),
 	ROW_PLAIN(SEGMENT_DROPPED, segment_dropped),
+	ROW_PLAIN(PARTS_FREED, parts_freed),
 	ROW(TASK_PUT, task_put, TaskPut),
 	ROW(TASK_DELETE, task_delete, TaskDelete),
 };
@@ -91,6 +92,7 @@ apply_record(struct apply *a, const struct record *r, struct err *e)
 	a->record = r;
 	a->freed = 0;
 	a->cleanup = false;
+	a->ended = false;
 	a->fresh = false;
 	a->made = false;
 	a->killer = a->dead != NULL ? dead_map_find(a->dead, r->lsn) : 0;

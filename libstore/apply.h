@@ -60,6 +60,7 @@ struct apply {
 	struct buf		 reply;		/* StoreReply, packed; empty if nobody asked */
 	uint32_t		 freed;		/* extents that were freed */
 	bool			 cleanup;	/* a task of type cleanup changed */
+	bool			 ended;		/* an upload, whose parts are to be freed */
 	/* Of this folder's apply*.c. */
 	const struct record	*record;
 	struct buf		 key, value;
@@ -69,7 +70,6 @@ struct apply {
 	bool			 session_seen;
 	bool			 made;		/* the record is a row's home */
 	uint64_t		 killer;	/* a dead map names the record; 0: none does */
-	uint64_t		 via;		/* home of the object whose parts are freed */
 	uint64_t		 kept_volume;	/* of kept_use: a row to be written */
 	Hf__VolumeUse		*kept_use;
 	struct use_change	 uses[APPLY_USES];

@@ -19,7 +19,7 @@ apply_fn apply_upload_put, apply_part_put, apply_upload_complete, apply_upload_a
 apply_fn apply_session_open, apply_session_end;
 apply_fn apply_task_put, apply_task_delete;
 apply_fn apply_run_grant, apply_reclaimed, apply_volume_sealed, apply_volume_released;
-apply_fn apply_relocated, apply_dead, apply_segment_dropped;
+apply_fn apply_relocated, apply_dead, apply_segment_dropped, apply_parts_freed;
 
 static inline struct slice
 bin_slice(ProtobufCBinaryData b)
@@ -67,6 +67,10 @@ int apply_freed_forget(struct apply *a, uint64_t lsn, struct err *e);
 /* Removes all parts of an upload with numbers not in keep[] (ascending); frees their extents. */
 int apply_parts_free(struct apply *a, struct slice upload_id, const uint32_t *keep,
     size_t keep_count, struct err *e);
+/* Nothing needs an upload's parts any more: they are freed later, a piece at a time. */
+void apply_upload_end(struct apply *a, struct slice upload_id);
+/* No part is left of uploads that ended up to an LSN. */
+int apply_ended_forget(struct apply *a, uint64_t lsn, struct err *e);
 /* Removes the current version of an object and frees its body. ERR_NOT_FOUND: there was none. */
 int apply_object_drop(struct apply *a, uint64_t bucket_id, struct slice key, struct err *e);
 /* Removes an upload's row. ERR_NOT_FOUND: there was none. */

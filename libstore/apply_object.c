@@ -75,11 +75,8 @@ apply_object_drop(struct apply *a, uint64_t bucket_id, struct slice key, struct 
 	rc = apply_home_dead(a, old->place, old->home, e);
 	if (rc == 0)
 		rc = apply_extents_free(a, old->n_extents, old->extents, e);
-	/* Which parts die is known from the object's record: they may outlast it in the log. */
-	a->via = old->place != NULL ? old->place->lsn : old->home != NULL ? old->home->lsn : 0;
-	if (rc == 0 && old->upload_id.len > 0)
-		rc = apply_parts_free(a, bin_slice(old->upload_id), NULL, 0, e);
-	a->via = 0;
+	if (rc == 0)
+		apply_upload_end(a, bin_slice(old->upload_id));
 	if (rc == 0)
 		rc = counter_add(a, COUNTER_OBJECTS, -1, e);
 	hf__object_entry__free_unpacked(old, NULL);

@@ -105,20 +105,16 @@ number_kept(uint32_t number, const uint32_t *keep, size_t keep_count, size_t *at
 	return (*at < keep_count && keep[*at] == number);
 }
 
-int
-apply_parts_free(struct apply *a, struct slice upload_id, const uint32_t *keep, size_t keep_count,
-    struct err *e)
+/* Those with numbers not in keep[]. */
+static int
+rows_free(struct apply *a, struct slice upload_id, const struct rows *rows, const uint32_t *keep,
+    size_t keep_count, struct err *e)
 {
-	struct rows rows = ROWS_INIT;
-	struct buf prefix = BUF_INIT;
 	size_t at = 0;
-	int rc;
+	int rc = 0;
 
-	key_part(&prefix, upload_id, 0);
-	prefix.bytes -= 2;	/* the number */
-	rc = rows_collect_prefix(&rows, &a->reader, buf_slice(&prefix), 65536, e);
-	for (size_t i = 0; rc == 0 && i < rows.count; i++) {
-		struct slice key = rows_key(&rows, i);
+	for (size_t i = 0; rc == 0 && i < rows->count; i++) {
+		struct slice key = rows_key(rows, i);
 		Hf__Part *part;
 
 		if (number_kept(get_be16((const uint8_t *)key.data + key.bytes - 2), keep,
@@ -128,12 +124,28 @@ apply_parts_free(struct apply *a, struct slice upload_id, const uint32_t *keep, 
 			index_delete(a->layer, key);
 			continue;
 		}
-		rc = row_unpack(rows_value(&rows, i), &hf__part__descriptor, (void *)&part, e);
+		rc = row_unpack(rows_value(rows, i), &hf__part__descriptor, (void *)&part, e);
 		if (rc < 0)
 			break;
 		rc = part_free(a, upload_id, part, e);
 		hf__part__free_unpacked(part, NULL);
 	}
+	return (rc);
+}
+
+int
+apply_parts_free(struct apply *a, struct slice upload_id, const uint32_t *keep, size_t keep_count,
+    struct err *e)
+{
+	struct rows rows = ROWS_INIT;
+	struct buf prefix = BUF_INIT;
+	int rc;
+
+	key_part(&prefix, upload_id, 0);
+	prefix.bytes -= 2;	/* the number */
+	rc = rows_collect_prefix(&rows, &a->reader, buf_slice(&prefix), 65536, e);
+	if (rc == 0)
+		rc = rows_free(a, upload_id, &rows, keep, keep_count, e);
 	rows_release(&rows);
 	buf_release(&prefix);
 	return (rc);
@@ -180,10 +192,95 @@ apply_upload_abort(struct apply *a, ProtobufCMessage *m, struct err *e)
 
 	if (id.bytes != 16)
 		return (0);
-	rc = apply_parts_free(a, id, NULL, 0, e);
-	if (rc < 0)
-		return (rc);
 	rc = apply_upload_drop(a, r->bucket_id, bin_slice(r->key), id, e);
+	if (rc == 0)
+		apply_upload_end(a, id);
 	apply_reply(a, &reply);
 	return (rc == ERR_NOT_FOUND ? 0 : rc);
+}
+
+/* --- the end of parts ------------------------------------------------------------------------- */
+
+void
+apply_upload_end(struct apply *a, struct slice upload_id)
+{
+	Hf__EndedUpload row = HF__ENDED_UPLOAD__INIT;
+
+	if (a->provisional || upload_id.bytes != 16)
+		return;
+	row.next = 1;
+	key_ended(&a->key, a->record->lsn, upload_id);
+	apply_put(a, &row);
+	a->ended = true;
+}
+
+/* What is left of it: nothing, or what comes behind the piece. In a rebuild it may be forgotten. */
+static int
+ended_go_on(struct apply *a, const Hf__PartsPiece *p, struct err *e)
+{
+	Hf__EndedUpload *row;
+	int rc;
+
+	key_ended(&a->key, p->ended_lsn, bin_slice(p->upload_id));
+	rc = apply_get(a, &hf__ended_upload__descriptor, &row, e);
+	if (rc < 0)
+		return (rc == ERR_NOT_FOUND ? 0 : rc);
+	row->next = p->last + 1;
+	if (p->all)
+		apply_delete(a);
+	else
+		apply_put(a, row);
+	hf__ended_upload__free_unpacked(row, NULL);
+	return (0);
+}
+
+static int
+piece_free(struct apply *a, const Hf__PartsPiece *p, struct err *e)
+{
+	struct buf from = BUF_INIT, to = BUF_INIT;
+	struct rows rows = ROWS_INIT;
+	int rc;
+
+	key_part(&from, bin_slice(p->upload_id), p->first);
+	key_part(&to, bin_slice(p->upload_id), p->last);
+	buf_append(&to, "", 1);		/* the last one, too */
+	rc = rows_collect(&rows, &a->reader, buf_slice(&from), buf_slice(&to), 65536, e);
+	if (rc == 0)
+		rc = rows_free(a, bin_slice(p->upload_id), &rows, NULL, 0, e);
+	rows_release(&rows);
+	buf_release(&from);
+	buf_release(&to);
+	return (rc < 0 ? rc : ended_go_on(a, p, e));
+}
+
+int
+apply_parts_freed(struct apply *a, ProtobufCMessage *m, struct err *e)
+{
+	const Hf__RecordPartsFreed *r = (const Hf__RecordPartsFreed *)m;
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < r->n_pieces; i++)
+		if (r->pieces[i]->upload_id.len == 16 && r->pieces[i]->last <= UINT16_MAX &&
+		    r->pieces[i]->first <= r->pieces[i]->last)
+			rc = piece_free(a, r->pieces[i], e);
+	return (rc);
+}
+
+int
+apply_ended_forget(struct apply *a, uint64_t lsn, struct err *e)
+{
+	static const uint8_t none[16];
+	struct buf from = BUF_INIT, to = BUF_INIT;
+	struct rows rows = ROWS_INIT;
+	int rc;
+
+	key_ended(&from, 0, SLICE(none, sizeof(none)));
+	key_ended(&to, lsn + 1, SLICE(none, sizeof(none)));
+	rc = rows_collect(&rows, &a->reader, buf_slice(&from), buf_slice(&to), SIZE_MAX, e);
+	for (size_t i = 0; rc == 0 && i < rows.count; i++)
+		index_delete(a->layer, rows_key(&rows, i));
+	rows_release(&rows);
+	buf_release(&from);
+	buf_release(&to);
+	return (rc);
 }

@@ -105,7 +105,7 @@ use_get(struct apply *a, uint64_t segment, struct use_change **out, struct err *
 }
 
 static void
-dead_put(struct apply *a, uint64_t lsn, uint64_t killer, bool relocated, uint64_t via)
+dead_put(struct apply *a, uint64_t lsn, uint64_t killer, bool relocated)
 {
 	Hf__DeadRecord d = HF__DEAD_RECORD__INIT;
 	uint8_t key[9] = { 'D' }, value[32];
@@ -113,7 +113,6 @@ dead_put(struct apply *a, uint64_t lsn, uint64_t killer, bool relocated, uint64_
 	put_be64(key + 1, lsn);
 	d.killer = killer;
 	d.relocated = relocated;
-	d.via = via;
 	assert(hf__dead_record__get_packed_size(&d) <= sizeof(value));
 	index_put(a->layer, SLICE(key, sizeof(key)), SLICE(value,
 	    hf__dead_record__pack(&d, value)));
@@ -133,7 +132,7 @@ apply_home_dead(struct apply *a, const Hf__Place *place, const Hf__Home *home, s
 	u->dead_records++;
 	u->dead_bytes += place != NULL ? align_up(place->record_bytes, 8) : home->bytes;
 	dead_put(a, place != NULL ? place->lsn : home->lsn, a->record->lsn,
-	    a->record->type == RECORD_RELOCATED, a->via);
+	    a->record->type == RECORD_RELOCATED);
 	return (0);
 }
 
@@ -155,7 +154,7 @@ apply_use_record(struct apply *a, struct err *e)
 		u->dead_bytes += record_bytes(a);
 	}
 	if (a->killer != 0)
-		dead_put(a, a->record->lsn, a->killer, false, 0);
+		dead_put(a, a->record->lsn, a->killer, false);
 	return (0);
 }
 
@@ -177,7 +176,7 @@ apply_dead(struct apply *a, ProtobufCMessage *m, struct err *e)
 		if (rc < 0)
 			return (rc);
 		if (old->killer < a->record->lsn)
-			dead_put(a, r->lsns[i], a->record->lsn, false, 0);
+			dead_put(a, r->lsns[i], a->record->lsn, false);
 		hf__dead_record__free_unpacked(old, NULL);
 	}
 	return (0);
@@ -215,6 +214,8 @@ apply_segment_dropped(struct apply *a, ProtobufCMessage *m, struct err *e)
 		rc = dead_remove(a, r->first_lsn, r->last_lsn, e);
 	if (rc == 0)
 		rc = apply_freed_forget(a, r->freed_lsn, e);
+	if (rc == 0 && r->parts_lsn != 0)
+		rc = apply_ended_forget(a, r->parts_lsn, e);
 	if (rc == 0 && r->segment != 0) {
 		key_segment(&a->key, r->segment);
 		use.dropped = true;

@@ -269,6 +269,22 @@ on_upload(struct check *c, void *context, struct slice key, struct slice value, 
 	    (ProtobufCBinaryData){ id.bytes, (uint8_t *)(uintptr_t)id.data }, e));
 }
 
+/* Parts that nothing refers to any more, until they are freed. */
+static int
+on_ended(struct check *c, void *context, struct slice key, struct slice value, struct err *e)
+{
+	struct parts there = { .c = c, .owner = "(parts of an ended upload)" };
+	struct slice id;
+	uint64_t lsn;
+
+	(void)context;
+	(void)value;
+	if (key_ended_parse(key, &lsn, &id) < 0)
+		return (0);
+	return (parts_check(&there,
+	    (ProtobufCBinaryData){ id.bytes, (uint8_t *)(uintptr_t)id.data }, e));
+}
+
 /* --- sums ------------------------------------------------------------------------------------- */
 
 static int
@@ -368,6 +384,8 @@ tables_walk(struct check *c, struct err *e)
 		rc = check_table_walk(c, SLICE_LITERAL("V"), on_object, NULL, e);
 	if (rc == 0)
 		rc = check_table_walk(c, SLICE_LITERAL("U"), on_upload, NULL, e);
+	if (rc == 0)
+		rc = check_table_walk(c, SLICE_LITERAL("Z"), on_ended, NULL, e);
 	visited = c->sum.parts;
 	c->sum.parts = 0;
 	if (rc == 0)

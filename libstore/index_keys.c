@@ -137,6 +137,14 @@ key_dead(struct buf *k, uint64_t lsn)
 }
 
 void
+key_ended(struct buf *k, uint64_t lsn, struct slice upload_id)
+{
+	key_start(k, 'Z');
+	key_add_be64(k, lsn);
+	buf_append_slice(k, upload_id);
+}
+
+void
 key_task(struct buf *k, uint64_t id)
 {
 	key_start(k, 'T');
@@ -233,6 +241,18 @@ key_part_parse(struct slice key, struct slice *upload_id, uint32_t *number)
 		return (ERR_CORRUPT);
 	*upload_id = SLICE(p + 1, UPLOAD_ID_BYTES);
 	*number = get_be16(p + 1 + UPLOAD_ID_BYTES);
+	return (0);
+}
+
+int
+key_ended_parse(struct slice key, uint64_t *lsn, struct slice *upload_id)
+{
+	const uint8_t *p = key.data;
+
+	if (key.bytes != 1 + 8 + UPLOAD_ID_BYTES || p[0] != 'Z')
+		return (ERR_CORRUPT);
+	*lsn = get_be64(p + 1);
+	*upload_id = SLICE(p + 9, UPLOAD_ID_BYTES);
 	return (0);
 }
 

@@ -21,6 +21,7 @@
  *   D lsn(8)                                  DeadRecord: it was the home of a row
  *   T id(8)                                   Task
  *   Q list(1) time(8) id(8)                   TaskPlace, of each task one: its place in its list
+ *   Z lsn(8) upload-id(16)                    EndedUpload: it ended with that record
  *   K fingerprint 00 finished(1) ~id(8)       of each task one: finished_ms, little-endian
  *
  * SPDX-License-Identifier: Apache-2.0
@@ -30,7 +31,7 @@
 
 #include "libbase/buf.h"
 
-#define INDEX_FORMAT_VERSION 2
+#define INDEX_FORMAT_VERSION 3
 
 /* Each replaces the content of k. */
 void key_meta(struct buf *k, const char *name);
@@ -47,6 +48,7 @@ void key_answer(struct buf *k, struct slice session, uint64_t sequence);
 void key_config(struct buf *k, const char *section, const char *name);
 void key_segment(struct buf *k, uint64_t segment);
 void key_dead(struct buf *k, uint64_t lsn);
+void key_ended(struct buf *k, uint64_t lsn, struct slice upload_id);
 void key_task(struct buf *k, uint64_t id);
 void key_task_place(struct buf *k, uint8_t list, uint64_t time_ms, uint64_t id);
 void key_task_print(struct buf *k, struct slice fingerprint, bool finished, uint64_t id);
@@ -59,6 +61,7 @@ int key_version_parse(struct slice key, uint64_t *bucket_id, struct slice *name,
 int key_upload_parse(struct slice key, uint64_t *bucket_id, struct slice *name,
     struct slice *upload_id);
 int key_task_place_parse(struct slice key, uint8_t *list, uint64_t *time_ms, uint64_t *id);
+int key_ended_parse(struct slice key, uint64_t *lsn, struct slice *upload_id);
 int key_part_parse(struct slice key, struct slice *upload_id, uint32_t *number);
 
 #endif

@@ -161,6 +161,8 @@ libstore_libstore_a_SOURCES += \
 	libstore/state_feed.c \
 	libstore/state_get.c \
 	libstore/state_object.c \
+	libstore/state_parts.c \
+	libstore/state_parts.h \
 	libstore/state_read.c \
 	libstore/state_rebuild.c \
 	libstore/state_recover.c \

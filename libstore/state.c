@@ -123,6 +123,7 @@ state_open(const struct state_options *options, struct state **out, struct err *
 	}
 	tasks_load(st);
 	cleanup_load(st);
+	parts_load(st);
 	*out = st;
 	return (0);
 }
@@ -490,6 +491,7 @@ state_turn(struct state *st, uint64_t now_ms)
 	tasks_turn(st);
 	cleanup_turn(st);
 	conversions_turn(st);
+	parts_turn(st);
 	drop_turn(st);
 	index_flush_when_due(st);
 	if (!st->failed)
@@ -509,6 +511,8 @@ state_next_ms(const struct state *st)
 	other = cleanup_next_ms(st);
 	next = other < next ? other : next;
 	other = conversions_next_ms(st);
+	next = other < next ? other : next;
+	other = parts_next_ms(st);
 	next = other < next ? other : next;
 	other = drop_next_ms(st);
 	next = other < next ? other : next;

@@ -174,6 +174,7 @@ state_on_commit(void *context, const struct log_commit *c)
 	st->tasks.changed |= c->record.type == RECORD_TASK_PUT;
 	st->conversions.look |= c->record.type == RECORD_TASK_PUT;
 	st->cleanup.changed |= st->commit.cleanup;
+	st->parts.look |= st->commit.ended;
 	st->commit_lsn = c->record.lsn;
 	st->unflushed_bytes += c->record.place.record_bytes;
 	st->unflushed_records++;

@@ -175,25 +175,39 @@ admit_segment_drop(struct state *st, struct op *op, struct err *e)
 
 /* --- freed extents ---------------------------------------------------------------------------- */
 
+/* Whether a row is left in [from, to): 1, 0 or an error. */
+static int
+any_left(struct state *st, const struct buf *from, const struct buf *to, struct err *e)
+{
+	struct index_reader r = state_committed(st);
+	struct index_iter *it = index_iter_new(&r, buf_slice(from), buf_slice(to));
+	bool left = index_iter_valid(it);
+	int rc = index_iter_error(it, e);
+
+	index_iter_free(it);
+	return (rc < 0 ? rc : left);
+}
+
+/* Parts that an upload or object left, and what was freed with them or otherwise. */
 static void
 drop_freed(struct state *st)
 {
-	struct index_reader r = state_committed(st);
+	static const uint8_t none[16];
 	struct buf from = BUF_INIT, to = BUF_INIT;
-	struct index_iter *it;
 	struct err e = ERR_INIT;
-	bool left;
 	int rc;
 
-	key_freed(&from, 0, 0);
-	key_freed(&to, st->drop.dead_lsn + 1, 0);
-	it = index_iter_new(&r, buf_slice(&from), buf_slice(&to));
-	left = index_iter_valid(it);
-	rc = index_iter_error(it, &e);
-	index_iter_free(it);
+	key_ended(&from, 0, SLICE(none, sizeof(none)));
+	key_ended(&to, st->drop.dead_lsn + 1, SLICE(none, sizeof(none)));
+	rc = any_left(st, &from, &to, &e);
+	if (rc == 0) {
+		key_freed(&from, 0, 0);
+		key_freed(&to, st->drop.dead_lsn + 1, 0);
+		rc = any_left(st, &from, &to, &e);
+	}
 	buf_release(&from);
 	buf_release(&to);
-	if (rc == 0 && left)
+	if (rc > 0)
 		rc = err_set(&e, ERR_BUSY, "space that was freed by records of segment %016" PRIx64
 		    " or up to LSN %016" PRIx64 " is not given back yet", st->drop.segment,
 		    st->drop.dead_lsn);
@@ -246,6 +260,7 @@ drop_forget(struct state *st)
 	r.first_lsn = d->next_lsn;
 	r.last_lsn = last ? d->last_lsn : d->next_lsn + STRETCH - 1;
 	r.freed_lsn = d->dead_lsn;
+	r.parts_lsn = d->dead_lsn;
 	rc = state_append_own(st, RECORD_SEGMENT_DROPPED, &r.base, forgotten, NULL, &e);
 	if (rc >= 0)
 		d->next_lsn = r.last_lsn + 1;

@@ -152,8 +152,7 @@ scan_work(void *context)
 		    &j->e);
 		if (j->rc < 0)
 			break;
-		if ((in_segment(&j->found, d->killer) || in_segment(&j->found, d->via)) &&
-		    !in_segment(&j->found, lsn))
+		if (in_segment(&j->found, d->killer) && !in_segment(&j->found, lsn))
 			named_add(&j->found, lsn);
 		hf__dead_record__free_unpacked(d, NULL);
 	}

@@ -15,6 +15,7 @@
 #include "libstore/state_convert.h"
 #include "libstore/state_task.h"
 #include "libstore/state_drop.h"
+#include "libstore/state_parts.h"
 
 #define OP_BUCKETS	16384	/* hash of operations in flight */
 #define PENDING_MAX	6	/* batches with a layer; INDEX_LAYERS_MAX is above it */
@@ -111,6 +112,7 @@ struct state {
 	struct cleanup		 cleanup;
 	struct conversions	 conversions;
 	struct drop		 drop;
+	struct parts_end	 parts;
 	struct state_stats	 stats;
 	struct buf		 pack, key;
 	struct state_gets	 gets;

@@ -9,6 +9,7 @@
 
 #include "libbase/checksum.h"
 #include "libbase/clock.h"
+#include "libstore/state_parts.h"
 #include "libstore/upload_sum.h"
 #include "tests/unit/state_world.h"
 
@@ -185,6 +186,73 @@ Test(upload, abort_takes_the_parts)
 	world_bucket_delete(&w, 6, "b");
 	world_settle(&w);
 	cr_assert_eq(world_code(&w, 6), 0);
+}
+
+/* Many parts are freed by records of the store's own, PARTS_PIECE with each. */
+static void
+many_parts_abort(unsigned count)
+{
+	WORLD_OP(upload_abort, UploadAbort, UPLOAD_ABORT);
+
+	for (unsigned n = 1; n <= count; n++)
+		part_put(2 + n, n, n % 2 == 0 ? "even" : "odd");
+	op.bucket = text("b");
+	op.key = key_k();
+	op.upload_id = (ProtobufCBinaryData){ 16, upload_id };
+	world_send(&w, 3 + count, &q);
+}
+
+static uint64_t
+applied(void)
+{
+	struct state_stats stats;
+
+	state_stats(w.state, &stats);
+	return (stats.applied_lsn);
+}
+
+Test(upload, many_parts_are_freed_a_piece_at_a_time)
+{
+	const unsigned count = 2 * PARTS_PIECE + 10;
+	uint64_t before;
+	char *dump, *again;
+
+	many_parts_abort(count);
+	before = applied();
+	world_settle(&w);
+	cr_assert_eq(applied() - before, 1 + 3, "%llu records",
+	    (unsigned long long)(applied() - before));
+	dump = world_dump(&w, "PUZ");
+	cr_assert_str_eq(dump, "");
+	free(dump);
+	dump = world_dump(&w, NULL);
+	world_close(&w);
+	world_index_remove(&w);
+	world_open(&w);
+	world_settle(&w);
+	again = world_dump(&w, NULL);
+	cr_assert_str_eq(dump, again, "a rebuild gives the same");
+	free(dump);
+	free(again);
+}
+
+Test(upload, parts_that_a_stop_left_are_freed_by_the_next_start)
+{
+	const unsigned count = PARTS_PIECE + 1;
+	char *dump;
+
+	many_parts_abort(count);
+	state_drain(w.state);
+	world_settle(&w);
+	world_close(&w);
+	world_open(&w);
+	dump = world_dump(&w, "Z");
+	cr_assert_str_neq(dump, "", "they wait");
+	free(dump);
+	world_settle(&w);
+	dump = world_dump(&w, "PUZ");
+	cr_assert_str_eq(dump, "");
+	free(dump);
 }
 
 Test(upload_sum, crcs_combine)
