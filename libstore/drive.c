@@ -334,16 +334,34 @@ drive_reserve_bytes(const struct drive_set *s, unsigned slot)
 	return (bytes);
 }
 
-int64_t
-drive_room_locked(const struct drive_set *s, unsigned slot)
+static int64_t
+room_but(const struct drive_set *s, unsigned slot, uint64_t left)
 {
-	uint64_t used = reserve_bytes(s, slot);
+	uint64_t used = left;
 	unsigned i;
 
 	for (i = 0; i < s->count; i++)
 		if (s->drives[i].space.filesystem == s->drives[slot].space.filesystem)
 			used += s->taken[i];
 	return ((int64_t)s->drives[slot].space.free_bytes - (int64_t)used);
+}
+
+int64_t
+drive_room_locked(const struct drive_set *s, unsigned slot)
+{
+	return (room_but(s, slot, reserve_bytes(s, slot)));
+}
+
+bool
+drive_leaves_space(const struct drive_set *s, unsigned slot, uint64_t bytes, uint64_t left)
+{
+	bool fits;
+
+	assert(slot < s->count && bytes <= INT64_MAX && left <= INT64_MAX);
+	set_lock(s);
+	fits = room_but(s, slot, left) >= (int64_t)bytes;
+	set_unlock(s);
+	return (fits);
 }
 
 bool

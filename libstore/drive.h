@@ -161,6 +161,8 @@ uint64_t drive_reserve_bytes(const struct drive_set *s, unsigned slot);
 /* True if `bytes` more could be written on a drive without touching the reserve, by the last
  * refresh and what was allocated since (drive_space_take). */
 bool drive_has_space(const struct drive_set *s, unsigned slot, uint64_t bytes);
+/* The same, but so much is to be left instead of the reserve. */
+bool drive_leaves_space(const struct drive_set *s, unsigned slot, uint64_t bytes, uint64_t left);
 void drive_space_take(struct drive_set *s, unsigned slot, uint64_t bytes);
 
 #endif

@@ -168,6 +168,7 @@ libstore_libstore_a_SOURCES += \
 	libstore/state_recover.c \
 	libstore/state_run.c \
 	libstore/state_session.c \
+	libstore/state_share.c \
 	libstore/cleanup_job.c \
 	libstore/cleanup_job.h \
 	libstore/cleanup_scan.c \
@@ -260,6 +261,13 @@ check_PROGRAMS += tests/unit/test_state_power
 tests_unit_test_state_power_SOURCES = tests/unit/test_state_power.c tests/unit/state_world.c \
 	tests/unit/state_world.h tests/unit/disk_memory.c tests/unit/disk_memory.h
 tests_unit_test_state_power_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
+	$(CRITERION_LIBS) $(LIBSTORE_LIBS) $(EVENT_LIBS)
+
+check_PROGRAMS += tests/unit/test_reserve
+tests_unit_test_reserve_SOURCES = tests/unit/test_reserve.c tests/unit/vacuum_world.c \
+	tests/unit/vacuum_world.h tests/unit/state_world.c tests/unit/state_world.h \
+	tests/unit/disk_memory.c tests/unit/disk_memory.h
+tests_unit_test_reserve_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
 	$(CRITERION_LIBS) $(LIBSTORE_LIBS) $(EVENT_LIBS)
 
 check_PROGRAMS += tests/unit/test_starved

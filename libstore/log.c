@@ -290,31 +290,48 @@ batch_add(struct log *l, struct batch *b, uint16_t type, struct slice meta, stru
 	b->encoded_bytes += bytes;
 }
 
+/* What a segment that is there has for a share. */
+static uint64_t
+segment_room(const struct segment *g, uint64_t end, enum log_share share)
+{
+	uint64_t room, kept;
+
+	if (g == NULL || share < (enum log_share)g->share)
+		return (0);
+	room = g->bytes - end;
+	kept = g->bytes / 40 * (unsigned)(LOG_SHARE_FREE - share);
+	return (room > kept ? room - kept : 0);
+}
+
 /*
  * Is there room for a record? Preallocated segments cost no more space, so what counts is whether
- * the current one, the prepared one or a new one takes it. Without the reserve, a new one must
- * leave the reserve whole, and an eighth of a current one is kept for those that may use the
- * reserve.
+ * the current one and the prepared one take it, of which a part is kept for the shares behind, or a
+ * new one.
  */
 static bool
-log_has_room(struct log *l, bool use_reserve, uint64_t bytes)
+log_has_room(struct log *l, enum log_share share, uint64_t bytes)
 {
-	uint64_t waiting = l->stats.waiting_bytes + bytes + l->batch_bytes_max / 16, kept, room;
+	uint64_t waiting = l->stats.waiting_bytes + bytes + l->batch_bytes_max / 16, room;
 
-	if (l->next != NULL && (use_reserve || !l->next->from_reserve))
-		return (true);
-	if (l->current != NULL && (use_reserve || !l->current->from_reserve)) {
-		room = l->current->bytes - l->current->end;
-		kept = use_reserve ? 0 : l->current->bytes / 8;
-		if (room > kept && room - kept >= waiting)
-			return (true);
-	}
+	room = l->current != NULL ? segment_room(l->current, l->current->end, share) : 0;
+	room += segment_room(l->next, SEGMENT_HEADER_BYTES, share);
 	/* A new one needs a change of the catalogs, too. */
-	return (!drive_set_read_only(l->set) && log_has_space(l, use_reserve));
+	return (room >= waiting || (!drive_set_read_only(l->set) && log_has_space(l, share)));
+}
+
+bool
+log_share_has_room(struct log *l, enum log_share share, uint64_t bytes)
+{
+	bool room;
+
+	pthread_mutex_lock(&l->lock);
+	room = l->state != LOG_READ_ONLY && l->state != LOG_FAILED && log_has_room(l, share, bytes);
+	pthread_mutex_unlock(&l->lock);
+	return (room);
 }
 
 static int
-append_check(struct log *l, unsigned flags, uint64_t bytes, struct err *e)
+append_check(struct log *l, enum log_share share, uint64_t bytes, struct err *e)
 {
 	if (l->state == LOG_READ_ONLY || l->state == LOG_FAILED) {
 		if (drive_set_writable(l->set, e) == ERR_FULL)
@@ -323,7 +340,7 @@ append_check(struct log *l, unsigned flags, uint64_t bytes, struct err *e)
 		    l->state == LOG_READ_ONLY ? "too few drives were there at the start"
 					      : "too few drives are left"));
 	}
-	if (!(flags & LOG_MAY_USE_RESERVE) && drive_set_writable(l->set, e) == ERR_FULL)
+	if (share <= LOG_SHARE_SERVICE && drive_set_writable(l->set, e) == ERR_FULL)
 		return (ERR_FULL);
 	if (bytes + BATCH_HEADER_BYTES > l->batch_bytes_max)
 		return (err_set(e, ERR_TOO_LARGE,
@@ -333,15 +350,17 @@ append_check(struct log *l, unsigned flags, uint64_t bytes, struct err *e)
 		return (
 		    err_set(e, ERR_BUSY, "%" PRIu64 " bytes of records wait for the drives already",
 			l->stats.waiting_bytes));
-	if (!log_has_room(l, flags & LOG_MAY_USE_RESERVE, bytes))
+	if (!log_has_room(l, share, bytes))
 		return (drive_set_writable(l->set, e) == ERR_FULL ? ERR_FULL : err_set(e, ERR_FULL,
-		    "a new segment of %" PRIu64 " bytes would touch the reserve of the drives",
-		    drive_set_segment_bytes(l->set)));
+		    "a new segment of %" PRIu64 " bytes would touch %s",
+		    drive_set_segment_bytes(l->set), share == LOG_SHARE_NONE
+		    ? "the reserve of the drives" :
+		    "what is kept of the reserve of the drives for what gives space back"));
 	return (0);
 }
 
 int
-log_append(struct log *l, unsigned flags, uint16_t type, struct slice meta, struct slice data,
+log_append(struct log *l, enum log_share share, uint16_t type, struct slice meta, struct slice data,
     void *cookie, uint64_t *batch, struct err *e)
 {
 	uint64_t bytes;
@@ -354,7 +373,7 @@ log_append(struct log *l, unsigned flags, uint16_t type, struct slice meta, stru
 		    data.bytes));
 	bytes = record_encoded_bytes(meta, data);
 	pthread_mutex_lock(&l->lock);
-	rc = append_check(l, flags, bytes, e);
+	rc = append_check(l, share, bytes, e);
 	if (rc == 0) {
 		b = batch_forming(l, bytes);
 		batch_add(l, b, type, meta, data, cookie);

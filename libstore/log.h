@@ -50,13 +50,29 @@ size_t log_segments_after(struct log *l, uint64_t after, Hf__CatalogSegment ***o
 uint64_t log_last_lsn(const struct log *l);	/* of the last committed record; 0: none */
 
 /*
- * Queues a record (bytes are copied). *batch is the number of the batch that it will be committed
- * with: rises, never reused; a whole batch is committed together. ERR_FULL: it would touch the
- * reserve (not checked with LOG_MAY_USE_RESERVE); ERR_READ_ONLY; ERR_BUSY: too much waits.
+ * What a record may use of the reserve of the drives: each share leaves something to those behind
+ * it, so whoever asks for more than there is, by mistake or on purpose, stops before he stops those
+ * that give space back. In a segment that may be the last for a share, a part is left in the same
+ * way.
  */
-#define LOG_MAY_USE_RESERVE 1
-int log_append(struct log *l, unsigned flags, uint16_t type, struct slice meta, struct slice data,
-    void *cookie, uint64_t *batch, struct err *e);
+enum log_share {
+	LOG_SHARE_NONE,		/* what makes data more: nothing */
+	LOG_SHARE_SERVICE,	/* config and tasks: a quarter */
+	LOG_SHARE_TASK,		/* tasks that vacuum, a few records for each segment: half */
+	LOG_SHARE_DELETE,	/* deletes, aborts, sessions: all but two short segments */
+	LOG_SHARE_MOVE,		/* vacuum's copies: all but one */
+	LOG_SHARE_FREE,		/* what is the last step before space is free: all */
+};
+/* Whether a share has room for so much; the space is looked up again if it seems to have none. */
+bool log_share_has_room(struct log *l, enum log_share share, uint64_t bytes);
+
+/*
+ * Queues a record (bytes are copied). *batch is the number of the batch that it will be committed
+ * with: rises, never reused; a whole batch is committed together. ERR_FULL: it would take more of
+ * the reserve than its share; ERR_READ_ONLY; ERR_BUSY: too much waits.
+ */
+int log_append(struct log *l, enum log_share share, uint16_t type, struct slice meta,
+    struct slice data, void *cookie, uint64_t *batch, struct err *e);
 /* Number of the batch that is forming now (or would be formed next). */
 uint64_t log_forming_batch(const struct log *l);
 /* End of a turn: hands the forming batch to the commit threads if none is in flight. */

@@ -206,7 +206,7 @@ segment_worn(const struct log *l)
 	return (g->prewritten > 0 &&
 		g->end + align_up(l->head->encoded_bytes, g->sector_bytes) > g->prewritten &&
 		l->next != NULL && l->next->prewritten > g->prewritten &&
-		l->next->from_reserve == g->from_reserve);
+		l->next->share == g->share);
 }
 
 /* Z1 of log_prewrite.c. The one that writes the zeros wakes the caller. */

@@ -155,10 +155,13 @@ void log_returning_bring(struct log *l);
 int log_segment_seal(struct drive_set *s, struct segment *g, struct err *e);
 
 /* log_place.c */
-bool log_has_space(struct log *l, bool use_reserve);	/* lock is held */
+/* A new segment for a share; lock is held. */
+bool log_has_space(struct log *l, enum log_share share);
+/* The first share that has space for one; LOG_SHARE_FREE if none has. */
+enum log_share log_share_first(struct log *l);
 /* m+1 drives of the best set that has room, or all of it that are online if those are fewer; on
  * different file systems where possible. How many. No lock. */
-int log_place_choose(struct drive_set *s, bool use_reserve, uint64_t bytes,
+int log_place_choose(struct log *l, enum log_share share, uint64_t bytes,
     uint32_t slots[DRIVES_MAX], struct err *e);
 /* Of a segment that is made where a whole one has no room, for those that may use the reserve: it
  * holds any batch. */

@@ -45,7 +45,8 @@ segment_commit_open(struct drive_set *s, struct segment *g, struct err *e)
 /* Makes a segment on good drives and commits it as open. No lock. */
 static int
 segment_make(
-    struct log *l, bool use_reserve, struct prewrite *prewrite, struct segment **out, struct err *e)
+    struct log *l, enum log_share share, struct prewrite *prewrite, struct segment **out,
+    struct err *e)
 {
 	struct drive_set *s = l->set;
 	struct segment *g = NULL;
@@ -57,8 +58,9 @@ segment_make(
 
 	drive_set_refresh_space(s);
 	for (tries = 0; tries <= drive_count(s); tries++) {
-		count = log_place_choose(s, use_reserve, bytes, slots, e);
-		if (count == ERR_FULL && use_reserve && bytes > log_place_short_bytes(l)) {
+		count = log_place_choose(l, share, bytes, slots, e);
+		if (count == ERR_FULL && share != LOG_SHARE_NONE &&
+		    bytes > log_place_short_bytes(l)) {
 			bytes = log_place_short_bytes(l);
 			continue;
 		}
@@ -85,7 +87,7 @@ segment_make(
 		segment_close(s, &g); /* the files stay: it is not known what the catalogs say */
 		return (rc);
 	}
-	g->from_reserve = use_reserve;
+	g->share = (uint8_t)share;
 	*out = g;
 	return (0);
 }
@@ -120,13 +122,13 @@ static void
 prepare(struct log *l)
 {
 	struct segment *g = NULL;
-	bool waits = head_waits(l), use_reserve;
+	enum log_share share = log_share_first(l);
+	bool waits = head_waits(l);
 	struct err e = ERR_INIT;
 	int rc;
 
-	use_reserve = !log_has_space(l, false);
 	l->want_next = false;
-	if (use_reserve && !waits) {
+	if (share != LOG_SHARE_NONE && !waits) {
 		prepare_give_up(l);
 		return;
 	}
@@ -134,9 +136,9 @@ prepare(struct log *l)
 	/* The rest is written while the log is quiet. Without threads it is done at once. */
 	l->prewrite.bytes_max = l->threads ? FIRST_PREWRITE_BYTES : UINT64_MAX;
 	pthread_mutex_unlock(&l->lock);
-	rc = segment_make(l, use_reserve, waits ? NULL : &l->prewrite, &g, &e);
-	if (rc == ERR_FULL && waits && !use_reserve)	/* the room was taken meanwhile */
-		rc = segment_make(l, true, NULL, &g, &e);
+	rc = segment_make(l, share, waits ? NULL : &l->prewrite, &g, &e);
+	while (rc == ERR_FULL && waits && share < LOG_SHARE_FREE)
+		rc = segment_make(l, ++share, NULL, &g, &e);	/* room was taken meanwhile */
 	pthread_mutex_lock(&l->lock);
 	if (rc == 0) {
 		l->next = g;
@@ -153,14 +155,14 @@ prepare(struct log *l)
 int
 log_segment_first(struct log *l, struct err *e)
 {
-	bool use_reserve = !log_has_space(l, false);
+	enum log_share share = log_share_first(l);
 	struct prewrite some = { .bytes_max = drive_set_segment_bytes(l->set) / 4 };
 	int rc;
 
 	/* Enough to begin with; before it is used up the keeper has made another segment. */
 	if (some.bytes_max > FIRST_PREWRITE_BYTES)
 		some.bytes_max = FIRST_PREWRITE_BYTES;
-	rc = segment_make(l, use_reserve, &some, &l->current, e);
+	rc = segment_make(l, share, &some, &l->current, e);
 	if (rc == ERR_FULL)
 		return (0); /* a full store still reads; appends are told */
 	if (rc == ERR_NO_QUORUM || rc == ERR_READ_ONLY) {
@@ -322,6 +324,7 @@ segment_replace(struct log *l, uint32_t failing, const char *why, struct segment
     struct segment **next, struct segment **dropped, struct err *e)
 {
 	struct drive_set *s = l->set;
+	enum log_share share;
 	unsigned i;
 	int rc = 0;
 
@@ -336,9 +339,11 @@ segment_replace(struct log *l, uint32_t failing, const char *why, struct segment
 		*next = NULL;
 	}
 	if (rc == 0 && *next == NULL)
-		rc = segment_make(l, false, NULL, next, e);
-	if (rc == ERR_FULL)
-		rc = segment_make(l, true, NULL, next, e);
+		for (share = LOG_SHARE_NONE; share <= LOG_SHARE_FREE; share++) {
+			rc = segment_make(l, share, NULL, next, e);
+			if (rc != ERR_FULL)
+				break;
+		}
 	return (rc);
 }
 

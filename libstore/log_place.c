@@ -32,23 +32,54 @@ candidate_order(const void *a, const void *b)
 	return (x->slot < y->slot ? -1 : 1);
 }
 
-static bool
-drive_takes(struct drive_set *s, unsigned slot, bool use_reserve, uint64_t bytes)
+uint64_t
+log_place_short_bytes(const struct log *l)
 {
-	struct drive d;
+	uint64_t bytes = l->batch_bytes_max + SEGMENT_HEADER_BYTES + 65536,
+	    whole = drive_set_segment_bytes(l->set);
 
-	if (!use_reserve)
-		return (drive_has_space(s, slot, bytes));
-	drive_get(s, slot, &d);
-	return (d.space.free_bytes > bytes + 65536);
+	bytes = (bytes + 65535) & ~UINT64_C(65535);
+	return (bytes < whole ? bytes : whole);
+}
+
+/* What a share leaves on a drive, where `sharing` mirrors of a segment may come to lie. */
+static uint64_t
+share_leaves(const struct log *l, unsigned slot, enum log_share share, unsigned sharing)
+{
+	uint64_t some = 2 * sharing * log_place_short_bytes(l),
+	    half = drive_reserve_bytes(l->set, slot) / 2;
+
+	switch (share) {
+	case LOG_SHARE_SERVICE:
+		return (half / 2 * 3);
+	case LOG_SHARE_TASK:
+		return (half);
+	case LOG_SHARE_DELETE:
+		return (some < half ? some : half);
+	case LOG_SHARE_MOVE:
+		return ((some < half ? some : half) / 2);
+	default:
+		return (0);
+	}
+}
+
+static bool
+drive_takes(const struct log *l, unsigned slot, enum log_share share, uint64_t bytes,
+    unsigned sharing)
+{
+	if (share == LOG_SHARE_NONE)
+		return (drive_has_space(l->set, slot, bytes * sharing));
+	return (drive_leaves_space(l->set, slot, bytes * sharing,
+	    share_leaves(l, slot, share, sharing) + 65536));
 }
 
 /* Online drives of a set with room, most free space first; drives of a shared file system must hold
  * all mirrors. */
 static unsigned
-candidates_find(struct drive_set *s, unsigned set, bool use_reserve, uint64_t bytes,
+candidates_find(const struct log *l, unsigned set, enum log_share share, uint64_t bytes,
     struct candidate c[DRIVES_MAX])
 {
+	struct drive_set *s = l->set;
 	uint32_t online = drive_present_mask(s) & drive_set_mask(s, set);
 	unsigned i, j, shared, n = 0, want = drive_set_m(s) + 1;
 	struct drive d, other;
@@ -61,8 +92,7 @@ candidates_find(struct drive_set *s, unsigned set, bool use_reserve, uint64_t by
 			drive_get(s, j, &other);
 			shared += (online >> j & 1) && other.space.filesystem == d.space.filesystem;
 		}
-		if (drive_takes(s, i, use_reserve,
-			bytes * (shared < want ? shared : want)))
+		if (drive_takes(l, i, share, bytes, shared < want ? shared : want))
 			c[n++] = (struct candidate){ i, d.space.free_bytes, d.space.filesystem };
 	}
 	qsort(c, n, sizeof(*c), candidate_order);
@@ -81,9 +111,10 @@ filesystem_among(const struct candidate *c, const bool *taken, unsigned n, uint6
 }
 
 static int
-choose_in_set(struct drive_set *s, unsigned set, bool use_reserve, uint64_t bytes,
+choose_in_set(struct log *l, unsigned set, enum log_share share, uint64_t bytes,
     uint32_t slots[DRIVES_MAX], struct err *e)
 {
+	struct drive_set *s = l->set;
 	struct candidate c[DRIVES_MAX];
 	bool taken[DRIVES_MAX] = { false };
 	uint32_t mask = drive_present_mask(s) & drive_set_mask(s, set);
@@ -94,7 +125,7 @@ choose_in_set(struct drive_set *s, unsigned set, bool use_reserve, uint64_t byte
 		return (err_set(e, ERR_NO_QUORUM, "%u drives are online; writing needs %u", online,
 		    drive_set_write_quorum(s)));
 	want = online < want ? online : want;
-	n = candidates_find(s, set, use_reserve, bytes, c);
+	n = candidates_find(l, set, share, bytes, c);
 	if (n < want)
 		return (err_set(e, ERR_FULL,
 		    "%u of %u online drives have room for a segment of %llu bytes; %u are needed",
@@ -110,30 +141,21 @@ choose_in_set(struct drive_set *s, unsigned set, bool use_reserve, uint64_t byte
 }
 
 int
-log_place_choose(struct drive_set *s, bool use_reserve, uint64_t bytes, uint32_t slots[DRIVES_MAX],
+log_place_choose(struct log *l, enum log_share share, uint64_t bytes, uint32_t slots[DRIVES_MAX],
     struct err *e)
 {
-	unsigned order[DRIVES_MAX], n = drive_sets_order(s, order);
+	unsigned order[DRIVES_MAX], n = drive_sets_order(l->set, order);
 	int rc = ERR_FULL;
 
 	for (unsigned i = 0; i < n && rc == ERR_FULL; i++)
-		rc = choose_in_set(s, order[i], use_reserve, bytes, slots, e);
+		rc = choose_in_set(l, order[i], share, bytes, slots, e);
 	return (rc);
 }
 
-uint64_t
-log_place_short_bytes(const struct log *l)
-{
-	uint64_t bytes = l->batch_bytes_max + SEGMENT_HEADER_BYTES + 65536,
-	    whole = drive_set_segment_bytes(l->set);
-
-	bytes = (bytes + 65535) & ~UINT64_C(65535);
-	return (bytes < whole ? bytes : whole);
-}
-
 static bool
-sets_have_space(struct drive_set *s, bool use_reserve, uint64_t bytes)
+sets_have_space(const struct log *l, enum log_share share, uint64_t bytes)
 {
+	struct drive_set *s = l->set;
 	struct candidate c[DRIVES_MAX];
 
 	for (unsigned set = 0; set < drive_sets(s); set++) {
@@ -142,24 +164,35 @@ sets_have_space(struct drive_set *s, bool use_reserve, uint64_t bytes)
 		unsigned want = drive_set_m(s) + 1;
 
 		want = online < want ? online : want;
-		if (online > 0 && candidates_find(s, set, use_reserve, bytes, c) >= want)
+		if (online > 0 && candidates_find(l, set, share, bytes, c) >= want)
 			return (true);
 	}
 	return (false);
 }
 
 bool
-log_has_space(struct log *l, bool use_reserve)
+log_has_space(struct log *l, enum log_share share)
 {
-	uint64_t bytes = use_reserve ? log_place_short_bytes(l) : drive_set_segment_bytes(l->set);
+	uint64_t bytes = share != LOG_SHARE_NONE ? log_place_short_bytes(l) :
+	    drive_set_segment_bytes(l->set);
 	uint64_t now_ms;
 
-	if (sets_have_space(l->set, use_reserve, bytes))
+	if (sets_have_space(l, share, bytes))
 		return (true);
 	now_ms = clock_mono_ms();
 	if (now_ms - l->space_checked_ms < SPACE_CHECK_MS)
 		return (false);
 	l->space_checked_ms = now_ms;
 	drive_set_refresh_space(l->set);
-	return (sets_have_space(l->set, use_reserve, bytes));
+	return (sets_have_space(l, share, bytes));
+}
+
+enum log_share
+log_share_first(struct log *l)
+{
+	enum log_share share = LOG_SHARE_NONE;
+
+	while (share < LOG_SHARE_FREE && !log_has_space(l, share))
+		share++;
+	return (share);
 }

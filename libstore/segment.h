@@ -28,7 +28,7 @@ struct segment {
 	uint32_t	slots[DRIVES_MAX];
 	int		handles[DRIVES_MAX];
 	uint32_t	missing;		/* bit i: mirror i lacks records */
-	bool		from_reserve;
+	uint8_t		share;			/* enum log_share: the first that may use it */
 	/* up to here all mirrors were written with zeros; 0: none */
 	uint64_t	prewritten;
 	uint64_t	zeroing;		/* zeros are being written from here on; 0: no */

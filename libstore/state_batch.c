@@ -46,7 +46,7 @@ apply_provisionally(struct state *st, struct batch *b, uint16_t type, struct sli
 }
 
 int
-state_append(struct state *st, struct op *op, unsigned flags, uint16_t type,
+state_append(struct state *st, struct op *op, enum log_share share, uint16_t type,
     const ProtobufCMessage *m, struct slice data, struct err *e)
 {
 	struct batch *b;
@@ -57,7 +57,7 @@ state_append(struct state *st, struct op *op, unsigned flags, uint16_t type,
 	if (st->pack.bytes > RECORD_META_BYTES_MAX || data.bytes > RECORD_DATA_BYTES_MAX)
 		return (err_set(e, ERR_TOO_LARGE, "a record of %zu and %zu bytes is over the limit",
 		    st->pack.bytes, data.bytes));
-	rc = log_append(st->o.log, flags, type, buf_slice(&st->pack), data, op, &number, e);
+	rc = log_append(st->o.log, share, type, buf_slice(&st->pack), data, op, &number, e);
 	if (rc < 0)
 		return (rc);
 	b = batch_get(st, number);
@@ -84,7 +84,7 @@ state_append_own(struct state *st, uint16_t type, const ProtobufCMessage *m, op_
 	op = op_new(st, NULL, 0, NULL);
 	op->done = done;
 	op->context = context;
-	rc = state_append(st, op, LOG_MAY_USE_RESERVE, type, m, SLICE_NONE, e);
+	rc = state_append(st, op, LOG_SHARE_FREE, type, m, SLICE_NONE, e);
 	if (rc < 0)
 		op_free(st, op);
 	return (rc);

@@ -187,7 +187,7 @@ admit_bucket_put(struct state *st, struct op *op, struct err *e)
 	r.origin = &origin;
 	r.bucket = &bucket;
 	op_bucket_slot(st, op, q->name);
-	return (state_append(st, op, 0, RECORD_BUCKET_PUT, &r.base, SLICE_NONE, e));
+	return (state_append(st, op, LOG_SHARE_NONE, RECORD_BUCKET_PUT, &r.base, SLICE_NONE, e));
 }
 
 /* 1 if the bucket holds objects, versions or open uploads. */
@@ -233,7 +233,7 @@ admit_bucket_delete(struct state *st, struct op *op, struct err *e)
 	r.origin = &origin;
 	r.name = q->name;
 	op_bucket_slot(st, op, q->name);
-	return (state_append(st, op, LOG_MAY_USE_RESERVE, RECORD_BUCKET_DELETE, &r.base, SLICE_NONE,
+	return (state_append(st, op, LOG_SHARE_DELETE, RECORD_BUCKET_DELETE, &r.base, SLICE_NONE,
 	    e));
 }
 
@@ -255,6 +255,6 @@ admit_config_put(struct state *st, struct op *op, struct err *e)
 	r.name = q->name;
 	r.value = q->value;
 	r.unset = q->unset;
-	return (state_append(st, op, LOG_MAY_USE_RESERVE, RECORD_CONFIG_PUT, &r.base, SLICE_NONE,
+	return (state_append(st, op, LOG_SHARE_SERVICE, RECORD_CONFIG_PUT, &r.base, SLICE_NONE,
 	    e));
 }

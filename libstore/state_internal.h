@@ -77,6 +77,13 @@ struct buckets_seen {
 	unsigned		 committed;		/* of them, in the batch that is applied */
 };
 
+/* Records of tasks that vacuum, while drives are full, by segment (state_share.c). */
+#define TASK_SHARES_MAX	256
+struct task_shares {
+	uint64_t	segments[TASK_SHARES_MAX];
+	uint8_t		records[TASK_SHARES_MAX];
+	unsigned	count;
+};
 
 /* A batch of the log that is not committed yet. */
 struct batch {
@@ -118,6 +125,7 @@ struct state {
 	struct state_gets	 gets;
 	struct buckets_seen	 buckets;
 	struct state_feed	 feed;
+	struct task_shares	 task_shares;
 };
 
 static inline void
@@ -143,7 +151,7 @@ struct index_reader state_committed(struct state *st);
 /* --- state_batch.c */
 log_commit_fn state_on_commit;
 /* Appends op's record, applies it provisionally. op->reply comes from the commit. */
-int state_append(struct state *st, struct op *op, unsigned flags, uint16_t type,
+int state_append(struct state *st, struct op *op, enum log_share share, uint16_t type,
     const ProtobufCMessage *m, struct slice data, struct err *e);
 /* The store's own record: done is called when it is durable, then the op is freed. */
 int state_append_own(struct state *st, uint16_t type, const ProtobufCMessage *m, op_done_fn *done,
@@ -221,6 +229,9 @@ int part_body_check(struct state *st, const struct op *op, const Hf__PartPut *q,
 void feed_turn(struct state *st);
 uint64_t feed_next_ms(const struct state *st);
 void feed_release(struct state *st);
+
+/* --- state_share.c: of the record that puts this task */
+enum log_share task_share(struct state *st, const Hf__Task *t);
 
 /* --- state_get.c */
 /* Takes a get to be answered with others; false: read it alone. */

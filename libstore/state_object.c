@@ -161,7 +161,8 @@ admit_object_put(struct state *st, struct op *op, struct err *e)
 	r.key = q->key;
 	r.entry = q->entry;
 	op_slot(st, op, q->bucket, bin_slice(q->key));
-	return (state_append(st, op, 0, RECORD_OBJECT_PUT, &r.base, bin_slice(q->data), e));
+	return (state_append(st, op, LOG_SHARE_NONE, RECORD_OBJECT_PUT, &r.base, bin_slice(q->data),
+	    e));
 }
 
 /* Deleting nothing changes nothing: answered without a record. */
@@ -229,7 +230,7 @@ admit_object_delete(struct state *st, struct op *op, struct err *e)
 	r.keys = q->keys;
 	for (size_t i = 0; i < q->n_keys; i++)
 		op_slot(st, op, q->bucket, bin_slice(q->keys[i]));
-	return (state_append(st, op, LOG_MAY_USE_RESERVE, RECORD_OBJECT_DELETE, &r.base, SLICE_NONE,
+	return (state_append(st, op, LOG_SHARE_DELETE, RECORD_OBJECT_DELETE, &r.base, SLICE_NONE,
 	    e));
 }
 

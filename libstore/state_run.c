@@ -125,7 +125,7 @@ run_grant(struct run_job *j, struct err *e)
 	r.bytes = j->bytes;
 	r.k = s->volume_k;
 	r.session = (ProtobufCBinaryData){ SESSION_ID_BYTES, s->id };
-	rc = state_append(j->st, j->op, LOG_MAY_USE_RESERVE, RECORD_RUN_GRANT, &r.base, SLICE_NONE,
+	rc = state_append(j->st, j->op, LOG_SHARE_NONE, RECORD_RUN_GRANT, &r.base, SLICE_NONE,
 	    e);
 	if (rc < 0)
 		return (rc);
@@ -288,7 +288,7 @@ admit_volume_release(struct state *st, struct op *op, struct err *e)
 		return (rc);
 	op_origin(op, &origin);
 	r.origin = &origin;
-	rc = state_append(st, op, LOG_MAY_USE_RESERVE, RECORD_VOLUME_RELEASED, &r.base, SLICE_NONE,
+	rc = state_append(st, op, LOG_SHARE_DELETE, RECORD_VOLUME_RELEASED, &r.base, SLICE_NONE,
 	    e);
 	if (rc < 0)
 		return (rc);

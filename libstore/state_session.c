@@ -44,7 +44,7 @@ open_new(struct state *st, uint64_t sequence, const Hf__SessionOpen *q, struct e
 		return (NULL);
 	}
 	op = op_new(st, s, sequence, NULL);
-	rc = state_append(st, op, LOG_MAY_USE_RESERVE, RECORD_SESSION_OPEN, &r.base, SLICE_NONE, e);
+	rc = state_append(st, op, LOG_SHARE_DELETE, RECORD_SESSION_OPEN, &r.base, SLICE_NONE, e);
 	if (rc == 0) {
 		s->durable = true;
 		return (s);

@@ -138,7 +138,7 @@ task_append(struct state *st, struct op *op, Hf__Task *t, Hf__Admission admissio
 	r.origin = &origin;
 	r.task = t;
 	r.admission = admission;
-	return (state_append(st, op, LOG_MAY_USE_RESERVE, RECORD_TASK_PUT, &r.base, SLICE_NONE,
+	return (state_append(st, op, task_share(st, t), RECORD_TASK_PUT, &r.base, SLICE_NONE,
 	    e));
 }
 

@@ -44,7 +44,7 @@ admit_upload_create(struct state *st, struct op *op, struct err *e)
 	op_origin(op, &origin);
 	r.origin = &origin;
 	r.upload = &upload;
-	return (state_append(st, op, 0, RECORD_UPLOAD_PUT, &r.base, SLICE_NONE, e));
+	return (state_append(st, op, LOG_SHARE_NONE, RECORD_UPLOAD_PUT, &r.base, SLICE_NONE, e));
 }
 
 int
@@ -108,7 +108,8 @@ admit_part_put(struct state *st, struct op *op, struct err *e)
 	r.key = q->key;
 	r.upload_id = q->upload_id;
 	r.part = q->part;
-	return (state_append(st, op, 0, RECORD_PART_PUT, &r.base, bin_slice(q->data), e));
+	return (state_append(st, op, LOG_SHARE_NONE, RECORD_PART_PUT, &r.base, bin_slice(q->data),
+	    e));
 }
 
 int
@@ -129,6 +130,6 @@ admit_upload_abort(struct state *st, struct op *op, struct err *e)
 	r.origin = &origin;
 	r.key = q->key;
 	r.upload_id = q->upload_id;
-	return (state_append(st, op, LOG_MAY_USE_RESERVE, RECORD_UPLOAD_ABORT, &r.base, SLICE_NONE,
+	return (state_append(st, op, LOG_SHARE_DELETE, RECORD_UPLOAD_ABORT, &r.base, SLICE_NONE,
 	    e));
 }

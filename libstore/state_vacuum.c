@@ -298,7 +298,7 @@ state_append_rows(struct state *st, Hf__RecordRelocated *r, struct slice data, o
 	op = op_new(st, NULL, 0, NULL);
 	op->done = done != NULL ? done : moved;
 	op->context = context;
-	rc = state_append(st, op, LOG_MAY_USE_RESERVE, RECORD_RELOCATED, &r->base, data, e);
+	rc = state_append(st, op, LOG_SHARE_MOVE, RECORD_RELOCATED, &r->base, data, e);
 	if (rc < 0)
 		op_free(st, op);
 	return (rc);

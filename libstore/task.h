@@ -44,6 +44,7 @@
 #define TASK_PRIORITIES		4
 #define TASK_MERGED_MAX		100
 #define TASK_TYPE_CLEANUP	"cleanup"
+#define TASK_TYPE_VACUUM	"vacuum"
 
 /* Bytes of fields; a name or value of a parameter; how many of them. */
 #define TASK_TYPE_BYTES_MAX		64

@@ -192,7 +192,8 @@ complete_append(struct state *st, struct op *op, struct completion *c, const Hf_
 	r.n_part_numbers = c->q->n_parts;
 	r.part_numbers = c->numbers;
 	op_slot(st, op, c->q->bucket, bin_slice(c->q->key));
-	return (state_append(st, op, 0, RECORD_UPLOAD_COMPLETE, &r.base, SLICE_NONE, e));
+	return (state_append(st, op, LOG_SHARE_NONE, RECORD_UPLOAD_COMPLETE, &r.base, SLICE_NONE,
+	    e));
 }
 
 /* The upload is not open: success again, if the object there is what it became. */

@@ -109,7 +109,7 @@ model_append(struct model *m)
 		return;
 	put_u64(meta, m->next_number);
 	memset(data, (int)(m->next_number % 251), sizeof(data));
-	rc = log_append(m->log, 0, RECORD_OBJECT_PUT, SLICE(meta, meta_bytes),
+	rc = log_append(m->log, LOG_SHARE_NONE, RECORD_OBJECT_PUT, SLICE(meta, meta_bytes),
 	    SLICE(data, data_bytes), (void *)(uintptr_t)m->next_number, &m->batch[m->count], NULL);
 	if (rc < 0) {
 		m->dead = true;
@@ -462,7 +462,7 @@ deletes_append(struct model *m, uint64_t bytes)
 	uint64_t batch, done;
 
 	for (done = 0; done < bytes; done += sizeof(body)) {
-		cr_assert_eq(log_append(m->log, LOG_MAY_USE_RESERVE, RECORD_OBJECT_DELETE,
+		cr_assert_eq(log_append(m->log, LOG_SHARE_DELETE, RECORD_OBJECT_DELETE,
 		    SLICE(body, sizeof(body)), SLICE_NONE, (void *)(uintptr_t)1, &batch, &e), 0,
 		    "%s", e.text);
 		m->count = m->sure + 1;
@@ -497,8 +497,8 @@ Test(log, deletes_go_on_in_short_segments)
 	disk_memory_set_free(m.disk, used + (40u << 20));
 	drive_set_refresh_space(m.set);
 	deletes_append(&m, 80u << 20);	/* more than the rest of the segment that was there */
-	cr_assert_eq(log_append(m.log, 0, RECORD_OBJECT_PUT, SLICE(body, sizeof(body)), SLICE_NONE,
-	    NULL, &batch, &e), ERR_FULL, "a put may not");
+	cr_assert_eq(log_append(m.log, LOG_SHARE_NONE, RECORD_OBJECT_PUT, SLICE(body, sizeof(body)),
+	    SLICE_NONE, NULL, &batch, &e), ERR_FULL, "a put may not");
 	model_close(&m);
 	disk_memory_free(m.disk);
 }
@@ -516,7 +516,7 @@ Test(log, full_before_the_reserve)
 	disk_memory_set_free(m.disk, 16u << 20);
 	model_start(&m, false, 1u << 20);
 	for (i = 0; i < 4000; i++) {
-		if (log_append(m.log, 0, RECORD_OBJECT_PUT, SLICE(body, 600),
+		if (log_append(m.log, LOG_SHARE_NONE, RECORD_OBJECT_PUT, SLICE(body, 600),
 			SLICE(body, sizeof(body)), (void *)(uintptr_t)1, &batch, &e) < 0)
 			break;
 		m.count = m.sure + 1;
@@ -533,7 +533,7 @@ Test(log, full_before_the_reserve)
 			  drive_reserve_bytes(m.set, i)); /* catalogs take of it */
 	}
 	for (i = 0; i < 400; i++) { /* deletes go on */
-		cr_assert_eq(log_append(m.log, LOG_MAY_USE_RESERVE, RECORD_OBJECT_DELETE,
+		cr_assert_eq(log_append(m.log, LOG_SHARE_DELETE, RECORD_OBJECT_DELETE,
 				 SLICE(body, 600), SLICE_NONE, (void *)(uintptr_t)1, &batch, &e),
 		    0, "%s", e.text);
 		m.count = m.sure + 1;
@@ -545,8 +545,8 @@ Test(log, full_before_the_reserve)
 	disk_memory_set_free(m.disk, 32u << 20);
 	drive_set_refresh_space(m.set);
 	cr_assert_eq(
-	    log_append(m.log, 0, RECORD_OBJECT_PUT, SLICE(body, 600), SLICE_NONE, NULL, &batch, &e),
-	    0, "%s", e.text);
+	    log_append(m.log, LOG_SHARE_NONE, RECORD_OBJECT_PUT, SLICE(body, 600), SLICE_NONE, NULL,
+	    &batch, &e), 0, "%s", e.text);
 	model_close(&m);
 	disk_memory_free(m.disk);
 }
@@ -612,12 +612,13 @@ Test(log, refusals)
 
 	model_start(&m, false, 65536);
 	cr_assert_eq(
-	    log_append(m.log, 0, 1, SLICE_NONE, SLICE(body, sizeof(body)), NULL, &batch, &e),
-	    ERR_TOO_LARGE);
-	cr_assert_eq(log_append(m.log, 0, 1, SLICE_NONE, SLICE(body, 62000), NULL, &batch, &e),
-	    ERR_TOO_LARGE);
+	    log_append(m.log, LOG_SHARE_NONE, 1, SLICE_NONE, SLICE(body, sizeof(body)), NULL,
+	    &batch, &e), ERR_TOO_LARGE);
+	cr_assert_eq(log_append(m.log, LOG_SHARE_NONE, 1, SLICE_NONE, SLICE(body, 62000), NULL,
+	    &batch, &e), ERR_TOO_LARGE);
 	while (rc == 0)
-		rc = log_append(m.log, 0, 1, SLICE_NONE, SLICE(body, 60000), NULL, &batch, &e);
+		rc = log_append(m.log, LOG_SHARE_NONE, 1, SLICE_NONE, SLICE(body, 60000), NULL,
+		    &batch, &e);
 	cr_assert(rc == ERR_BUSY || rc == ERR_FULL, "%s", e.text);
 	model_close(&m);
 	disk_memory_free(m.disk);
