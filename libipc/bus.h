@@ -1,10 +1,10 @@
 /*
  * bus - the control bus (request and reply) and the event bus (publish and subscribe).
  *
- * bus.c is the wall around nng: nothing else includes it. nng's threads only put messages into a
+ * bus*.c are the wall around nng: nothing else includes it. nng's threads only put messages into a
  * bounded queue and wake the loop; every callback below runs on the loop's thread. Rules learned by
  * measuring (resend off, explicit timeouts, reconnect 5/20 ms, receive limit, deep pub/sub buffers,
- * few threads) live in bus.c and nowhere else. A child must never be forked after bus_open without
+ * few threads) live there and nowhere else. A child must never be forked after bus_open without
  * exec (posix_spawn is fine).
  *
  * Addresses are paths of Unix sockets ("/run/holdfast/s3.0.control"), or tls+tcp:// URLs later.

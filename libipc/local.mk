@@ -9,7 +9,8 @@ LIBIPC_LIBS = $(NNG_LIBS) $(PROTOBUFC_LIBS) $(EVENT_LIBS)
 
 noinst_LIBRARIES += libipc/libipc.a
 libipc_libipc_a_SOURCES = \
-	libipc/bus.c libipc/bus.h \
+	libipc/bus.c libipc/bus.h libipc/bus_internal.h \
+	libipc/bus_call.c libipc/bus_event.c libipc/bus_serve.c libipc/bus_socket.c \
 	libipc/channel.c libipc/channel.h libipc/channel_internal.h \
 	libipc/channel_client.c libipc/channel_send.c libipc/channel_server.c \
 	libipc/event.c \
