@@ -34,8 +34,8 @@ int catalog_segment_put(struct drive_set *s, const Hf__CatalogSegment *row, cons
 /* From SEALED to CONVERTED, with the shards that row names. ERR_STALE: it is not sealed any more,
  * or held. ERR_NO_QUORUM: it is not known which of the two a restart finds. */
 int catalog_segment_convert(struct drive_set *s, const Hf__CatalogSegment *row, struct err *e);
-/* A held segment is neither converted nor dropped; it stays held over restarts. ERR_NOT_FOUND: there
- * is none; ERR_BUSY: it is open. */
+/* A held segment is neither converted nor dropped; it stays held over restarts. ERR_NOT_FOUND:
+ * there is none; ERR_BUSY: it is open. */
 int catalog_segment_hold(struct drive_set *s, uint64_t segment, bool held, struct err *e);
 int catalog_volume_put(struct drive_set *s, const Hf__CatalogVolume *row, const char *reason,
     struct err *e);

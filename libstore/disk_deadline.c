@@ -208,19 +208,23 @@ step_wait(struct deadline *d, struct step *s, unsigned root, struct err *e)
 	return (done);
 }
 
+/* Of a step that is done. */
+static ssize_t
+step_end(struct step *s, struct err *e)
+{
+	ssize_t rc = s->rc;
+
+	if (rc < 0 && e != NULL)
+		*e = s->e;
+	step_free(s);
+	return (rc);
+}
+
 /* The result of a step without anything else coming out. */
 static int
 step_result(struct deadline *d, struct step *s, unsigned root, struct err *e)
 {
-	ssize_t rc;
-
-	if (!step_wait(d, s, root, e))
-		return (ERR_TIMEOUT);
-	rc = s->rc;
-	if (rc < 0 && e != NULL)
-		*e = s->e;
-	step_free(s);
-	return ((int)rc);
+	return (step_wait(d, s, root, e) ? (int)step_end(s, e) : ERR_TIMEOUT);
 }
 
 /* --- which drive ------------------------------------------------------------------------------ */
@@ -335,19 +339,14 @@ deadline_pread(struct disk *disk, int handle, void *out, size_t bytes, uint64_t 
 {
 	struct deadline *d = self(disk);
 	struct step *s = step_new(step_run_pread, NULL, handle);
-	ssize_t rc;
 
 	step_memory(s, bytes);
 	s->offset = offset;
 	if (!step_wait(d, s, root_of_handle(d, handle), e))
 		return (ERR_TIMEOUT);
-	rc = s->rc;
-	if (rc > 0)
-		memcpy(out, s->data, (size_t)rc);
-	if (rc < 0 && e != NULL)
-		*e = s->e;
-	step_free(s);
-	return (rc);
+	if (s->rc > 0)
+		memcpy(out, s->data, (size_t)s->rc);
+	return (step_end(s, e));
 }
 
 static int
@@ -407,16 +406,11 @@ deadline_size(struct disk *disk, int handle, uint64_t *out, struct err *e)
 {
 	struct deadline *d = self(disk);
 	struct step *s = step_new(step_run_size, NULL, handle);
-	int rc;
 
 	if (!step_wait(d, s, root_of_handle(d, handle), e))
 		return (ERR_TIMEOUT);
-	rc = (int)s->rc;
 	*out = s->length;
-	if (rc < 0 && e != NULL)
-		*e = s->e;
-	step_free(s);
-	return (rc);
+	return ((int)step_end(s, e));
 }
 
 static int
@@ -485,33 +479,23 @@ deadline_list(struct disk *disk, const char *path, disk_list_fn *each, void *con
 {
 	struct step *s = step_new(step_run_list, path, -1);
 	size_t at;
-	int rc;
 
 	if (!step_wait(self(disk), s, root_of(self(disk), path), e))
 		return (ERR_TIMEOUT);
 	for (at = 0; at < s->names.bytes; at += strlen((char *)s->names.data + at) + 1)
 		each(context, (char *)s->names.data + at);
-	rc = (int)s->rc;
-	if (rc < 0 && e != NULL)
-		*e = s->e;
-	step_free(s);
-	return (rc);
+	return ((int)step_end(s, e));
 }
 
 static int
 deadline_space(struct disk *disk, const char *path, struct disk_space *out, struct err *e)
 {
 	struct step *s = step_new(step_run_space, path, -1);
-	int rc;
 
 	if (!step_wait(self(disk), s, root_of(self(disk), path), e))
 		return (ERR_TIMEOUT);
-	rc = (int)s->rc;
 	*out = s->space;
-	if (rc < 0 && e != NULL)
-		*e = s->e;
-	step_free(s);
-	return (rc);
+	return ((int)step_end(s, e));
 }
 
 static bool

@@ -1,5 +1,6 @@
 /*
- * store_hold - an operator has a segment kept as it is, or no longer: neither converted nor dropped.
+ * store_hold - an operator has a segment kept as it is, or no longer: neither converted nor
+ * dropped.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -77,8 +78,9 @@ on_segment_hold(void *context, struct message *m)
 	struct err e = ERR_INIT;
 	struct hold_job *j;
 
-	log_write(LOG_INFO, m->envelope->request_id, "%s of segment %" PRIu64 " asked by %s: %.200s",
-	    q->held ? "hold" : "release", q->segment, m->envelope->asked_by, q->reason);
+	log_write(LOG_INFO, m->envelope->request_id,
+	    "%s of segment %" PRIu64 " asked by %s: %.200s", q->held ? "hold" : "release",
+	    q->segment, m->envelope->asked_by, q->reason);
 	if (t->phase != STORE_SERVING || t->state == NULL)
 		err_set(&e, ERR_UNAVAILABLE, "the store is starting or stopping");
 	else if (t->acting)
