@@ -19,11 +19,15 @@ EXTRA_DIST += tests/unit/disk_content.h tests/unit/proof.h
 
 # A whole store and its clients on one thread and a simulated disk. What comes first of one name wins:
 # the memory_* files stand before the libraries whose modules they replace.
+HISTORY_WRAPS = -Wl,--wrap=clock_mono_ms -Wl,--wrap=clock_real_ms -Wl,--wrap=random_bytes \
+	-Wl,--wrap=event_add -Wl,--wrap=event_del -Wl,--wrap=event_free
 check_PROGRAMS += tests/unit/test_histories
+tests_unit_test_histories_LDFLAGS = $(HISTORY_WRAPS) $(AM_LDFLAGS)
 tests_unit_test_histories_SOURCES = tests/unit/test_histories.c \
 	tests/unit/history_model.c tests/unit/history_model.h \
 	tests/unit/history_world.c tests/unit/history_world.h \
 	tests/unit/history_client.c tests/unit/history_client.h \
+	tests/unit/history_time.c tests/unit/history_time.h \
 	tests/unit/history_model_internal.h tests/unit/history_upload.c \
 	tests/unit/history_task.c tests/unit/history_task.h \
 	tests/unit/history_work.c tests/unit/history_work.h \
@@ -40,6 +44,7 @@ tests_unit_test_day_SOURCES = tests/unit/test_day.c \
 	tests/unit/history_model.c tests/unit/history_model.h \
 	tests/unit/history_world.c tests/unit/history_world.h \
 	tests/unit/history_client.c tests/unit/history_client.h \
+	tests/unit/history_time.c tests/unit/history_time.h \
 	tests/unit/history_model_internal.h tests/unit/history_upload.c \
 	tests/unit/history_task.c tests/unit/history_task.h \
 	tests/unit/history_work.c tests/unit/history_work.h \
@@ -47,7 +52,8 @@ tests_unit_test_day_SOURCES = tests/unit/test_day.c \
 	tests/unit/index_copies.c tests/unit/index_copies.h tests/unit/index_memory.h \
 	tests/unit/pool_memory.c tests/unit/pool_memory.h \
 	tests/unit/disk_memory.c tests/unit/disk_memory.h
-tests_unit_test_day_CPPFLAGS = -DMODEL_KEYS=120 $(AM_CPPFLAGS)
+tests_unit_test_day_CPPFLAGS = -DMODEL_KEYS=120 -DMODEL_CALL_MS=UINT64_C\(600000\) $(AM_CPPFLAGS)
+tests_unit_test_day_LDFLAGS = $(HISTORY_WRAPS) $(AM_LDFLAGS)
 tests_unit_test_day_LDADD = libobject/libobject.a libipc/libipc.a libstore/libstore.a \
 	schema/libschema.a libbase/libbase.a $(CRITERION_LIBS) $(LIBOBJECT_LIBS)
 

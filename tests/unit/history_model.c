@@ -12,8 +12,6 @@
 
 #include "libbase/clock.h"
 
-#define IDLE_MAX 500
-
 char model_bucket_name[] = "b";
 
 void
@@ -430,15 +428,12 @@ ops_collect(struct model *m)
 void
 model_settle(struct model *m)
 {
-	uint64_t deadline = 0;
+	uint64_t idle_ms = 0;
 
 	while (ops_collect(m) && !m->w.fatal && m->w.state != NULL &&
 	    !disk_memory_cut(m->w.disk)) {
-		if (hw_turn(&m->w))
-			deadline = 0;
-		else if (deadline == 0)
-			deadline = clock_mono_ms() + MODEL_CALL_MS;
-		else if (clock_mono_ms() > deadline) {
+		idle_ms = hw_turn(&m->w) ? 0 : idle_ms + hw_idle(&m->w);
+		if (idle_ms > 2 * MODEL_CALL_MS) {
 			model_wrong(m, "an operation gets no answer");
 			return;
 		}
@@ -487,15 +482,11 @@ on_answer(void *context, int code, const Hf__StoreReply *reply, const struct err
 static bool
 answer_wait(struct hw *w, const struct answer *a)
 {
-	for (unsigned idle = 0; !a->done; ) {
-		if (disk_memory_cut(w->disk) || w->fatal || w->state == NULL || idle > IDLE_MAX)
+	for (uint64_t idle_ms = 0; !a->done; ) {
+		if (disk_memory_cut(w->disk) || w->fatal || w->state == NULL ||
+		    idle_ms > 2 * MODEL_CALL_MS)
 			return (false);
-		if (hw_turn(w)) {
-			idle = 0;
-		} else {
-			idle++;
-			w->now_ms += 200;
-		}
+		idle_ms = hw_turn(w) ? 0 : idle_ms + hw_idle(w);
 	}
 	return (true);
 }

@@ -8,7 +8,9 @@
 
 #include "tests/unit/history_model.h"
 
-#define MODEL_CALL_MS	30000
+#ifndef MODEL_CALL_MS
+#define MODEL_CALL_MS	UINT64_C(30000)
+#endif
 
 extern char model_bucket_name[];
 

@@ -181,10 +181,12 @@ history_task_any(struct model *m, unsigned client)
 	t.id = h->all[disk_memory_random(m->w.disk, h->count)].id;
 	if (task_get(m, client, t.id, "looked at", &t.state, &t.lease) < 0)
 		return;
-	if (what == 1)		/* somebody who knows it as it was */
-		t.lease += disk_memory_random(m->w.disk, 2);
-	history_task_move(m, client, &t, (Hf__Task__State)disk_memory_random(m->w.disk,
-	    TASK_STATES));
+	if (what == 1)		/* somebody who knows it as it was not */
+		t.lease++;
+	if (history_task_move(m, client, &t, (Hf__Task__State)disk_memory_random(m->w.disk,
+	    TASK_STATES)) == 0 && what == 1)
+		model_wrong(m, "task %llu was moved under another lease",
+		    (unsigned long long)t.id);
 }
 
 static bool

@@ -12,19 +12,20 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "libbase/clock.h"
 #include "libstore/drive.h"
 #include "libstore/log_internal.h"
 #include "schema/table.h"
 #include "tests/unit/channel_memory.h"
 #include "tests/unit/history_client.h"
+#include "tests/unit/history_time.h"
 #include "tests/unit/index_memory.h"
 #include "tests/unit/pool_memory.h"
 
 #define FRAME_REQUEST	1
 #define FRAME_REPLY	2
 #define FRAME_NOTICE	3
-#define WAIT_MS_MAX	20000
+#define IDLE_MS		200
+#define BEGAN_MS	1000000
 
 /* Under ASan: what is freed may be used again soon, or all time goes into new pages. */
 const char *__asan_default_options(void);
@@ -50,7 +51,8 @@ hw_make(struct hw *w, uint64_t seed, unsigned drives, const char *erasure)
 	    .volume_bytes = 256 << 10, .index_flush_bytes = 16384, .index_directory = "index" };
 	w->disk = disk_memory_new(seed, drives);
 	w->base = event_base_new();
-	w->now_ms = w->began_ms = clock_mono_ms();
+	w->now_ms = w->began_ms = BEGAN_MS;
+	history_time_begin(&w->now_ms, seed);
 	if (table_fd < 0) {
 		/* Memory goes round: getting it from the kernel again costs more than all else. */
 		mallopt(M_MMAP_THRESHOLD, 1 << 30);
@@ -71,6 +73,7 @@ hw_free(struct hw *w)
 		hw_store_kill(w);
 	while (channel_memory_turn())
 		;
+	history_time_begin(NULL, 0);
 	event_base_free(w->base);
 	disk_memory_free(w->disk);
 	index_memory_remove();
@@ -479,6 +482,7 @@ hw_turn(struct hw *w)
 {
 	bool moved = false;
 
+	history_time_turn();
 	event_base_loop(w->base, EVLOOP_NONBLOCK);
 	for (unsigned n = 0; n < HW_CLIENTS_MAX; n++) {
 		struct hw_client *c = &w->clients[n];
@@ -494,22 +498,17 @@ hw_turn(struct hw *w)
 	return (moved);
 }
 
-bool
-hw_until(struct hw *w, const bool *flag)
+uint64_t
+hw_idle(struct hw *w)
 {
-	uint64_t deadline = 0;
+	uint64_t next = history_time_next(), was = w->now_ms;
 
-	while (!*flag) {
-		if (disk_memory_cut(w->disk) || w->fatal || w->state == NULL)
-			return (false);
-		if (hw_turn(w))
-			deadline = 0;
-		else if (deadline == 0)
-			deadline = clock_mono_ms() + WAIT_MS_MAX;
-		else if (clock_mono_ms() > deadline)
-			return (false);
-	}
-	return (true);
+	if (w->state != NULL && state_next_ms(w->state) < next)
+		next = state_next_ms(w->state);
+	if (next <= was)
+		next = was + 1;
+	w->now_ms = next < was + IDLE_MS ? next : was + IDLE_MS;
+	return (w->now_ms - was);
 }
 
 void

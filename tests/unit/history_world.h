@@ -77,8 +77,8 @@ void hw_client_resume(struct hw *w, unsigned n);
 void hw_probe(struct hw *w);
 /* One turn of everything that runs; false: nothing moved. */
 bool hw_turn(struct hw *w);
-/* Turns until *flag, or the store is dead, the power cut, or nothing moves for too long: false. */
-bool hw_until(struct hw *w, const bool *flag);
+/* Nothing moved: time goes on, to the next timer, or a little. By how much. */
+uint64_t hw_idle(struct hw *w);
 void hw_settle(struct hw *w);		/* turns until nothing is in flight in the store */
 char *hw_dump(struct hw *w);		/* of the index; free it */
 
