@@ -26,6 +26,7 @@ services_tasks_holdfast_tasks_SOURCES = \
 	services/tasks/tasks.c services/tasks/tasks.h \
 	services/tasks/tasks_channel.c \
 	services/tasks/tasks_json.c \
+	services/tasks/tasks_other.c \
 	services/tasks/tasks_people.c \
 	services/tasks/tasks_store.c
 services_tasks_holdfast_tasks_LDADD = services/tasks/libtasks.a libservice/libservice.a \

@@ -9,6 +9,7 @@
 
 #include "libobject/object.h"
 #include "libservice/service.h"
+#include "schema/worker.pb-c.h"
 #include "services/tasks/board.h"
 
 #define TASKS_WORKERS_ADDRESS	"tasks.workers"		/* in the run directory */
@@ -72,6 +73,12 @@ void tasks_knock_all(struct tasks *t);
 /* tasks_people.c */
 void tasks_tell_asker(struct tasks *t, const Hf__Task *sent, int code, unsigned admission,
     const Hf__Task *task, const struct err *e);
+
+void tasks_reply_action(struct message *m, const char *result, uint64_t id);
+
+/* tasks_other.c: q is about a task that the board does not have (unknown says so); answers m. */
+void tasks_other(struct tasks *t, struct message *m, const Hf__TasksAct *q, const char *why,
+    const struct err *unknown);
 
 /* tasks_json.c */
 cJSON *tasks_json_task(const struct tasks *t, const Hf__Task *task);

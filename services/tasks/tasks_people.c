@@ -153,8 +153,8 @@ on_query(void *context, struct message *m)
 
 /* --- actions ---------------------------------------------------------------------------------- */
 
-static void
-reply_action(struct message *m, const char *result, uint64_t id)
+void
+tasks_reply_action(struct message *m, const char *result, uint64_t id)
 {
 	Hf__ActionReply reply = HF__ACTION_REPLY__INIT;
 	cJSON *o = cJSON_CreateObject();
@@ -185,7 +185,7 @@ tasks_tell_asker(struct tasks *t, const Hf__Task *sent, int code, unsigned admis
 		else if (task == NULL || admission == HF__ADMISSION__TASKS_FULL)
 			refuse(a->message, ERR_BUSY, "the queue is full (tasks.queue_max)");
 		else
-			reply_action(a->message, admission == HF__ADMISSION__MERGED ? "merged" :
+			tasks_reply_action(a->message, admission == HF__ADMISSION__MERGED ? "merged" :
 			    "queued", task->id);
 		free(a);
 	}
@@ -216,7 +216,7 @@ act_submit(struct tasks *t, struct message *m, const Hf__TasksAct *q)
 	t->askers = a->next;
 	free(a);
 	if (rc == ERR_EXISTS)
-		reply_action(m, "merged", id);
+		tasks_reply_action(m, "merged", id);
 	else
 		message_refuse(&m, &e);
 }
@@ -224,13 +224,13 @@ act_submit(struct tasks *t, struct message *m, const Hf__TasksAct *q)
 static void
 act_cancel(struct tasks *t, struct message *m, const Hf__TasksAct *q)
 {
+	const char *why = q->reason[0] != '\0' ? q->reason : "cancelled by an operator";
 	struct err e = ERR_INIT;
 
-	if (board_cancel(&t->board, q->id, q->reason[0] != '\0' ? q->reason :
-	    "cancelled by an operator", &e) < 0)
-		message_refuse(&m, &e);
+	if (board_cancel(&t->board, q->id, why, &e) < 0)
+		tasks_other(t, m, q, why, &e);
 	else
-		reply_action(m, "cancelling", q->id);
+		tasks_reply_action(m, "cancelling", q->id);
 }
 
 static void
@@ -238,10 +238,14 @@ act_retry(struct tasks *t, struct message *m, const Hf__TasksAct *q)
 {
 	struct err e = ERR_INIT;
 
-	if (board_retry(&t->board, q->id, &e) < 0)
+	int rc = board_retry(&t->board, q->id, &e);
+
+	if (rc == ERR_NOT_FOUND)
+		tasks_other(t, m, q, "", &e);
+	else if (rc < 0)
 		message_refuse(&m, &e);
 	else
-		reply_action(m, "queued", q->id);
+		tasks_reply_action(m, "queued", q->id);
 }
 
 static const struct {
