@@ -41,6 +41,9 @@ uint64_t index_passed(const struct index *x);		/* dead keys that iterators had t
  * and reaches the database in large pieces (index_ahead.h). Any error, maybe of an earlier piece,
  * is final for this handle: the store must restart. */
 int index_write(struct index *x, struct index_layer *layer, uint64_t applied, struct err *e);
+/* Between on and off very many rows are written, as in a replay: they go to tables at once, and an
+ * index that was empty knows which keys it cannot have. Off: they are in the database. */
+int index_bulk(struct index *x, bool on, struct err *e);
 /* Makes what was applied durable. wait: returns when it is; from any thread. */
 int index_flush(struct index *x, bool wait, struct err *e);
 /* Opens one that nobody writes, a checkpoint, to read it; no file of it changes. ERR_NOT_FOUND:

@@ -20,6 +20,7 @@
 #define PART_TOMBSTONES	512u
 #define PART_BYTES	(4u * 1024 * 1024)
 #define FULL_TIMES	2u
+#define BULK_TIMES	8u
 
 struct ahead_part {
 	struct index_layer	*rows;
@@ -35,7 +36,7 @@ struct index_ahead {
 	pthread_cond_t		 work, done;
 	struct ahead_part	*grows, *written;	/* written: NULL if nothing is */
 	uint64_t		 added, taken, finished;	/* counts of ahead_add */
-	bool			 stopping, flush;
+	bool			 stopping, flush, bulk;
 	unsigned		 draining;
 	struct err		 failure;
 };
@@ -60,11 +61,13 @@ part_free(struct ahead_part *p)
 }
 
 static bool
-part_is_over(const struct ahead_part *p, unsigned times)
+part_is_over(const struct index_ahead *a, size_t times)
 {
-	return (p->rows->count >= (size_t)PART_ROWS * times ||
-	    p->rows->tombstones >= (size_t)PART_TOMBSTONES * times ||
-	    p->rows->bytes >= (size_t)PART_BYTES * times);
+	const struct index_layer *rows = a->grows->rows;
+	size_t size = a->bulk ? BULK_TIMES * times : times;
+
+	return (rows->count >= PART_ROWS * size || rows->bytes >= PART_BYTES * size ||
+	    (!a->bulk && rows->tombstones >= PART_TOMBSTONES * times));
 }
 
 struct index_ahead *
@@ -108,7 +111,7 @@ work_is_due(const struct index_ahead *a)
 {
 	return (a->failure.code == 0 &&
 	    (a->flush || (a->draining > 0 && a->finished < a->added) ||
-	    part_is_over(a->grows, 1)));
+	    part_is_over(a, 1)));
 }
 
 /* With the lock, which is given back while the database works. */
@@ -191,7 +194,7 @@ ahead_add(struct index_ahead *a, struct index_layer *rows, struct err *e)
 	int rc = 0;
 
 	pthread_mutex_lock(&a->lock);
-	while (rc == 0 && part_is_over(a->grows, FULL_TIMES)) {
+	while (rc == 0 && part_is_over(a, FULL_TIMES)) {
 		rc = work_begin(a, e);
 		if (rc == 0)
 			pthread_cond_wait(&a->done, &a->lock);
@@ -201,11 +204,19 @@ ahead_add(struct index_ahead *a, struct index_layer *rows, struct err *e)
 	if (rc == 0) {
 		layer_take(a->grows->rows, rows);
 		a->added++;
-		if (a->written == NULL && part_is_over(a->grows, 1))
+		if (a->written == NULL && part_is_over(a, 1))
 			rc = work_begin(a, e);
 	}
 	pthread_mutex_unlock(&a->lock);
 	return (rc);
+}
+
+void
+ahead_bulk(struct index_ahead *a, bool on)
+{
+	pthread_mutex_lock(&a->lock);
+	a->bulk = on;
+	pthread_mutex_unlock(&a->lock);
 }
 
 int

@@ -35,6 +35,8 @@ struct index_ahead *ahead_new(ahead_write_fn *write, void *context);
 void ahead_free(struct index_ahead *a);
 /* Takes the entries of the layer. May wait, if rows come faster than the database takes them. */
 int ahead_add(struct index_ahead *a, struct index_layer *rows, struct err *e);
+/* Parts are larger while it is on. */
+void ahead_bulk(struct index_ahead *a, bool on);
 /* Asks for what was added to be written, and flushed. */
 int ahead_flush_soon(struct index_ahead *a, struct err *e);
 /* Returns when everything that was added before the call is in the database. */

@@ -22,6 +22,7 @@
 
 #include "libbase/file.h"
 #include "libstore/index_ahead.h"
+#include "libstore/index_filter.h"
 #include "libstore/index_gaps.h"
 #include "libstore/index_keys.h"
 #include "libstore/index_layer.h"
@@ -60,6 +61,9 @@ struct index {
 	rocksdb_writebatch_t			*batch;		/* reused */
 	char					*directory;
 	struct index_ahead			*ahead;
+	_Atomic bool				 bulk;
+	/* in bulk, of an empty one; or NULL */
+	struct index_filter			*filter;
 	uint64_t				 applied;
 	/* of listed rows, since the last flush */
 	_Atomic unsigned			 deletes;
@@ -195,6 +199,7 @@ static void
 index_free(struct index *x)
 {
 	ahead_free(x->ahead);
+	filter_free(x->filter);
 	if (x->family != NULL)
 		rocksdb_column_family_handle_destroy(x->family);
 	if (x->db != NULL)
@@ -494,31 +499,92 @@ database_flush(struct index *x, bool wait, struct err *e)
 	return (index_error(e, "cannot flush", x->directory, message));
 }
 
-static int
-rows_write(struct index *x, const struct index_layer *rows, struct err *e)
+static void
+rows_to_batch(struct index *x, const struct index_layer *rows, struct probes *probes)
 {
-	struct probes probes = { .count = 0 };
 	const struct layer_entry *entry;
-	char *message = NULL;
 
 	rocksdb_writebatch_clear(x->batch);
 	for (entry = layer_seek(rows, SLICE_NONE, false); entry != NULL;
 	    entry = layer_next(entry)) {
 		if (entry->deleted) {
-			deleted_row(x, entry->key, &probes);
+			deleted_row(x, entry->key, probes);
 			rocksdb_writebatch_delete(x->batch, entry->key.data, entry->key.bytes);
 		} else {
 			rocksdb_writebatch_put(x->batch, entry->key.data, entry->key.bytes,
 			    (const char *)entry->value, entry->value_bytes);
 		}
 	}
+}
+
+static void
+rows_to_table(struct index *x, rocksdb_sstfilewriter_t *table, const struct index_layer *rows,
+    struct probes *probes, char **message)
+{
+	const struct layer_entry *entry;
+
+	for (entry = layer_seek(rows, SLICE_NONE, false); entry != NULL && *message == NULL;
+	    entry = layer_next(entry)) {
+		if (x->filter != NULL)
+			filter_add(x->filter, entry->key);
+		if (entry->deleted) {
+			deleted_row(x, entry->key, probes);
+			rocksdb_sstfilewriter_delete(table, entry->key.data, entry->key.bytes,
+			    message);
+		} else {
+			rocksdb_sstfilewriter_put(table, entry->key.data, entry->key.bytes,
+			    (const char *)entry->value, entry->value_bytes, message);
+		}
+	}
+}
+
+/* Makes a table file of the rows; it becomes the database's, durable, in one step. */
+static void
+table_write(struct index *x, const struct index_layer *rows, struct probes *probes, char **message)
+{
+	rocksdb_envoptions_t *env = rocksdb_envoptions_create();
+	rocksdb_sstfilewriter_t *table = rocksdb_sstfilewriter_create(env, x->options);
+	rocksdb_ingestexternalfileoptions_t *o = rocksdb_ingestexternalfileoptions_create();
+	struct buf path = BUF_INIT;
+	const char *name;
+
+	buf_printf(&path, "%s/bulk.table", x->directory);
+	name = buf_string(&path);
+	(void)unlink(name);	/* of a crash: it may be a table's other name */
+	rocksdb_ingestexternalfileoptions_set_move_files(o, 1);
+	rocksdb_sstfilewriter_open(table, name, message);
+	if (*message == NULL)
+		rows_to_table(x, table, rows, probes, message);
+	if (*message == NULL)
+		rocksdb_sstfilewriter_finish(table, message);
 	write_begin(x, rows);
-	rocksdb_write(x->db, x->write_options, x->batch, &message);
-	rocksdb_writebatch_clear(x->batch);
+	if (*message == NULL)
+		rocksdb_ingest_external_file(x->db, &name, 1, o, message);
+	(void)unlink(name);
+	rocksdb_ingestexternalfileoptions_destroy(o);
+	rocksdb_sstfilewriter_destroy(table);
+	rocksdb_envoptions_destroy(env);
+	buf_release(&path);
+}
+
+static int
+rows_write(struct index *x, const struct index_layer *rows, struct err *e)
+{
+	struct probes probes = { .count = 0 };
+	char *message = NULL;
+
+	if (x->bulk) {
+		table_write(x, rows, &probes, &message);
+	} else {
+		rows_to_batch(x, rows, &probes);
+		write_begin(x, rows);
+		rocksdb_write(x->db, x->write_options, x->batch, &message);
+		rocksdb_writebatch_clear(x->batch);
+	}
 	if (message != NULL)
 		return (index_error(e, "cannot write", x->directory, message));
 	write_end(x, rows);
-	x->dirty = true;
+	x->dirty |= !x->bulk;
 	probe_all(x, &probes);
 	return (0);
 }
@@ -548,6 +614,36 @@ index_write(struct index *x, struct index_layer *layer, uint64_t applied, struct
 	rc = ahead_add(x->ahead, layer, e);
 	if (rc == 0)
 		x->applied = applied;
+	return (rc);
+}
+
+static bool
+database_empty(struct index *x)
+{
+	rocksdb_iterator_t *i = rocksdb_create_iterator(x->db, x->read_options);
+	bool empty;
+
+	rocksdb_iter_seek_to_first(i);
+	empty = !rocksdb_iter_valid(i);
+	rocksdb_iter_destroy(i);
+	return (empty);
+}
+
+int
+index_bulk(struct index *x, bool on, struct err *e)
+{
+	int rc = 0;
+
+	if (on && x->applied == 0 && database_empty(x))
+		x->filter = filter_new();
+	if (!on)
+		rc = ahead_drain(x->ahead, e);
+	ahead_bulk(x->ahead, on);
+	x->bulk = on;
+	if (!on) {
+		filter_free(x->filter);
+		x->filter = NULL;
+	}
 	return (rc);
 }
 
@@ -615,6 +711,8 @@ index_get(const struct index_reader *r, struct slice key, struct buf *out, struc
 		return (err_set(e, ERR_NOT_FOUND, "no such key in the index"));
 	if (found == AHEAD_FOUND)
 		return (0);
+	if (r->index->filter != NULL && !filter_may_have(r->index->filter, key))
+		return (err_set(e, ERR_NOT_FOUND, "no such key in the index"));
 	pinned = rocksdb_get_pinned(r->index->db, r->index->read_options, key.data, key.bytes,
 	    &message);
 	if (message != NULL)

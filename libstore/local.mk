@@ -61,6 +61,8 @@ libstore_libstore_a_SOURCES = \
 	libstore/index.h \
 	libstore/index_ahead.c \
 	libstore/index_ahead.h \
+	libstore/index_filter.c \
+	libstore/index_filter.h \
 	libstore/index_gaps.c \
 	libstore/index_gaps.h \
 	libstore/index_copier.c \

@@ -249,13 +249,18 @@ index_replay(struct index *x, struct drive_set *drives, struct log *log, log_pro
 {
 	struct replay p = { .drives = drives, .index = x, .dead = DEAD_MAP_INIT, .cancel = cancel,
 	    .how = how, .progress = progress, .context = context };
-	int rc;
+	struct err ignored;
+	int rc, ended;
 
 	p.layer = index_layer_new();
 	apply_init(&p.apply, x, p.layer);
-	rc = records_replay(&p, log, e);
+	rc = index_bulk(x, true, e);
+	if (rc == 0)
+		rc = records_replay(&p, log, e);
 	if (rc == 0)
 		rc = replay_write(&p, e);
+	ended = index_bulk(x, false, rc == 0 ? e : &ignored);
+	rc = rc == 0 ? ended : rc;
 	if (rc == 0)
 		rc = replay_end(&p, e);
 	apply_release(&p.apply);

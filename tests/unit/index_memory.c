@@ -132,6 +132,15 @@ index_write(struct index *x, struct index_layer *layer, uint64_t applied, struct
 }
 
 int
+index_bulk(struct index *x, bool on, struct err *e)
+{
+	(void)x;
+	(void)on;
+	(void)e;
+	return (0);
+}
+
+int
 index_flush(struct index *x, bool wait, struct err *e)
 {
 	(void)wait;

@@ -12,6 +12,7 @@
 
 #include "libstore/index.h"
 #include "libstore/index_ahead.h"
+#include "libstore/index_filter.h"
 #include "libstore/index_layer.h"
 
 #define KEYS	3000u
@@ -144,7 +145,9 @@ check_many(struct index *x, uint64_t *seed)
 	cr_assert_eq(a.next, 600);
 }
 
-Test(index_ahead, a_reader_sees_the_last_write)
+/* bulk: some stretches are written as a replay does, the first into an empty index. */
+static void
+last_write_is_seen(bool bulk)
 {
 	uint64_t seed = (uint64_t)getpid() * 2654435761u + 1;
 	struct index_layer *l = index_layer_new();
@@ -155,6 +158,8 @@ Test(index_ahead, a_reader_sees_the_last_write)
 	printf("# seed %llu\n", (unsigned long long)seed);
 	memset(model, 0, sizeof(model));
 	for (unsigned n = 1; n <= WRITES; n++) {
+		if (bulk && n % 200 == 1)
+			cr_assert_eq(index_bulk(x, n % 400 == 1, &e), 0, "%s", e.text);
 		changes_make(l, &seed);
 		cr_assert_eq(index_write(x, l, n, &e), 0, "%s", e.text);
 		cr_assert_eq(index_layer_count(l), 0);
@@ -176,6 +181,63 @@ Test(index_ahead, a_reader_sees_the_last_write)
 	check_walk(x, 0, KEYS);
 	index_layer_free(l);
 	index_close(&x);
+}
+
+Test(index_ahead, a_reader_sees_the_last_write)
+{
+	last_write_is_seen(false);
+}
+
+Test(index_ahead, and_among_very_many)
+{
+	last_write_is_seen(true);
+}
+
+Test(index_ahead, what_bulk_wrote_is_durable_and_a_left_table_harms_nobody)
+{
+	struct index_layer *l = index_layer_new();
+	struct index_reader r = { .layer_count = 0 };
+	struct buf out = BUF_INIT;
+	struct err e = ERR_INIT;
+	char left[80], key[16];
+	FILE *f;
+
+	snprintf(left, sizeof(left), "%s/bulk.table", path);
+	for (uint32_t n = 1; n <= 3; n++) {
+		cr_assert_eq(index_open(path, 1 << 20, &r.index, &e), 0, "%s", e.text);
+		cr_assert_eq(index_applied(r.index), n - 1);
+		f = fopen(left, "w");
+		cr_assert_not_null(f);
+		fputs("half a table", f);
+		fclose(f);
+		cr_assert_eq(index_bulk(r.index, true, &e), 0, "%s", e.text);
+		index_put(l, key_make(n, key), SLICE_LITERAL("v"));
+		index_delete(l, key_make(n - 1, key));
+		cr_assert_eq(index_write(r.index, l, n, &e), 0, "%s", e.text);
+		cr_assert_eq(index_bulk(r.index, false, &e), 0, "%s", e.text);
+		cr_assert_neq(access(left, F_OK), 0);
+		cr_assert_eq(index_get(&r, key_make(n, key), &out, &e), 0);
+		cr_assert_eq(index_get(&r, key_make(n - 1, key), &out, &e), ERR_NOT_FOUND);
+		index_close(&r.index);
+	}
+	index_layer_free(l);
+	buf_release(&out);
+}
+
+Test(index_ahead, the_filter_denies_nothing_that_was_added)
+{
+	struct index_filter *f = filter_new();
+	unsigned wrong = 0;
+	char key[16];
+
+	for (uint32_t n = 0; n < 200000; n++)
+		filter_add(f, key_make(n, key));
+	for (uint32_t n = 0; n < 200000; n++)
+		cr_assert(filter_may_have(f, key_make(n, key)));
+	for (uint32_t n = 200000; n < 400000; n++)
+		wrong += filter_may_have(f, key_make(n, key));
+	cr_assert_lt(wrong, 2000);
+	filter_free(f);
 }
 
 /* --- parts ------------------------------------------------------------------------------------ */
