@@ -108,7 +108,8 @@ erasure_parse(const struct drive_set_options *o, unsigned *k, unsigned *m, struc
 	*m = n >= 12 ? 4 : n >= 8 ? 3 : n >= 4 ? 2 : n >= 2 ? 1 : 0;
 	*k = n - *m;
 	if (o->erasure == NULL || o->erasure[0] == '\0')
-		return (n <= SHARDS_MAX ? 0 : err_set(e, ERR_CONFIG, "store.drives names %u drives, "
+		return (n <= SHARDS_MAX ? 0 : err_set(e, ERR_CONFIG,
+		    "store.drives names %u drives, "
 		    "and a set has at most %u: say with store.erasure how they are divided", n,
 		    SHARDS_MAX));
 	if (sscanf(o->erasure, "%2u+%2u%c", k, m, &rest) != 2 || *k < 1)

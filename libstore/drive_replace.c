@@ -214,7 +214,8 @@ others_check(const struct drive_set *s, unsigned slot, struct err *e)
 		return (err_set(e, ERR_READ_ONLY, "the set is read-only, because too few drives "
 		    "were there at the start: bring them back, or: holdfastctl drive accept-loss"));
 	if (n < s->k)
-		return (err_set(e, ERR_NO_QUORUM, "%u other drives of its set are there; %u must be, to "
+		return (err_set(e, ERR_NO_QUORUM,
+		    "%u other drives of its set are there; %u must be, to "
 		    "know of a drive that takes a slot", n, s->k));
 	return (0);
 }

@@ -74,8 +74,8 @@ job_allocate(struct run_job *j)
 	return (rc);
 }
 
-/* On a pool thread. A volume where allocation fails is left for a new one; if that is for space, when
- * another set has some. */
+/* On a pool thread. A volume where allocation fails is left for a new one; if that is for space,
+ * when another set has some. */
 static void
 run_work(void *context)
 {

@@ -198,19 +198,21 @@ estimate_ms(const struct detector_view *view, enum task_kind kind, uint64_t byte
 }
 
 static void
-candidate_init(const struct detector_view *view, enum task_kind kind, uint64_t id,
+candidate_init(const struct detector_view *view, enum task_kind kind, uint64_t id, unsigned slot,
     struct candidate *c)
 {
 	*c = (struct candidate){ .volume_id = id, .kind = kind, .detected_ms = view->now_ms,
 	    .priority = HF__TASK__PRIORITY__NORMAL };
-	snprintf(c->collection, sizeof(c->collection), "set0");
+	snprintf(c->collection, sizeof(c->collection), "set%u",
+	    volume_states_set(view->volumes, slot));
 }
 
 static void
 candidate_segment(const struct detector_view *view, enum task_kind kind,
     const struct volume_state *s, struct candidate *c)
 {
-	candidate_init(view, kind, s->id, c);
+	candidate_init(view, kind, s->id,
+	    s->slots != 0 ? (unsigned)__builtin_ctz(s->slots) : 0, c);
 	c->server = s->slots;
 	c->old_capacity = s->base_capacity;
 	c->new_capacity = volume_capacity_after(view->volumes, s, kind);
@@ -225,7 +227,7 @@ candidate_drive(const struct detector_view *view, const Hf__DriveLayout *drive,
 	uint64_t used = drive->space_bytes - (drive->free_bytes < drive->space_bytes ?
 	    drive->free_bytes : drive->space_bytes);
 
-	candidate_init(view, TASK_KIND_DRIVE_REBUILD, drive->slot, c);
+	candidate_init(view, TASK_KIND_DRIVE_REBUILD, drive->slot, drive->slot, c);
 	c->priority = HF__TASK__PRIORITY__URGENT;
 	c->server = drive->slot < 32 ? 1u << drive->slot : 0;
 	c->estimate_ms = estimate_ms(view, TASK_KIND_DRIVE_REBUILD, used);

@@ -185,7 +185,8 @@ tasks_tell_asker(struct tasks *t, const Hf__Task *sent, int code, unsigned admis
 		else if (task == NULL || admission == HF__ADMISSION__TASKS_FULL)
 			refuse(a->message, ERR_BUSY, "the queue is full (tasks.queue_max)");
 		else
-			tasks_reply_action(a->message, admission == HF__ADMISSION__MERGED ? "merged" :
+			tasks_reply_action(a->message, admission == HF__ADMISSION__MERGED
+			    ? "merged" :
 			    "queued", task->id);
 		free(a);
 	}

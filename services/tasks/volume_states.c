@@ -226,14 +226,21 @@ volume_change_shown(const struct volume_states *v, uint64_t id, enum task_kind k
 	    s->state == HF__CATALOG_SEGMENT__STATE__CONVERTED);
 }
 
-/* A set has k+m slots, one behind the other; a file lies in one set. */
-static bool
-slot_in_set_of(const Hf__Layout *l, const struct volume_state *s, uint32_t slot)
+/* A set has k+m slots, one behind the other. */
+unsigned
+volume_states_set(const struct volume_states *v, unsigned slot)
 {
-	unsigned width = l->k + l->m;
+	unsigned width = v->layout != NULL ? v->layout->k + v->layout->m : 0;
 
-	return (s == NULL || s->slots == 0 || width == 0 ||
-	    slot / width == (unsigned)__builtin_ctz(s->slots) / width);
+	return (width > 0 ? slot / width : 0);
+}
+
+/* A file lies in one set. */
+static bool
+slot_in_set_of(const struct volume_states *v, const struct volume_state *s, uint32_t slot)
+{
+	return (s == NULL || s->slots == 0 || volume_states_set(v, slot) ==
+	    volume_states_set(v, (unsigned)__builtin_ctz(s->slots)));
 }
 
 bool
@@ -241,18 +248,19 @@ volume_states_whole(const struct volume_states *v, const struct volume_state *s)
 {
 	for (size_t i = 0; v->layout != NULL && i < v->layout->n_drives; i++)
 		if (v->layout->drives[i]->state != HF__CATALOG_DRIVE__STATE__ONLINE &&
-		    slot_in_set_of(v->layout, s, v->layout->drives[i]->slot))
+		    slot_in_set_of(v, s, v->layout->drives[i]->slot))
 			return (false);
 	return (v->layout != NULL);
 }
 
 uint64_t
-volume_states_free(const struct volume_states *v, uint64_t reserved)
+volume_states_free(const struct volume_states *v, const struct volume_state *s, uint64_t reserved)
 {
 	uint64_t free_bytes = 0;
 
 	for (size_t i = 0; v->layout != NULL && i < v->layout->n_drives; i++)
-		if (v->layout->drives[i]->state == HF__CATALOG_DRIVE__STATE__ONLINE)
+		if (v->layout->drives[i]->state == HF__CATALOG_DRIVE__STATE__ONLINE &&
+		    slot_in_set_of(v, s, v->layout->drives[i]->slot))
 			free_bytes += v->layout->drives[i]->free_bytes;
 	return (free_bytes > reserved ? free_bytes - reserved : 0);
 }
