@@ -181,6 +181,8 @@ libstore_libstore_a_SOURCES += \
 	libstore/state_task.h \
 	libstore/state_task_history.c \
 	libstore/state_upload.c \
+	libstore/state_walk.c \
+	libstore/state_walk.h \
 	libstore/state_vacuum.c \
 	libstore/task.c \
 	libstore/task.h \
@@ -291,6 +293,12 @@ check_PROGRAMS += tests/unit/test_index_copy
 tests_unit_test_index_copy_SOURCES = tests/unit/test_index_copy.c tests/unit/state_world.c \
 	tests/unit/state_world.h tests/unit/disk_memory.c tests/unit/disk_memory.h
 tests_unit_test_index_copy_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
+	$(CRITERION_LIBS) $(LIBSTORE_LIBS) $(EVENT_LIBS)
+
+check_PROGRAMS += tests/unit/test_walk
+tests_unit_test_walk_SOURCES = tests/unit/test_walk.c tests/unit/state_world.c \
+	tests/unit/state_world.h tests/unit/disk_memory.c tests/unit/disk_memory.h
+tests_unit_test_walk_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
 	$(CRITERION_LIBS) $(LIBSTORE_LIBS) $(EVENT_LIBS)
 
 check_PROGRAMS += tests/unit/test_disk_deadline

@@ -63,6 +63,9 @@ static const struct op_row op_rows[] = {
 	[OP(SEGMENT_RELOCATE)] = { NULL, admit_segment_relocate },
 	[OP(SEGMENT_DROP)] = { NULL, admit_segment_drop },
 	[OP(SEGMENT_SEAL)] = { NULL, admit_segment_seal },
+	[OP(WALK_OPEN)] = { NULL, admit_walk_open },
+	[OP(WALK_KEEP)] = { NULL, admit_walk_keep },
+	[OP(WALK_CLOSE)] = { NULL, admit_walk_close },
 };
 
 static const struct op_row *
@@ -124,6 +127,7 @@ state_open(const struct state_options *options, struct state **out, struct err *
 	tasks_load(st);
 	cleanup_load(st);
 	parts_load(st);
+	walks_load(st);
 	*out = st;
 	return (0);
 }
@@ -161,6 +165,7 @@ state_close(struct state **stp)
 		ops_free(st, s->run_head);
 	drop_release(st);
 	feed_release(st);
+	walks_release(st);
 	session_table_release(&st->sessions);
 	reclaim_release(&st->reclaim);
 	cleanup_release(&st->cleanup);
@@ -486,6 +491,7 @@ state_turn(struct state *st, uint64_t now_ms)
 		unpark(st);
 	}
 	feed_turn(st);	/* what it answers lets sessions end */
+	walks_turn(st);
 	state_sessions_turn(st);
 	reclaim_turn(st);
 	tasks_turn(st);
@@ -517,6 +523,8 @@ state_next_ms(const struct state *st)
 	other = drop_next_ms(st);
 	next = other < next ? other : next;
 	other = feed_next_ms(st);
+	next = other < next ? other : next;
+	other = walks_next_ms(st);
 	return (other < next ? other : next);
 }
 

@@ -47,6 +47,8 @@ struct state_options {
 	struct task_rules	 tasks;
 	/* dropped files are kept there for so long */
 	uint64_t		 quarantine_ms;
+	const char		*walk_dir;		/* of checkpoints, copied; NULL: no walks */
+	uint64_t		 walk_lapse_ms, walk_life_ms;
 	/* ms since 1970, for what is kept with a time; NULL: the clock's */
 	uint64_t		(*real_ms)(void *context);
 	/* reply is a packed StoreReply. */

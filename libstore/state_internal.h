@@ -16,6 +16,7 @@
 #include "libstore/state_task.h"
 #include "libstore/state_drop.h"
 #include "libstore/state_parts.h"
+#include "libstore/state_walk.h"
 
 #define OP_BUCKETS	16384	/* hash of operations in flight */
 #define PENDING_MAX	6	/* batches with a layer; INDEX_LAYERS_MAX is above it */
@@ -126,6 +127,7 @@ struct state {
 	struct buckets_seen	 buckets;
 	struct state_feed	 feed;
 	struct task_shares	 task_shares;
+	struct walks		 walks;
 };
 
 static inline void
@@ -184,6 +186,7 @@ admit_fn admit_upload_create, admit_part_put, admit_upload_complete, admit_uploa
 admit_fn admit_task_submit, admit_task_update;
 admit_fn admit_convert_begin, admit_convert_commit, admit_convert_abort;
 admit_fn admit_feed_read;
+admit_fn admit_walk_open, admit_walk_keep, admit_walk_close;	/* state_walk.c */
 admit_fn admit_run_reserve, admit_run_return, admit_extent_discard, admit_volume_release;
 admit_fn admit_rebuild_done, admit_rebuild_end;		/* state_rebuild.c */
 admit_fn admit_segment_relocate, admit_segment_drop, admit_segment_seal;

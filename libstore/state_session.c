@@ -106,6 +106,7 @@ session_gone(struct state *st, struct session *s)
 	if (s->volume != 0 && s->volume_granted == 0)
 		reclaim_drop(st, s->volume);
 	conversions_session_gone(st, s);
+	walks_session_gone(st, s);
 	if (st->o.readers != NULL)
 		readers_clear(st->o.readers, readers_owner(session_id(s)));
 	st->o.on_session_end(st->o.context, s);

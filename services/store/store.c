@@ -6,6 +6,7 @@
 #include "services/store/store.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "libbase/clock.h"
@@ -114,6 +115,7 @@ static int
 state_start(struct store *t, struct err *e)
 {
 	const struct config *c = service_config(t->service);
+	char index_dir[4096], walk_dir[4200];
 	struct state_options o = {
 		.drives = t->drives, .log = t->log, .index = t->index, .table = t->table,
 		.readers = t->readers,
@@ -123,6 +125,8 @@ state_start(struct store *t, struct err *e)
 		.index_flush_bytes = c->store_index_flush_bytes,
 		.operations_max = (unsigned)c->store_queue_operations_max,
 		.quarantine_ms = c->store_quarantine_age,
+		.walk_dir = walk_dir,
+		.walk_lapse_ms = c->store_walk_lapse, .walk_life_ms = c->store_walk_life,
 		.tasks = { .queue_max = c->tasks_queue_max,
 		    .attempts_max = c->tasks_attempts_max,
 		    .merge_window_ms = c->tasks_merge_window,
@@ -135,6 +139,8 @@ state_start(struct store *t, struct err *e)
 		.on_note = on_note, .context = t,
 	};
 
+	config_index_dir(c, index_dir);
+	snprintf(walk_dir, sizeof(walk_dir), "%.4095s.walks", index_dir);
 	return (state_open(&o, &t->state, e));
 }
 

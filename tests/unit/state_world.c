@@ -204,7 +204,7 @@ world_try_open(struct world *w, struct err *e)
 	    .on_session_end = on_session_end, .on_revoke = on_revoke,
 	    .on_fatal = on_fatal,
 	    .tasks = TASK_RULES_DEFAULT, .real_ms = real_ms, .context = w };
-	char path[128];
+	char path[128], walk_dir[128];
 	int rc;
 
 	snprintf(path, sizeof(path), "%s/index", w->directory);
@@ -218,6 +218,10 @@ world_try_open(struct world *w, struct err *e)
 		rc = (w->restores ? state_recover_or_restore : state_recover)(w->drives, w->log,
 		    path, 8 << 20, NULL, NULL, NULL, &w->recovery, &w->index, e);
 	o.quarantine_ms = w->quarantine_ms;
+	snprintf(walk_dir, sizeof(walk_dir), "%s/walks", w->directory);
+	o.walk_dir = walk_dir;
+	o.walk_lapse_ms = 1000;
+	o.walk_life_ms = 100000;
 	if (w->tasks.queue_max != 0)
 		o.tasks = w->tasks;
 	o.drives = w->drives;
