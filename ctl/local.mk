@@ -35,12 +35,13 @@ ctl_holdfast_store_tool_SOURCES = \
 	ctl/tool_dump.c \
 	ctl/tool_dump_log.c \
 	ctl/tool_dump_object.c \
+	ctl/tool_live.c \
 	ctl/tool_main.c \
 	ctl/tool_message.c \
 	ctl/tool_message.h \
 	ctl/tool_stat.c
-ctl_holdfast_store_tool_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
-	$(LIBSTORE_LIBS) $(LIBBASE_LIBS)
+ctl_holdfast_store_tool_LDADD = libobject/libobject.a libipc/libipc.a libstore/libstore.a \
+	schema/libschema.a libbase/libbase.a $(LIBOBJECT_LIBS) $(LIBBASE_LIBS)
 
 check_PROGRAMS += tests/unit/test_status_table
 tests_unit_test_status_table_SOURCES = tests/unit/test_status_table.c

@@ -10,7 +10,7 @@
 #include "libstore/view.h"
 
 /* Documented in holdfast-store-tool(8). */
-enum { TOOL_CLEAN = 0, TOOL_LOST = 1, TOOL_USAGE = 2, TOOL_DEGRADED = 4 };
+enum { TOOL_CLEAN = 0, TOOL_LOST = 1, TOOL_USAGE = 2, TOOL_CANCELLED = 3, TOOL_DEGRADED = 4 };
 
 struct tool {
 	struct config		 config;
@@ -20,6 +20,7 @@ struct tool {
 	char			 index_dir[4096];
 	struct view_options	 view;
 	uint64_t		 faults_max;
+	uint64_t		 bytes_per_second;	/* UINT64_MAX: not given */
 	bool			 quiet, progress;
 	volatile bool		 cancelled;
 };
@@ -35,6 +36,14 @@ int tool_failed(const struct err *e);
 void tool_hex(const void *data, size_t bytes);		/* to standard output */
 /* Bytes that are not printable, blanks and backslashes become \xNN. */
 void tool_name(struct slice name);
+
+/* tool_live.c: a running store */
+struct tool_live;
+int tool_live_open(struct tool *t, struct tool_live **out, struct err *e);
+void tool_live_close(struct tool_live **l);
+/* As struct check_live has them; context is the tool_live. */
+int tool_live_walk(void *context, char directory[4096], uint64_t *lsn, struct err *e);
+int tool_live_keep(void *context, struct err *e);
 
 /* tool_dump_object.c */
 int tool_dump_object(struct tool *t, const char *bucket, const char *key);

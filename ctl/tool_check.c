@@ -81,6 +81,8 @@ summary_print(const struct printer *p, const struct check_summary *s)
 	number("volumes", s->volumes);
 	number("shard files", s->shard_files);
 	number("files in quarantine", s->quarantined);
+	if (s->looked_again > 0)
+		number("looked at again", s->looked_again);
 	number("copies of the index", s->index_copies);
 	number("bytes of them", s->index_copy_bytes);
 	printf("%llu lost, %llu degraded, %llu harmless: %s\n",
@@ -92,6 +94,31 @@ summary_print(const struct printer *p, const struct check_summary *s)
 	    "should have" : "clean");
 	if (!s->complete)
 		puts("Not everything could be checked.");
+}
+
+/* A store that runs holds the locks of its drives; then it is asked. */
+static int
+check_running(struct tool *t, struct check_options *o, struct check_summary *s, struct err *e)
+{
+	struct check_live live = { .walk = tool_live_walk, .keep = tool_live_keep };
+	struct tool_live *l;
+	int rc;
+
+	rc = tool_live_open(t, &l, e);
+	if (rc < 0)
+		return (rc);
+	live.context = l;
+	o->live = &live;
+	o->view.live = true;
+	if (t->bytes_per_second == UINT64_MAX)
+		o->view.bytes_per_second = t->config.worker_io_bytes_per_second;
+	if (!t->quiet)
+		fprintf(stderr, "The store runs: it is checked as it is now, reading at most "
+		    "%llu MiB a second (0: no limit).\n",
+		    (unsigned long long)(o->view.bytes_per_second >> 20));
+	rc = check_run(o, s, e);
+	tool_live_close(&l);
+	return (rc);
 }
 
 int
@@ -106,11 +133,16 @@ tool_check(struct tool *t, char **words, unsigned count)
 
 	(void)words;
 	(void)count;
+	if (t->bytes_per_second != UINT64_MAX)
+		o.view.bytes_per_second = t->bytes_per_second;
 	rc = check_run(&o, &s, &e);
+	if (rc == ERR_LOCKED)
+		rc = check_running(t, &o, &s, &e);
 	tool_progress(t, NULL, 0, 0);
 	if (rc < 0) {
 		tool_failed(&e);
-		return (rc == ERR_CORRUPT || rc == ERR_NOT_FOUND ? TOOL_LOST : TOOL_USAGE);
+		return (rc == ERR_CANCELLED ? TOOL_CANCELLED :
+		    rc == ERR_CORRUPT || rc == ERR_NOT_FOUND ? TOOL_LOST : TOOL_USAGE);
 	}
 	summary_print(&p, &s);
 	return (s.faults[CHECK_LOST] > 0 ? TOOL_LOST : s.faults[CHECK_DEGRADED] > 0 ||

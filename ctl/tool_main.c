@@ -22,7 +22,7 @@ static const struct row {
 	unsigned	 min, max;
 	tool_fn		*run;
 } rows[] = {
-	{ "check", "[--max-faults N] [--quiet]", 0, 0, tool_check },
+	{ "check", "[--max-faults N] [--mib-per-second N] [--quiet]", 0, 0, tool_check },
 	{ "dump", "catalog | segments | log [SEGMENT] | index | object BUCKET KEY", 1, 3,
 	    tool_dump },
 	{ "stat", "", 0, 0, tool_stat },
@@ -36,15 +36,19 @@ static const char help[] =
     "  dump index       every row, sorted, to be compared byte by byte with another\n"
     "  dump object      where each byte of one object lies\n"
     "  stat             counts, bytes, garbage and overhead\n\n"
-    "The store must be stopped. Nothing is written to its drives.\n\n"
+    "check looks at a store that runs, too; the others need one that is stopped. Nothing is\n"
+    "written to its drives.\n\n"
     "  -c FILE          the config file (default " HOLDFAST_SYSCONFDIR "/holdfast.conf)\n"
     "  --temp-dir DIR   where the copy of the index goes (default: beside the index)\n"
     "  --max-faults N   lines of faults of each severity that are printed (1000; 0: all)\n"
+    "  --mib-per-second N  what check reads at most (0: no limit; if not given, of a store that\n"
+    "                   runs worker.io_bytes_per_second)\n"
     "  --quiet          no progress, no summary\n\n"
     "Exit status: 0 clean, 1 data is lost, 2 wrong usage, or it could not be carried out\n"
-    "(the store runs, say), 4 redundancy is lost but no data. See holdfast-store-tool(8).\n";
+    "(the store runs, say), 3 interrupted by Ctrl-C, 4 redundancy is lost but no data. See\n"
+    "holdfast-store-tool(8).\n";
 
-static struct tool tool = { .faults_max = 1000 };
+static struct tool tool = { .faults_max = 1000, .bytes_per_second = UINT64_MAX };
 
 static void
 usage(FILE *out)
@@ -148,17 +152,26 @@ tool_name(struct slice name)
 
 /* --- arguments -------------------------------------------------------------------------------- */
 
-enum option_code { OPTION_TEMP_DIR = 256, OPTION_MAX_FAULTS, OPTION_QUIET, OPTION_VERSION };
+enum option_code { OPTION_TEMP_DIR = 256, OPTION_MAX_FAULTS, OPTION_BYTES,
+	OPTION_QUIET, OPTION_VERSION };
 
 static const struct option options[] = {
 	{ "config", required_argument, NULL, 'c' },
 	{ "temp-dir", required_argument, NULL, OPTION_TEMP_DIR },
 	{ "max-faults", required_argument, NULL, OPTION_MAX_FAULTS },
+	{ "mib-per-second", required_argument, NULL, OPTION_BYTES },
 	{ "quiet", no_argument, NULL, OPTION_QUIET },
 	{ "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, OPTION_VERSION },
 	{ NULL, 0, NULL, 0 },
 };
+
+static int
+number_wrong(const char *name)
+{
+	fprintf(stderr, "holdfastctl store: %s: expected a number, found \"%s\"\n", name, optarg);
+	return (TOOL_USAGE);
+}
 
 /* -1 to go on, else the exit status. */
 static int
@@ -174,9 +187,12 @@ option_take(int option, const char **config_path)
 	case OPTION_MAX_FAULTS:
 		if (u64_parse(optarg, strlen(optarg), UINT64_MAX, &tool.faults_max) == 0)
 			return (-1);
-		fprintf(stderr, "holdfastctl store: --max-faults: expected a number, found "
-		    "\"%s\"\n", optarg);
-		return (TOOL_USAGE);
+		return (number_wrong("--max-faults"));
+	case OPTION_BYTES:
+		if (u64_parse(optarg, strlen(optarg), 1 << 20, &tool.bytes_per_second) < 0)
+			return (number_wrong("--mib-per-second"));
+		tool.bytes_per_second <<= 20;
+		return (-1);
 	case OPTION_QUIET:
 		tool.quiet = true;
 		return (-1);

@@ -44,8 +44,9 @@ const struct verb verbs[] = {
 	{ "log-level", "SERVICE LEVEL", 2, 2, verb_log_level,
 	    "Changes what a running service logs: error, warn, info or debug." },
 	{ "store", "check|dump|stat|rebuild-index|seal [ARGUMENTS]", 1, 4, verb_store,
-	    "Looks into a store that is stopped: reads everything and names every fault, prints\n"
-	    "what is in it, or counts. `store --help' tells more. `store rebuild-index' restarts\n"
+	    "Looks into a store: `check' reads everything and names every fault, also of one that\n"
+	    "runs; of one that is stopped `dump' prints, and `stat' counts,\n"
+	    "what is in it. `store --help' tells more. `store rebuild-index' restarts\n"
 	    "the store and lets it build its index anew from the log; shows how far it is.\n"
 	    "`store seal' has the open segment sealed, so that it can be converted or vacuumed." },
 	{ "tasks", "list|show|cancel|retry|submit|hold|release|workers|why [ARGUMENTS] [--json]",

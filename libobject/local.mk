@@ -38,6 +38,7 @@ libobject_libobject_a_SOURCES = \
 	libobject/run.c \
 	libobject/session.c \
 	libobject/soon.c \
+	libobject/walk.c libobject/walk.h \
 	libobject/work.c
 
 check_LIBRARIES += tests/unit/libfakestore.a

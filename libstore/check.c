@@ -21,6 +21,29 @@ check_severity_name(enum check_severity severity)
 	return (names[severity]);
 }
 
+static char *
+text_copy(const char *text)
+{
+	char *copy = text != NULL ? strdup(text) : NULL;
+
+	assert(text == NULL || copy != NULL);
+	return (copy);
+}
+
+static void
+held_add(struct check *c, const struct check_fault *f)
+{
+	size_t n = c->held_count;
+
+	if ((n & (n - 1)) == 0) {
+		c->held = realloc(c->held, (n == 0 ? 1 : 2 * n) * sizeof(*c->held));
+		assert(c->held != NULL);
+	}
+	c->held[c->held_count++] = (struct held_fault){ f->severity, f->kind, f->slot,
+	    text_copy(f->path), text_copy(f->owner), text_copy(f->text),
+	    f->has_offset ? f->offset : NO_OFFSET };
+}
+
 void
 check_fault(struct check *c, struct fault_at at, const char *format, ...)
 {
@@ -34,6 +57,10 @@ check_fault(struct check *c, struct fault_at at, const char *format, ...)
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
 	f.text = text;
+	if (c->holding) {
+		held_add(c, &f);
+		return;
+	}
 	c->sum.faults[at.severity]++;
 	c->o->on_fault(c->o->context, &f);
 }
@@ -58,11 +85,34 @@ check_progress(struct check *c, uint64_t bytes)
 }
 
 int
-check_cancelled(const struct check *c, struct err *e)
+check_cancelled(struct check *c, struct err *e)
 {
 	if (c->o->view.cancel != NULL && *c->o->view.cancel)
 		return (err_set(e, ERR_CANCELLED, "the check was cancelled"));
-	return (0);
+	return (check_live_keep(c, e));
+}
+
+/* Of a store that runs: first what changes most. */
+static int
+steps_run_live(struct check *c, struct err *e)
+{
+	int rc;
+
+	check_step(c, "asking the store for a checkpoint of its index", 0);
+	rc = check_live_begin(c, e);
+	if (rc < 0)
+		return (rc);
+	check_drives(c);
+	rc = check_index(c, e);
+	if (rc == 0)
+		rc = check_files_live(c, e);
+	if (rc == 0)
+		rc = check_copies(c, e);
+	if (rc == 0)
+		rc = check_segments(c, e);
+	if (rc == 0 && c->view->index != NULL)
+		rc = check_objects(c, e);
+	return (rc);
 }
 
 static int
@@ -95,10 +145,12 @@ check_run(const struct check_options *o, struct check_summary *out, struct err *
 	if (rc < 0)
 		return (rc);
 	c.set = c.view->set;
-	rc = steps_run(&c, e);
+	rc = o->live != NULL ? steps_run_live(&c, e) : steps_run(&c, e);
 	check_places_release(&c);
 	check_extents_release(&c);
 	free(c.damaged);
+	check_doubts_release(&c);
+	check_live_end(&c);
 	view_close(&c.view);
 	buf_release(&c.owner);
 	buf_release(&c.record);

@@ -1,11 +1,15 @@
 /*
- * check - reads everything that a stopped store has and names every fault.
+ * check - reads everything that a store has and names every fault; of one that is stopped, or of
+ * one that runs.
  *
  *   drives and catalogs ─► mirrors of the log ─► index against the log ─► objects, parts, extents
  *
  * C1  Nothing is written to the drives (view.h).
  * C2  Memory is bounded: rows are walked, damaged stretches are remembered up to a limit.
  * C3  What is there more than once is compared, what can be computed is computed again.
+ *
+ * C4  Of a store that runs (check_live.c) only a fault that is there although nothing changed
+ *     meanwhile is told: what was dropped, moved or deleted since is no fault.
  *
  * Repairing is not done here: a start brings mirrors and catalogs up to date by itself.
  *
@@ -37,8 +41,18 @@ struct check_fault {
 typedef void check_fault_fn(void *context, const struct check_fault *f);
 typedef void check_progress_fn(void *context, const char *step, uint64_t done, uint64_t total);
 
+/* What a check of a store that runs asks of it. */
+struct check_live {
+	/* A new checkpoint of the index, and its LSN; the one of before is let go. */
+	int	(*walk)(void *context, char directory[4096], uint64_t *lsn, struct err *e);
+	/* Now and then: it is still needed. ERR_STALE: it is gone. */
+	int	(*keep)(void *context, struct err *e);
+	void	*context;
+};
+
 struct check_options {
-	struct view_options	 view;
+	struct view_options	 view;		/* live: the store may run, and `live' is there */
+	const struct check_live	*live;
 	check_fault_fn		*on_fault;
 	check_progress_fn	*on_progress;	/* bytes; may be NULL */
 	void			*context;
@@ -53,6 +67,7 @@ struct check_summary {
 	uint64_t	tasks;
 	uint64_t	volumes, shard_files, quarantined;
 	uint64_t	index_copies, index_copy_bytes;
+	uint64_t	looked_again;	/* because it changed while it was read */
 	bool		complete;	/* false: a step could not be done; a fault says which */
 };
 

@@ -7,6 +7,8 @@
 #include "libstore/check_internal.h"
 #include "libstore/index_copy.h"
 
+#define TRIES	5u
+
 struct copy_progress { struct check *check; uint64_t told; };
 
 static void
@@ -19,6 +21,30 @@ on_bytes(void *context, uint64_t done, uint64_t total)
 	p->told = done;
 }
 
+/* Of a store that runs the copy may be replaced while it is read: then it is another. */
+static int
+copy_verify(struct check *c, unsigned slot, struct index_copy_about *about, struct err *why)
+{
+	struct index_copy_about now;
+	uint64_t lsn = 0;
+	int rc = 0;
+
+	for (unsigned tries = 0; tries < TRIES; tries++) {
+		struct copy_progress p = { c, 0 };
+
+		c->done = 0;
+		rc = index_copy_verify(c->set, slot, on_bytes, &p, c->o->view.cancel, about, why);
+		if (rc == 0 || rc == ERR_CANCELLED || rc == ERR_NOT_FOUND || c->o->live == NULL)
+			break;
+		if (index_copy_look(c->set, slot, &now, NULL) < 0)
+			now.lsn = 0;
+		if (tries > 0 && now.lsn == lsn)
+			break;
+		lsn = now.lsn;
+	}
+	return (rc);
+}
+
 int
 check_copies(struct check *c, struct err *e)
 {
@@ -27,15 +53,12 @@ check_copies(struct check *c, struct err *e)
 
 	check_step(c, "reading the copy of the index", 0);
 	for (unsigned slot = 0; slot < drive_count(c->set); slot++) {
-		struct copy_progress p = { c, 0 };
 		struct err why = ERR_INIT;
 		int rc;
 
 		if (!c->view->drives[slot].present)
 			continue;
-		c->done = 0;
-		rc = index_copy_verify(c->set, slot, on_bytes, &p, c->o->view.cancel, &about,
-		    &why);
+		rc = copy_verify(c, slot, &about, &why);
 		if (rc == ERR_CANCELLED)
 			return (err_set(e, rc, "%s", why.text));
 		if (rc == ERR_NOT_FOUND)

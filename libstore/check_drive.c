@@ -12,6 +12,9 @@
 
 #include "libstore/check_internal.h"
 #include "libstore/drive_internal.h"
+#include "libstore/rows.h"
+
+#define LOOKS_MAX 5u
 
 static const char *
 state_name(Hf__CatalogDrive__State state)
@@ -151,7 +154,8 @@ on_name(void *context, const char *name)
 		l->check->sum.quarantined++;
 		return;
 	}
-	if (named(l, name))
+	/* Of a store that runs: it is being made, or was dropped a moment ago. */
+	if (named(l, name) || l->check->o->live != NULL)
 		return;
 	drive_path(l->check->set, l->slot, l->sub, "", path);
 	snprintf(path + strlen(path), sizeof(path) - strlen(path), "/%.255s", name);
@@ -192,6 +196,14 @@ shard_check(struct check *c, const Hf__CatalogVolume *row, unsigned shard)
 	d->ops->close(d, handle);
 }
 
+static void
+volume_check(struct check *c, const Hf__CatalogVolume *row)
+{
+	c->sum.volumes++;
+	for (unsigned i = 0; i < row->n_slots; i++)
+		shard_check(c, row, i);
+}
+
 void
 check_files(struct check *c)
 {
@@ -211,9 +223,50 @@ check_files(struct check *c)
 				check_fault(c, (struct fault_at){ CHECK_DEGRADED, "directory",
 				    (int)slot, path, NO_OFFSET, NULL }, "%s", why.text);
 		}
-	for (n = 0; n < rows->volume_count; n++) {
-		c->sum.volumes++;
-		for (i = 0; i < rows->volumes[n]->n_slots; i++)
-			shard_check(c, rows->volumes[n], i);
+	for (n = 0; n < rows->volume_count && c->o->live == NULL; n++)
+		volume_check(c, rows->volumes[n]);
+}
+
+/* True: nothing of it is wrong, or it is told. */
+static int
+volume_check_live(struct check *c, uint64_t id, struct err *e)
+{
+	Hf__CatalogVolume *row;
+	struct buf before = BUF_INIT, after = BUF_INIT;
+	int rc = 0;
+
+	for (unsigned tries = 0; rc == 0 && tries < LOOKS_MAX; tries++) {
+		row = catalog_rows_volume(&c->set->rows, id);
+		if (row == NULL)
+			break;			/* dropped */
+		message_pack_into(&before, &row->base);
+		check_hold(c);
+		volume_check(c, row);
+		if (c->held_count == 0)
+			break;
+		rc = check_refresh(c, e);
+		row = catalog_rows_volume(&c->set->rows, id);
+		if (rc == 0 && row != NULL)
+			message_pack_into(&after, &row->base);
+		if (rc == 0 && row != NULL && slice_equal(buf_slice(&before), buf_slice(&after))) {
+			check_held_tell(c);
+			break;
+		}
+		check_held_drop(c);
 	}
+	check_held_drop(c);
+	buf_release(&before);
+	buf_release(&after);
+	return (rc);
+}
+
+int
+check_files_live(struct check *c, struct err *e)
+{
+	int rc = 0;
+
+	check_files(c);
+	for (size_t i = 0; rc == 0 && i < c->file_count; i++)
+		rc = volume_check_live(c, c->files[i], e);
+	return (rc);
 }

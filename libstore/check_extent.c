@@ -84,6 +84,7 @@ check_extents_release(struct check *c)
 	for (i = 0; i < DRIVES_MAX; i++) {
 		free(c->units[i]);
 		free(c->again[i]);
+		c->units[i] = c->again[i] = NULL;
 	}
 }
 

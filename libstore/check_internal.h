@@ -12,13 +12,14 @@
 #include "libstore/volume.h"
 
 #define DAMAGED_MAX	65536u		/* stretches of mirrors that are remembered */
+#define DAMAGED_SHARD	32u
 #define OPEN_SEGMENTS	16u
 #define OPEN_VOLUMES	8u
 
 /* A stretch of a mirror that is not what it should be. */
 struct damaged {
 	uint64_t	segment, offset, bytes;
-	unsigned	mirror;		/* or shard */
+	unsigned	mirror;		/* or DAMAGED_SHARD + shard */
 };
 
 /* A volume whose shard files are open. */
@@ -45,6 +46,17 @@ struct bucket_name {
 	char		*name;
 };
 
+/* A fault that may be none: it is told when nothing has changed meanwhile. */
+struct held_fault {
+	enum check_severity	 severity;
+	const char		*kind;
+	int			 slot;
+	char			*path, *owner, *text;	/* path, owner: NULL for none */
+	uint64_t		 offset;
+};
+
+struct doubts;
+
 struct check {
 	const struct check_options	*o;
 	struct check_summary		 sum;
@@ -66,6 +78,17 @@ struct check {
 	uint64_t			 clock;
 	struct buf			 owner, record;
 	uint8_t				*units[DRIVES_MAX], *again[DRIVES_MAX];
+	/* check_live.c */
+	/* faults are held; rows are looked at again */
+	bool				 holding, again_rows;
+	struct held_fault		*held;
+	size_t				 held_count;
+	uint64_t			 lsn;		/* of the index that is looked at */
+	uint64_t			*files;		/* ids that the catalog had then, sorted */
+	size_t				 file_count;
+	uint64_t			 horizon;
+	uint64_t			 kept_ms;	/* when the walk was kept last */
+	struct doubts			*doubts;
 };
 
 /* Tells a fault; text is printf's. path may be NULL, offset UINT64_MAX for none, slot -1 for
@@ -77,19 +100,43 @@ void check_fault(struct check *c, struct fault_at at, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 void check_step(struct check *c, const char *step, uint64_t total);
 void check_progress(struct check *c, uint64_t bytes);
-int check_cancelled(const struct check *c, struct err *e);
+int check_cancelled(struct check *c, struct err *e);
+
+/* --- check_live.c: of a store that runs; without `live' everything is told as it is found */
+/* The index of now, and catalogs between which nothing was dropped. */
+int check_live_begin(struct check *c, struct err *e);
+void check_live_end(struct check *c);
+int check_live_keep(struct check *c, struct err *e);
+/* The index and the catalogs of now in the place of the old ones. */
+int check_walk_again(struct check *c, struct err *e);
+/* Whether a segment or volume was there at the beginning: then it may have been dropped since. */
+bool check_file_was(const struct check *c, uint64_t id);
+/* Whether nothing was dropped since the beginning; looks at the catalogs. */
+int check_nothing_dropped(struct check *c, bool *nothing, struct err *e);
+/* Between hold and tell, or drop, no fault is told. */
+void check_hold(struct check *c);
+void check_held_tell(struct check *c);
+void check_held_drop(struct check *c);
+/* Catalogs are read anew; everything that points into their rows is closed. */
+int check_refresh(struct check *c, struct err *e);
+/* check_doubt.c: a row whose faults are looked at again at the end. */
+typedef int check_row_fn(struct check *c, void *context, struct slice key, struct slice value,
+    struct err *e);
+int check_row_doubted(struct check *c, check_row_fn *each, struct slice key, struct slice value,
+    struct err *e);
+int check_doubts_settle(struct check *c, struct err *e);
+void check_doubts_release(struct check *c);
 
 /* The steps, in order; an error ends the whole check. */
 void check_drives(struct check *c);			/* check_drive.c */
 void check_files(struct check *c);
+int check_files_live(struct check *c, struct err *e);
 int check_segments(struct check *c, struct err *e);	/* check_segment.c */
 int check_copies(struct check *c, struct err *e);	/* check_copy.c */
 int check_index(struct check *c, struct err *e);	/* check_index.c */
 int check_objects(struct check *c, struct err *e);	/* check_object.c */
 
 /* check_table.c: each row with a key that starts so, in the order of keys. */
-typedef int check_row_fn(struct check *c, void *context, struct slice key, struct slice value,
-    struct err *e);
 int check_table_walk(struct check *c, struct slice prefix, check_row_fn *each, void *context,
     struct err *e);
 struct fault_at check_index_at(const struct check *c, enum check_severity severity,

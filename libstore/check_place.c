@@ -131,7 +131,7 @@ shards_read(struct check *c, const char *owner, const struct open_segment *o, co
 	    segment_source_record(o->source, p, &c->record, &r, NULL) == 0 &&
 	    r.place.data_bytes == p->data_bytes && r.place.data_offset == p->data_offset;
 	for (i = 0; row != NULL && i < row->k && good; i++) {
-		if (!doubtful(c, p, (unsigned)i) ||
+		if (!doubtful(c, p, DAMAGED_SHARD + (unsigned)i) ||
 		    p->offset / row->shard_bytes > i ||
 		    (p->offset + p->record_bytes - 1) / row->shard_bytes < i)
 			continue;

@@ -16,6 +16,9 @@
 #include "libbase/checksum.h"
 #include "libstore/check_internal.h"
 #include "libstore/drive_internal.h"
+#include "libstore/rows.h"
+
+#define LOOKS_MAX 5u
 
 struct walk {
 	struct check			*check;
@@ -296,6 +299,8 @@ batch_lost(struct walk *w)
 
 	if (w->row->state == HF__CATALOG_SEGMENT__STATE__OPEN) {
 		acked = segment_acked_behind(w->check->set, w->segment, from, w->segment->bytes);
+		if (w->check->o->live != NULL)
+			acked = w->check->lsn;		/* it was applied, so it was everywhere */
 		if (acked >= lsn)
 			check_fault(w->check, segment_at(w, CHECK_LOST, from), "segment %016" PRIx64
 			    ": no mirror has the batch there, and records %016" PRIx64 " to %016"
@@ -315,6 +320,14 @@ batch_lost(struct walk *w)
 	return (w->offset < w->segment->end);
 }
 
+/* What comes next is behind the checkpoint that is looked at: it may be on its way. */
+static bool
+written_now(const struct walk *w)
+{
+	return (w->check->o->live != NULL && w->row->state == HF__CATALOG_SEGMENT__STATE__OPEN &&
+	    w->lsn > w->check->lsn);
+}
+
 static int
 batches_walk(struct walk *w, struct err *e)
 {
@@ -326,7 +339,8 @@ batches_walk(struct walk *w, struct err *e)
 
 	w->offset = SEGMENT_HEADER_BYTES;
 	w->lsn = w->row->first_lsn;
-	while ((rc = check_cancelled(w->check, e)) == 0 && w->offset < g->end) {
+	while ((rc = check_cancelled(w->check, e)) == 0 && w->offset < g->end &&
+	    !written_now(w)) {
 		whole = 0;
 		for (i = 0; i < g->mirror_count; i++)
 			if (g->handles[i] >= 0 && w->live >> i & 1 &&
@@ -434,6 +448,45 @@ segment_check(struct check *c, const Hf__CatalogSegment *row, struct err *e)
 	return (rc);
 }
 
+/* What is wrong is told if the row stayed as it was while the segment was read. */
+static int
+segment_check_live(struct check *c, uint64_t id, struct err *e)
+{
+	struct buf before = BUF_INIT, after = BUF_INIT;
+	struct check_summary sum = c->sum;
+	size_t damaged = c->damaged_count;
+	Hf__CatalogSegment *row;
+	int rc = 0;
+
+	for (unsigned tries = 0; rc == 0 && tries < LOOKS_MAX; tries++) {
+		row = catalog_rows_segment(&c->set->rows, id);
+		if (row == NULL)
+			break;			/* dropped */
+		message_pack_into(&before, &row->base);
+		check_hold(c);
+		rc = segment_check(c, row, e);
+		if (c->held_count == 0 || rc < 0)
+			break;
+		rc = check_refresh(c, e);
+		row = catalog_rows_segment(&c->set->rows, id);
+		if (rc == 0 && row != NULL)
+			message_pack_into(&after, &row->base);
+		if (rc == 0 && row != NULL && slice_equal(buf_slice(&before), buf_slice(&after))) {
+			check_held_tell(c);
+			break;
+		}
+		check_held_drop(c);
+		c->damaged_count = damaged;
+		sum.looked_again++;
+		memcpy(sum.faults, c->sum.faults, sizeof(sum.faults));
+		c->sum = sum;
+	}
+	check_held_drop(c);
+	buf_release(&before);
+	buf_release(&after);
+	return (rc);
+}
+
 int
 check_segments(struct check *c, struct err *e)
 {
@@ -448,7 +501,9 @@ check_segments(struct check *c, struct err *e)
 		else if (rows->segments[i]->state == HF__CATALOG_SEGMENT__STATE__CONVERTED)
 			total += rows->segments[i]->shard_bytes * rows->segments[i]->n_slots;
 	check_step(c, "reading the mirrors of the log", total);
-	for (i = 0; rc == 0 && i < rows->segment_count; i++)
+	for (i = 0; rc == 0 && i < rows->segment_count && c->o->live == NULL; i++)
 		rc = segment_check(c, rows->segments[i], e);
+	for (i = 0; rc == 0 && i < c->file_count; i++)
+		rc = segment_check_live(c, c->files[i], e);
 	return (rc);
 }

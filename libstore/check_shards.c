@@ -114,7 +114,7 @@ shard_open(struct shards *s, unsigned i)
 	s->handles[i] = d->ops->open(d, path, O_RDONLY, &why);
 	if (s->handles[i] < 0) {
 		check_fault(c, at, "shard %u cannot be opened: %s", i, why.text);
-		check_damaged_add(c, s->row->id, i, i * s->layout.shard_bytes,
+		check_damaged_add(c, s->row->id, DAMAGED_SHARD + i, i * s->layout.shard_bytes,
 		    s->layout.shard_bytes);
 		return;
 	}
@@ -146,8 +146,8 @@ block_look(struct shards *s, unsigned i, uint32_t block)
 		check_fault(s->check, shard_at(s, i, CHECK_DEGRADED, SHARD_HEADER_BYTES + in_shard,
 		    path), "wrong bytes in block %u of shard %u", block, i);
 	if (i < s->layout.k)			/* S2 */
-		check_damaged_add(s->check, s->row->id, i, i * s->layout.shard_bytes + in_shard,
-		    bytes);
+		check_damaged_add(s->check, s->row->id, DAMAGED_SHARD + i,
+		    i * s->layout.shard_bytes + in_shard, bytes);
 	return (false);
 }
 

@@ -74,7 +74,7 @@ on_row(struct check *c, void *context, struct slice key, struct slice value, str
 		return (0);
 	i = segment_index(c, home.segment);
 	if (i == SIZE_MAX) {
-		s->strays++;
+		s->strays += !check_file_was(c, home.segment);
 		return (0);
 	}
 	s->segments[i].homes++;
@@ -92,7 +92,7 @@ on_dead(struct check *c, void *context, struct slice key, struct slice value, st
 	(void)value;
 	(void)e;
 	if (i == SIZE_MAX)
-		s->stray_dead++;
+		s->stray_dead += c->o->live == NULL;	/* else it was dropped since */
 	else
 		s->segments[i].dead++;
 	return (0);
@@ -111,7 +111,8 @@ use_check(struct check *c, const Hf__CatalogSegment *g, const struct segment_sum
 		    " it counts %" PRIu64 " records of %" PRIu64 " bytes as needed, and %" PRIu64
 		    " rows have their home there, in records of %" PRIu64 " bytes", g->id, needed,
 		    use->bytes - use->dead_bytes, sum->homes, sum->home_bytes);
-	if (g->last_lsn != 0 && use->records != g->last_lsn - g->first_lsn + 1)
+	if (g->last_lsn != 0 && (c->o->live == NULL || g->last_lsn <= c->lsn) &&
+	    use->records != g->last_lsn - g->first_lsn + 1)
 		check_fault(c, check_index_at(c, CHECK_DEGRADED, NULL), "of segment %016" PRIx64
 		    " it counts %" PRIu64 " records, and the catalog has %" PRIu64, g->id,
 		    use->records, g->last_lsn - g->first_lsn + 1);

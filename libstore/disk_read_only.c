@@ -8,11 +8,21 @@
 #include <assert.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <time.h>
+
+#include "libbase/clock.h"
 
 struct guard {
 	struct disk	 disk;
 	struct disk	*under;
+	uint64_t	 bytes_per_second;
+	const volatile bool *cancel;
+	uint64_t	 free_ms;		/* what was read is paid for then */
+	uint64_t	 unpaid;		/* bytes of less than a millisecond */
 };
+
+#define PAUSE_MS	50u
+#define AHEAD_MS	20u		/* small reads wait together */
 
 static struct disk *
 under(struct disk *d)
@@ -40,9 +50,31 @@ guard_close(struct disk *d, int handle)
 	under(d)->ops->close(under(d), handle);
 }
 
+static void
+guard_pay(struct guard *g, uint64_t bytes)
+{
+	uint64_t now = clock_mono_ms();
+
+	g->unpaid += bytes * 1000;
+	if (g->free_ms < now)
+		g->free_ms = now;
+	g->free_ms += g->unpaid / g->bytes_per_second;
+	g->unpaid %= g->bytes_per_second;
+	while (g->free_ms > now + AHEAD_MS && (g->cancel == NULL || !*g->cancel)) {
+		uint64_t ms = g->free_ms - now < PAUSE_MS ? g->free_ms - now : PAUSE_MS;
+
+		nanosleep(&(struct timespec){ 0, (long)ms * 1000000 }, NULL);
+		now = clock_mono_ms();
+	}
+}
+
 static ssize_t
 guard_pread(struct disk *d, int handle, void *out, size_t bytes, uint64_t offset, struct err *e)
 {
+	struct guard *g = (struct guard *)d;
+
+	if (g->bytes_per_second > 0)
+		guard_pay(g, bytes);
 	return (under(d)->ops->pread(under(d), handle, out, bytes, offset, e));
 }
 
@@ -180,4 +212,13 @@ disk_read_only_new(struct disk *d)
 	g->disk.ops = &guard_ops;
 	g->under = d;
 	return (&g->disk);
+}
+
+void
+disk_read_only_limit(struct disk *d, uint64_t bytes_per_second, const volatile bool *cancel)
+{
+	struct guard *g = (struct guard *)d;
+
+	g->bytes_per_second = bytes_per_second;
+	g->cancel = cancel;
 }

@@ -11,5 +11,8 @@
 
 /* From malloc; free() it after its last handle was closed. under must outlive it. */
 struct disk *disk_read_only_new(struct disk *under);
+/* Reads no more than this in a second, all handles together; 0: as fast as it can. While *cancel
+ * nothing waits. For one thread. */
+void disk_read_only_limit(struct disk *d, uint64_t bytes_per_second, const volatile bool *cancel);
 
 #endif

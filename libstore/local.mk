@@ -18,6 +18,8 @@ libstore_libstore_a_SOURCES = \
 	libstore/check.c \
 	libstore/check.h \
 	libstore/check_copy.c \
+	libstore/check_doubt.c \
+	libstore/check_live.c \
 	libstore/check_drive.c \
 	libstore/check_extent.c \
 	libstore/check_index.c \

@@ -95,6 +95,12 @@ int state_recover_or_restore(struct drive_set *drives, struct log *log, const ch
     uint64_t cache_bytes, log_progress_fn *progress, void *context, const volatile bool *cancel,
     struct state_recovery *out_how, struct index **out, struct err *e);
 
+/* An index of records up to an LSN only, for comparing. */
+int state_recover_upto(struct drive_set *drives, struct log *log, const char *index_dir,
+    uint64_t cache_bytes, uint64_t lsn, log_progress_fn *progress, void *context,
+    const volatile bool *cancel, struct state_recovery *out_how, struct index **out,
+    struct err *e);
+
 /* A request of an open session; takes *request. It is answered by on_reply, maybe before return. */
 void state_request(struct state *st, struct session *s, uint64_t sequence,
     Hf__StoreRequest **request);

@@ -22,6 +22,19 @@
 
 #define LAYER_ROWS_MAX	4096
 
+/* Where an index is, and how it is brought up to the log. */
+struct recover {
+	struct drive_set	*drives;
+	struct log		*log;
+	const char		*directory;
+	uint64_t		 cache_bytes;
+	log_progress_fn		*progress;
+	void			*context;
+	const volatile bool	*cancel;
+	struct state_recovery	*how;
+	uint64_t		 upto;		/* 0: to its end */
+};
+
 struct replay {
 	struct drive_set	*drives;
 	struct index		*index;
@@ -29,6 +42,7 @@ struct replay {
 	struct index_layer	*layer;
 	struct apply		 apply;
 	uint64_t		 lsn;
+	uint64_t		 upto;			/* later records are passed over; 0: none */
 	const volatile bool	*cancel;
 	struct state_recovery	*how;
 	bool			 index_failed;		/* not the log */
@@ -59,6 +73,8 @@ replay_record(void *context, const struct record *r, struct err *e)
 
 	if (p->cancel != NULL && *p->cancel)
 		return (err_set(e, ERR_CANCELLED, "the replay was cancelled"));
+	if (p->upto != 0 && r->lsn > p->upto)
+		return (0);
 	if (r->lsn <= p->lsn || r->lsn <= index_applied(p->index))
 		return (err_set(e, ERR_CORRUPT,
 		    "record %llx in segment %llu comes after a later one",
@@ -93,7 +109,7 @@ dead_collect(void *context, const struct record *r, struct err *e)
 
 	if (p->cancel != NULL && *p->cancel)
 		return (err_set(e, ERR_CANCELLED, "the replay was cancelled"));
-	if (r->type != RECORD_DEAD)
+	if (r->type != RECORD_DEAD || (p->upto != 0 && r->lsn > p->upto))
 		return (0);
 	dead = hf__record_dead__unpack(NULL, r->meta.bytes, r->meta.data);
 	if (dead == NULL)
@@ -244,11 +260,11 @@ records_replay(struct replay *p, struct log *log, struct err *e)
 }
 
 static int
-index_replay(struct index *x, struct drive_set *drives, struct log *log, log_progress_fn *progress,
-    void *context, const volatile bool *cancel, struct state_recovery *how, struct err *e)
+index_replay(struct index *x, const struct recover *v, struct err *e)
 {
-	struct replay p = { .drives = drives, .index = x, .dead = DEAD_MAP_INIT, .cancel = cancel,
-	    .how = how, .progress = progress, .context = context };
+	struct replay p = { .drives = v->drives, .index = x, .dead = DEAD_MAP_INIT,
+	    .upto = v->upto, .cancel = v->cancel, .how = v->how, .progress = v->progress,
+	    .context = v->context };
 	struct err ignored;
 	int rc, ended;
 
@@ -256,7 +272,7 @@ index_replay(struct index *x, struct drive_set *drives, struct log *log, log_pro
 	apply_init(&p.apply, x, p.layer);
 	rc = index_bulk(x, true, e);
 	if (rc == 0)
-		rc = records_replay(&p, log, e);
+		rc = records_replay(&p, v->log, e);
 	if (rc == 0)
 		rc = replay_write(&p, e);
 	ended = index_bulk(x, false, rc == 0 ? e : &ignored);
@@ -268,7 +284,7 @@ index_replay(struct index *x, struct drive_set *drives, struct log *log, log_pro
 	dead_map_release(&p.dead);
 	if ((rc == ERR_CORRUPT || rc == ERR_VERSION || rc == ERR_STALE) && !p.index_failed)
 		rc = err_set(e, ERR_IO, "the log cannot be replayed: %s", e->text);
-	if (rc == 0 && how->records > 0)
+	if (rc == 0 && v->how->records > 0)
 		rc = index_flush(x, true, e);
 	return (rc);
 }
@@ -321,18 +337,6 @@ index_usable(const struct index *x, struct drive_set *drives, const struct log *
 	return (0);
 }
 
-/* Where an index is, and how it is brought up to the log. */
-struct recover {
-	struct drive_set	*drives;
-	struct log		*log;
-	const char		*directory;
-	uint64_t		 cache_bytes;
-	log_progress_fn		*progress;
-	void			*context;
-	const volatile bool	*cancel;
-	struct state_recovery	*how;
-};
-
 static int
 index_bring_up(const struct recover *v, struct index **x, struct err *e)
 {
@@ -345,8 +349,7 @@ index_bring_up(const struct recover *v, struct index **x, struct err *e)
 		rc = index_usable(*x, v->drives, v->log, e);
 	v->how->records = 0;
 	if (rc == 0)
-		rc = index_replay(*x, v->drives, v->log, v->progress, v->context, v->cancel, v->how,
-		    e);
+		rc = index_replay(*x, v, e);
 	return (rc);
 }
 
@@ -437,7 +440,7 @@ state_recover(struct drive_set *drives, struct log *log, const char *index_dir,
     struct state_recovery *how, struct index **out, struct err *e)
 {
 	const struct recover v = { drives, log, index_dir, cache_bytes, progress, context, cancel,
-	    how };
+	    how, 0 };
 
 	return (recover_from(&v, false, out, e));
 }
@@ -448,7 +451,18 @@ state_recover_or_restore(struct drive_set *drives, struct log *log, const char *
     struct state_recovery *how, struct index **out, struct err *e)
 {
 	const struct recover v = { drives, log, index_dir, cache_bytes, progress, context, cancel,
-	    how };
+	    how, 0 };
 
 	return (recover_from(&v, true, out, e));
+}
+
+int
+state_recover_upto(struct drive_set *drives, struct log *log, const char *index_dir,
+    uint64_t cache_bytes, uint64_t lsn, log_progress_fn *progress, void *context,
+    const volatile bool *cancel, struct state_recovery *how, struct index **out, struct err *e)
+{
+	const struct recover v = { drives, log, index_dir, cache_bytes, progress, context, cancel,
+	    how, lsn };
+
+	return (recover_from(&v, false, out, e));
 }

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "libbase/file.h"
@@ -18,6 +19,9 @@
 #include "libstore/drive_internal.h"
 #include "libstore/log_internal.h"
 #include "libstore/view_index.h"
+
+#define REFRESH_TRIES	25u
+#define REFRESH_MS	20u
 
 /* --- who holds a lock ------------------------------------------------------------------------- */
 
@@ -85,7 +89,8 @@ drive_look(struct view *v, unsigned slot, Hf__DriveFile **file, struct err *e)
 
 	drive_path(s, slot, "", "drive", path);
 	handle = s->disk->ops->open(s->disk, path, O_RDONLY, &why);
-	rc = handle < 0 ? handle : s->disk->ops->lock(s->disk, handle, &why);
+	rc = handle < 0 || v->o->live ? handle < 0 ? handle : 0 :
+	    s->disk->ops->lock(s->disk, handle, &why);
 	if (rc == ERR_LOCKED) {
 		s->disk->ops->close(s->disk, handle);
 		return (locked(path, e));
@@ -192,6 +197,7 @@ catalog_load(struct view *v, unsigned slot, struct catalog_rows *rows)
 	struct err why = ERR_INIT;
 	char path[4096];
 
+	vd->torn = false;
 	drive_path(v->set, slot, "", "catalog", path);
 	vd->catalog_code = catalog_file_load(v->set->disk, path, v->set->deployment, rows,
 	    &vd->catalog_end, &why);
@@ -310,6 +316,36 @@ set_new(const struct view_options *o)
 	return (s);
 }
 
+/* All copies that can be read are whole and say the same. */
+static bool
+catalogs_settled(const struct view *v)
+{
+	for (unsigned i = 0; i < v->set->count; i++) {
+		const struct view_drive *vd = &v->drives[i];
+
+		if (vd->present && (vd->catalog_code < 0 || vd->behind || vd->disagrees ||
+		    vd->torn))
+			return (false);
+	}
+	return (true);
+}
+
+int
+view_refresh(struct view *v, struct err *e)
+{
+	int rc = 0;
+
+	for (unsigned tries = 0; tries < REFRESH_TRIES; tries++) {
+		rc = catalogs_read(v, e);
+		if (rc == 0 && catalogs_settled(v))
+			break;
+		nanosleep(&(struct timespec){ 0, REFRESH_MS * 1000000L }, NULL);
+	}
+	if (rc == 0)
+		states_set(v);
+	return (rc);
+}
+
 int
 view_open(const struct view_options *o, struct view **out, struct err *e)
 {
@@ -328,16 +364,18 @@ view_open(const struct view_options *o, struct view **out, struct err *e)
 	assert(v != NULL);
 	v->o = o;
 	v->set = set_new(o);
+	disk_read_only_limit(v->set->disk, o->bytes_per_second, o->cancel);
 	rc = drives_look(v, e);
 	if (rc == 0)
-		rc = catalogs_read(v, e);
+		rc = o->live ? view_refresh(v, e) : catalogs_read(v, e);
 	if (rc == 0)
 		rc = sets_in_use(v->set, e);
 	if (rc < 0) {
 		view_close(&v);
 		return (rc);
 	}
-	states_set(v);
+	if (!o->live)
+		states_set(v);
 	*out = v;
 	return (0);
 }

@@ -7,6 +7,9 @@
  *     files) in a directory of our own, which view_close removes.
  * W3  While a view is open no store can start on these drives, and none was running before.
  *
+ * Of a store that runs (options.live) nothing is locked: W1 and W2 hold, W3 does not, and what the
+ * catalog says is as of view_open or the last view_refresh.
+ *
  * What is wrong with a store is check.c's business; a view opens as much as can be opened.
  *
  * SPDX-License-Identifier: Apache-2.0
@@ -25,6 +28,8 @@ struct view_options {
 	const char		*temp_dir;	/* NULL: beside the index, so that links work */
 	uint64_t		 cache_bytes;
 	const volatile bool	*cancel;	/* may be NULL */
+	bool			 live;		/* the store may run */
+	uint64_t		 bytes_per_second;	/* of the drives; 0: no limit */
 };
 
 /* What stands in a slot's path. */
@@ -66,6 +71,16 @@ int view_log_open(struct view *v, struct err *e);
 /* A copy of the live index, brought to the log's end if the log is open. Without a usable one it is
  * built from the log; see recovery, index_missing. */
 int view_index_open(struct view *v, log_progress_fn *progress, void *context, struct err *e);
+/*
+ * For a store that runs. Catalogs as they are now: rows of before are gone. A change that is being
+ * written is waited for, for half a second.
+ */
+int view_refresh(struct view *v, struct err *e);
+/* Another index to look at: a checkpoint that nobody writes. */
+int view_index_live(struct view *v, const char *directory, struct err *e);
+/* As view_index_rebuild, from records up to an LSN; opens the log for that, and closes it. */
+int view_index_rebuild_upto(struct view *v, uint64_t lsn, log_progress_fn *progress,
+    void *context, struct err *e);
 /* An index from the log alone, beside the copy. */
 int view_index_rebuild(struct view *v, log_progress_fn *progress, void *context, struct err *e);
 

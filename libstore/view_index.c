@@ -157,3 +157,30 @@ view_index_rebuild(struct view *v, log_progress_fn *progress, void *context, str
 	return (state_recover(v->set, v->log, v->rebuilt_dir, v->o->cache_bytes, progress, context,
 	    v->o->cancel, &how, &v->rebuilt, e));
 }
+
+int
+view_index_live(struct view *v, const char *directory, struct err *e)
+{
+	index_close(&v->index);
+	return (index_open_read_only(directory, v->o->cache_bytes, &v->index, e));
+}
+
+int
+view_index_rebuild_upto(struct view *v, uint64_t lsn, log_progress_fn *progress, void *context,
+    struct err *e)
+{
+	struct state_recovery how;
+	int rc;
+
+	index_close(&v->rebuilt);
+	rc = temp_make(v, e);
+	if (rc == 0)
+		rc = view_log_open(v, e);
+	if (rc == 0) {
+		directory_remove(v->rebuilt_dir);
+		rc = state_recover_upto(v->set, v->log, v->rebuilt_dir, v->o->cache_bytes, lsn,
+		    progress, context, v->o->cancel, &how, &v->rebuilt, e);
+	}
+	log_close(&v->log);
+	return (rc);
+}

@@ -5,8 +5,8 @@
  *
  * An input is a sequence of steps: what to do (1 byte), the length (2, little-endian), a
  * StoreRequest. What only an answer can tell stands for the last one told: an upload id of 16 times
- * 'U', volume or task 1 (state and lease 99). The store lives over many inputs, so that they meet
- * what others left; then it is rebuilt, compared and made anew.
+ * 'U', a walk of 16 times 'W', volume or task 1 (state and lease 99). The store lives over many
+ * inputs, so that they meet what others left; then it is rebuilt, compared and made anew.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -81,7 +81,8 @@ at_exit(void)
 
 /* --- what answers told ------------------------------------------------------------------------ */
 
-static struct { uint8_t upload[16]; uint64_t volume, offset, task, lease; uint32_t state; } told;
+static struct { uint8_t upload[16], walk[16]; uint64_t volume, offset, task, lease;
+    uint32_t state; } told;
 
 static void
 answers_note(uint64_t from)
@@ -91,6 +92,8 @@ answers_note(uint64_t from)
 
 		if (r != NULL && r->upload != NULL && r->upload->id.len == 16)
 			memcpy(told.upload, r->upload->id.data, 16);
+		if (r != NULL && r->walk != NULL)
+			memcpy(told.walk, r->walk->walk.data, 16);
 		if (r != NULL && r->run != NULL) {
 			told.volume = r->run->volume;
 			told.offset = r->run->offset;
@@ -108,6 +111,13 @@ upload_fill(ProtobufCBinaryData *id)
 {
 	if (id->len == 16 && memcmp(id->data, "UUUUUUUUUUUUUUUU", 16) == 0)
 		memcpy(id->data, told.upload, 16);
+}
+
+static void
+walk_fill(ProtobufCBinaryData *id)
+{
+	if (id->len == 16 && memcmp(id->data, "WWWWWWWWWWWWWWWW", 16) == 0)
+		memcpy(id->data, told.walk, 16);
 }
 
 static void
@@ -157,6 +167,10 @@ request_fill(Hf__StoreRequest *q)
 		q->run_return->volume = told.volume;
 		q->run_return->offset += told.offset;
 	}
+	if (q->op_case == OP(WALK_KEEP))
+		walk_fill(&q->walk_keep->walk);
+	if (q->op_case == OP(WALK_CLOSE))
+		walk_fill(&q->walk_close->walk);
 	if (q->op_case == OP(TASK_UPDATE))
 		task_fill(q->task_update);
 	if (q->op_case == OP(TASK_GET) && q->task_get->id == 1)

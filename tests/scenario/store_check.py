@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # store_check - `holdfastctl store check' on a real store: clean after kills of the store under puts of all
-# sizes, overwrites, deletes and multipart uploads; refused while the store runs; then a bit is flipped in
+# sizes, overwrites, deletes and multipart uploads; `stat' is refused while the store runs; then a bit is flipped in
 # a segment and in a volume, and the check names drive, file, offset and object, and GET is right.
 #
 #   store_check.py [SEED]
@@ -123,7 +123,7 @@ def scenario():
                 wait_for("the store to be back", lambda g=generation:
                          house.services("store")[0]["generation"] > g and
                          all(r["state"] == "running" for r in house.status()), 60)
-        done = house.ctl("store", "check", check_status=False)
+        done = house.ctl("store", "stat", check_status=False)
         check(done.returncode == USAGE and "holdfast-store" in done.stderr, "a running store was looked at:",
               done.returncode, done.stdout, done.stderr)
         segment = seal(house, objects)

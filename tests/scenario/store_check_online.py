@@ -1,0 +1,129 @@
+#!/usr/bin/python3
+# store_check_online - `holdfastctl store check' while the store runs. Under load, with segments converted, vacuumed
+# and dropped and objects deleted all the time, it finds nothing. Then bits are flipped in the files of the running
+# store, in a mirror, in a unit of a volume and in the copy of the index: each is named with drive, file, place and
+# object. Ctrl-C ends it at once with its own exit status.
+#
+# SPDX-License-Identifier: Apache-2.0
+import os
+import re
+import signal
+import subprocess
+import time
+
+from house import HOLDFASTCTL, House, Load, body_of, check, run, say, wait_for
+
+CONFIG = {
+    "store.segment_bytes": "4MiB", "store.volume_bytes": "16MiB", "store.reclaim_grace": "200ms",
+    "store.index_copy_interval": "1s", "tasks.ec_quiet": "1s", "tasks.scan_interval": "300ms",
+    "tasks.vacuum_again": "500ms", "tasks.merge_window": "0s", "worker.heartbeat_interval": "200ms",
+}
+CLEAN, CANCELLED, DEGRADED = 0, 3, 4
+CHECKS = 4
+
+
+def store_check(house, expected, *words):
+    began = time.monotonic()
+    done = house.ctl("store", "check", *words, check_status=False, timeout=120)
+    say(f"check ended with {done.returncode} after {time.monotonic() - began:.2f} s:",
+        *done.stdout.strip().splitlines()[-1:], *re.findall(r"looked at again +\d+", done.stdout))
+    check(done.returncode == expected, f"check ended with {done.returncode}, not {expected}:\n", done.stdout,
+          done.stderr)
+    check("The store runs" in done.stderr, "the store does not run:", done.stderr)
+    return done.stdout
+
+
+def faults(text):
+    return [line for line in text.splitlines() if re.match(r"(lost|degraded|harmless) ", line)]
+
+
+def under_load(house):
+    load = Load(house, clients=8).start()
+    time.sleep(2)
+    for _ in range(CHECKS):
+        text = store_check(house, CLEAN, "--mib-per-second", "0")
+        check(not faults(text), "a clean store is said to be faulty:\n", text)
+    load.stop()
+    load.verify()
+    return load.acknowledged
+
+
+def interrupted(house):
+    process = subprocess.Popen([HOLDFASTCTL, "-c", os.path.join(house.data, "holdfast.conf"), "store", "check",
+                                "--mib-per-second", "1"], env=house.env, stdin=subprocess.DEVNULL,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    time.sleep(1.5)
+    check(process.poll() is None, "it did not wait, for a limit of 1 MiB/s")
+    process.send_signal(signal.SIGINT)
+    began = time.monotonic()
+    out, err = process.communicate(timeout=30)
+    check(process.returncode == CANCELLED and "cancelled" in err, "after Ctrl-C:", process.returncode, out, err)
+    check(time.monotonic() - began < 5, "Ctrl-C took", time.monotonic() - began, "s")
+
+
+def where(house, key):
+    text = house.ctl("store", "dump", "object", "bin", key).stdout
+    return [(int(d), f, int(o)) for d, f, o in
+            re.findall(r"bytes 0\+\d+: (?:mirror|shard) \d+ drive (\d+) (\S+) at (\d+)", text)]
+
+
+def flip(path, offset):
+    with open(path, "r+b") as file:
+        file.seek(offset)
+        byte = file.read(1)[0]
+        file.seek(offset)
+        file.write(bytes([byte ^ 0x10]))
+
+
+def flipped(house):
+    house.env["HOLDFAST_TASKS_TYPES"] = ""         # from here on everything stays where it is
+    check(house.stop() == 0, "exit status")
+    house.start()
+    s3 = house.s3()
+    s3.make_bucket("bin")
+    for key, size in (("small", 30000), ("large", 700000)):
+        s3.put("bin", key, body_of(key, 1, size))
+    check(house.stop() == 0, "exit status")
+    places = {key: where(house, key)[0] for key in ("small", "large")}
+    house.start()
+    s3 = house.s3()
+    s3.put("bin", "later", b"x" * 1000)     # the index moves on
+    copies = lambda: [os.path.join(house.drive(n), "index", name) for n in range(1, 5)
+                      for name in sorted(os.listdir(os.path.join(house.drive(n), "index"))
+                                         if os.path.isdir(os.path.join(house.drive(n), "index")) else [])
+                      if name.endswith(".idx")]
+    wait_for("a copy of the index", copies, 20)
+    time.sleep(3)
+    for _, path, at in places.values():
+        flip(path, at + 11)
+    copy = copies()[0]
+    flip(copy, 0)
+    text = store_check(house, DEGRADED)
+    for key, kind in (("small", "record"), ("large", "unit")):
+        drive, path, _ = places[key]
+        found = [line for line in faults(text) if line.startswith(f"degraded  {kind} drive {drive} {path} at ") and
+                 line.endswith(f"(object bin/{key})")]
+        check(len(found) == 1, f"{key} is not named:\n", text)
+        say(found[0])
+    found = [line for line in faults(text) if line.startswith("harmless  index copy") and copy in line]
+    check(len(found) == 1, "the copy of the index is not named:\n", text)
+    # The batch in the mirror, the record in it, the unit, the copy; nothing else.
+    check(len(faults(text)) == 4, "more than what was flipped:\n", text)
+    for key, size in (("small", 30000), ("large", 700000)):
+        check(s3.get("bin", key) == body_of(key, 1, size), key, "has wrong bytes")
+    for _, path, at in places.values():
+        flip(path, at + 11)
+    flip(copy, 0)
+    check(not faults(store_check(house, CLEAN)), "faults after the bits were put back")
+
+
+def scenario():
+    with House(config=CONFIG) as house:
+        house.s3().make_bucket("load")
+        operations = under_load(house)
+        interrupted(house)
+        flipped(house)
+        say(f"{CHECKS} checks beside {operations} operations, nothing; three flipped bits, each named")
+
+
+run(scenario)
