@@ -45,6 +45,7 @@ def under_load(house):
         check(not faults(text), "a clean store is said to be faulty:\n", text)
     load.stop()
     load.verify()
+    wait_for("a copy of the index", lambda: copy_files(house), 20)
     return load.acknowledged
 
 
@@ -75,8 +76,15 @@ def flip(path, offset):
         file.write(bytes([byte ^ 0x10]))
 
 
+def copy_files(house):
+    directories = [os.path.join(house.drive(n), "index") for n in range(1, 5)]
+    return [os.path.join(d, name) for d in directories if os.path.isdir(d) for name in sorted(os.listdir(d))
+            if name.endswith(".idx")]
+
+
 def flipped(house):
-    house.env["HOLDFAST_TASKS_TYPES"] = ""         # from here on everything stays where it is
+    # From here on everything stays where it is.
+    house.env.update({"HOLDFAST_TASKS_TYPES": "", "HOLDFAST_STORE_INDEX_COPY_INTERVAL": "1h"})
     check(house.stop() == 0, "exit status")
     house.start()
     s3 = house.s3()
@@ -87,16 +95,9 @@ def flipped(house):
     places = {key: where(house, key)[0] for key in ("small", "large")}
     house.start()
     s3 = house.s3()
-    s3.put("bin", "later", b"x" * 1000)     # the index moves on
-    copies = lambda: [os.path.join(house.drive(n), "index", name) for n in range(1, 5)
-                      for name in sorted(os.listdir(os.path.join(house.drive(n), "index"))
-                                         if os.path.isdir(os.path.join(house.drive(n), "index")) else [])
-                      if name.endswith(".idx")]
-    wait_for("a copy of the index", copies, 20)
-    time.sleep(3)
     for _, path, at in places.values():
         flip(path, at + 11)
-    copy = copies()[0]
+    copy = copy_files(house)[0]
     flip(copy, 0)
     text = store_check(house, DEGRADED)
     for key, kind in (("small", "record"), ("large", "unit")):
