@@ -115,7 +115,7 @@ job_start(struct body_reader *r, struct read_job *j, size_t bytes)
 	j->memory_bytes = j->buffer_bytes = bytes;
 	j->memory = buffer_get(r->objects, &j->buffer_bytes);
 	read_job_place(j);
-	j->offline = r->objects->offline;
+	j->offline = r->objects->offline | file_cache_hung(r->objects->files);
 	readahead_add(r, j);
 	return (true);
 }

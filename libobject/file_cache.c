@@ -16,6 +16,7 @@
 #include <sys/queue.h>
 
 #include "libstore/drive.h"
+#include "libstore/disk_deadline.h"
 #include "libstore/segment_shard.h"
 #include "libstore/volume.h"
 
@@ -46,6 +47,8 @@ struct file {
 
 struct file_cache {
 	struct disk		*disk;
+	struct disk		*deadline;	/* over disk, or NULL */
+	struct disk		*opens;		/* one of the two */
 	pthread_mutex_t		 lock;
 	struct file		*buckets[FILE_BUCKETS];
 	TAILQ_HEAD(, file)	 idle;
@@ -55,7 +58,7 @@ struct file_cache {
 };
 
 struct file_cache *
-file_cache_new(struct disk *disk)
+file_cache_new(struct disk *disk, struct disk *deadline)
 {
 	struct file_cache *c = calloc(1, sizeof(*c));
 	pthread_mutexattr_t a;
@@ -63,6 +66,8 @@ file_cache_new(struct disk *disk)
 	if (c == NULL)
 		abort();
 	c->disk = disk;
+	c->deadline = deadline;
+	c->opens = deadline != NULL ? deadline : disk;
 	/* It is held for less than putting a thread to sleep takes. */
 	pthread_mutexattr_init(&a);
 	pthread_mutexattr_settype(&a, PTHREAD_MUTEX_ADAPTIVE_NP);
@@ -81,7 +86,7 @@ bucket(struct file_cache *c, enum file_kind kind, uint64_t id, unsigned slot)
 static void
 file_free(struct file *f)
 {
-	f->cache->disk->ops->close(f->cache->disk, f->handle);
+	f->cache->opens->ops->close(f->cache->opens, f->handle);
 	pthread_mutex_destroy(&f->sync_lock);
 	pthread_cond_destroy(&f->sync_done);
 	free(f);
@@ -154,8 +159,25 @@ file_cache_layout(struct file_cache *c, const Hf__Layout *layout)
 		c->states[d->slot] = d->state;
 		if (c->paths[d->slot] == NULL)
 			abort();
+		if (c->deadline != NULL)
+			disk_deadline_root(c->deadline, d->path);
 	}
 	pthread_mutex_unlock(&c->lock);
+}
+
+uint32_t
+file_cache_hung(struct file_cache *c)
+{
+	uint32_t mask = 0;
+
+	if (c->deadline == NULL || disk_deadline_hung(c->deadline) == 0)
+		return (0);
+	pthread_mutex_lock(&c->lock);
+	for (unsigned slot = 0; slot < SLOTS; slot++)
+		if (c->paths[slot] != NULL && disk_deadline_refuses(c->deadline, c->paths[slot]))
+			mask |= 1u << slot;
+	pthread_mutex_unlock(&c->lock);
+	return (mask);
 }
 
 /* With the lock held. A reader may use a file that is open for writing. */
@@ -234,7 +256,7 @@ file_get(struct file_cache *c, enum file_kind kind, uint64_t id, unsigned slot, 
 	pthread_mutex_unlock(&c->lock);
 	if (*out != NULL || rc < 0)
 		return (rc);
-	handle = c->disk->ops->open(c->disk, path, writable ? O_RDWR : O_RDONLY, e);
+	handle = c->opens->ops->open(c->opens, path, writable ? O_RDWR : O_RDONLY, e);
 	if (handle < 0)
 		return (handle);
 	f = file_new(c, kind, id, slot, writable, handle);

@@ -25,10 +25,13 @@ enum file_kind { FILE_SEGMENT, FILE_VOLUME, FILE_SHARD };	/* FILE_SHARD: of a se
 struct file_cache;
 struct file;
 
-struct file_cache *file_cache_new(struct disk *disk);
+/* deadline: a disk_deadline over disk, by which files are opened; NULL: none. */
+struct file_cache *file_cache_new(struct disk *disk, struct disk *deadline);
 void file_cache_free(struct file_cache **c);	/* all files must have been put */
 /* Paths and states of the drives. */
 void file_cache_layout(struct file_cache *c, const Hf__Layout *layout);
+/* Slots whose drives hang: a read by the deadline is refused. */
+uint32_t file_cache_hung(struct file_cache *c);
 /* Opens, or finds open. ERR_UNAVAILABLE: the drive's path is not known. */
 int file_get(struct file_cache *c, enum file_kind kind, uint64_t id, unsigned slot, bool writable,
     struct file **out, struct err *e);

@@ -38,6 +38,8 @@ struct objects_options {
 	uint64_t		 cache_bytes;
 	uint64_t		 body_memory_max;
 	struct disk		*disk;		/* libstore/disk.h; NULL: the real one */
+	/* A read that takes longer goes on without its drive: another mirror, or parity. 0: never */
+	unsigned		 read_ms_max;
 	uint32_t		 hints;		/* StoreNotice.Hint: what to hear of; 0: nothing */
 };
 
@@ -48,6 +50,7 @@ int objects_open(const struct objects_options *options, struct objects **out, st
 void objects_close(struct objects **o);
 bool objects_connected(const struct objects *o);	/* a session with the store is open now */
 unsigned objects_waiting(const struct objects *o);	/* calls without an answer */
+unsigned objects_hung(const struct objects *o);		/* reads that are overdue */
 /* Called when the session opens or is lost; may be NULL. */
 void objects_on_state(struct objects *o, void (*fn)(void *context, bool connected), void *context);
 /* Called with the bits of StoreNotice.Hint that came: go and look. */

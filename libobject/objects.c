@@ -8,6 +8,7 @@
 
 #include "libobject/entry_cache.h"
 #include "libobject/objects_internal.h"
+#include "libstore/disk_deadline.h"
 #include "libstore/drive.h"
 
 static void objects_release(struct objects *o);
@@ -62,7 +63,9 @@ objects_open(const struct objects_options *options, struct objects **out, struct
 	o->memory.max = options->body_memory_max;
 	calls_init(o);
 	works_init(o);
-	o->files = file_cache_new(o->disk);
+	if (options->read_ms_max > 0)
+		o->deadline = disk_deadline_new(o->disk, options->read_ms_max);
+	o->files = file_cache_new(o->disk, o->deadline);
 	o->cache = entry_cache_new(options->cache_bytes);
 	if (options->table_fd >= 0)
 		rc = gentable_open(options->table_fd, false, &o->table, e);
@@ -105,6 +108,7 @@ objects_release(struct objects *o)
 	runs_release(o);
 	works_release(o);
 	file_cache_free(&o->files);
+	disk_deadline_free(&o->deadline);
 	entry_cache_free(&o->cache);
 	assert(TAILQ_EMPTY(&o->pins.list));
 	pins_release(o);
@@ -160,6 +164,12 @@ unsigned
 objects_waiting(const struct objects *o)
 {
 	return (o->calls.count);
+}
+
+unsigned
+objects_hung(const struct objects *o)
+{
+	return (o->deadline != NULL ? disk_deadline_hung(o->deadline) : 0);
 }
 
 void

@@ -298,6 +298,7 @@ struct objects {
 	struct runs		 runs;
 	struct map		*maps;
 	struct file_cache	*files;
+	struct disk		*deadline;	/* over disk, for reads; NULL: none */
 	struct gentable		*table;		/* NULL: nothing is cached */
 	struct readers		*readers;	/* NULL: nothing is published */
 	struct pins		 pins;

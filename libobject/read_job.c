@@ -5,6 +5,9 @@
  * D1  Drives that are not online, and shards that were not written, are not tried while there are
  *     others.
  * D2  Nothing is delivered that did not pass its check, or was not rebuilt from units that did.
+ * D3  A drive that hangs costs a read the deadline (objects_options.read_ms_max) once; while its
+ *     step is overdue it counts as one that is not online. The thread that waits for it is none
+ *     of the pool's (libstore/disk_deadline.h).
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -109,6 +112,29 @@ read_job_next(struct read_job *j, struct slice *out)
 
 /* --- Reading. --- */
 
+/* What is in the page cache does not wait for the drive, and costs no other thread. Handles of the
+ * real disk are descriptors. */
+static bool
+read_now(struct objects *o, const struct file *f, uint64_t offset, void *out, size_t bytes)
+{
+	struct iovec iov = { out, bytes };
+
+	return (o->disk == disk_posix() &&
+	    preadv2(file_handle(f), &iov, 1, (off_t)offset, RWF_NOWAIT) == (ssize_t)bytes);
+}
+
+/* D3 */
+static ssize_t
+read_by_deadline(struct objects *o, const struct file *f, uint64_t offset, void *out, size_t bytes,
+    struct err *e)
+{
+	struct disk *d = o->deadline != NULL ? o->deadline : o->disk;
+
+	if (o->deadline != NULL && read_now(o, f, offset, out, bytes))
+		return ((ssize_t)bytes);
+	return (d->ops->pread(d, file_handle(f), out, bytes, offset, e));
+}
+
 /* Reads exactly; a file that ends before is ERR_STALE: what was there is gone. */
 static int
 read_at(struct read_job *j, unsigned slot, uint64_t offset, void *out, size_t bytes, struct err *e)
@@ -122,7 +148,7 @@ read_at(struct read_job *j, unsigned slot, uint64_t offset, void *out, size_t by
 	rc = file_get(o->files, kind, j->map.id, slot, false, &f, e);
 	if (rc < 0)
 		return (rc == ERR_NOT_FOUND ? err_prefix(e, "slot %u", slot), ERR_STALE : rc);
-	n = o->disk->ops->pread(o->disk, file_handle(f), out, bytes, offset, e);
+	n = read_by_deadline(o, f, offset, out, bytes, e);
 	file_put(&f);
 	if (n < 0)
 		return ((int)n);
@@ -396,20 +422,18 @@ read_job_run(struct read_job *j)
 
 /* --- What is in the page cache. --- */
 
-/* Handles of the real disk are descriptors. */
 static bool
 try_at(struct read_job *j, enum file_kind kind, unsigned slot, uint64_t offset, void *out,
     size_t bytes)
 {
-	struct iovec iov = { out, bytes };
 	struct file *f = file_peek(j->objects->files, kind, j->map.id, slot);
-	ssize_t n;
+	bool there;
 
 	if (f == NULL)
 		return (false);
-	n = preadv2(file_handle(f), &iov, 1, (off_t)offset, RWF_NOWAIT);
+	there = read_now(j->objects, f, offset, out, bytes);
 	file_put(&f);
-	return (n == (ssize_t)bytes);
+	return (there);
 }
 
 /* Where a record is in one file, to be read at once. */

@@ -247,6 +247,17 @@ root_known(const struct deadline *d, const char *path)
 	return (found);
 }
 
+/* With lock. */
+static unsigned
+root_add(struct deadline *d, const char *path, size_t bytes)
+{
+	if (d->root_count == ROOTS_MAX)
+		return (ROOTS_MAX);
+	d->roots[d->root_count] = strndup(path, bytes);
+	assert(d->roots[d->root_count] != NULL);
+	return (d->root_count++);
+}
+
 /* Q2 */
 static unsigned
 root_of(struct deadline *d, const char *path)
@@ -258,11 +269,8 @@ root_of(struct deadline *d, const char *path)
 	root = root_known(d, path);
 	if (slash != NULL && slash > path && d->root_count < ROOTS_MAX &&
 	    strcmp(slash, "/drive") == 0 && (root == ROOTS_MAX ||
-	    strlen(d->roots[root]) != (size_t)(slash - path))) {
-		root = d->root_count++;
-		d->roots[root] = strndup(path, (size_t)(slash - path));
-		assert(d->roots[root] != NULL);
-	}
+	    strlen(d->roots[root]) != (size_t)(slash - path)))
+		root = root_add(d, path, (size_t)(slash - path));
 	pthread_mutex_unlock(&d->lock);
 	return (root);
 }
@@ -573,6 +581,31 @@ disk_deadline_free(struct disk **disk)
 	pthread_cond_destroy(&d->done);
 	pthread_mutex_destroy(&d->lock);
 	free(d);
+}
+
+void
+disk_deadline_root(struct disk *disk, const char *path)
+{
+	struct deadline *d = self(disk);
+	unsigned root;
+
+	pthread_mutex_lock(&d->lock);
+	root = root_known(d, path);
+	if (root == ROOTS_MAX || strcmp(d->roots[root], path) != 0)
+		(void)root_add(d, path, strlen(path));
+	pthread_mutex_unlock(&d->lock);
+}
+
+bool
+disk_deadline_refuses(struct disk *disk, const char *path)
+{
+	struct deadline *d = self(disk);
+	bool refuses;
+
+	pthread_mutex_lock(&d->lock);
+	refuses = d->hung[root_known(d, path)] > 0;
+	pthread_mutex_unlock(&d->lock);
+	return (refuses);
 }
 
 unsigned

@@ -24,5 +24,9 @@ struct disk *disk_deadline_new(struct disk *under, unsigned deadline_ms);
 void disk_deadline_free(struct disk **d);
 /* Steps that are overdue now. */
 unsigned disk_deadline_hung(struct disk *d);
+/* What is below this path is of one drive, though nobody opens its `drive` here. */
+void disk_deadline_root(struct disk *d, const char *path);
+/* Whether steps on the drive of a path are refused, because one is overdue. */
+bool disk_deadline_refuses(struct disk *d, const char *path);
 
 #endif

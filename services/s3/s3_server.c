@@ -62,7 +62,7 @@ store_open(struct s3_server *server, struct err *e)
 	const struct config *c = service_config(s);
 	struct objects_options options = { .base = service_base(s), .pool = service_pool(s),
 	    .table_fd = service_table_fd(s), .readers_fd = service_readers_fd(s),
-	    .cache_bytes = c->s3_cache_bytes,
+	    .cache_bytes = c->s3_cache_bytes, .read_ms_max = (unsigned)c->s3_read_deadline,
 	    .body_memory_max = c->s3_body_memory_max };
 	char path[108], name[32];
 	int rc;
@@ -266,5 +266,6 @@ s3_status(struct service *s, cJSON *status)
 	cJSON_AddNumberToObject(status, "timeouts", (double)counters->timeouts);
 	cJSON_AddBoolToObject(status, "store_connected", objects_connected(server->objects));
 	cJSON_AddNumberToObject(status, "store_calls_waiting", objects_waiting(server->objects));
+	cJSON_AddNumberToObject(status, "hung_reads", objects_hung(server->objects));
 	cJSON_AddNumberToObject(status, "document_memory", (double)server->document_memory);
 }

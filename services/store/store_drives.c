@@ -200,7 +200,7 @@ drives_damage(void *context, struct session *s, const Hf__DamageReport *r)
 	    r->slot, r->volume != 0 ? "volume" : "segment",
 	    (unsigned long long)(r->volume != 0 ? r->volume : r->segment),
 	    (unsigned long long)r->offset, r->text);
-	if (r->slot < drive_count(t->drives) && r->code == ERR_IO)
+	if (r->slot < drive_count(t->drives) && (r->code == ERR_IO || r->code == ERR_TIMEOUT))
 		t->suspects |= 1u << r->slot;
 	drives_probe(t);
 }

@@ -20,13 +20,15 @@ static char bucket_name[] = "b";
 /* --- A disk that fails on demand. ------------------------------------------------------------- */
 
 static struct {
-	/* on handles opened below it: EIO */
-	const char	*write_path, *sync_path, *read_path;
+	/* on handles opened below it: EIO; or a read does not come back */
+	const char	*write_path, *sync_path, *read_path, *hang_path, *hang_path_too;
+	unsigned	 hanging, hung_reads;
 	int		 code;
 	unsigned	 syncs, writes;
 	char		 paths[4096][128];
 	pthread_mutex_t	 lock;
-} bad = { .lock = PTHREAD_MUTEX_INITIALIZER };
+	pthread_cond_t	 unhang;
+} bad = { .lock = PTHREAD_MUTEX_INITIALIZER, .unhang = PTHREAD_COND_INITIALIZER };
 
 static bool
 bad_handle(const char **below, int handle)
@@ -69,12 +71,41 @@ bad_close(struct disk *d, int handle)
 	disk_posix()->ops->close(disk_posix(), handle);
 }
 
+static void
+bad_hang(const char **below, int handle)
+{
+	if (!bad_handle(below, handle))
+		return;
+	pthread_mutex_lock(&bad.lock);
+	bad.hanging++;
+	bad.hung_reads++;
+	while (*below != NULL)
+		pthread_cond_wait(&bad.unhang, &bad.lock);
+	bad.hanging--;
+	pthread_cond_broadcast(&bad.unhang);
+	pthread_mutex_unlock(&bad.lock);
+}
+
+static void
+bad_reads_hang(const char *below, const char *too)
+{
+	pthread_mutex_lock(&bad.lock);
+	bad.hang_path = below;
+	bad.hang_path_too = too;
+	pthread_cond_broadcast(&bad.unhang);
+	while (below == NULL && bad.hanging > 0)
+		pthread_cond_wait(&bad.unhang, &bad.lock);
+	pthread_mutex_unlock(&bad.lock);
+}
+
 static ssize_t
 bad_pread(struct disk *d, int handle, void *out, size_t bytes, uint64_t offset, struct err *e)
 {
 	(void)d;
 	if (bad_handle(&bad.read_path, handle))
 		return (err_set(e, ERR_IO, "read: this disk is bad"));
+	bad_hang(&bad.hang_path, handle);
+	bad_hang(&bad.hang_path_too, handle);
 	return (disk_posix()->ops->pread(disk_posix(), handle, out, bytes, offset, e));
 }
 
@@ -931,6 +962,87 @@ Test(bodies, a_disk_that_fails_writes_or_syncs_is_left_out)
 		bad.read_path = NULL;
 		world_close(&w);
 	}
+}
+
+#define READ_MS		300u
+#define POOL_THREADS	3u		/* of the world */
+
+/* How long a read takes; its body is right. */
+static uint64_t
+read_ms(struct world *w, const Hf__ObjectEntry *e)
+{
+	uint64_t begun = clock_mono_ms();
+
+	read_well(w, "k", e, 0, e->bytes);
+	return (clock_mono_ms() - begun);
+}
+
+static void
+hung_reads(struct world *w, const Hf__ObjectEntry *e)
+{
+	unsigned damages, hung;
+	uint64_t deadline;
+
+	w->fake.damages = bad.hung_reads = 0;
+	bad_reads_hang(w->fake.paths[0], w->fake.paths[1]);
+	notice(w, 0xf);
+	notice(w, 0);
+	cr_assert_lt(read_ms(w, e), 4 * READ_MS, "it waited for the drives");
+	world_for(w, 20);
+	hung = bad.hung_reads;
+	damages = w->fake.damages;
+	cr_assert_gt(hung, 0);
+	cr_assert_leq(hung, 2 * POOL_THREADS, "each thread of the pool once on each drive");
+	cr_assert_eq(objects_hung(w->objects), hung);
+	cr_assert_gt(damages, 0, "the store is told");
+	for (unsigned i = 0; i < 20; i++)
+		cr_assert_lt(read_ms(w, e), READ_MS, "it waited for what is known to hang");
+	cr_assert_eq(bad.hung_reads, hung, "nobody else waits for it");
+	cr_assert_eq(w->fake.damages, damages);
+	bad_reads_hang(NULL, NULL);
+	deadline = clock_mono_ms() + 20000;
+	while (objects_hung(w->objects) > 0 && clock_mono_ms() < deadline)
+		world_for(w, 5);
+	cr_assert_eq(objects_hung(w->objects), 0);
+	(void)read_ms(w, e);
+	cr_assert_eq(w->fake.damages, damages, "they answer again, and are read again");
+}
+
+Test(bodies, a_drive_that_hangs_is_not_waited_for, .timeout = 120)
+{
+	struct world w = { .disk = &bad_disk, .read_ms_max = READ_MS };
+	const Hf__ObjectEntry *e;
+
+	world_open(&w, 2, 2);
+	e = write_body(&w, "k", 3000001, 3000001);
+	hung_reads(&w, e);
+	for (unsigned i = 0; i < 4; i++)	/* the mirrors of a record: on drives 0, 1, 2 */
+		e = write_body(&w, "k", 5000 + i, 5000 + i);
+	cr_assert_not_null(e->place);
+	hung_reads(&w, e);
+	world_close(&w);
+}
+
+/* Nobody has the bytes: that is said, in time. */
+Test(bodies, more_drives_hang_than_can_be_done_without, .timeout = 60)
+{
+	struct world w = { .disk = &bad_disk, .read_ms_max = READ_MS };
+	const Hf__ObjectEntry *e;
+	uint64_t begun;
+	struct read x;
+
+	world_open(&w, 2, 1);
+	e = write_body(&w, "k", 700001, 700001);
+	notice(&w, 0x7);
+	notice(&w, 0);
+	bad_reads_hang(w.fake.paths[0], w.fake.paths[1]);
+	begun = clock_mono_ms();
+	x = read_body(&w, "k", e, 0, e->bytes);
+	cr_assert_eq(x.code, ERR_TIMEOUT, "%s", x.text);
+	cr_assert_eq(x.at, 0);
+	cr_assert_lt(clock_mono_ms() - begun, 6 * READ_MS);
+	bad_reads_hang(NULL, NULL);
+	world_close(&w);
 }
 
 Test(bodies, too_many_failing_disks_fail_the_body)
