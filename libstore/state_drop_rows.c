@@ -11,7 +11,7 @@
 #include <stdlib.h>
 
 #define MOVE_BYTES	(256u * 1024)	/* of rows in a record */
-#define NAMED_MAX	16384u		/* records in a piece of a dead map */
+#define NAMED_MAX	1024u		/* records in a piece of a dead map: a few ms of the loop */
 
 static bool
 in_segment(const struct drop *d, uint64_t lsn)

@@ -17,7 +17,7 @@
 #include "libstore/vacuum.h"
 
 #define LIST_MAX	1024
-#define DEAD_MAX	16384	/* records in a reply */
+#define DEAD_MAX	4096	/* records in a reply */
 #define ITEMS_MAX	4096u
 
 /* --- reads ------------------------------------------------------------------------------------ */

@@ -12,7 +12,7 @@
 
 #include "libstore/vacuum_internal.h"
 
-#define ITEMS_MAX	1024u
+#define ITEMS_MAX	256u
 #define SEND_BYTES	(1024u * 1024)	/* of items in a request; one may be larger */
 #define WAIT_US_LEAST	1000u
 #define WAIT_US_MOST	1000000u

@@ -261,11 +261,12 @@ static void
 start_rebuild(struct store_process *s, bool overwritten)
 {
 	uint64_t records = objects + (overwritten ? more_objects() : 0), cpu_us;
-	char command[400];
+	char command[800];
 	double rate;
 
 	store_end(s, SIGTERM);
-	snprintf(command, sizeof(command), "rm -rf '%s'", s->index);
+	/* With its copies. */
+	snprintf(command, sizeof(command), "rm -rf '%s' '%s'/d*/index", s->index, s->directory);
 	if (system(command) != 0)
 		exit(1);
 	store_start(s, program);
@@ -342,6 +343,9 @@ main(int argc, char **argv)
 	filled = access(drive, F_OK) == 0;
 	store_prepare(&s, argv[1], keep, 1, "");
 	store_start(&s, program);
+	printf("first start: %llu ms, %llu ms of CPU\n", (unsigned long long)s.start_ms,
+	    (unsigned long long)store_cpu_us(&s) / 1000);
+	fflush(stdout);
 	if (!filled)
 		fill(&s, &w);
 	phases(&s, &w, wanted != NULL ? wanted : "pckid");
