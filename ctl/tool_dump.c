@@ -77,6 +77,7 @@ static const struct table {
 	{ 'B', &hf__bucket__descriptor, "t" },
 	{ 'C', &hf__record_config_put__descriptor, "tt" },
 	{ 'D', &hf__dead_record__descriptor, "h" },
+	{ 'E', NULL, "hh" },
 	{ 'F', &hf__extent__descriptor, "hn" },
 	{ 'G', &hf__segment_use__descriptor, "h" },
 	{ 'K', NULL, "t1~" },

@@ -104,11 +104,24 @@ use_get(struct apply *a, uint64_t segment, struct use_change **out, struct err *
 	return (rc);
 }
 
+#define KILL_KEY_BYTES	17u
+
+/* Of table E. */
+static struct slice
+kill_key(uint8_t key[KILL_KEY_BYTES], uint64_t killer, uint64_t lsn)
+{
+	key[0] = 'E';
+	put_be64(key + 1, killer);
+	put_be64(key + 9, lsn);
+	return (SLICE(key, KILL_KEY_BYTES));
+}
+
+/* Leaves a->key alone, as use_write does. */
 static void
 dead_put(struct apply *a, uint64_t lsn, uint64_t killer, bool relocated)
 {
 	Hf__DeadRecord d = HF__DEAD_RECORD__INIT;
-	uint8_t key[9] = { 'D' }, value[32];
+	uint8_t key[9] = { 'D' }, kill[KILL_KEY_BYTES], value[32];
 
 	put_be64(key + 1, lsn);
 	d.killer = killer;
@@ -116,6 +129,16 @@ dead_put(struct apply *a, uint64_t lsn, uint64_t killer, bool relocated)
 	assert(hf__dead_record__get_packed_size(&d) <= sizeof(value));
 	index_put(a->layer, SLICE(key, sizeof(key)), SLICE(value,
 	    hf__dead_record__pack(&d, value)));
+	index_put(a->layer, kill_key(kill, killer, lsn), SLICE("", 0));
+}
+
+/* The row E of a row D that goes, or gets another killer. */
+static void
+kill_remove(struct apply *a, uint64_t lsn, uint64_t killer)
+{
+	uint8_t kill[KILL_KEY_BYTES];
+
+	index_delete(a->layer, kill_key(kill, killer, lsn));
 }
 
 int
@@ -175,8 +198,10 @@ apply_dead(struct apply *a, ProtobufCMessage *m, struct err *e)
 			continue;
 		if (rc < 0)
 			return (rc);
-		if (old->killer < a->record->lsn)
+		if (old->killer < a->record->lsn) {
+			kill_remove(a, r->lsns[i], old->killer);
 			dead_put(a, r->lsns[i], a->record->lsn, false);
+		}
 		hf__dead_record__free_unpacked(old, NULL);
 	}
 	return (0);
@@ -192,8 +217,16 @@ dead_remove(struct apply *a, uint64_t first, uint64_t last, struct err *e)
 	key_dead(&from, first);
 	key_dead(&to, last + 1);
 	rc = rows_collect(&rows, &a->reader, buf_slice(&from), buf_slice(&to), SIZE_MAX, e);
-	for (size_t i = 0; rc == 0 && i < rows.count; i++)
+	for (size_t i = 0; rc == 0 && i < rows.count; i++) {
+		Hf__DeadRecord *d;
+
+		rc = row_unpack(rows_value(&rows, i), &hf__dead_record__descriptor, (void *)&d, e);
+		if (rc < 0)
+			break;
 		index_delete(a->layer, rows_key(&rows, i));
+		kill_remove(a, get_be64((const uint8_t *)rows_key(&rows, i).data + 1), d->killer);
+		hf__dead_record__free_unpacked(d, NULL);
+	}
 	rows_release(&rows);
 	buf_release(&from);
 	buf_release(&to);

@@ -21,6 +21,8 @@ struct use_sums {
 	struct segment_sum	*segments;
 	uint64_t		 strays;	/* homes in segments that are gone */
 	uint64_t		 stray_dead;
+	uint64_t		 killed;	/* by table E */
+	uint64_t		 unkilled;	/* rows D that it has not */
 };
 
 /* The index of a segment in the catalog's rows; SIZE_MAX: it is not there. */
@@ -82,6 +84,39 @@ on_row(struct check *c, void *context, struct slice key, struct slice value, str
 	return (0);
 }
 
+/* Whether table E has a row D under its killer. */
+static bool
+is_killed(const struct check *c, struct slice key, struct slice value)
+{
+	struct index_reader r = { .index = c->view->index };
+	struct buf kill = BUF_INIT, none = BUF_INIT;
+	Hf__DeadRecord *d = hf__dead_record__unpack(NULL, value.bytes, value.data);
+	bool found = false;
+
+	if (d != NULL && key.bytes == 9) {
+		key_kill(&kill, d->killer, get_be64((const uint8_t *)key.data + 1));
+		found = index_get(&r, buf_slice(&kill), &none, NULL) == 0;
+	}
+	if (d != NULL)
+		hf__dead_record__free_unpacked(d, NULL);
+	buf_release(&kill);
+	buf_release(&none);
+	return (found);
+}
+
+static int
+on_kill(struct check *c, void *context, struct slice key, struct slice value, struct err *e)
+{
+	struct use_sums *s = context;
+
+	(void)c;
+	(void)key;
+	(void)value;
+	(void)e;
+	s->killed++;
+	return (0);
+}
+
 static int
 on_dead(struct check *c, void *context, struct slice key, struct slice value, struct err *e)
 {
@@ -89,7 +124,8 @@ on_dead(struct check *c, void *context, struct slice key, struct slice value, st
 	size_t i = key.bytes != 9 ? SIZE_MAX :
 	    segment_of_lsn(c, get_be64((const uint8_t *)key.data + 1));
 
-	(void)value;
+	if (!is_killed(c, key, value))
+		s->unkilled++;
 	(void)e;
 	if (i == SIZE_MAX)
 		s->stray_dead += c->o->live == NULL;	/* else it was dropped since */
@@ -151,6 +187,8 @@ check_uses(struct check *c, struct err *e)
 		rc = check_table_walk(c, SLICE(table, 1), on_row, &s, e);
 	if (rc == 0)
 		rc = check_table_walk(c, SLICE_LITERAL("D"), on_dead, &s, e);
+	if (rc == 0)
+		rc = check_table_walk(c, SLICE_LITERAL("E"), on_kill, &s, e);
 	for (size_t i = 0; rc == 0 && i < rows->segment_count; i++)
 		segment_check(c, rows->segments[i], &s.segments[i]);
 	if (rc == 0 && s.strays > 0)
@@ -159,6 +197,12 @@ check_uses(struct check *c, struct err *e)
 	if (rc == 0 && s.stray_dead > 0)
 		check_fault(c, check_index_at(c, CHECK_HARMLESS, NULL), "it names %" PRIu64
 		    " dead records of segments that are gone", s.stray_dead);
+	for (size_t i = 0; i < rows->segment_count; i++)
+		s.killed -= s.segments[i].dead < s.killed ? s.segments[i].dead : s.killed;
+	if (rc == 0 && (s.unkilled > 0 || s.killed != s.stray_dead))
+		check_fault(c, check_index_at(c, CHECK_DEGRADED, NULL), "of the dead records that "
+		    "it names %" PRIu64 " are not under what killed them: a vacuum would miss them",
+		    s.unkilled);
 	free(s.segments);
 	return (rc);
 }

@@ -137,6 +137,14 @@ key_dead(struct buf *k, uint64_t lsn)
 }
 
 void
+key_kill(struct buf *k, uint64_t killer, uint64_t lsn)
+{
+	key_start(k, 'E');
+	key_add_be64(k, killer);
+	key_add_be64(k, lsn);
+}
+
+void
 key_ended(struct buf *k, uint64_t lsn, struct slice upload_id)
 {
 	key_start(k, 'Z');

@@ -19,6 +19,7 @@
  *   C section 00 name                         RecordConfigPut
  *   G segment(8)                              SegmentUse
  *   D lsn(8)                                  DeadRecord: it was the home of a row
+ *   E killer-lsn(8) lsn(8)                    of each row D one, by its killer; nothing
  *   T id(8)                                   Task
  *   Q list(1) time(8) id(8)                   TaskPlace, of each task one: its place in its list
  *   Z lsn(8) upload-id(16)                    EndedUpload: it ended with that record
@@ -31,7 +32,7 @@
 
 #include "libbase/buf.h"
 
-#define INDEX_FORMAT_VERSION 3
+#define INDEX_FORMAT_VERSION 4
 
 /* Each replaces the content of k. */
 void key_meta(struct buf *k, const char *name);
@@ -48,6 +49,7 @@ void key_answer(struct buf *k, struct slice session, uint64_t sequence);
 void key_config(struct buf *k, const char *section, const char *name);
 void key_segment(struct buf *k, uint64_t segment);
 void key_dead(struct buf *k, uint64_t lsn);
+void key_kill(struct buf *k, uint64_t killer, uint64_t lsn);
 void key_ended(struct buf *k, uint64_t lsn, struct slice upload_id);
 void key_task(struct buf *k, uint64_t id);
 void key_task_place(struct buf *k, uint8_t list, uint64_t time_ms, uint64_t id);

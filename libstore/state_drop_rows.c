@@ -135,30 +135,40 @@ named_add(struct drop *d, uint64_t lsn)
 	d->named[d->named_count++] = lsn;
 }
 
-/* On a pool thread, over a snapshot: no record that comes now can be killed by the segment. */
+static int
+lsn_order(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return ((x > y) - (x < y));
+}
+
+/* On a pool thread, over a snapshot: no record that comes now can be killed by the segment. Only
+ * what the segment killed is looked at (table E). */
 static void
 scan_work(void *context)
 {
 	struct scan_job *j = context;
 	struct index_reader r = { .index = j->st->o.index };
-	struct index_iter *it = index_iter_new(&r, SLICE_LITERAL("D"), SLICE_LITERAL("E"));
+	struct buf from = BUF_INIT, to = BUF_INIT;
+	struct index_iter *it;
 
-	for (; j->rc == 0 && index_iter_valid(it); index_iter_next(it)) {
+	key_kill(&from, j->found.first_lsn, 0);
+	key_kill(&to, j->found.last_lsn + 1, 0);
+	for (it = index_iter_new(&r, buf_slice(&from), buf_slice(&to)); index_iter_valid(it);
+	    index_iter_next(it)) {
 		struct slice key = index_iter_key(it);
-		uint64_t lsn = key.bytes == 9 ? get_be64((const uint8_t *)key.data + 1) : 0;
-		Hf__DeadRecord *d;
+		uint64_t lsn = key.bytes == 17 ? get_be64((const uint8_t *)key.data + 9) : 0;
 
-		j->rc = row_unpack(index_iter_value(it), &hf__dead_record__descriptor, (void *)&d,
-		    &j->e);
-		if (j->rc < 0)
-			break;
-		if (in_segment(&j->found, d->killer) && !in_segment(&j->found, lsn))
+		if (lsn != 0 && !in_segment(&j->found, lsn))
 			named_add(&j->found, lsn);
-		hf__dead_record__free_unpacked(d, NULL);
 	}
-	if (j->rc == 0)
-		j->rc = index_iter_error(it, &j->e);
+	j->rc = index_iter_error(it, &j->e);
 	index_iter_free(it);
+	if (j->found.named_count > 0)
+		qsort(j->found.named, j->found.named_count, sizeof(*j->found.named), lsn_order);
+	buf_release(&from);
+	buf_release(&to);
 }
 
 static void
