@@ -54,6 +54,14 @@ check_PROGRAMS += tests/unit/test_ask
 tests_unit_test_ask_SOURCES = tests/unit/test_ask.c
 tests_unit_test_ask_LDADD = $(LIBOBJECT_TEST_LIBS)
 
+check_PROGRAMS += tests/unit/test_object_feed
+tests_unit_test_object_feed_SOURCES = tests/unit/test_object_feed.c
+tests_unit_test_object_feed_LDADD = $(LIBOBJECT_TEST_LIBS)
+
+check_PROGRAMS += tests/unit/test_object_walk
+tests_unit_test_object_walk_SOURCES = tests/unit/test_object_walk.c
+tests_unit_test_object_walk_LDADD = $(LIBOBJECT_TEST_LIBS)
+
 check_PROGRAMS += tests/unit/test_bodies
 tests_unit_test_bodies_SOURCES = tests/unit/test_bodies.c
 tests_unit_test_bodies_LDADD = $(LIBOBJECT_TEST_LIBS)

@@ -387,7 +387,10 @@ operate(struct fake_store *f, const Hf__StoreRequest *q, Hf__StoreReply *r)
 		op_part_list(f, q->part_list, r);
 		break;
 	default:
-		r->code = ERR_UNSUPPORTED;
+		if (f->other != NULL)
+			f->other(f->other_context, q, r);
+		else
+			r->code = ERR_UNSUPPORTED;
 	}
 }
 

@@ -51,6 +51,10 @@ struct fake_store {
 	uint64_t		 revoked;	/* told with the next notice; 0: none */
 	int			 run_code;	/* answer of run_reserve, if not 0 */
 
+	/* Answers what is not known here; what it puts into r is freed with it. May be NULL. */
+	void	(*other)(void *context, const Hf__StoreRequest *q, Hf__StoreReply *r);
+	void	*other_context;
+
 	/* What happened. */
 	unsigned		 requests, repeats, puts, gets, damages, discards, runs, lists,
 	    releases;
