@@ -251,6 +251,9 @@ op_is_mutation(Hf__StoreRequest__OpCase op)
 	case HF__STORE_REQUEST__OP_TASK_GET:
 	case HF__STORE_REQUEST__OP_TASK_LIST:
 	case HF__STORE_REQUEST__OP_FEED_READ:
+	case HF__STORE_REQUEST__OP_WALK_OPEN:	/* those of the lost session end with it */
+	case HF__STORE_REQUEST__OP_WALK_KEEP:
+	case HF__STORE_REQUEST__OP_WALK_CLOSE:
 		return (false);
 	default:
 		return (true);

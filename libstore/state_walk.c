@@ -315,8 +315,11 @@ walks_turn(struct state *st)
 	}
 	while (again && !st->failed) {
 		again = false;
-		for (struct walk_wait *w = st->walks.waits; w != NULL && !again; w = w->next)
+		for (struct walk_wait *w = st->walks.waits; w != NULL; w = w->next) {
 			again = wait_turn(st, w);
+			if (again)
+				break;		/* w may be gone */
+		}
 	}
 }
 
