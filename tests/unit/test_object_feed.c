@@ -97,6 +97,8 @@ setup(void)
 	memset(&reader, 0, sizeof(reader));
 	teller = (struct teller){ .world = &w, .cursor_bytes = SIZE_MAX };
 	world_open(&w, 2, 1);
+	for (unsigned i = 0; i < 1000 && objects_layout(w.objects) == NULL; i++)
+		world_turn(&w);
 	w.fake.other = on_other;
 	w.fake.other_context = &teller;
 	reader.feed = feed_open(w.objects, SLICE_NONE);

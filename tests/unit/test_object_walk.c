@@ -113,6 +113,8 @@ setup(void)
 	memset(&w, 0, sizeof(w));
 	memset(&giver, 0, sizeof(giver));
 	world_open(&w, 2, 1);
+	for (unsigned i = 0; i < 1000 && objects_layout(w.objects) == NULL; i++)
+		world_turn(&w);
 	w.fake.other = on_other;
 	w.fake.other_context = &giver;
 }
