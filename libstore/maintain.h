@@ -14,6 +14,9 @@
 #include "libstore/disk.h"
 #include "schema/store.pb-c.h"
 
+/* In segment_dead's pairs: the killer is the row's new home. */
+#define DEAD_RELOCATED	(UINT64_C(1) << 63)
+
 struct maintain {
 	struct disk		*disk;
 	const Hf__Layout	*layout;	/* paths and states of drives, k and m */

@@ -12,9 +12,9 @@
 #include <stdlib.h>
 
 #include "libbase/checksum.h"
+#include "libstore/maintain.h"
 #include "libstore/op.h"
 #include "libstore/row_home.h"
-#include "libstore/vacuum.h"
 
 #define LIST_MAX	1024
 #define DEAD_MAX	4096	/* records in a reply */

@@ -16,9 +16,6 @@
 
 #include "libstore/maintain.h"
 
-/* In segment_dead's pairs: the killer is the row's new home. */
-#define DEAD_RELOCATED	(UINT64_C(1) << 63)
-
 /*
  * 0: the segment is gone. ERR_PRECONDITION: it is not sealed, or held; ERR_CANCELLED; ERR_CORRUPT:
  * something in it can be read nowhere, or a copy cannot be read back; what ask returns. Whatever
