@@ -289,6 +289,7 @@ int
 board_ask(struct board *b, enum task_kind kind, uint64_t volume_id, unsigned priority,
     const char *source, const char *reason, uint64_t now_ms, uint64_t *id, struct err *e)
 {
+	const struct volume_state *v;
 	struct detector_view view;
 	struct candidate c;
 
@@ -300,6 +301,11 @@ board_ask(struct board *b, enum task_kind kind, uint64_t volume_id, unsigned pri
 		return (err_set(e, ERR_NOT_FOUND, "there is no %s %llu",
 		    task_kind_row(kind)->on == TASK_ON_DRIVE ? "drive" : "segment",
 		    (unsigned long long)volume_id));
+	v = volume_states_find(&b->volumes, volume_id);
+	if (task_kind_row(kind)->on == TASK_ON_SEGMENT && v != NULL &&
+	    v->state == HF__CATALOG_SEGMENT__STATE__OPEN)
+		return (err_set(e, ERR_BUSY, "segment %llu is open: what is written goes there; "
+		    "seal it first: holdfastctl store seal", (unsigned long long)volume_id));
 	c.priority = (Hf__Task__Priority)(priority <= HF__TASK__PRIORITY__URGENT ? priority :
 	    HF__TASK__PRIORITY__NORMAL);
 	snprintf(c.reason, sizeof(c.reason), "%s", reason);

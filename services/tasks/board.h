@@ -155,7 +155,8 @@ void board_knock_failed(struct board *b, const char *id, const uint8_t *instance
 
 /* --- people ----------------------------------------------------------------------------------- */
 
-/* ERR_EXISTS: one is active; *id is it. */
+/* ERR_EXISTS: one is active; *id is it. ERR_NOT_FOUND, ERR_BUSY: what was looked at last does not
+ * show such a segment or drive, or shows that it is open. */
 int board_ask(struct board *b, enum task_kind kind, uint64_t volume_id, unsigned priority,
     const char *source, const char *reason, uint64_t now_ms, uint64_t *id, struct err *e);
 int board_cancel(struct board *b, uint64_t id, const char *why, struct err *e);

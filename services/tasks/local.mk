@@ -25,6 +25,7 @@ services_tasks_holdfast_tasks_SOURCES = \
 	services/tasks/main.c \
 	services/tasks/tasks.c services/tasks/tasks.h \
 	services/tasks/tasks_channel.c \
+	services/tasks/tasks_ask.c \
 	services/tasks/tasks_json.c \
 	services/tasks/tasks_other.c \
 	services/tasks/tasks_people.c \

@@ -20,6 +20,7 @@ struct tasks_asker {
 	struct message		*message;
 	uint64_t		 volume_id;
 	enum task_kind		 kind;
+	uint64_t		 look;		/* after so many looks it is tried again; or 0 */
 };
 
 struct tasks {
@@ -70,10 +71,14 @@ void tasks_answer(void *context, void *waiter, int code);
 /* All workers that this machine may have: who waits silently registers again. */
 void tasks_knock_all(struct tasks *t);
 
-/* tasks_people.c */
+/* tasks_ask.c: a person's submission; answers m, at once or later. */
+void tasks_ask(struct tasks *t, struct message *m, const Hf__TasksAct *q);
+/* It was looked anew for segments and drives; or that failed. */
+void tasks_ask_again(struct tasks *t, const struct err *failed);
 void tasks_tell_asker(struct tasks *t, const Hf__Task *sent, int code, unsigned admission,
     const Hf__Task *task, const struct err *e);
 
+/* tasks_people.c */
 void tasks_reply_action(struct message *m, const char *result, uint64_t id);
 
 /* tasks_other.c: q is about a task that the board does not have (unknown says so); answers m. */

@@ -168,60 +168,6 @@ tasks_reply_action(struct message *m, const char *result, uint64_t id)
 	cJSON_free(reply.json);
 }
 
-void
-tasks_tell_asker(struct tasks *t, const Hf__Task *sent, int code, unsigned admission,
-    const Hf__Task *task, const struct err *e)
-{
-	enum task_kind kind = task_kind_of(sent->type);
-
-	for (struct tasks_asker **link = &t->askers, *a; (a = *link) != NULL; ) {
-		if (a->kind != kind || a->volume_id != sent->volume_id) {
-			link = &a->next;
-			continue;
-		}
-		*link = a->next;
-		if (code != 0)
-			message_refuse(&a->message, e);
-		else if (task == NULL || admission == HF__ADMISSION__TASKS_FULL)
-			refuse(a->message, ERR_BUSY, "the queue is full (tasks.queue_max)");
-		else
-			tasks_reply_action(a->message, admission == HF__ADMISSION__MERGED
-			    ? "merged" :
-			    "queued", task->id);
-		free(a);
-	}
-}
-
-static void
-act_submit(struct tasks *t, struct message *m, const Hf__TasksAct *q)
-{
-	enum task_kind kind = task_kind_of(q->type);
-	struct tasks_asker *a;
-	struct err e = ERR_INIT;
-	uint64_t id = 0;
-	int rc;
-
-	if (kind == TASK_KIND_COUNT) {
-		refuse(m, ERR_INVALID, "there are the types erasure_coding, vacuum and "
-		    "drive_rebuild");
-		return;
-	}
-	a = calloc(1, sizeof(*a));
-	assert(a != NULL);
-	*a = (struct tasks_asker){ t->askers, m, q->volume_id, kind };
-	t->askers = a;
-	rc = board_ask(&t->board, kind, q->volume_id, q->priority, "operator",
-	    q->reason[0] != '\0' ? q->reason : "asked for by an operator", tasks_now(t), &id, &e);
-	if (rc == 0 || (rc == ERR_EXISTS && id == 0))
-		return;			/* answered with the store's word; it is on its way */
-	t->askers = a->next;
-	free(a);
-	if (rc == ERR_EXISTS)
-		tasks_reply_action(m, "merged", id);
-	else
-		message_refuse(&m, &e);
-}
-
 static void
 act_cancel(struct tasks *t, struct message *m, const Hf__TasksAct *q)
 {
@@ -253,7 +199,7 @@ static const struct {
 	const char	*action;
 	void		(*act)(struct tasks *t, struct message *m, const Hf__TasksAct *q);
 } acts[] = {
-	{ "submit", act_submit },
+	{ "submit", tasks_ask },
 	{ "cancel", act_cancel },
 	{ "retry", act_retry },
 };

@@ -217,6 +217,7 @@ scan_failed(struct tasks *t, int code, const struct err *e)
 	service_set_error(t->service, e);
 	t->board.scan_ms = UINT64_MAX;
 	board_hint(&t->board, false, tasks_now(t));
+	tasks_ask_again(t, e);
 	tasks_turn_soon(t);
 }
 
@@ -243,6 +244,7 @@ on_segments(void *context, int code, const Hf__StoreReply *reply, const struct e
 	volume_states_finish(&t->board.volumes);
 	t->scans++;
 	board_scanned(&t->board, tasks_now(t));
+	tasks_ask_again(t, NULL);
 	tasks_turn_soon(t);
 }
 

@@ -9,7 +9,7 @@ import os
 
 from house import House, body_of, check, run, say, wait_for
 
-CONFIG = {"store.segment_bytes": "4MiB", "tasks.types": "vacuum", "tasks.scan_interval": "300ms",
+CONFIG = {"store.segment_bytes": "4MiB", "tasks.types": "vacuum", "tasks.scan_interval": "1h",
           "tasks.vacuum_again": "500ms", "tasks.merge_window": "0s", "worker.heartbeat_interval": "200ms",
           "worker.io_bytes_per_second": "4MiB", "store.reclaim_grace": "200ms"}
 KEYS, BIG = 300, 4
@@ -50,6 +50,17 @@ def held(house, segment):
     house.ctl("tasks", "release", str(segment))
     in_state(house, task, "completed")
     say(f"segment {segment}: left alone while it was held, over a restart of the store, vacuumed after that")
+
+
+def just_sealed(house, s3):
+    """Nobody looked since the segment was made: it is looked for when it is asked for."""
+    sealed = int(house.ctl("store", "seal").stdout.split()[1], 16)
+    wait_for("it to be sealed", lambda: house.ctl("tasks", "submit", "erasure_coding", str(sealed),
+                                                  check_status=False).returncode == 0, 20)
+    s3.put("kept", "after", b"x")
+    refused = house.ctl("tasks", "submit", "vacuum", str(sealed + 1), check_status=False)
+    check(refused.returncode == 1 and f"segment {sealed + 1} is open" in refused.stderr, refused.stdout, refused.stderr)
+    say(f"segment {sealed}: sealed and submitted at once; the open one is refused")
 
 
 def cancelled(house, segment):
@@ -93,6 +104,7 @@ def scenario():
             s3.put("kept", f"big{n}", body_of("big", n, 1500000))
         held(house, 1)
         cancelled(house, 2)
+        just_sealed(house, s3)
         written_off(house, s3)
         for n in range(KEYS):
             check(s3.get("kept", f"k{n}") == body_of("k", n, 30000), f"k{n} reads back different")
