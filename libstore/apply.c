@@ -72,23 +72,24 @@ apply_row_find(uint16_t type)
 	return (NULL);
 }
 
+static int
+record_unknown(const struct record *r, struct err *e)
+{
+	return (err_set(e, ERR_VERSION, "record %llx has type %u, which this program does not know",
+	    (unsigned long long)r->lsn, r->type));
+}
+
 int
-apply_record(struct apply *a, const struct record *r, struct err *e)
+apply_message(struct apply *a, const struct record *r, ProtobufCMessage *m, struct err *e)
 {
 	const struct apply_row *row = apply_row_find(r->type);
 	const Hf__Origin *origin = NULL;
-	ProtobufCMessage *m;
 	int rc;
 
 	assert(a->reader.layer_count > 0 && a->reader.layers[0] == a->layer);
 	if (row == NULL)
-		return (err_set(e, ERR_VERSION,
-		    "record %llx has type %u, which this program does not know",
-		    (unsigned long long)r->lsn, r->type));
-	m = protobuf_c_message_unpack(row->message, NULL, r->meta.bytes, r->meta.data);
-	if (m == NULL)
-		return (err_set(e, ERR_CORRUPT, "record %llx is not a %s",
-		    (unsigned long long)r->lsn, row->message->short_name));
+		return (record_unknown(r, e));
+	assert(m->descriptor == row->message);
 	a->record = r;
 	a->freed = 0;
 	a->cleanup = false;
@@ -105,9 +106,26 @@ apply_record(struct apply *a, const struct record *r, struct err *e)
 		rc = apply_answer(a, origin, e);
 	if (rc == 0)
 		rc = apply_use_record(a, e);
-	protobuf_c_message_free_unpacked(m, NULL);
 	a->record = NULL;
 	a->known_fresh = false;
+	return (rc);
+}
+
+int
+apply_record(struct apply *a, const struct record *r, struct err *e)
+{
+	const struct apply_row *row = apply_row_find(r->type);
+	ProtobufCMessage *m;
+	int rc;
+
+	if (row == NULL)
+		return (record_unknown(r, e));
+	m = protobuf_c_message_unpack(row->message, NULL, r->meta.bytes, r->meta.data);
+	if (m == NULL)
+		return (err_set(e, ERR_CORRUPT, "record %llx is not a %s",
+		    (unsigned long long)r->lsn, row->message->short_name));
+	rc = apply_message(a, r, m, e);
+	protobuf_c_message_free_unpacked(m, NULL);
 	return (rc);
 }
 
@@ -182,6 +200,12 @@ counter_get(const struct index_reader *r, const char *name, uint64_t *out, struc
 	buf_release(&key);
 	buf_release(&value);
 	return (rc == ERR_NOT_FOUND ? 0 : rc);
+}
+
+void
+objects_count(struct apply *a, int n)
+{
+	a->objects += a->provisional ? 0 : n;
 }
 
 int

@@ -74,13 +74,16 @@ struct apply {
 	Hf__VolumeUse		*kept_use;
 	struct use_change	 uses[APPLY_USES];
 	unsigned		 use_count;
+	int64_t			 objects;	/* more, since the last apply_flush */
 };
 
 void apply_init(struct apply *a, struct index *x, struct index_layer *layer);
 void apply_release(struct apply *a);			/* the layer is the caller's */
 /* 0; ERR_CORRUPT: the body is not the type's message; ERR_VERSION: an unknown type; ERR_IO. */
 int apply_record(struct apply *a, const struct record *r, struct err *e);
-/* Writes what was counted of segments to the layer: before each index_write. */
+/* The same of a record whose body is unpacked already, and may be changed. */
+int apply_message(struct apply *a, const struct record *r, ProtobufCMessage *m, struct err *e);
+/* Writes what was counted of segments and objects to the layer: before each index_write. */
 int apply_flush(struct apply *a, struct err *e);
 /* The value of a counter as the reader shows it. */
 int counter_get(const struct index_reader *r, const char *name, uint64_t *out, struct err *e);

@@ -36,6 +36,7 @@ void apply_delete(struct apply *a);
 /* Packs the answer to whoever asked, with code 0 and the record's LSN. */
 void apply_reply(struct apply *a, Hf__StoreReply *reply);
 int counter_add(struct apply *a, const char *name, int64_t n, struct err *e);
+void objects_count(struct apply *a, int n);
 /* Of what admissions look at: provisionally, too. */
 int counter_add_visible(struct apply *a, const char *name, int64_t n, struct err *e);
 /* The record's place, from malloc; NULL if it has no inline body. */

@@ -77,8 +77,7 @@ apply_object_drop(struct apply *a, uint64_t bucket_id, struct slice key, struct 
 		rc = apply_extents_free(a, old->n_extents, old->extents, e);
 	if (rc == 0)
 		apply_upload_end(a, bin_slice(old->upload_id));
-	if (rc == 0)
-		rc = counter_add(a, COUNTER_OBJECTS, -1, e);
+	objects_count(a, -1);
 	hf__object_entry__free_unpacked(old, NULL);
 	return (rc);
 }
@@ -115,7 +114,8 @@ apply_object_put(struct apply *a, ProtobufCMessage *m, struct err *e)
 		apply_put_fresh(a, r->entry);
 	else
 		apply_put(a, r->entry);
-	return (counter_add(a, COUNTER_OBJECTS, 1, e));
+	objects_count(a, 1);
+	return (0);
 }
 
 int

@@ -6,8 +6,8 @@
  *     goes, is replaced or moves; then table D names the record that did it. So a segment holds
  *     something that is needed exactly while its dead are fewer than its records.
  *
- * Counts are gathered in struct apply and written once for each write of the index: a record costs
- * a few additions.
+ * Counts, that of objects too, are gathered in struct apply and written once for each write of the
+ * index: a record costs a few additions.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -83,6 +83,9 @@ apply_flush(struct apply *a, struct err *e)
 	for (unsigned i = 0; rc == 0 && i < a->use_count; i++)
 		rc = use_write(a, &a->uses[i], e);
 	a->use_count = 0;
+	if (rc == 0 && a->objects != 0)
+		rc = counter_add(a, COUNTER_OBJECTS, a->objects, e);
+	a->objects = 0;
 	return (rc);
 }
 

@@ -23,6 +23,10 @@
 struct disk;
 typedef void disk_list_fn(void *context, const char *name);
 
+/* A page-aligned stretch of zeros, there for ever: whoever writes of it needs no copy. */
+#define DISK_ZEROS_BYTES	(1024u * 1024)
+void *disk_zeros(void);
+
 struct disk_space {
 	uint64_t	total_bytes, free_bytes;
 	uint64_t	filesystem;		/* equal for drives that share one (st_dev) */

@@ -363,15 +363,8 @@ write_step(struct disk *disk, step_fn *run, int handle, const struct iovec *iov,
 {
 	struct deadline *d = self(disk);
 	struct step *s = step_new(run, NULL, handle);
-	size_t bytes = 0, at = 0;
 
-	for (int i = 0; i < count; i++)
-		bytes += iov[i].iov_len;
-	step_memory(s, bytes);
-	for (int i = 0; i < count; i++) {
-		memcpy(s->data + at, iov[i].iov_base, iov[i].iov_len);
-		at += iov[i].iov_len;
-	}
+	step_take(s, iov, count);
 	s->offset = offset;
 	return (step_result(d, s, root_of_handle(d, handle), e));
 }

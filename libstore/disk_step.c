@@ -33,12 +33,42 @@ step_memory(struct step *s, size_t bytes)
 	s->bytes = bytes;
 }
 
+void *
+disk_zeros(void)
+{
+	static _Alignas(4096) uint8_t zeros[DISK_ZEROS_BYTES];
+
+	return (zeros);
+}
+
+void
+step_take(struct step *s, const struct iovec *iov, int count)
+{
+	size_t bytes = 0, at = 0;
+
+	for (int i = 0; i < count; i++)
+		bytes += iov[i].iov_len;
+	if (count == 1 && iov->iov_base == disk_zeros()) {
+		assert(bytes <= DISK_ZEROS_BYTES);
+		s->data = iov->iov_base;
+		s->bytes = bytes;
+		s->lent = true;
+		return;
+	}
+	step_memory(s, bytes);
+	for (int i = 0; i < count; i++) {
+		memcpy(s->data + at, iov[i].iov_base, iov[i].iov_len);
+		at += iov[i].iov_len;
+	}
+}
+
 void
 step_free(struct step *s)
 {
 	free(s->path);
 	free(s->to);
-	free(s->data);
+	if (!s->lent)
+		free(s->data);
 	buf_release(&s->names);
 	free(s);
 }

@@ -23,6 +23,7 @@ struct step {
 	char		*path, *to;
 	int		 handle, flags;
 	uint8_t		*data;
+	bool		 lent;		/* data is not the step's */
 	size_t		 bytes;
 	uint64_t	 offset, length;
 	struct disk_space space;
@@ -34,6 +35,8 @@ struct step {
 /* path may be NULL; to is set by the caller, and freed. */
 struct step *step_new(step_fn *run, const char *path, int handle);
 void step_memory(struct step *s, size_t bytes);		/* data, aligned */
+/* data of what is written: a copy, or the zeros that are there for ever. */
+void step_take(struct step *s, const struct iovec *iov, int count);
 void step_free(struct step *s);
 
 /* What a step does, by the operation of struct disk_ops. */

@@ -20,7 +20,7 @@
 #include "libbase/clock.h"
 #include "libstore/log_internal.h"
 
-#define CHUNK_BYTES	(1024u * 1024)
+#define CHUNK_BYTES	DISK_ZEROS_BYTES
 #define AHEAD_BYTES_MAX	(16u * 1024 * 1024)	/* of the end of a segment in use */
 #define USED_BYTES_MIN	(1024u * 1024)		/* Z3 */
 /* behind a chunk: at most 64 MiB/s on each mirror */
@@ -95,10 +95,11 @@ chunk_failed(struct log *l, const struct segment *g, uint32_t failed, const stru
 }
 
 static void
-chunk_do(struct log *l, struct segment *g, uint8_t *memory)
+chunk_do(struct log *l, struct segment *g)
 {
 	uint64_t from = chunk_begin(l, g);
-	struct iovec zeros = { memory, g->bytes - from < CHUNK_BYTES ? (size_t)(g->bytes - from)
+	struct iovec zeros = { disk_zeros(), g->bytes - from < CHUNK_BYTES
+	    ? (size_t)(g->bytes - from)
 								   : CHUNK_BYTES };
 	struct err e = ERR_INIT;
 	uint32_t failed;
@@ -164,14 +165,10 @@ void *
 log_prewrite_main(void *context)
 {
 	struct log *l = context;
-	uint8_t *memory = NULL;
 	uint64_t seen_bytes = 0, seen_ms = 0, now;
 	struct segment *g;
 	bool fast;
 
-	if (posix_memalign((void **)&memory, 4096, CHUNK_BYTES) != 0)
-		abort();
-	memset(memory, 0, CHUNK_BYTES);
 	pthread_mutex_lock(&l->lock);
 	while (!l->stopping) {
 		g = chunk_segment(l);
@@ -186,7 +183,7 @@ log_prewrite_main(void *context)
 		seen_ms = now;
 		if (!fast) {
 			l->zero_busy = true;
-			chunk_do(l, g, memory);
+			chunk_do(l, g);
 			l->zero_busy = false;
 			pthread_cond_broadcast(&l->idle);
 		}
@@ -194,6 +191,5 @@ log_prewrite_main(void *context)
 			rest(l, pause_ms(l, fast));
 	}
 	pthread_mutex_unlock(&l->lock);
-	free(memory);
 	return (NULL);
 }

@@ -75,11 +75,10 @@ static int
 segment_prewrite(struct drive_set *s, struct segment *g, struct prewrite *how, unsigned *mirror,
     struct err *e)
 {
-	struct iovec zeros = { calloc(1, PREWRITE_CHUNK), 0 };
+	struct iovec zeros = { disk_zeros(), 0 };
 	uint64_t end = g->bytes < how->bytes_max ? g->bytes : how->bytes_max, at;
 	int rc = 0;
 
-	assert(zeros.iov_base != NULL);
 	for (at = SEGMENT_HEADER_BYTES; rc == 0 && at < end && !how->hurry; at += zeros.iov_len) {
 		zeros.iov_len = end - at < PREWRITE_CHUNK ? (size_t)(end - at) : PREWRITE_CHUNK;
 		rc = zeros_write(drive_set_disk(s), g, at, &zeros, mirror, e);
@@ -87,7 +86,6 @@ segment_prewrite(struct drive_set *s, struct segment *g, struct prewrite *how, u
 			usleep(how->pause_us);
 	}
 	g->prewritten = at;
-	free(zeros.iov_base);
 	return (rc);
 }
 

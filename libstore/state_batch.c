@@ -32,9 +32,11 @@ batch_get(struct state *st, uint64_t number)
 	return (b);
 }
 
+/* m is as it was packed. Where its memory is the request's, which ends here, it is applied
+ * itself. */
 static int
-apply_provisionally(struct state *st, struct batch *b, uint16_t type, struct slice data,
-    struct err *e)
+apply_provisionally(struct state *st, struct batch *b, uint16_t type, const ProtobufCMessage *m,
+    struct slice data, struct err *e)
 {
 	struct record r = { .lsn = LSN_PROVISIONAL | ++st->provisional, .type = type,
 	    .meta = buf_slice(&st->pack), .data = data };
@@ -42,6 +44,8 @@ apply_provisionally(struct state *st, struct batch *b, uint16_t type, struct sli
 	st->admit.reader = state_reader(st);
 	st->admit.layer = b->layer;
 	assert(st->admit.reader.layers[0] == b->layer);
+	if (type == RECORD_OBJECT_PUT)
+		return (apply_message(&st->admit, &r, (ProtobufCMessage *)(uintptr_t)m, e));
 	return (apply_record(&st->admit, &r, e));
 }
 
@@ -64,7 +68,7 @@ state_append(struct state *st, struct op *op, enum log_share share, uint16_t typ
 	op_list_add(&b->ops, op);
 	op->appended = true;
 	buckets_on_append(st, type);
-	rc = apply_provisionally(st, b, type, data, e);
+	rc = apply_provisionally(st, b, type, m, data, e);
 	if (rc < 0)
 		state_fatal(st, e);
 	op->fresh = st->admit.fresh;
