@@ -1,7 +1,9 @@
 /*
  * pool - threads for blocking work; results come back through the loop.
  *
- * P1  done runs on the loop's thread only, once for each accepted work, in order of completion.
+ * P1  done runs on the loop's thread only, once for each accepted work, in order of completion;
+ *     what
+ *     the work told meanwhile runs before it.
  * P2  The queue never holds more than queue_max; a full one refuses.
  *
  * Threads and loop meet in one mutex; the eventfd only wakes the loop, and is written only when the
@@ -73,7 +75,6 @@ pool_finish(struct pool *p, struct job *j)
 {
 	bool was_empty = p->finished.first == NULL;
 
-	p->running--;
 	list_push(&p->finished, j);
 	if (was_empty) {
 		ssize_t n = write(p->wake_fd, &(uint64_t){ 1 }, sizeof(uint64_t));
@@ -99,6 +100,7 @@ pool_thread(void *context)
 		pthread_mutex_unlock(&p->lock);
 		j->work(j->context);
 		pthread_mutex_lock(&p->lock);
+		p->running--;
 		pool_finish(p, j);
 	}
 	pthread_mutex_unlock(&p->lock);
@@ -245,6 +247,19 @@ pool_submit(struct pool *p, pool_work_fn *work, pool_done_fn *done, void *contex
 	pthread_mutex_unlock(&p->lock);
 	pthread_cond_signal(&p->wake);	/* who wakes would only wait for the lock */
 	return (0);
+}
+
+void
+pool_tell(struct pool *p, pool_done_fn *fn, void *context)
+{
+	struct job *j = malloc(sizeof(*j));
+
+	if (j == NULL)
+		abort();
+	*j = (struct job){ .done = fn, .context = context };
+	pthread_mutex_lock(&p->lock);
+	pool_finish(p, j);
+	pthread_mutex_unlock(&p->lock);
 }
 
 unsigned

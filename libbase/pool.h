@@ -1,7 +1,7 @@
 /*
  * pool - threads for blocking work; results come back through the loop.
  *
- * All functions are for the loop's thread.
+ * All functions but pool_tell are for the loop's thread.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -25,6 +25,8 @@ int pool_open(struct event_base *base, unsigned threads, unsigned queue_max, str
 void pool_close(struct pool **p);
 /* 0, or ERR_BUSY when the queue is full or the pool closing (nothing was queued then). */
 int pool_submit(struct pool *p, pool_work_fn *work, pool_done_fn *done, void *context);
+/* From work that runs on a pool thread, whose own done comes later: fn runs on the loop's thread. */
+void pool_tell(struct pool *p, pool_done_fn *fn, void *context);
 unsigned pool_queued(const struct pool *p);
 unsigned pool_running(const struct pool *p);
 

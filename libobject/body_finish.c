@@ -45,26 +45,27 @@ body_finish_done(struct body_writer *w)
 }
 
 static void
-on_hash(void *context)
+on_inline(void *context)
 {
-	struct hash_job *j = context;
+	struct inline_job *j = context;
 
-	j->writer->hash_running = false;
+	j->running = false;
 	writer_advance(j->writer);
 }
 
 void
 body_finish_inline(struct body_writer *w)
 {
+	struct inline_job *j = &w->inline_job;
+
 	w->end = END_HASHING;
-	w->hash.writer = w;
-	w->hash.count = 0;
+	j->writer = w;
 	if (w->bytes > HASH_ON_LOOP_MAX && w->kind_count > 0) {
-		w->hash_running = true;
-		work_submit(w->objects, &w->hash.work, hash_job_run, on_hash, &w->hash);
+		j->running = true;
+		work_submit(w->objects, &j->work, inline_job_run, on_inline, j);
 		return;
 	}
-	hash_job_run(&w->hash);
+	inline_job_run(j);
 }
 
 /* B2: is what was synced enough? */

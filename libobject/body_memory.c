@@ -116,8 +116,7 @@ rows_drop(struct body_writer *w, bool all)
 {
 	unsigned i;
 
-	TAILQ_INIT(&w->to_hash);
-	TAILQ_INIT(&w->to_write);
+	pipeline_drop(w);
 	if (all)
 		w->filling = NULL;
 	for (i = 0; i < ROWS_MAX; i++)

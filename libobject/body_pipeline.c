@@ -1,9 +1,9 @@
 /*
- * body_pipeline - full rows on their way through the pool: hashed in order by one job at a time,
- * and beside that encoded and written by others.
+ * body_pipeline - full rows on their way through the pool: hashed in order, and beside that encoded
+ * and written.
  *
- *     full ──┬── to_hash ──► one hash job, rows in order ───┬──► free
- *            └── to_write ─► up to WRITE_JOBS_MAX jobs ──────┘
+ *     full ──┬── the body's lane ─► a thread of hasher.c ────┬──► free
+ *            └── to_write ────────► up to WRITE_JOBS_MAX jobs ┘
  *
  * B5  A row is free again when it was hashed (if anything is asked for) and written. Neither step
  *     changes what the other reads: hashing reads body bytes, encoding writes behind them.
@@ -20,8 +20,34 @@
 
 #include "libobject/body_writer_internal.h"
 
-static void hash_pump(struct body_writer *w);
 static void write_pump(struct body_writer *w);
+
+static void
+row_step(struct row *r)
+{
+	assert(r->jobs > 0 && r->steps > 0);
+	r->jobs--;
+	if (--r->steps == 0)
+		r->state = ROW_FREE;	/* B5 */
+}
+
+static void
+on_hashed(void *context)
+{
+	struct body_writer *w = context;
+	struct row *r;
+
+	while ((r = hasher_take(w->objects, &w->lane)) != NULL)
+		row_step(r);
+	writer_advance(w);
+}
+
+void
+pipeline_init(struct body_writer *w)
+{
+	TAILQ_INIT(&w->to_write);
+	hasher_lane_init(&w->lane, w->digests, w->kind_count, on_hashed, w);
+}
 
 void
 pipeline_add(struct body_writer *w, struct row *r)
@@ -33,16 +59,25 @@ pipeline_add(struct body_writer *w, struct row *r)
 	if (w->kind_count == 0)
 		return;
 	r->steps++;
-	TAILQ_INSERT_TAIL(&w->to_hash, r, hash_entry);
+	r->jobs++;
+	hasher_add(w->objects, &w->lane, r);
+}
+
+void
+pipeline_drop(struct body_writer *w)
+{
+	struct row *r;
+
+	TAILQ_INIT(&w->to_write);
+	while ((r = hasher_drop(w->objects, &w->lane)) != NULL)
+		r->jobs--;
 }
 
 void
 pipeline_pump(struct body_writer *w)
 {
-	if (w->error.code != 0 || w->freed)
-		return;
-	hash_pump(w);
-	write_pump(w);
+	if (w->error.code == 0 && !w->freed)
+		write_pump(w);
 }
 
 bool
@@ -52,54 +87,15 @@ pipeline_written(const struct body_writer *w)
 }
 
 bool
+pipeline_busy(const struct body_writer *w)
+{
+	return (w->writes_running > 0 || w->lane.given > 0 || w->inline_job.running);
+}
+
+bool
 pipeline_idle(const struct body_writer *w)
 {
-	return (w->writes_running == 0 && !w->hash_running && (w->error.code != 0 ||
-	    (TAILQ_EMPTY(&w->to_write) && TAILQ_EMPTY(&w->to_hash))));
-}
-
-static void
-rows_step(struct row *rows[], unsigned count)
-{
-	unsigned i;
-
-	for (i = 0; i < count; i++) {
-		assert(rows[i]->jobs > 0 && rows[i]->steps > 0);
-		rows[i]->jobs--;
-		if (--rows[i]->steps == 0)
-			rows[i]->state = ROW_FREE;	/* B5 */
-	}
-}
-
-/* --- Hashing. --- */
-
-static void
-on_hashed(void *context)
-{
-	struct hash_job *j = context;
-
-	j->writer->hash_running = false;
-	rows_step(j->rows, j->count);
-	writer_advance(j->writer);
-}
-
-static void
-hash_pump(struct body_writer *w)
-{
-	struct hash_job *j = &w->hash;
-	struct row *r;
-
-	if (w->hash_running || TAILQ_EMPTY(&w->to_hash))
-		return;
-	j->writer = w;
-	j->count = 0;
-	while (j->count < JOB_ROWS_MAX && (r = TAILQ_FIRST(&w->to_hash)) != NULL) {
-		TAILQ_REMOVE(&w->to_hash, r, hash_entry);
-		r->jobs++;
-		j->rows[j->count++] = r;
-	}
-	w->hash_running = true;
-	work_submit(w->objects, &j->work, hash_job_run, on_hashed, j);
+	return (!pipeline_busy(w) && (w->error.code != 0 || TAILQ_EMPTY(&w->to_write)));
 }
 
 /* --- Writing. --- */
@@ -127,8 +123,10 @@ on_write(void *context)
 {
 	struct write_job *j = context;
 	struct body_writer *w = j->writer;
+	unsigned i;
 
-	rows_step(j->rows, j->count);
+	for (i = 0; i < j->count; i++)
+		row_step(j->rows[i]);
 	j->count = 0;
 	w->writes_running--;
 	write_check(w, j);

@@ -115,7 +115,6 @@ job_start(struct body_reader *r, struct read_job *j, size_t bytes)
 	j->memory_bytes = j->buffer_bytes = bytes;
 	j->memory = buffer_get(r->objects, &j->buffer_bytes);
 	read_job_place(j);
-	j->offline = r->objects->offline | file_cache_hung(r->objects->files);
 	readahead_add(r, j);
 	return (true);
 }
@@ -181,19 +180,6 @@ reader_span(struct body_reader *r)
 	return (span_queue_first(&r->spans));
 }
 
-static size_t
-job_bytes(const struct read_job *j)
-{
-	size_t bytes = 0;
-	unsigned i;
-
-	if (j->inlined)
-		return (j->place.record_bytes);
-	for (i = 0; i < j->unit_count; i++)
-		bytes += j->rows[j->units[i].row].unit_bytes;
-	return (bytes);
-}
-
 static bool
 job_plan(struct body_reader *r)
 {
@@ -211,7 +197,8 @@ job_plan(struct body_reader *r)
 	r->waiting_job->reader = r;
 	r->waiting_job->objects = r->objects;
 	r->waiting_job->map = map;
-	(void)read_job_plan(r->waiting_job, span);
+	r->waiting_job->offline = r->objects->offline | file_cache_hung(r->objects->files);
+	read_job_plan(r->waiting_job, span);
 	return (true);
 }
 
@@ -224,7 +211,7 @@ reader_pump(struct body_reader *r)
 		if (r->waiting_job == NULL && !job_plan(r))
 			break;
 		j = r->waiting_job;
-		if (!job_start(r, j, job_bytes(j)))
+		if (!job_start(r, j, read_job_bytes(j)))
 			break;
 		r->waiting_job = NULL;
 	}

@@ -1,10 +1,9 @@
 /*
- * body_write_job - what a pool thread does for a body: digests in order, parity, trailers, one
- * write for each shard; and the syncs at the end.
+ * body_write_job - what a pool thread does for a body: parity, trailers, one write for each shard;
+ * the syncs at the end; digests of an inline body (those of rows are hasher.c's).
  *
- * J1  A writer has one hash job at a time, so bytes are hashed in order.
- * J2  A shard where anything went wrong is missing for the whole extent: no later job writes it.
- * J3  Jobs of a writer share nothing but the extent's open files, and those are set once.
+ * J1  A shard where anything went wrong is missing for the whole extent: no later job writes it.
+ * J2  Jobs of a writer share nothing but the extent's open files, and those are set once.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -13,22 +12,7 @@
 
 #include "libobject/body_writer_internal.h"
 
-static void
-row_hash(struct body_writer *w, const struct row *r)
-{
-	uint32_t payload = r->place.unit_bytes - VOLUME_TRAILER_BYTES, left = r->place.body_bytes,
-	    i, d;
-
-	for (i = 0; left > 0; i++) {
-		uint32_t here = left < payload ? left : payload;
-
-		for (d = 0; d < w->kind_count; d++)
-			digest_update(&w->digests[d], r->memory + (size_t)i * r->stride, here);
-		left -= here;
-	}
-}
-
-/* J2 */
+/* J1 */
 static void
 shard_failed(struct write_job *j, unsigned shard, uint64_t offset, const struct err *why)
 {
@@ -48,7 +32,7 @@ writeback_begin(struct objects *o, struct file *f, uint64_t offset, uint64_t byt
 		    SYNC_FILE_RANGE_WRITE);
 }
 
-/* J3: the shard's file, opened by whichever job comes first. */
+/* J2: the shard's file, opened by whichever job comes first. */
 static int
 shard_file(struct write_job *j, unsigned shard, struct file **out, struct err *e)
 {
@@ -133,16 +117,14 @@ sync_job_run(void *context)
 	(void)file_sync(s->file, &s->why);
 }
 
-/* Rows in order; or an inline body that is too long to be hashed on the loop. */
+/* A body that is too long to be hashed on the loop. */
 void
-hash_job_run(void *context)
+inline_job_run(void *context)
 {
-	struct hash_job *j = context;
+	struct inline_job *j = context;
 	struct body_writer *w = j->writer;
 	unsigned i;
 
-	for (i = 0; i < j->count; i++)
-		row_hash(w, j->rows[i]);
-	for (i = 0; i < w->kind_count && j->count == 0; i++)
+	for (i = 0; i < w->kind_count; i++)
 		digest_update(&w->digests[i], w->data, w->bytes);
 }

@@ -95,8 +95,7 @@ body_writer_new(struct objects *o, const char *request_id, uint64_t bytes_expect
 	w->wait_ms = deadline_ms > now ? deadline_ms - now : 0;
 	w->chunk_rows = CHUNK_ROWS_MIN;
 	w->kind_count = kind_count;
-	TAILQ_INIT(&w->to_hash);
-	TAILQ_INIT(&w->to_write);
+	pipeline_init(w);
 	for (i = 0; i < kind_count; i++) {
 		w->kinds[i] = kinds[i];
 		digest_init(&w->digests[i], kinds[i]);
@@ -245,7 +244,7 @@ writer_spill(struct body_writer *w)
 static bool
 writer_idle(const struct body_writer *w)
 {
-	return (!w->hash_running && w->writes_running == 0 && w->syncs_running == 0);
+	return (!pipeline_busy(w) && w->syncs_running == 0);
 }
 
 /* The last row may be partly filled. */
@@ -303,7 +302,7 @@ writer_advance(void *context)
 	}
 	if (w->error.code != 0) {
 		rows_drop(w, false);
-		if (w->data != NULL && !w->hash_running)
+		if (w->data != NULL && !w->inline_job.running)
 			writer_data_free(w);
 	} else {
 		if (w->mode == WRITER_SPILLING)

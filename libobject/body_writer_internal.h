@@ -60,11 +60,10 @@ struct write_job {
 	struct damages		 damages;
 	struct err		 why;		/* of a shard that failed */
 };
-struct hash_job {
+struct inline_job {	/* digests of an inline body */
 	struct work		 work;
 	struct body_writer	*writer;
-	struct row		*rows[JOB_ROWS_MAX];
-	unsigned		 count;		/* 0: the inline body */
+	bool			 running;
 };
 struct sync_job {
 	struct work		 work;
@@ -76,12 +75,10 @@ struct sync_job {
 /* body_write_job.c: on a pool thread. */
 void write_job_run(void *context);
 void sync_job_run(void *context);
-void hash_job_run(void *context);
+void inline_job_run(void *context);
 
 enum writer_mode { WRITER_WAITING, WRITER_INLINE, WRITER_SPILLING, WRITER_VOLUME };
 enum writer_end { END_NONE, END_ASKED, END_HASHING, END_SYNCING, END_DONE };
-
-TAILQ_HEAD(row_list, row);
 
 struct body_writer {
 	struct objects		*objects;
@@ -94,7 +91,7 @@ struct body_writer {
 	uint8_t			*scratch;	/* after an error, what still comes goes here */
 
 	enum digest_kind	 kinds[BODY_DIGESTS_MAX];
-	struct digest		 digests[BODY_DIGESTS_MAX];	/* the job's, while one runs */
+	struct digest		 digests[BODY_DIGESTS_MAX];	/* a thread's, while one hashes */
 	uint8_t			 results[BODY_DIGESTS_MAX][DIGEST_BYTES_MAX];
 	unsigned		 kind_count;
 
@@ -105,14 +102,14 @@ struct body_writer {
 	struct row		 rows[ROWS_MAX];
 	unsigned		 row_count;
 	struct row		*filling;
-	struct row_list		 to_hash, to_write;	/* ROW_FULL, in order */
+	struct row_list		 to_write;	/* ROW_FULL, in order */
+	struct hash_lane	 lane;
 	struct extent_out	**extents;
 	Hf__Extent		**extent_rows;	/* for the request */
 	size_t			 extent_count;
 	/* of the next extent, when the length is not known */
 	uint64_t		 chunk_rows;
-	struct hash_job		 hash;
-	bool			 hash_running;
+	struct inline_job	 inline_job;
 	struct write_job	 writes[WRITE_JOBS_MAX];
 	unsigned		 writes_running;
 	struct sync_job		*syncs;
@@ -157,6 +154,11 @@ void extent_settle(struct body_writer *w, struct extent_out *x);
 void extents_discard(struct body_writer *w);
 
 /* body_pipeline.c */
+void pipeline_init(struct body_writer *w);
+/* Rows that no job has begun are not hashed and not written any more. */
+void pipeline_drop(struct body_writer *w);
+/* Some thread touches the body's rows or data. */
+bool pipeline_busy(const struct body_writer *w);
 /* The row that is being filled is full, or the last. */
 void pipeline_add(struct body_writer *w, struct row *r);
 /* Starts what can be started. */

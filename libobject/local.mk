@@ -27,6 +27,7 @@ libobject_libobject_a_SOURCES = \
 	libobject/entry_cache.c libobject/entry_cache.h \
 	libobject/feed.c libobject/feed.h \
 	libobject/file_cache.c libobject/file_cache.h \
+	libobject/hasher.c \
 	libobject/hold.c \
 	libobject/lookup.c \
 	libobject/map.c \

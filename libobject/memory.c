@@ -97,6 +97,16 @@ memory_give(struct objects *o, size_t bytes)
 
 /* --- Buffers (M4). --- */
 
+static void *
+buffer_remove(struct buffers *b, unsigned i)
+{
+	void *memory = b->idle[i].memory;
+
+	b->idle_bytes -= b->idle[i].bytes;
+	memmove(&b->idle[i], &b->idle[i + 1], (--b->count - i) * sizeof(b->idle[0]));
+	return (memory);
+}
+
 void *
 buffer_get(struct objects *o, size_t *bytes)
 {
@@ -107,12 +117,8 @@ buffer_get(struct objects *o, size_t *bytes)
 
 	for (i = b->count; i-- > 0; )
 		if (b->idle[i].bytes >= want && b->idle[i].bytes <= 2 * want) {
-			memory = b->idle[i].memory;
 			*bytes = b->idle[i].bytes;
-			b->idle_bytes -= *bytes;
-			memmove(&b->idle[i], &b->idle[i + 1],
-			    (--b->count - i) * sizeof(b->idle[0]));
-			return (memory);
+			return (buffer_remove(b, i));
 		}
 	memory = aligned_alloc(VOLUME_ALIGN_BYTES, want);
 	if (memory == NULL)
@@ -128,10 +134,12 @@ buffer_put(struct objects *o, void *memory, size_t bytes)
 
 	if (memory == NULL)
 		return;
-	if (b->count == BUFFERS_IDLE_MAX || b->idle_bytes + bytes > BUFFERS_IDLE_BYTES) {
+	if (bytes > BUFFERS_IDLE_BYTES) {
 		free(memory);
 		return;
 	}
+	while (b->count == BUFFERS_IDLE_MAX || b->idle_bytes + bytes > BUFFERS_IDLE_BYTES)
+		free(buffer_remove(b, 0));	/* of a size that is not asked for any more */
 	b->idle[b->count].memory = memory;
 	b->idle[b->count++].bytes = bytes;
 	b->idle_bytes += bytes;

@@ -7,6 +7,8 @@
 #ifndef HF_OBJECT_OBJECTS_INTERNAL_H
 #define HF_OBJECT_OBJECTS_INTERNAL_H
 
+#include <pthread.h>
+
 #include <sys/queue.h>
 
 #include "libbase/buf.h"
@@ -170,6 +172,40 @@ void works_release(struct objects *o);
 void work_submit(struct objects *o, struct work *w, pool_work_fn *work, pool_done_fn *done,
     void *context);
 
+/* --- hasher.c: digests of bodies, two side by side
+ * --------------------------------------------- */
+
+struct row;
+TAILQ_HEAD(row_list, row);
+/* The rows of one body, in order. All of it is under the hasher's lock, but `given` and what the
+ * caller set. */
+struct hash_lane {
+	TAILQ_ENTRY(hash_lane)	 entry, told_entry;
+	struct digest		*digests;
+	unsigned		 digest_count;
+	void			(*on_rows)(void *context);	/* take them: hasher_take */
+	void			*context;
+	struct row_list		 waiting, hashed;
+	bool			 queued, busy, told;
+	unsigned		 given;		/* rows that were added and not taken */
+};
+struct hasher {
+	pthread_mutex_t		 lock;
+	TAILQ_HEAD(, hash_lane)	 lanes;		/* with rows waiting, and not busy */
+	TAILQ_HEAD(, hash_lane)	 told;		/* with rows hashed */
+	unsigned		 lane_count, busy_count, threads;
+	bool			 telling;
+};
+void hasher_init(struct objects *o);
+void hasher_release(struct objects *o);
+void hasher_lane_init(struct hash_lane *l, struct digest *digests, unsigned digest_count,
+    void (*on_rows)(void *context), void *context);
+void hasher_add(struct objects *o, struct hash_lane *l, struct row *r);
+/* The next row that was hashed, in order, or NULL. */
+struct row *hasher_take(struct objects *o, struct hash_lane *l);
+/* The next row that no thread has begun, which will not be hashed; or NULL. */
+struct row *hasher_drop(struct objects *o, struct hash_lane *l);
+
 /* --- map.c: where segments and volumes lie ---------------------------------------------------- */
 
 struct map {
@@ -295,6 +331,7 @@ struct objects {
 	struct memory		 memory;
 	struct buffers		 buffers;
 	struct works		 works;
+	struct hasher		 hasher;
 	struct runs		 runs;
 	struct map		*maps;
 	struct file_cache	*files;

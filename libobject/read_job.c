@@ -22,12 +22,27 @@
 
 /* --- Planning. --- */
 
-static size_t
+static bool
+slot_offline(const struct read_job *j, unsigned slot)
+{
+	return (j->offline >> slot & 1);
+}
+
+/* D1: shard is worth trying in this pass. */
+static bool
+shard_usable(const struct read_job *j, unsigned shard, bool desperate)
+{
+	if (!j->inlined && (j->extent.missing & ~j->map.complete) >> shard & 1)
+		return (false);
+	/* A mirror that lacks records may still have this one, a shard this extent. */
+	return ((slot_offline(j, j->map.slots[shard]) || j->map.missing >> shard & 1) == desperate);
+}
+
+static void
 plan_units(struct read_job *j)
 {
 	unsigned k = j->map.k;
 	uint64_t row_bytes = volume_row_body_bytes(k), at = j->skip, end = j->skip + j->bytes;
-	size_t memory = 0;
 
 	while (at < end) {
 		struct volume_row *row = &j->rows[j->row_count];
@@ -49,12 +64,10 @@ plan_units(struct read_job *j)
 			*u = (struct read_unit){ .row = j->row_count,
 			    .shard = (unsigned)(in_row / payload) };
 			u->wanted = SLICE((void *)(uintptr_t)(in_row % payload), rest);
-			memory += row->unit_bytes;
 			at += rest;
 		}
 		j->row_count++;
 	}
-	return (memory);
 }
 
 static uint64_t
@@ -66,7 +79,7 @@ rows_bytes(const struct read_job *j, uint64_t skip)
 	return ((skip / row_bytes + rows) * row_bytes - skip);
 }
 
-size_t
+void
 read_job_plan(struct read_job *j, struct span *span)
 {
 	uint64_t most;
@@ -79,13 +92,32 @@ read_job_plan(struct read_job *j, struct span *span)
 	j->bytes = span->bytes < most ? span->bytes : most;
 	span->skip += j->bytes;
 	span->bytes -= j->bytes;
-	return (j->inlined ? j->place.record_bytes : plan_units(j));
+	if (!j->inlined)
+		plan_units(j);
 }
 
+size_t
+read_job_bytes(const struct read_job *j)
+{
+	size_t bytes = 0, spare = 0;
+	unsigned i;
+
+	if (j->inlined)
+		return (j->place.record_bytes);
+	for (i = 0; i < j->unit_count; i++) {
+		bytes += j->rows[j->units[i].row].unit_bytes;
+		if (!shard_usable(j, j->units[i].shard, false))
+			spare = (size_t)(j->map.k + j->map.m) * j->rows[0].unit_bytes;
+	}
+	return (bytes + spare);
+}
+
+/* The first row's units are the largest. */
 void
 read_job_place(struct read_job *j)
 {
 	uint8_t *at = j->memory;
+	bool spare = false;
 	unsigned i;
 
 	for (i = 0; i < j->unit_count; i++) {
@@ -94,7 +126,10 @@ read_job_place(struct read_job *j)
 		u->memory = at;
 		u->wanted.data = at + (uintptr_t)u->wanted.data;
 		at += j->rows[u->row].unit_bytes;
+		if (!shard_usable(j, u->shard, false))
+			spare = true;
 	}
+	j->spare = spare ? at : NULL;
 }
 
 bool
@@ -123,6 +158,20 @@ read_now(struct objects *o, const struct file *f, uint64_t offset, void *out, si
 	    preadv2(file_handle(f), &iov, 1, (off_t)offset, RWF_NOWAIT) == (ssize_t)bytes);
 }
 
+static bool
+try_at(struct read_job *j, enum file_kind kind, unsigned slot, uint64_t offset, void *out,
+    size_t bytes)
+{
+	struct file *f = file_peek(j->objects->files, kind, j->map.id, slot);
+	bool there;
+
+	if (f == NULL)
+		return (false);
+	there = read_now(j->objects, f, offset, out, bytes);
+	file_put(&f);
+	return (there);
+}
+
 /* D3 */
 static ssize_t
 read_by_deadline(struct objects *o, const struct file *f, uint64_t offset, void *out, size_t bytes,
@@ -145,6 +194,8 @@ read_at(struct read_job *j, unsigned slot, uint64_t offset, void *out, size_t by
 	ssize_t n;
 	int rc;
 
+	if (j->trying)
+		return (try_at(j, kind, slot, offset, out, bytes) ? 0 : ERR_BUSY);
 	rc = file_get(o->files, kind, j->map.id, slot, false, &f, e);
 	if (rc < 0)
 		return (rc == ERR_NOT_FOUND ? err_prefix(e, "slot %u", slot), ERR_STALE : rc);
@@ -161,6 +212,10 @@ read_at(struct read_job *j, unsigned slot, uint64_t offset, void *out, size_t by
 static void
 shard_bad(struct read_job *j, unsigned slot, uint64_t offset, int code, struct err *why)
 {
+	if (j->trying) {	/* a thread finds out what it is */
+		j->blocked = true;
+		return;
+	}
 	why->code = code;
 	damages_add(&j->damages, j->inlined ? FILE_SEGMENT : FILE_VOLUME, j->map.id, offset, slot,
 	    why);
@@ -168,22 +223,6 @@ shard_bad(struct read_job *j, unsigned slot, uint64_t offset, int code, struct e
 	if (j->why.code == 0 || (code == ERR_STALE && j->why.code != ERR_STALE) ||
 	    (code == ERR_CORRUPT && j->why.code != ERR_STALE))
 		j->why = *why;
-}
-
-static bool
-slot_offline(const struct read_job *j, unsigned slot)
-{
-	return (j->offline >> slot & 1);
-}
-
-/* D1: shard is worth trying in this pass. */
-static bool
-shard_usable(const struct read_job *j, unsigned shard, bool desperate)
-{
-	if (!j->inlined && (j->extent.missing & ~j->map.complete) >> shard & 1)
-		return (false);
-	/* A mirror that lacks records may still have this one, a shard this extent. */
-	return ((slot_offline(j, j->map.slots[shard]) || j->map.missing >> shard & 1) == desperate);
 }
 
 static bool
@@ -208,7 +247,7 @@ row_gather(struct read_job *j, const struct volume_row *row, uint8_t *units[], u
 {
 	unsigned shards = j->map.k + j->map.m, i, pass;
 
-	for (pass = 0; pass < 2; pass++)
+	for (pass = 0; pass < 2 && !j->blocked; pass++)
 		for (i = 0; i < shards && (unsigned)__builtin_popcount(*present) < j->map.k; i++) {
 			if (*tried >> i & 1 || !shard_usable(j, i, pass == 1))
 				continue;
@@ -225,10 +264,11 @@ row_rebuild(struct read_job *j, unsigned row_index)
 	const struct volume_row *row = &j->rows[row_index];
 	uint32_t present = 0, lost = 0, tried = 0;
 	unsigned shards = j->map.k + j->map.m, i;
-	uint8_t *units[ERASURE_UNITS_MAX], *extra;
+	uint8_t *units[ERASURE_UNITS_MAX], *extra = j->spare, *own = NULL;
 	int rc = 0;
 
-	extra = aligned_alloc(VOLUME_ALIGN_BYTES, (size_t)shards * row->unit_bytes);
+	if (extra == NULL)
+		extra = own = aligned_alloc(VOLUME_ALIGN_BYTES, (size_t)shards * row->unit_bytes);
 	if (extra == NULL)
 		abort();
 	for (i = 0; i < shards; i++)
@@ -248,7 +288,9 @@ row_rebuild(struct read_job *j, unsigned row_index)
 	}
 	row_gather(j, row, units, &present, &tried);
 	lost &= ~present;	/* an offline drive had it after all */
-	if ((unsigned)__builtin_popcount(present) < j->map.k) {
+	if (j->blocked) {
+		rc = ERR_BUSY;
+	} else if ((unsigned)__builtin_popcount(present) < j->map.k) {
 		if (j->why.code == 0)
 			err_set(&j->why, ERR_NO_QUORUM,
 			    "only %d of %u shards of volume %llu can be read",
@@ -260,7 +302,7 @@ row_rebuild(struct read_job *j, unsigned row_index)
 		assert(rc == 0);
 		j->rebuilt += (unsigned)__builtin_popcount(lost);
 	}
-	free(extra);
+	free(own);
 	return (rc);
 }
 
@@ -271,7 +313,7 @@ read_units(struct read_job *j, bool bad_rows[JOB_UNITS_MAX])
 	bool all = true;
 	unsigned i;
 
-	for (i = 0; i < j->unit_count; i++) {
+	for (i = 0; i < j->unit_count && !j->blocked; i++) {
 		struct read_unit *u = &j->units[i];
 
 		u->good = shard_usable(j, u->shard, false) &&
@@ -288,7 +330,7 @@ run_extent(struct read_job *j)
 	bool bad_rows[JOB_UNITS_MAX] = { false };
 	unsigned i;
 
-	if (read_units(j, bad_rows))
+	if (read_units(j, bad_rows) || j->blocked)
 		return;
 	for (i = 0; i < j->row_count; i++)
 		if (bad_rows[i] && row_rebuild(j, i) < 0)
@@ -422,20 +464,6 @@ read_job_run(struct read_job *j)
 
 /* --- What is in the page cache. --- */
 
-static bool
-try_at(struct read_job *j, enum file_kind kind, unsigned slot, uint64_t offset, void *out,
-    size_t bytes)
-{
-	struct file *f = file_peek(j->objects->files, kind, j->map.id, slot);
-	bool there;
-
-	if (f == NULL)
-		return (false);
-	there = read_now(j->objects, f, offset, out, bytes);
-	file_put(&f);
-	return (there);
-}
-
 /* Where a record is in one file, to be read at once. */
 static bool
 record_file(const struct read_job *j, unsigned *shard, uint64_t *offset)
@@ -466,21 +494,15 @@ try_record(struct read_job *j)
 static bool
 try_units(struct read_job *j)
 {
-	unsigned i;
+	bool there;
 
-	for (i = 0; i < j->unit_count; i++)
-		if (!shard_usable(j, j->units[i].shard, false))
-			return (false);
-	for (i = 0; i < j->unit_count; i++) {
-		const struct read_unit *u = &j->units[i];
-		const struct volume_row *row = &j->rows[u->row];
-
-		if (!try_at(j, FILE_VOLUME, j->map.slots[u->shard], row->offset, u->memory,
-		    row->unit_bytes) ||
-		    volume_unit_check(&j->extent, row, u->shard, u->memory, NULL) < 0)
-			return (false);
-	}
-	return (true);
+	j->trying = true;
+	run_extent(j);
+	there = !j->blocked && j->why.code == 0;
+	j->trying = j->blocked = false;
+	if (!there)
+		j->why = (struct err)ERR_INIT;
+	return (there);
 }
 
 bool

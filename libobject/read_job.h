@@ -31,13 +31,14 @@ struct read_job {
 	struct map		 map;
 	uint32_t		 offline;
 	bool			 inlined, desperate;
+	bool			 trying, blocked;	/* on the loop; and it would have to wait */
 	enum job_state		 state;		/* atomic */
 	unsigned		 groups;	/* of body_readahead.c that hold it */
 	bool			 given, settled;	/* to a group; looked at when it was done */
 	Hf__Place		 place;
 	Hf__Extent		 extent;
 	uint64_t		 skip, bytes;	/* of the span; all of it is delivered */
-	uint8_t			*memory;
+	uint8_t			*memory, *spare;	/* spare: for parity, if it is needed */
 	size_t			 memory_bytes;	/* counted in objects->memory */
 	size_t			 buffer_bytes;
 	struct volume_row	 rows[JOB_UNITS_MAX];
@@ -50,9 +51,9 @@ struct read_job {
 	struct err		 why;
 };
 
-/* Takes what fits one job from the span; returns how many bytes of memory it needs. Map must be
- * set. */
-size_t read_job_plan(struct read_job *j, struct span *span);
+/* Takes what fits one job from the span. Map and offline must be set. */
+void read_job_plan(struct read_job *j, struct span *span);
+size_t read_job_bytes(const struct read_job *j);
 /* Lays out j->memory, when it is there. */
 void read_job_place(struct read_job *j);
 void read_job_run(struct read_job *j);

@@ -130,7 +130,7 @@ bare_read_extent(const struct bare *b, const Hf__Extent *x, uint8_t *piece, uint
 
 	volume_name(x->volume, name);
 	snprintf(path, sizeof(path), "%s/%s%u/vol/%s", b->bench->directory,
-	    slot < b->bench->taken ? "away" : "d", slot, name);
+	    b->bench->taken >> slot & 1 ? "away" : "d", slot, name);
 	fd = open(path, O_RDONLY);
 	if (fd < 0)
 		die(path, NULL);

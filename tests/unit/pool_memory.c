@@ -17,8 +17,8 @@ struct job {
 	void		*context;
 };
 struct pool {
-	struct job	 jobs[JOBS_MAX];
-	unsigned	 count;
+	struct job	 jobs[JOBS_MAX], told[JOBS_MAX];
+	unsigned	 count, told_count;
 };
 
 int
@@ -56,10 +56,18 @@ pool_submit(struct pool *p, pool_work_fn *work, pool_done_fn *done, void *contex
 	return (0);
 }
 
+void
+pool_tell(struct pool *p, pool_done_fn *fn, void *context)
+{
+	assert(p->told_count < JOBS_MAX);
+	p->told[p->told_count++] = (struct job){ .done = fn, .context = context };
+}
+
 int
 pool_memory_run(struct pool *p, unsigned n)
 {
 	struct job j;
+	unsigned i;
 
 	if (p->count == 0)
 		return (0);
@@ -68,6 +76,9 @@ pool_memory_run(struct pool *p, unsigned n)
 	p->count--;
 	memmove(&p->jobs[n], &p->jobs[n + 1], (p->count - n) * sizeof(j));
 	j.work(j.context);
+	for (i = 0; i < p->told_count; i++)
+		p->told[i].done(p->told[i].context);
+	p->told_count = 0;
 	j.done(j.context);
 	return (1);
 }

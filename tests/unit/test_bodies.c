@@ -231,26 +231,34 @@ write_commit(struct write *x, const char *key)
 	body_writer_free(&x->writer);
 }
 
-/* Writes a body and commits it; checks its digest. Returns the entry (of the fake store). */
-static const Hf__ObjectEntry *
-write_body(struct world *w, const char *key, uint64_t bytes, uint64_t expected)
+static void
+digest_check(const struct write *x)
 {
-	struct write x;
-	struct digest d;
 	uint8_t md5[DIGEST_BYTES_MAX];
+	struct digest d;
 	uint64_t i;
 
-	write_begin(&x, w, bytes, expected);
-	world_until(w, &x.done);
-	cr_assert_eq(x.code, 0, "%s", x.text);
 	digest_init(&d, DIGEST_MD5);
-	for (i = 0; i < bytes; i++) {
+	for (i = 0; i < x->bytes; i++) {
 		uint8_t b = body_byte(i);
 
 		digest_update(&d, &b, 1);
 	}
 	digest_final(&d, md5);
-	cr_assert_eq(memcmp(md5, x.md5, 16), 0, "md5 of %llu bytes", (unsigned long long)bytes);
+	cr_assert_eq(memcmp(md5, x->md5, 16), 0, "md5 of %llu bytes",
+	    (unsigned long long)x->bytes);
+}
+
+/* Writes a body and commits it; checks its digest. Returns the entry (of the fake store). */
+static const Hf__ObjectEntry *
+write_body(struct world *w, const char *key, uint64_t bytes, uint64_t expected)
+{
+	struct write x;
+
+	write_begin(&x, w, bytes, expected);
+	world_until(w, &x.done);
+	cr_assert_eq(x.code, 0, "%s", x.text);
+	digest_check(&x);
 	write_commit(&x, key);
 	return (fake_store_key(&w->fake, key)->entry);
 }
@@ -936,6 +944,33 @@ Test(bodies, a_caller_that_goes_at_any_piece, .timeout = 60)
 		world_until(&w, &x.done);
 	}
 	world_close(&w);	/* all memory is back: objects_release asserts it */
+}
+
+/* --- Digests of several bodies, two side by side. --------------------------------------------- */
+
+Test(bodies, bodies_of_any_length_are_hashed_side_by_side, .timeout = 60)
+{
+	static const uint64_t bytes[] = { 3000000, 700001, 1234567, 2000, 524032, 2096129, 90000 };
+	struct world w = { 0 };
+	struct write x[7];
+	unsigned round, i;
+	char key[16];
+
+	world_open(&w, 2, 1);
+	for (round = 2; round <= 7; round++) {
+		for (i = 0; i < round; i++)
+			write_begin(&x[i], &w, bytes[i], i % 2 ? BODY_LENGTH_UNKNOWN : bytes[i]);
+		if (round % 2 == 1)	/* one goes while it is hashed beside others */
+			body_writer_free(&x[0].writer);
+		for (i = round % 2; i < round; i++) {
+			world_until(&w, &x[i].done);
+			cr_assert_eq(x[i].code, 0, "%s", x[i].text);
+			digest_check(&x[i]);
+			snprintf(key, sizeof(key), "k%u", i);
+			write_commit(&x[i], key);
+		}
+	}
+	world_close(&w);
 }
 
 /* --- Drives that fail. ------------------------------------------------------------------------ */

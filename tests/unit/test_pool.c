@@ -49,6 +49,44 @@ loop_until(struct event_base *base, unsigned count)
 		event_base_loop(base, EVLOOP_ONCE);
 }
 
+static struct pool *told_pool;
+static unsigned told_count;
+
+static void
+on_told(void *context)
+{
+	struct task *t = context;
+
+	cr_assert_eq(t->finished, 0, "told before the work is done");
+	told_count++;
+}
+
+static void
+work_that_tells(void *context)
+{
+	unsigned i;
+
+	for (i = 0; i < 10; i++)
+		pool_tell(told_pool, on_told, context);
+	work(context);
+}
+
+Test(pool, what_work_tells_comes_before_its_end, .timeout = 20)
+{
+	struct event_base *base = event_base_new();
+	struct task tasks[20];
+	unsigned i;
+
+	memset(tasks, 0, sizeof(tasks));
+	cr_assert_eq(pool_open(base, 3, 20, &told_pool, NULL), 0);
+	for (i = 0; i < 20; i++)
+		cr_assert_eq(pool_submit(told_pool, work_that_tells, done, &tasks[i]), 0);
+	loop_until(base, 20);
+	cr_assert_eq(told_count, 200);
+	pool_close(&told_pool);
+	event_base_free(base);
+}
+
 Test(pool, done_comes_back_on_the_loop, .timeout = 20)
 {
 	struct event_base *base = event_base_new();
