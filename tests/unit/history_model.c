@@ -148,6 +148,8 @@ op_settle(struct model *m, struct model_key *k)
 	if (op->reader != NULL)
 		body_reader_free(&op->reader);
 	op->busy = false;
+	if (op->code != 0)
+		model_trail(m, " %c%u=%d", "pndgu"[op->kind], op->key, op->code);
 	if (op->kind != MODEL_GET)
 		put_settle(m, k, op);
 	else if (op->code != 0 && op->code != ERR_CANCELLED)
