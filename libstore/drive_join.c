@@ -81,6 +81,8 @@ drive_prepare(struct drive_set *s, unsigned slot, const struct drive_look *l, st
 		random_bytes(dr->uuid, sizeof(dr->uuid));
 		drive_file_fill(s, slot, dr->uuid, &file);
 		rc = drive_file_create(s->disk, dr->path, &file, false, &dr->lock_handle, e);
+	} else {		/* what a killed process left is perhaps not on the drive yet */
+		rc = s->disk->ops->sync_dir(s->disk, dr->path, e);
 	}
 	return (rc < 0 ? rc : drive_directories_make(s, slot, e));
 }

@@ -224,9 +224,10 @@ format(struct drive_set *s, struct drive_look *looks, unsigned formatted, struct
 	rc = format_check(s, looks, formatted, e);
 	if (rc == 0 && formatted == 0)
 		random_bytes(s->deployment, sizeof(s->deployment));
+	/* What a killed process left is perhaps not on its drive yet. */
 	for (i = 0; rc == 0 && i < s->count; i++)
-		if (looks[i].as == LOOKS_EMPTY)
-			rc = format_drive(s, i, e);
+		rc = looks[i].as == LOOKS_EMPTY ? format_drive(s, i, e) :
+		    s->disk->ops->sync_dir(s->disk, s->drives[i].path, e);
 	s->rows.epoch = 1;
 	for (i = 0; rc == 0 && i < s->count; i++) {
 		looks[i].as = LOOKS_FORMATTED;

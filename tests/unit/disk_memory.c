@@ -59,6 +59,8 @@ struct memory {
 	uint32_t sector;
 	uint32_t liars;
 	unsigned lie_one_in;
+	uint64_t die_at;
+	bool died; /* all processes at once; what they wrote stays */
 	bool cut, dead, eio[DRIVES], missing[DRIVES], hang[DRIVES], read_only[DRIVES];
 	uint32_t stalling, stalled; /* the next write of these hangs; these answer nothing */
 	struct late late[DRIVES];
@@ -170,7 +172,7 @@ gate(struct memory *m, unsigned drive, bool changing, const char *what, struct e
 {
 	while (changing && m->hang[drive])
 		pthread_cond_wait(&m->unhang, &m->lock);
-	if (m->cut || m->dead)
+	if (m->cut || m->dead || m->died)
 		return (err_set(e, ERR_IO, "%s on drive %u: %s", what, drive, m->cut ? "power cut"
 		    : "the process is dead"));
 	if (m->eio[drive])
@@ -191,6 +193,8 @@ gate(struct memory *m, unsigned drive, bool changing, const char *what, struct e
 	}
 	if (m->cut_at != 0 && m->steps >= m->cut_at)
 		m->cut = true; /* the step itself happened, and is unsynced */
+	if (m->die_at != 0 && m->steps >= m->die_at)
+		m->died = true; /* the same */
 	return (0);
 }
 
@@ -430,12 +434,12 @@ memory_pwritev(
 	if (rc == 0 && m->stalling >> h->drive & 1)
 		rc = stall(m, h, iov, count, offset, e);
 	if (rc == 0 && lie(m, h, iov))
-		return (leave(m, m->cut ? err_set(e, ERR_IO, "write: power cut") : 0));
+		return (leave(m, m->cut || m->died ? err_set(e, ERR_IO, "write: power cut") : 0));
 	for (i = 0; rc == 0 && i < count; i++) {
 		node_change(h->node, offset, iov[i].iov_base, iov[i].iov_len);
 		offset += iov[i].iov_len;
 	}
-	if (rc == 0 && m->cut)
+	if (rc == 0 && (m->cut || m->died))
 		rc = err_set(e, ERR_IO, "write: power cut");
 	return (leave(m, rc));
 }
@@ -444,7 +448,7 @@ memory_pwritev(
 static void
 sync_failed(struct memory *m, struct node *n)
 {
-	if (m->cut || m->dead || n->count == 0 || next_random(m) % 2 == 0)
+	if (m->cut || m->dead || m->died || n->count == 0 || next_random(m) % 2 == 0)
 		return;
 	node_changes_drop(n);
 	n->forgot = true;
@@ -458,7 +462,7 @@ memory_datasync(struct disk *d, int handle, struct err *e)
 	int rc = gate(m, h->drive, true, "datasync", e);
 	size_t i;
 
-	if (rc == 0 && m->cut) /* it did not come back */
+	if (rc == 0 && (m->cut || m->died)) /* it did not come back */
 		rc = err_set(e, ERR_IO, "datasync: power cut");
 	for (i = 0; rc == 0 && i < h->node->count; i++)
 		change_do(&h->node->synced, &h->node->changes[i]);
@@ -490,7 +494,7 @@ memory_pwritev_sync(
 		return (rc);
 	m = enter(d);
 	rc = gate(m, h->drive, true, "datasync", e);
-	if (rc == 0 && m->cut)
+	if (rc == 0 && (m->cut || m->died))
 		rc = err_set(e, ERR_IO, "datasync: power cut");
 	for (i = 0; rc == 0 && i < h->node->count; i++) {
 		struct change *c = &h->node->changes[i];
@@ -613,7 +617,7 @@ memory_sync_dir(struct disk *d, const char *path, struct err *e)
 	int rc = gate(m, drive_of(path), true, "sync of directory", e);
 	unsigned i, kept = 0;
 
-	if (rc == 0 && m->cut)
+	if (rc == 0 && (m->cut || m->died))
 		rc = err_set(e, ERR_IO, "sync of directory: power cut");
 	for (i = 0; rc == 0 && i < m->move_count; i++)
 		if (strcmp(m->moves[i].directory, path) == 0)
@@ -732,10 +736,28 @@ disk_memory_cut_at(struct disk *d, uint64_t n)
 	m->cut_at = n == 0 ? 0 : m->steps + n;
 }
 
+void
+disk_memory_die_at(struct disk *d, uint64_t n)
+{
+	struct memory *m = (struct memory *)d;
+
+	m->die_at = n == 0 ? 0 : m->steps + n;
+}
+
 bool
 disk_memory_cut(const struct disk *d)
 {
-	return (((const struct memory *)d)->cut);
+	const struct memory *m = (const struct memory *)d;
+
+	return (m->cut || m->died);
+}
+
+bool
+disk_memory_died(const struct disk *d)
+{
+	const struct memory *m = (const struct memory *)d;
+
+	return (m->died && !m->cut);
 }
 
 uint64_t
@@ -790,6 +812,13 @@ disk_memory_restart(struct disk *d)
 	struct node *n;
 	unsigned i, drive;
 
+	if (m->died && !m->cut) {	/* processes end, and nothing else */
+		m->died = false;
+		m->die_at = 0;
+		for (i = 0; i < DRIVES; i++)
+			late_end(m, i, true);
+		return;
+	}
 	for (i = 0; i < DRIVES; i++)
 		late_end(m, i, (m->stalled >> i & 1) != 0 && next_random(m) % 2 == 0);
 	for (i = 0; i < HANDLES; i++) {
@@ -811,8 +840,8 @@ disk_memory_restart(struct disk *d)
 		if (n != NULL)
 			node_cut(m, n);
 	}
-	m->cut = false;
-	m->cut_at = m->fail_at = m->fail_after = 0;
+	m->cut = m->died = false;
+	m->cut_at = m->die_at = m->fail_at = m->fail_after = 0;
 }
 
 void

@@ -74,7 +74,7 @@ struct history {
 static struct {
 	uint64_t	histories, maintained, operations, acknowledged, reads, uploads, cuts,
 			kills, stops, resumed_late, old_indexes, behind_horizon, lost_indexes,
-			returned, no_room, rebuilt_equal, task_moves, tasks, joins;
+			returned, no_room, died, rebuilt_equal, task_moves, tasks, joins;
 	uint64_t	bads[BADS + 1], victims[3];	/* histories with them */
 	uint64_t	runs[WORK_KINDS], done[WORK_KINDS], ends[WORK_ENDS];
 	struct disk_tally disk;
@@ -348,10 +348,13 @@ on_store_again(void *context)
 static void
 end_of_power(struct history *h)
 {
-	model_trail(&h->m, " CUT");
+	bool died = disk_memory_died(h->m.w.disk);
+
+	model_trail(&h->m, died ? " DIED" : " CUT");
 	hw_power_cut(&h->m.w);
 	model_forget(&h->m);
-	sum.cuts++;
+	sum.died += died;
+	sum.cuts += !died;
 	index_age(h, 6);
 }
 
@@ -562,16 +565,20 @@ static bool
 history_end(struct history *h)
 {
 	struct model *m = &h->m;
+	bool whole = false;
 
 	drives_heal(h);
 	m->w.drive_count = sets[h->set].drives;
 	disk_memory_cut_at(m->w.disk, 0);
+	disk_memory_die_at(m->w.disk, 0);
 	if (!m->failed && opened_for_reading(h, "at the end")) {
 		if (model_bucket(m, 3))
 			model_verify(m, 3, "at the end");
 		if (!m->failed && h->maintained && m->w.drives != NULL &&
-		    !drive_set_read_only(m->w.drives) && !(h->bad & (BAD(LIES) | BAD(ROT))))
+		    !drive_set_read_only(m->w.drives) && !(h->bad & (BAD(LIES) | BAD(ROT)))) {
 			all_is_done_check(h);
+			whole = true;	/* R1: after it was, any m may go */
+		}
 		if (!m->failed && chance(h, h->maintained ? 2 : 4) == 0)
 			rebuilt_check(h);
 		/* A drive that lied about its own files may be one that nobody can look after. */
@@ -580,7 +587,7 @@ history_end(struct history *h)
 			nothing_left_check(h);
 		closed_again(h);
 	}
-	if (!m->failed && h->bad == 0 && sets[h->set].m > 0)
+	if (!m->failed && (h->bad == 0 || whole) && sets[h->set].m > 0)
 		without_m_drives(h);
 	if (m->failed)
 		fprintf(stderr, "HOLDFAST_TEST_SEED=%llu HOLDFAST_TEST_CUT=%llu (set %s, bad %u, "
@@ -638,6 +645,8 @@ random_history(uint64_t seed)
 	for (lives = 1 + (unsigned)chance(&h, 3); lives > 0 && !h.m.failed; lives--) {
 		if (chance(&h, 3) != 0)
 			disk_memory_cut_at(h.m.w.disk, 1 + chance(&h, h.maintained ? 3000 : 500));
+		else if (chance(&h, 2) == 0)
+			disk_memory_die_at(h.m.w.disk, 1 + chance(&h, h.maintained ? 3000 : 500));
 		if (store_start(&h))
 			life(&h, 10 + (unsigned)chance(&h, h.maintained ? 80 : 40));
 		if (h.m.failed)
@@ -651,6 +660,8 @@ random_history(uint64_t seed)
 	}
 	return (history_end(&h));
 }
+
+#define DYING	1000000u	/* from this seed on processes are killed at the step instead */
 
 /* A short life whose power is cut at a step; returns whether the step came. */
 static bool
@@ -666,7 +677,10 @@ short_history(uint64_t seed, unsigned set, uint64_t cut, bool *good)
 
 	history_begin(&h, seed, set);
 	h.cut = cut;
-	disk_memory_cut_at(h.m.w.disk, cut);
+	if (seed >= DYING)
+		disk_memory_die_at(h.m.w.disk, cut);
+	else
+		disk_memory_cut_at(h.m.w.disk, cut);
 	if (store_start(&h)) {
 		hw_client_open(&h.m.w, 0);
 		if (model_bucket(&h.m, 0))
@@ -714,6 +728,7 @@ say_faults(void)
 		{ sum.old_indexes, "indexes older than at their end" },
 		{ sum.lost_indexes, "indexes lost" },
 		{ sum.cuts, "power cuts" },
+		{ sum.died, "kills of all processes within a write or sync" },
 		{ sum.kills, "kills of the store or a client" },
 		{ sum.stops, "protocol servers stopped" },
 		{ sum.resumed_late, "of them resumed after they were taken for dead" },
@@ -756,20 +771,20 @@ say_counts(const char *what, uint64_t began_ms)
 	    (unsigned long long)sum.reads, (unsigned long long)(clock_mono_ms() - began_ms));
 }
 
-Test(histories, a_cut_at_every_step, .timeout = 600)
+/* All steps, or every stride-th, of all sets; returns how many came out wrong. */
+static unsigned
+every_step(uint64_t first_seed, uint64_t stride)
 {
-	uint64_t only = environment_number("HOLDFAST_TEST_CUT", 0), began = clock_mono_ms();
+	uint64_t only = environment_number("HOLDFAST_TEST_CUT", 0);
 	uint64_t seed = environment_number("HOLDFAST_TEST_SEED", 0), cut;
-	uint64_t stride = environment_number("HOLDFAST_TEST_CUT_STRIDE", 1);
-	bool good, came = true;
 	unsigned bad = 0;
 
-	if (seed != 0 && only == 0)
-		return;
 	for (unsigned set = 0; set < SETS; set++) {
-		came = true;
+		bool good, came = true;
+
 		for (cut = only != 0 ? only : 1; came && cut < 2000; cut += stride) {
-			came = short_history(seed != 0 ? seed : 7 * cut + set, set, cut, &good);
+			came = short_history(seed != 0 ? seed : first_seed + 7 * cut + set, set,
+			    cut, &good);
 			bad += !good;
 			if (only != 0 || bad > 3)
 				break;
@@ -777,8 +792,23 @@ Test(histories, a_cut_at_every_step, .timeout = 600)
 		cr_expect(only != 0 || bad > 0 || cut > 60, "only %llu steps",
 		    (unsigned long long)cut);
 	}
+	return (bad);
+}
+
+Test(histories, a_cut_at_every_step, .timeout = 600)
+{
+	uint64_t began = clock_mono_ms(), stride;
+	bool alone = getenv("HOLDFAST_TEST_CUT") != NULL;
+
+	if (getenv("HOLDFAST_TEST_SEED") != NULL && !alone)
+		return;
+	stride = environment_number("HOLDFAST_TEST_CUT_STRIDE", 1);
+	cr_assert_eq(every_step(0, stride), 0);
 	say_counts("the power cut at every step", began);
-	cr_assert_eq(bad, 0);
+	memset(&sum, 0, sizeof(sum));
+	if (!alone)
+		cr_assert_eq(every_step(DYING, 3 * stride), 0);
+	say_counts("all processes killed at every third step", began);
 }
 
 Test(histories, random, .timeout = 36000)
