@@ -436,3 +436,10 @@ log_stats(const struct log *l, struct log_stats *out)
 	out->segments = catalog_segment_ids(l->set, &ids);
 	free(ids);
 }
+
+uint64_t
+log_rot(const struct log *l, struct log_rot out[LOG_ROT_MAX])
+{
+	memcpy(out, l->rot, sizeof(l->rot));
+	return (l->rot_count);
+}

@@ -108,4 +108,13 @@ struct log_stats {
 };
 void log_stats(const struct log *l, struct log_stats *out);
 
+/* What log_open found damaged in a mirror, though it had been acknowledged, and wrote anew from
+ * another: the number of places; the first of them are kept. */
+#define LOG_ROT_MAX 16
+struct log_rot {
+	uint64_t	segment, offset, bytes;
+	unsigned	slot;
+};
+uint64_t log_rot(const struct log *l, struct log_rot out[LOG_ROT_MAX]);
+
 #endif

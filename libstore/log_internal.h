@@ -122,6 +122,8 @@ struct log {
 	/* read-only: segments that stay open, with what they hold */
 	struct segment		*recovered;
 	struct log_stats	 stats;
+	struct log_rot		 rot[LOG_ROT_MAX];	/* constant once it is open */
+	uint64_t		 rot_count;
 	uint64_t		 space_checked_ms;
 	unsigned		 write_ms_max;	/* past it a mirror is overdue */
 };

@@ -113,10 +113,50 @@ mirrors_sync(struct drive_set *s, struct segment *g)
 			mirror_lose(s, g, i, &why);
 }
 
+/* Batches that some mirrors have not: torn ends, or rot. Which of the two is known at the end. */
+struct doubts {
+	struct doubt { uint64_t offset, bytes, last_lsn; uint32_t mirrors; } *of;
+	size_t	 count, capacity;
+	uint64_t acked;		/* of the last batch that is whole */
+};
+
+static void
+doubt_add(struct doubts *d, const struct segment *g, const struct batch_head *h, uint64_t last_lsn,
+    uint32_t bad)
+{
+	d->acked = h->acked_lsn;
+	if (bad == 0)
+		return;
+	if (d->count == d->capacity) {
+		d->capacity = d->capacity == 0 ? 16 : 2 * d->capacity;
+		d->of = realloc(d->of, d->capacity * sizeof(*d->of));
+		assert(d->of != NULL);
+	}
+	d->of[d->count++] = (struct doubt){ g->end, h->bytes, last_lsn, bad };
+}
+
+/* What was acknowledged was durable on every mirror whose drive has not been away since. */
+static void
+doubts_settle(struct log *l, const struct segment *g, const struct doubts *d, uint64_t acked)
+{
+	uint32_t online = drive_online_mask(l->set);
+
+	for (size_t n = 0; n < d->count; n++)
+		for (unsigned i = 0; i < g->mirror_count && d->of[n].last_lsn <= acked; i++) {
+			if (!(d->of[n].mirrors >> i & 1) || g->handles[i] < 0 ||
+			    !(online >> g->slots[i] & 1))
+				continue;
+			if (l->rot_count < LOG_ROT_MAX)
+				l->rot[l->rot_count] = (struct log_rot){ g->id, d->of[n].offset,
+				    d->of[n].bytes, g->slots[i] };
+			l->rot_count++;
+		}
+}
+
 /* Walks the longest history; mirrors that lack a part of it get it. Leaves g->end and g->last_lsn.
  */
 static void
-history_walk(struct drive_set *s, struct segment *g, bool repair)
+history_walk(struct drive_set *s, struct segment *g, bool repair, struct doubts *d)
 {
 	struct buf batch = BUF_INIT;
 	struct batch_head h;
@@ -128,6 +168,7 @@ history_walk(struct drive_set *s, struct segment *g, bool repair)
 	       segment_batch_read(s, g, UINT32_MAX, g->end, lsn, repair, &batch, &h, &bad)) {
 		if (repair)
 			mirrors_repair(s, g, bad, g->end, &batch);
+		doubt_add(d, g, &h, lsn + h.count - 1, repair ? bad : 0);
 		g->end = align_up(g->end + h.bytes, g->sector_bytes);
 		lsn += h.count;
 		g->last_lsn = lsn - 1;
@@ -142,6 +183,7 @@ recover_one(struct log *l, const Hf__CatalogSegment *row, uint64_t acked_later, 
 	bool writable = l->state == LOG_RUNNING;
 	unsigned readable, i;
 	struct segment *g = segment_open(s, row, writable, &readable);
+	struct doubts doubts = { .count = 0 };
 	uint64_t acked, end_lsn;
 	int rc = 0;
 
@@ -150,10 +192,12 @@ recover_one(struct log *l, const Hf__CatalogSegment *row, uint64_t acked_later, 
 		return (segment_gone(row, e));
 	}
 	g->last_lsn = 0;
-	history_walk(s, g, writable);
+	history_walk(s, g, writable, &doubts);
 	end_lsn = g->last_lsn == 0 ? g->first_lsn : g->last_lsn + 1;
 	acked = segment_acked_behind(s, g, g->end, g->bytes);
 	acked = acked_later > acked ? acked_later : acked;
+	doubts_settle(l, g, &doubts, acked > doubts.acked ? acked : doubts.acked);
+	free(doubts.of);
 	if (acked >= end_lsn) {
 		rc = err_set(e, ERR_CORRUPT,
 		    "segment %016" PRIx64 " is damaged on all its mirrors at offset %" PRIu64

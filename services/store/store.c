@@ -202,6 +202,28 @@ recovery_tell(const struct store *t)
 		log_warn("the index was built anew from the log: %s", r->why);
 }
 
+/* Rot that recovery met: each place, so that whoever sees them come from one drive knows. */
+static void
+rot_tell(struct store *t)
+{
+	struct log_rot rot[LOG_ROT_MAX];
+	uint64_t n = log_rot(t->log, rot);
+
+	metric_add(METRIC_store_rot_repaired_total, n);
+	for (uint64_t i = 0; i < n && i < LOG_ROT_MAX; i++) {
+		struct drive d;
+
+		drive_get(t->drives, rot[i].slot, &d);
+		log_warn("rot in slot %u (%s): %llu bytes of segment %016llx at %llu, which had "
+		    "been acknowledged, were damaged; repaired from another mirror", rot[i].slot,
+		    d.path, (unsigned long long)rot[i].bytes, (unsigned long long)rot[i].segment,
+		    (unsigned long long)rot[i].offset);
+	}
+	if (n > LOG_ROT_MAX)
+		log_warn("rot in %llu places more, repaired, too",
+		    (unsigned long long)(n - LOG_ROT_MAX));
+}
+
 void
 store_started(struct store *t)
 {
@@ -219,6 +241,7 @@ store_started(struct store *t)
 		    (unsigned long long)t->recovery_ms, (unsigned long long)t->recovery.records,
 		    (unsigned long long)drive_set_epoch(t->drives));
 		notes_tell(t);
+		rot_tell(t);
 		rc = store_serve(t, &e);
 	}
 	if (rc < 0)

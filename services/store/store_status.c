@@ -204,6 +204,27 @@ store_metrics(struct store *t)
 	metric_set(METRIC_store_queue_operations, st.operations);
 }
 
+static void
+add_rot(cJSON *o, struct store *t)
+{
+	struct log_rot rot[LOG_ROT_MAX];
+	uint64_t n = log_rot(t->log, rot);
+	cJSON *list = cJSON_AddArrayToObject(o, "rot");
+	char segment[17];
+
+	add_u64(o, "rot_repaired", n);
+	for (uint64_t i = 0; i < n && i < LOG_ROT_MAX; i++) {
+		cJSON *one = cJSON_CreateObject();
+
+		snprintf(segment, sizeof(segment), "%016llx", (unsigned long long)rot[i].segment);
+		add_u64(one, "slot", rot[i].slot);
+		cJSON_AddStringToObject(one, "segment", segment);
+		add_u64(one, "offset", rot[i].offset);
+		add_u64(one, "bytes", rot[i].bytes);
+		cJSON_AddItemToArray(list, one);
+	}
+}
+
 void
 store_status(struct service *s, cJSON *status)
 {
@@ -221,6 +242,7 @@ store_status(struct service *s, cJSON *status)
 	add_u64(o, "ms", t->recovery_ms);
 	add_u64(o, "records", t->recovery.records);
 	cJSON_AddBoolToObject(o, "index_rebuilt", t->recovery.rebuilt);
+	add_rot(o, t);
 	cJSON_AddBoolToObject(o, "index_restored", t->recovery.restored);
 	cJSON_AddStringToObject(o, "index_why", t->recovery.why);
 	cJSON_AddStringToObject(o, "index_copy_refused", t->recovery.copy_why);

@@ -31,7 +31,7 @@ struct model {
 	uint64_t next_number, last_lsn;
 	bool dead;     /* this life is over: something was refused */
 	unsigned seen; /* by replay */
-	bool failed;
+	bool failed, rotten;
 };
 
 static const char *const paths[] = { "/d0", "/d1", "/d2", "/d3" };
@@ -50,6 +50,7 @@ wrong(struct model *m, const char *what, uint64_t a, uint64_t b)
 static int
 model_open(struct model *m, struct err *e)
 {
+	struct log_rot rot[LOG_ROT_MAX];
 	struct drive_set_options o = { .paths = paths,
 		.count = 4,
 		.erasure = "2+2",
@@ -63,6 +64,8 @@ model_open(struct model *m, struct err *e)
 	rc = log_open_with(m->set, false, &m->log, e);
 	if (rc < 0)
 		drive_set_close(&m->set);
+	else if (!m->rotten && log_rot(m->log, rot) != 0)
+		wrong(m, "rot where there is none", rot[0].segment, rot[0].offset);
 	return (rc);
 }
 
@@ -575,17 +578,53 @@ Test(log, rot_in_one_mirror_is_taken_from_another)
 {
 	static struct model m;
 	struct err e = ERR_INIT;
+	struct log_rot rot[LOG_ROT_MAX];
 	unsigned i;
 
 	open_segment_left(&m);
+	m.rotten = true;
 	for (i = 0; i < 3; i++) /* each mirror is damaged elsewhere */
 		cr_assert(disk_memory_flip(
 		    m.disk, disk_memory_find(m.disk, ".seg", i), 4096 * (i + 1) + 70));
 	cr_assert_eq(model_open(&m, &e), 0, "%s", e.text);
+	cr_assert_eq(log_rot(m.log, rot), 3, "each is named");
+	for (i = 0; i < 3; i++)
+		cr_assert(rot[i].offset == 4096 * (i + 1) && rot[i].bytes > 0 &&
+		    rot[i].slot < 4);
+	cr_assert(rot[0].slot != rot[1].slot && rot[1].slot != rot[2].slot);
 	model_check(&m);
 	cr_assert(!m.failed);
 	model_close(&m);
+	cr_assert_eq(model_open(&m, &e), 0, "%s", e.text);
+	cr_assert_eq(log_rot(m.log, rot), 0, "it was repaired");
+	model_close(&m);
 	disk_memory_free(m.disk);
+}
+
+/* A power cut leaves torn ends, and what was not everywhere: no rot, wherever it is cut. */
+Test(log, torn_ends_are_no_rot)
+{
+	static struct model m;
+	struct log_rot rot[LOG_ROT_MAX];
+	struct err e = ERR_INIT;
+
+	for (unsigned cut = 1; cut < 60; cut++) {
+		memset(&m, 0, sizeof(m));
+		model_start(&m, false, 65536);
+		disk_memory_cut_at(m.disk, cut);
+		for (unsigned i = 0; i < 12; i++) {
+			model_append(&m);
+			log_submit(m.log);
+			log_collect(m.log, on_commit, &m);
+		}
+		model_close(&m);
+		disk_memory_restart(m.disk);
+		cr_assert_eq(model_open(&m, &e), 0, "%s", e.text);
+		cr_assert_eq(log_rot(m.log, rot), 0, "cut at %u: %lu at %lu in slot %u", cut,
+		    (unsigned long)rot[0].segment, (unsigned long)rot[0].offset, rot[0].slot);
+		model_close(&m);
+		disk_memory_free(m.disk);
+	}
 }
 
 Test(log, rot_in_all_mirrors_is_no_tail)
