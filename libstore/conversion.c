@@ -149,15 +149,13 @@ prepare_check(struct drive_set *s, uint64_t segment, const Hf__CatalogSegment *r
 	return (drive_set_writable(s, e));
 }
 
-/* In the set of the mirrors; there as with volumes: shard i on slot (id + i) mod (k+m). C3 */
+/* As with volumes: shard i on slot (id + i) mod (k+m) of the set. C3 */
 static int
-slots_choose(struct drive_set *s, Hf__CatalogSegment *row, struct err *e)
+slots_choose(struct drive_set *s, Hf__CatalogSegment *row, unsigned set, struct err *e)
 {
-	unsigned shards = drive_set_width(s), i, first;
+	unsigned shards = drive_set_width(s), i;
 	uint32_t online = drive_online_mask(s);
 
-	assert(row->n_slots > 0);
-	first = row->slots[0] / shards * shards;
 	row->slots = realloc(row->slots, shards * sizeof(*row->slots));
 	assert(row->slots != NULL);
 	row->n_slots = shards;
@@ -165,7 +163,7 @@ slots_choose(struct drive_set *s, Hf__CatalogSegment *row, struct err *e)
 	row->m = drive_set_m(s);
 	row->missing = 0;
 	for (i = 0; i < shards; i++) {
-		row->slots[i] = first + (uint32_t)((row->id + i) % shards);
+		row->slots[i] = set * shards + (uint32_t)((row->id + i) % shards);
 		if (!(online >> row->slots[i] & 1))
 			return (err_set(e, ERR_NO_QUORUM, "the drive in slot %u is not online: "
 			    "segments are converted on whole sets only", row->slots[i]));
@@ -195,6 +193,26 @@ room_check(struct drive_set *s, const Hf__CatalogSegment *row, bool use_reserve,
 		    " bytes above its reserve", row->slots[i], bytes));
 	}
 	return (0);
+}
+
+/* In the set of the mirrors; if there is no room, in the best other one that has some. */
+static int
+place_choose(struct drive_set *s, Hf__CatalogSegment *row, bool use_reserve, struct err *e)
+{
+	unsigned order[DRIVES_MAX], n = drive_sets_order(s, order), own;
+	struct err ignored;
+	int rc;
+
+	assert(row->n_slots > 0);
+	own = drive_set_of(s, row->slots[0]);
+	rc = slots_choose(s, row, own, e);
+	if (rc == 0)
+		rc = room_check(s, row, use_reserve, e);
+	for (unsigned i = 0; rc == ERR_FULL && i < n; i++)
+		if (order[i] != own && slots_choose(s, row, order[i], &ignored) == 0 &&
+		    room_check(s, row, false, &ignored) == 0)
+			rc = 0;
+	return (rc);
 }
 
 static int
@@ -250,11 +268,9 @@ conversion_prepare(struct drive_set *s, uint64_t segment, struct shard_writer by
 	if (rc == 0) {
 		row->shard_bytes = shard_bytes_for(
 		    segment_source_content_bytes(source, false, NULL), drive_set_k(s));
-		rc = slots_choose(s, row, e);
+		rc = place_choose(s, row, use_reserve, e);
 	}
 	segment_source_close(&source);
-	if (rc == 0)
-		rc = room_check(s, row, use_reserve, e);
 	if (rc == 0) {
 		rc = files_make(s, row, by, e);
 		if (rc < 0)

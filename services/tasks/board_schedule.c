@@ -255,14 +255,10 @@ waiting_collect(struct board *b, struct waiting *out, uint64_t now_ms)
 static bool
 space_lacks(const struct board *b, const struct board_item *it)
 {
-	const struct volume_state *s = NULL;
-
 	if (b->volumes.layout == NULL || it->kind == TASK_KIND_VACUUM || it->task->bytes == 0)
 		return (false);
-	if (it->kind == TASK_KIND_ERASURE_CODING)	/* it writes to the segment's own set */
-		s = volume_states_find(&b->volumes, it->task->volume_id);
 	return (b->volumes.layout->full ||
-	    it->task->bytes > volume_states_free(&b->volumes, s, b->reserved_bytes));
+	    it->task->bytes > volume_states_free(&b->volumes, b->reserved_bytes));
 }
 
 static const char *

@@ -166,7 +166,7 @@ add_capacity(const struct volume_states *v, uint64_t reserved, cJSON *out)
 	json_add_number(out, "base_bytes", base);
 	json_add_number(out, "adjusted_bytes", adjusted);
 	json_add_number(out, "reserved_bytes", reserved);
-	json_add_number(out, "free_bytes_after_reserved", volume_states_free(v, NULL, reserved));
+	json_add_number(out, "free_bytes_after_reserved", volume_states_free(v, reserved));
 }
 
 void

@@ -254,13 +254,12 @@ volume_states_whole(const struct volume_states *v, const struct volume_state *s)
 }
 
 uint64_t
-volume_states_free(const struct volume_states *v, const struct volume_state *s, uint64_t reserved)
+volume_states_free(const struct volume_states *v, uint64_t reserved)
 {
 	uint64_t free_bytes = 0;
 
 	for (size_t i = 0; v->layout != NULL && i < v->layout->n_drives; i++)
-		if (v->layout->drives[i]->state == HF__CATALOG_DRIVE__STATE__ONLINE &&
-		    slot_in_set_of(v, s, v->layout->drives[i]->slot))
+		if (v->layout->drives[i]->state == HF__CATALOG_DRIVE__STATE__ONLINE)
 			free_bytes += v->layout->drives[i]->free_bytes;
 	return (free_bytes > reserved ? free_bytes - reserved : 0);
 }

@@ -76,8 +76,7 @@ unsigned volume_states_set(const struct volume_states *v, unsigned slot);
 /* Whether each drive of the set is online in which a segment lies, or, with NULL, of all sets;
  * false while the layout is not known. */
 bool volume_states_whole(const struct volume_states *v, const struct volume_state *s);
-/* Free on the drives that are online, of these sets, less `reserved`. */
-uint64_t volume_states_free(const struct volume_states *v, const struct volume_state *s,
-    uint64_t reserved);
+/* Free on the drives that are online, less `reserved`. */
+uint64_t volume_states_free(const struct volume_states *v, uint64_t reserved);
 
 #endif

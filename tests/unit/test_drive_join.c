@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "libstore/conversion.h"
 #include "libstore/drive_internal.h"
 #include "libstore/log_internal.h"
 #include "libstore/volume.h"
@@ -355,6 +356,106 @@ Test(drive_join, placement_looks_at_drives_and_room)
 	cr_assert_eq(volume_set(s), 0, "the drive in slot 4 is away");
 	cr_assert_eq(log_place_choose(&l, LOG_SHARE_NONE, 65536, slots, &e), 3);
 	cr_assert_eq(drive_set_of(s, slots[0]), 0);
+	drive_set_close(&s);
+	disk_memory_free(d);
+}
+
+static void
+record_add(struct log *l)
+{
+	static const uint8_t meta[16], data[1000];
+	struct err e = ERR_INIT;
+	uint64_t batch;
+
+	cr_assert_eq(log_append(l, LOG_SHARE_NONE, RECORD_OBJECT_PUT, SLICE(meta, sizeof(meta)),
+	    SLICE(data, sizeof(data)), NULL, &batch, &e), 0, "%s", e.text);
+	log_submit(l);
+}
+
+static void
+nothing(void *context, const struct log_commit *c)
+{
+	(void)context;
+	cr_assert_eq(c->code, 0);
+}
+
+/* Opens the log, adds records, and has them sealed; the segment. */
+static uint64_t
+segment_fill(struct drive_set *s)
+{
+	struct err e = ERR_INIT;
+	struct log *l;
+	uint64_t id;
+
+	cr_assert_eq(log_open_with(s, false, &l, &e), 0, "%s", e.text);
+	for (unsigned i = 0; i < 8; i++)
+		record_add(l);
+	while (log_collect(l, nothing, NULL) > 0)
+		;
+	id = log_seal_early(l);
+	cr_assert_neq(id, 0);
+	log_close(&l);
+	return (id);
+}
+
+/* Others leave so much on the drives of the first set. */
+static void
+others_take(struct disk *d, bool on, uint64_t leave)
+{
+	char path[16];
+
+	for (unsigned i = 0; i < OLD; i++) {
+		struct err e = ERR_INIT;
+		int h;
+
+		snprintf(path, sizeof(path), "/d%u/big", i);
+		h = d->ops->open(d, path, 0100 | 2, &e);
+		cr_assert(h >= 0);
+		cr_assert_eq(d->ops->truncate(d, h, 0, &e), 0);
+		if (on)
+			cr_assert_eq(d->ops->truncate(d, h, (UINT64_C(1) << 30) -
+			    disk_memory_used(d, i) - leave, &e), 0);
+		d->ops->close(d, h);
+	}
+}
+
+static unsigned
+conversion_set(struct drive_set *s, uint64_t segment)
+{
+	struct shard_writer by = { 1, 1 };
+	Hf__CatalogSegment *row;
+	struct err e = ERR_INIT;
+	unsigned set;
+
+	cr_assert_eq(conversion_prepare(s, segment, by, true, &row, &e), 0, "%s", e.text);
+	cr_assert_eq(row->n_slots, 4);
+	set = drive_set_of(s, row->slots[0]);
+	for (unsigned i = 0; i < 4; i++)
+		cr_assert_eq(drive_set_of(s, row->slots[i]), set);
+	conversion_abort(s, row, by);
+	hf__catalog_segment__free_unpacked(row, NULL);
+	return (set);
+}
+
+Test(drive_join, a_segment_of_a_full_set_is_converted_in_another)
+{
+	struct disk *d = old_store(1, ALL);
+	struct err e = ERR_INIT;
+	struct drive_set *s;
+	uint64_t old, new;
+
+	cr_assert_eq(open_some(d, OLD, &s, &e), 0, "%s", e.text);
+	old = segment_fill(s);
+	drive_set_close(&s);
+	cr_assert_eq(open_some(d, ALL, &s, &e), 0, "%s", e.text);
+	new = segment_fill(s);
+	cr_assert_eq(conversion_set(s, old), 0, "it has room");
+	cr_assert_eq(conversion_set(s, new), 1);
+	others_take(d, true, 65536);
+	cr_assert_eq(conversion_set(s, old), 1, "now it has none");
+	cr_assert_eq(conversion_set(s, new), 1);
+	others_take(d, false, 0);
+	cr_assert_eq(conversion_set(s, old), 0);
 	drive_set_close(&s);
 	disk_memory_free(d);
 }

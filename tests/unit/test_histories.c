@@ -52,6 +52,7 @@ static const struct { const char *erasure; unsigned drives, m, write_min, width,
 	{ "2+2", 4, 2, 3, 4, 4 }, { "2+1", 3, 1, 2, 3, 3 }, { "1+1", 2, 1, 2, 2, 2 },
 	{ "4+2", 6, 2, 4, 6, 6 }, { "1+0", 1, 0, 1, 1, 1 },
 	{ "2+2", 8, 2, 3, 4, 4 }, { "1+1", 4, 1, 2, 2, 4 }, { "2+1", 9, 1, 2, 3, 3 },
+	{ "2+1", 6, 1, 2, 3, 6 },
 };
 #define SETS (sizeof(sets) / sizeof(sets[0]))
 
