@@ -297,6 +297,12 @@ tests_unit_test_index_copy_SOURCES = tests/unit/test_index_copy.c tests/unit/sta
 tests_unit_test_index_copy_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
 	$(CRITERION_LIBS) $(LIBSTORE_LIBS) $(EVENT_LIBS)
 
+check_PROGRAMS += tests/unit/test_check_live
+tests_unit_test_check_live_SOURCES = tests/unit/test_check_live.c tests/unit/state_world.c \
+	tests/unit/state_world.h tests/unit/disk_memory.c tests/unit/disk_memory.h
+tests_unit_test_check_live_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
+	$(CRITERION_LIBS) $(LIBSTORE_LIBS) $(EVENT_LIBS)
+
 check_PROGRAMS += tests/unit/test_walk
 tests_unit_test_walk_SOURCES = tests/unit/test_walk.c tests/unit/state_world.c \
 	tests/unit/state_world.h tests/unit/disk_memory.c tests/unit/disk_memory.h
