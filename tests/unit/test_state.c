@@ -113,6 +113,22 @@ delete_if_match(uint64_t s, const char *key, const char *etag)
 }
 
 /* As a put: what is gone is told from what is another. */
+/* It says that something is there: then it must be there for good. */
+Test(state, a_refusal_waits_for_what_it_depends_on)
+{
+	world_bucket_put(&w, 1, "b");
+	world_settle(&w);
+	world_put(&w, 2, "b", "k", "one", NULL);
+	world_put(&w, 3, "b", "k", "two", "*");
+	for (unsigned i = 0; i < 3; i++)
+		state_turn(w.state, w.now_ms);
+	cr_assert_eq(w.answers[2], 0);
+	cr_assert_eq(w.answers[3], 0, "nothing was collected from the log yet");
+	world_settle(&w);
+	cr_assert_eq(world_code(&w, 2), 0);
+	cr_assert_eq(world_code(&w, 3), ERR_PRECONDITION);
+}
+
 Test(state, a_conditional_delete_of_nothing_finds_nothing)
 {
 	world_bucket_put(&w, 1, "b");
