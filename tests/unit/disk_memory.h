@@ -15,8 +15,8 @@
 
 struct disk *disk_memory_new(uint64_t seed, unsigned drives);
 void disk_memory_free(struct disk *d);
-/* In step n all processes die (kill -9), as if the power failed, but what was written stays written:
- * the page cache does. disk_memory_restart goes on. */
+/* In step n all processes die (kill -9), as if the power failed, but what was written stays
+ * written: the page cache does. disk_memory_restart goes on. */
 void disk_memory_die_at(struct disk *d, uint64_t n);
 bool disk_memory_died(const struct disk *d);	/* else it was the power */
 uint64_t disk_memory_random(struct disk *d, uint64_t below);

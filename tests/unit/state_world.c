@@ -444,8 +444,8 @@ world_dump(struct world *w, const char *tables)
 #define EXTENTS_MAX 512
 
 /*
- * st_blocks has more: what a file system needs to find the blocks, which depends on how scattered its
- * free space is (ext4: a block from five extents on, for good).
+ * st_blocks has more: what a file system needs to find the blocks, which depends on how scattered
+ * its free space is (ext4: a block from five extents on, for good).
  */
 uint64_t
 world_file_blocks(const char *path)
