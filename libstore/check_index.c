@@ -11,7 +11,7 @@
 #include "libstore/drive_internal.h"
 
 #define DIFFERENCES_TOLD 20u
-#define LIVE_TRIES	 3u
+#define LIVE_TRIES	 5u
 
 struct comparison {
 	struct check		*check;

@@ -47,6 +47,8 @@ struct drive_set {
 	uint64_t		 catalog_end[DRIVES_MAX], catalog_snapshot_end[DRIVES_MAX];
 	struct catalog_rows	 rows;
 	bool			 read_only;
+	/* view.h: of a store that runs; what is behind it may be on its way. 0: nothing writes */
+	uint64_t		 looked_lsn;
 	bool			 starved;	/* read-only because of drives that are closed */
 	char			*old_paths[OLD_PATHS_MAX];	/* of slots that moved */
 	unsigned		 old_path_count;

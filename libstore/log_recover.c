@@ -196,6 +196,8 @@ recover_one(struct log *l, const Hf__CatalogSegment *row, uint64_t acked_later, 
 	end_lsn = g->last_lsn == 0 ? g->first_lsn : g->last_lsn + 1;
 	acked = segment_acked_behind(s, g, g->end, g->bytes);
 	acked = acked_later > acked ? acked_later : acked;
+	if (s->looked_lsn != 0 && acked > s->looked_lsn)
+		acked = s->looked_lsn;
 	doubts_settle(l, g, &doubts, acked > doubts.acked ? acked : doubts.acked);
 	free(doubts.of);
 	if (acked >= end_lsn) {

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "libbase/file.h"
+#include "libstore/drive_internal.h"
 
 #define COPY_BYTES 65536
 
@@ -173,6 +174,7 @@ view_index_rebuild_upto(struct view *v, uint64_t lsn, log_progress_fn *progress,
 	int rc;
 
 	index_close(&v->rebuilt);
+	v->set->looked_lsn = lsn;
 	rc = temp_make(v, e);
 	if (rc == 0)
 		rc = view_log_open(v, e);
