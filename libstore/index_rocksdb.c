@@ -960,20 +960,27 @@ iter_db_seek(struct index_iter *i)
 	}
 }
 
+/* One step, and on behind the gap if the stretch has nothing more. */
 static void
-iter_db_next(struct index_iter *i)
+iter_db_step(struct index_iter *i, bool seek)
 {
 	struct err e;
 
+	iter_step(i, seek);
+	if (rocksdb_iter_valid(i->db) || i->past.bytes == 0 || index_iter_error(i, &e) < 0)
+		return;
+	buf_reset(&i->from);
+	buf_append_slice(&i->from, buf_slice(&i->past));
+	iter_db_seek(i);
+}
+
+static void
+iter_db_next(struct index_iter *i)
+{
 	buf_reset(&i->from);
 	buf_append_slice(&i->from, iter_db_key(i));
 	buf_append(&i->from, "", 1);
-	iter_step(i, false);
-	if (!rocksdb_iter_valid(i->db) && i->past.bytes > 0 && index_iter_error(i, &e) == 0) {
-		buf_reset(&i->from);
-		buf_append_slice(&i->from, buf_slice(&i->past));
-		iter_db_seek(i);
-	}
+	iter_db_step(i, false);
 }
 
 /* Goes to the next key of the layers and the database. True: it is deleted, and not to be shown. */
@@ -1116,7 +1123,7 @@ index_iter_seek(struct index_iter *i, struct slice key)
 	if (i->db == NULL || (i->past.bytes > 0 && slice_compare(key, buf_slice(&i->end)) >= 0))
 		iter_db_seek(i);
 	else
-		iter_step(i, true);
+		iter_db_step(i, true);
 	iter_settle(i, false);
 }
 

@@ -206,6 +206,10 @@ check_PROGRAMS += tests/unit/test_index_ahead
 tests_unit_test_index_ahead_SOURCES = tests/unit/test_index_ahead.c
 tests_unit_test_index_ahead_LDADD = $(tests_unit_test_index_LDADD)
 
+check_PROGRAMS += tests/unit/test_index_model
+tests_unit_test_index_model_SOURCES = tests/unit/test_index_model.c
+tests_unit_test_index_model_LDADD = $(tests_unit_test_index_LDADD)
+
 check_PROGRAMS += tests/unit/test_task
 tests_unit_test_task_SOURCES = tests/unit/test_task.c
 tests_unit_test_task_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \

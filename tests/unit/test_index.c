@@ -437,6 +437,30 @@ Test(index, an_iterator_sees_the_state_at_its_making_whatever_dies)
 	index_close(&x);
 }
 
+/* To dead keys in front of a gap that was known before, and from there behind it. */
+Test(index, a_seek_to_where_nothing_lives_goes_on_behind_the_gap)
+{
+	struct index *x = open_index();
+	struct index_reader r = { .index = x };
+	struct err e = ERR_INIT;
+	struct index_iter *i;
+	char key[24];
+
+	change(x, 0, 3000, 1000, "v");
+	change(x, 10, 2000, 1000, NULL);
+	cr_assert_eq(index_flush(x, true, &e), 0, "%s", e.text);
+	for (unsigned n = 10; n < 300; n += 7) {
+		i = index_iter_new(&r, SLICE_LITERAL("O"), SLICE_LITERAL("P"));
+		numbered(key, n);
+		index_iter_seek(i, slice_from_string(key));
+		cr_assert(index_iter_valid(i), "nothing from %s on", key);
+		numbered(key, 2010);
+		cr_assert(slice_equal(index_iter_key(i), slice_from_string(key)));
+		index_iter_free(i);
+	}
+	index_close(&x);
+}
+
 /* Whatever was put, deleted and walked: the same keys as in a plain array, up and with seeks. */
 Test(index, gaps_never_hide_a_key)
 {
