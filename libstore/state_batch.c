@@ -57,6 +57,9 @@ state_append(struct state *st, struct op *op, enum log_share share, uint16_t typ
 	uint64_t number;
 	int rc;
 
+	if (op->session != NULL && type != RECORD_SESSION_OPEN &&
+	    (rc = session_log(st, op->session, e)) < 0)
+		return (rc);
 	message_pack_into(&st->pack, m);
 	if (st->pack.bytes > RECORD_META_BYTES_MAX || data.bytes > RECORD_DATA_BYTES_MAX)
 		return (err_set(e, ERR_TOO_LARGE, "a record of %zu and %zu bytes is over the limit",

@@ -25,6 +25,43 @@ open_check(const Hf__SessionOpen *q, struct err *e)
 	return (0);
 }
 
+static void
+record_fill(const struct session *s, Hf__RecordSessionOpen *r)
+{
+	hf__record_session_open__init(r);
+	r->session = (ProtobufCBinaryData){ SESSION_ID_BYTES, (uint8_t *)(uintptr_t)s->id };
+	r->boot_id = (char *)(uintptr_t)s->boot_id;
+	r->pid = s->pid;
+	r->start_time = s->start_time;
+	r->name = (char *)(uintptr_t)s->name;
+}
+
+static void
+opening_logged(struct state *st, struct op *op)
+{
+	(void)st;
+	(void)op;
+}
+
+int
+session_log(struct state *st, struct session *s, struct err *e)
+{
+	Hf__RecordSessionOpen r;
+	struct op *op;
+	int rc;
+
+	if (s->durable)
+		return (0);
+	record_fill(s, &r);
+	op = op_new(st, NULL, 0, NULL);
+	op->done = opening_logged;
+	rc = state_append(st, op, LOG_SHARE_DELETE, RECORD_SESSION_OPEN, &r.base, SLICE_NONE, e);
+	s->durable = rc >= 0;
+	if (rc < 0)
+		op_free(st, op);
+	return (rc < 0 ? rc : 0);
+}
+
 static struct session *
 open_new(struct state *st, uint64_t sequence, const Hf__SessionOpen *q, struct err *e)
 {

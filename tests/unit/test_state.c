@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "libstore/drive.h"
 #include "tests/unit/state_world.h"
 
 static struct world w;
@@ -353,6 +354,48 @@ Test(restart, a_conditional_put_is_not_told_of_its_own_first_try)
 	cr_assert_eq(world_code(&w, 3), ERR_PRECONDITION);
 	state_stats(w.state, &stats);
 	cr_assert_eq(stats.objects, 1);
+	world_close(&w);
+	world_remove(&w);
+}
+
+static uint64_t
+used_most(void)
+{
+	uint64_t used = 0;
+
+	for (unsigned i = 0; i < 4; i++)
+		if (disk_memory_used(w.disk, i) > used)
+			used = disk_memory_used(w.disk, i);
+	return (used);
+}
+
+/* It was opened in memory only; what it changes later is known by its name all the same. */
+Test(restart, a_session_that_was_opened_without_room_is_answered_again)
+{
+	unsigned id = 2;
+
+	world_make_simulated(&w, 11);
+	world_open(&w);
+	world_session(&w, 1);
+	world_bucket_put(&w, 1, "b");
+	world_settle(&w);
+	disk_memory_set_free(w.disk, used_most());
+	drive_set_refresh_space(w.drives);
+	while (world_session(&w, (uint8_t)id)->durable)
+		cr_assert_lt(++id, 250);
+	disk_memory_set_free(w.disk, UINT64_C(64) << 20);
+	drive_set_refresh_space(w.drives);
+	w.floor = 1;
+	world_put(&w, 2, "b", "new", "body", "*");
+	world_settle(&w);
+	cr_assert_eq(w.replies[2]->code, 0, "%s", w.replies[2]->error);
+	world_close(&w);
+	world_open(&w);
+	w.answers[0] = w.answers[2] = 0;
+	world_session(&w, (uint8_t)id);
+	world_put(&w, 2, "b", "new", "body", "*");
+	world_settle(&w);
+	cr_assert_eq(world_code(&w, 2), 0, "%s", w.replies[2]->error);
 	world_close(&w);
 	world_remove(&w);
 }
