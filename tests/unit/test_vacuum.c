@@ -994,6 +994,31 @@ Test(vacuum, a_cut_at_every_step, .timeout = 600)
 	cr_assert_gt(cuts, 30);
 }
 
+/* Whoever asks for it: the store counts what lives there. */
+Test(vacuum, a_segment_that_is_needed_is_not_dropped, .timeout = 60)
+{
+	WORLD_OP(segment_drop, SegmentDrop, SEGMENT_DROP);
+	uint64_t *ids;
+
+	seed = 1005;
+	begin();
+	for (unsigned i = 0; i < 10; i++)
+		put_random();
+	world_seal(&w);
+	for (unsigned i = 0; i < 3; i++)
+		put_random();
+	cr_assert_gt(world_segments(&w, &ids), 0);
+	op.segment = ids[0];
+	free(ids);
+	cr_assert_eq(world_ask(&w, ++sequence, &q)->code, ERR_PRECONDITION);
+	time_goes_on();
+	cr_assert_not(segment_gone(op.segment));
+	all_check();
+	rebuilt_check();
+	all_check();
+	end();
+}
+
 /* A mirror of a segment that was dropped while its drive was away. */
 Test(vacuum, files_on_a_drive_that_is_away_go_when_it_returns, .timeout = 60)
 {
