@@ -280,6 +280,13 @@ tests_unit_test_reserve_SOURCES = tests/unit/test_reserve.c tests/unit/vacuum_wo
 tests_unit_test_reserve_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
 	$(CRITERION_LIBS) $(LIBSTORE_LIBS) $(EVENT_LIBS)
 
+check_PROGRAMS += tests/unit/test_failing_lives
+tests_unit_test_failing_lives_SOURCES = tests/unit/test_failing_lives.c \
+	tests/unit/vacuum_world.c tests/unit/vacuum_world.h tests/unit/state_world.c \
+	tests/unit/state_world.h tests/unit/disk_memory.c tests/unit/disk_memory.h
+tests_unit_test_failing_lives_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
+	$(CRITERION_LIBS) $(LIBSTORE_LIBS) $(EVENT_LIBS)
+
 check_PROGRAMS += tests/unit/test_starved
 tests_unit_test_starved_SOURCES = tests/unit/test_starved.c tests/unit/state_world.c \
 	tests/unit/state_world.h tests/unit/disk_memory.c tests/unit/disk_memory.h

@@ -42,6 +42,7 @@ maintain_ask(void *context, Hf__StoreRequest *request, Hf__StoreReply **out, str
 		return (err_set(e, ERR_UNAVAILABLE, "no answer"));
 	code = w->replies[n]->code;
 	if (code == ERR_BUSY) {
+		m->busy++;
 		w->now_ms += 400;
 		world_settle(w);
 	}
@@ -58,7 +59,8 @@ maintain_pace(void *context, uint64_t bytes, struct err *e)
 	struct maintainer *m = context;
 
 	(void)bytes;
-	if (m->stop_at != 0 && m->asked >= m->stop_at)
+	if ((m->stop_at != 0 && m->asked >= m->stop_at) ||
+	    (m->busy_max != 0 && m->busy >= m->busy_max))
 		return (err_set(e, ERR_CANCELLED, "stopped at question %u", m->asked));
 	return (0);
 }

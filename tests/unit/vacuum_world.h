@@ -19,6 +19,7 @@ struct maintainer {
 	struct maintain	 m;
 	unsigned	 asked;		/* questions, since world_maintain */
 	unsigned	 stop_at;	/* pace says ERR_CANCELLED at this question; 0: never */
+	unsigned	 busy, busy_max;	/* answers of BUSY; then the same; 0: any */
 	void		(*meanwhile)(void);	/* before each question; NULL: nothing happens */
 	Hf__Task	 task;
 	uint64_t	 done, total;	/* progress */
