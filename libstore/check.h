@@ -47,6 +47,7 @@ struct check_live {
 	int	(*walk)(void *context, char directory[4096], uint64_t *lsn, struct err *e);
 	/* Now and then: it is still needed. ERR_STALE: it is gone. */
 	int	(*keep)(void *context, struct err *e);
+	uint64_t keep_ms;		/* how often; 0: every 10 seconds */
 	void	*context;
 };
 

@@ -88,6 +88,7 @@ struct check {
 	size_t				 file_count;
 	uint64_t			 horizon;
 	uint64_t			 kept_ms;	/* when the walk was kept last */
+	struct err			 gone;		/* it could not be: nothing more is read */
 	struct doubts			*doubts;
 };
 

@@ -159,12 +159,20 @@ check_walk_again(struct check *c, struct err *e)
 int
 check_live_keep(struct check *c, struct err *e)
 {
-	uint64_t now = clock_mono_ms();
+	const struct check_live *live = c->o->live;
+	uint64_t now;
 
-	if (c->o->live == NULL || c->lsn == 0 || now - c->kept_ms < KEEP_MS)
+	if (live == NULL || c->lsn == 0)
+		return (0);
+	if (c->gone.code != 0)
+		return (err_set(e, c->gone.code, "%s", c->gone.text));
+	now = clock_mono_ms();
+	if (now - c->kept_ms < (live->keep_ms != 0 ? live->keep_ms : KEEP_MS))
 		return (0);
 	c->kept_ms = now;
-	return (c->o->live->keep(c->o->live->context, e));
+	if (live->keep(live->context, &c->gone) == 0)
+		return (0);
+	return (err_set(e, c->gone.code, "%s", c->gone.text));
 }
 
 void

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "libbase/clock.h"
 #include "libstore/check.h"
 #include "tests/unit/state_world.h"
 
@@ -19,7 +20,7 @@ struct fault { enum check_severity severity; char kind[16], owner[64], text[512]
 static struct world w;
 static uint64_t sequence;
 static struct fault faults[FAULTS_MAX];
-static unsigned fault_count, walks;
+static unsigned fault_count, walks, keeps;
 static struct check_summary sum;
 static bool cancelled;
 static char index_dir[96];
@@ -45,6 +46,7 @@ setup(void)
 	snprintf(index_dir, sizeof(index_dir), "%s/index", w.directory);
 	sequence = 0;
 	fault_count = walks = 0;
+	keeps = 1000000;
 	cancelled = false;
 	after_walk = NULL;
 	at_step = NULL;
@@ -95,8 +97,9 @@ static int
 on_keep(void *context, struct err *e)
 {
 	(void)context;
-	(void)e;
-	return (0);
+	if (keeps-- > 0)
+		return (0);
+	return (err_set(e, ERR_STALE, "the walk has lapsed"));
 }
 
 static void
@@ -129,7 +132,8 @@ static int
 check_live_run(struct err *e)
 {
 	static const char *const paths[] = { "/d0", "/d1", "/d2", "/d3" };
-	const struct check_live live = { .walk = on_walk, .keep = on_keep };
+	const struct check_live live = { .walk = on_walk, .keep = on_keep,
+	    .keep_ms = 1 };
 	struct check_options o = { .view = { .disk = w.disk, .paths = paths, .count = 4,
 	    .index_dir = index_dir, .cache_bytes = 1 << 20, .cancel = &cancelled, .live = true },
 	    .live = &live, .on_fault = on_fault, .on_progress = on_progress };
@@ -272,6 +276,26 @@ Test(check_live, is_cancelled_in_the_middle)
 	at_step = cancel_at_segments;
 	cr_assert_eq(check_live_run(&e), ERR_CANCELLED);
 	put("after", "it");
+}
+
+static void
+wait_at_step(const char *step)
+{
+	uint64_t until = clock_mono_ms() + 3;
+
+	(void)step;
+	while (clock_mono_ms() < until)
+		;
+}
+
+Test(check_live, ends_when_its_checkpoint_is_gone)
+{
+	struct err e = ERR_INIT;
+
+	keeps = 1;
+	at_step = wait_at_step;
+	cr_assert_eq(check_live_run(&e), ERR_STALE);
+	cr_assert_not_null(strstr(e.text, "has lapsed"), "%s", e.text);
 }
 
 Test(check_live, leaves_the_store_as_it_was)
