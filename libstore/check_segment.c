@@ -299,8 +299,10 @@ batch_lost(struct walk *w)
 
 	if (w->row->state == HF__CATALOG_SEGMENT__STATE__OPEN) {
 		acked = segment_acked_behind(w->check->set, w->segment, from, w->segment->bytes);
-		if (w->check->o->live != NULL)
-			acked = w->check->lsn;		/* it was applied, so it was everywhere */
+		/* What was applied was everywhere, if it was in this segment. */
+		if (w->check->o->live != NULL && (acked > w->check->lsn ||
+		    LSN_EPOCH(w->check->lsn) == LSN_EPOCH(lsn)))
+			acked = w->check->lsn;
 		if (acked >= lsn)
 			check_fault(w->check, segment_at(w, CHECK_LOST, from), "segment %016" PRIx64
 			    ": no mirror has the batch there, and records %016" PRIx64 " to %016"

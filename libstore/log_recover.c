@@ -194,7 +194,7 @@ recover_one(struct log *l, const Hf__CatalogSegment *row, uint64_t acked_later, 
 	g->last_lsn = 0;
 	history_walk(s, g, writable, &doubts);
 	end_lsn = g->last_lsn == 0 ? g->first_lsn : g->last_lsn + 1;
-	acked = segment_acked_behind(s, g, g->end, g->bytes);
+	acked = s->looked_lsn != 0 ? 0 : segment_acked_behind(s, g, g->end, g->bytes);
 	acked = acked_later > acked ? acked_later : acked;
 	if (s->looked_lsn != 0 && acked > s->looked_lsn)
 		acked = s->looked_lsn;
