@@ -175,10 +175,31 @@ ask(void *context, Hf__StoreRequest *request, Hf__StoreReply **out, struct err *
 	return (0);
 }
 
+/* At the n-th step of a rebuild the segment files of the slot go, as if they were dropped. */
+static struct { unsigned slot, step, at; } vanish;
+
+static int
+pace(void *context, uint64_t bytes, struct err *e)
+{
+	char path[128];
+
+	(void)context;
+	(void)bytes;
+	(void)e;
+	if (vanish.at == 0 || ++vanish.step != vanish.at)
+		return (0);
+	for (uint64_t id = 1; id < w.log->current->id; id++) {
+		snprintf(path, sizeof(path), "/d%u/log/%016llx.seg", vanish.slot,
+		    (unsigned long long)id);
+		w.disk->ops->unlink(w.disk, path, NULL);
+	}
+	return (0);
+}
+
 static int
 rebuild(unsigned slot, struct err *e)
 {
-	struct maintain m = { .disk = w.disk, .ask = ask };
+	struct maintain m = { .disk = w.disk, .ask = ask, .pace = pace };
 	Hf__Layout *layout;
 	int rc;
 
@@ -431,6 +452,39 @@ Test(replace, the_open_segment_is_not_on_the_old_drive, .timeout = 60)
 	cr_assert_eq(drive_online_mask(w.drives), 15);
 	close_and_check_all();
 	world_remove(&w);
+}
+
+Test(replace, a_segment_that_goes_meanwhile_does_not_end_it, .timeout = 60)
+{
+	struct err e = ERR_INIT;
+	unsigned busy = 0, slot;
+	int rc;
+
+	for (unsigned at = 1; at <= 12; at++) {
+		begin(17);
+		bodies_put(2);
+		slot = w.log->current->slots[0];
+		disk_memory_set_missing(w.disk, slot, true);
+		drive_set_probe(w.drives);
+		disk_memory_wipe(w.disk, slot);
+		disk_memory_set_missing(w.disk, slot, false);
+		cr_assert_eq(drive_set_replace(w.drives, slot, NULL, &e), 0, "%s", e.text);
+		bodies_put(2);
+		seal();
+		world_session(&w, 2);
+		vanish.slot = slot;
+		vanish.step = 0;
+		vanish.at = at;
+		rc = rebuild(slot, &e);
+		vanish.at = 0;
+		cr_assert(rc == 0 || rc == ERR_BUSY, "step %u: %s", at, e.text);
+		busy += rc == ERR_BUSY;
+		if (rc == ERR_BUSY)
+			cr_assert_eq(rebuild(slot, &e), 0, "step %u: %s", at, e.text);
+		world_close(&w);
+		world_remove(&w);
+	}
+	cr_assert_gt(busy, 0, "none was gone when it was read back");
 }
 
 Test(replace, a_directory_that_holds_anything_is_refused, .timeout = 60)
