@@ -42,7 +42,9 @@
 #include <stdlib.h>
 
 #include "libbase/clock.h"
+#include "libstore/catalog.h"
 #include "libstore/drive.h"
+#include "libstore/index_keys.h"
 #include "tests/unit/history_work.h"
 #include "tests/unit/index_memory.h"
 #include "tests/unit/proof.h"
@@ -75,7 +77,7 @@ struct history {
 static struct {
 	uint64_t	histories, maintained, operations, acknowledged, reads, uploads, cuts,
 			kills, stops, resumed_late, old_indexes, behind_horizon, lost_indexes,
-			returned, no_room, died, rebuilt_equal, task_moves, tasks, joins;
+			returned, no_room, died, whole, rebuilt_equal, task_moves, tasks, joins;
 	uint64_t	bads[BADS + 1], victims[3];	/* histories with them */
 	uint64_t	runs[WORK_KINDS], done[WORK_KINDS], ends[WORK_ENDS];
 	struct disk_tally disk;
@@ -528,6 +530,37 @@ all_is_done_check(struct history *h)
 		model_verify(&h->m, 3, "all is done");
 }
 
+/*
+ * Whether every body has all of its shards. A write that failed on a drive which stayed leaves an
+ * extent without one: it can be read, and is for heal to find, not for the rebuild of a drive.
+ */
+static bool
+bodies_whole(struct history *h)
+{
+	struct index_reader r = { .index = h->m.w.index };
+	struct buf from = BUF_INIT, to = BUF_INIT;
+	struct index_iter *it;
+	bool whole = true;
+
+	key_extent(&from, 0, 0);
+	key_extent(&to, UINT64_MAX, UINT64_MAX);
+	it = index_iter_new(&r, buf_slice(&from), buf_slice(&to));
+	for (; whole && index_iter_valid(it); index_iter_next(it)) {
+		struct slice value = index_iter_value(it);
+		Hf__Extent *x = hf__extent__unpack(NULL, value.bytes, value.data);
+		Hf__CatalogVolume *v = catalog_volume(h->m.w.drives, x->volume);
+
+		whole = v != NULL && (x->missing & ~v->complete) == 0;
+		hf__extent__free_unpacked(x, NULL);
+		if (v != NULL)
+			hf__catalog_volume__free_unpacked(v, NULL);
+	}
+	index_iter_free(it);
+	buf_release(&from);
+	buf_release(&to);
+	return (whole);
+}
+
 static void
 sums_add(const struct history *h)
 {
@@ -578,7 +611,9 @@ history_end(struct history *h)
 		if (!m->failed && h->maintained && m->w.drives != NULL &&
 		    !drive_set_read_only(m->w.drives) && !(h->bad & (BAD(LIES) | BAD(ROT)))) {
 			all_is_done_check(h);
-			whole = true;	/* R1: after it was, any m may go */
+			/* R1: after it was whole, any m may go. */
+			whole = !m->failed && bodies_whole(h);
+			sum.whole += whole && h->bad != 0;
 		}
 		if (!m->failed && chance(h, h->maintained ? 2 : 4) == 0)
 			rebuilt_check(h);
@@ -758,6 +793,8 @@ say_maintenance(void)
 	proof_say("maintenance in histories", sum.uploads, "multipart objects completed");
 	proof_say("maintenance in histories", sum.tasks, "tasks, in %llu transitions",
 	    (unsigned long long)sum.task_moves);
+	proof_say("maintenance in histories", sum.whole,
+	    "sets with failures that were whole again and then lost any m drives");
 	proof_say("index rebuilds compared", sum.rebuilt_equal,
 	    "byte by byte, at the end of a history");
 }
