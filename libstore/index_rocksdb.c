@@ -98,6 +98,7 @@ struct index_iter {
 	struct buf		 end, past;	/* of the stretch; of the gap behind it, if any */
 	struct buf		 from;		/* db was sent to the first key from here on */
 	bool			 valid;
+	struct err		 failure;	/* the first one: rows may be missing since */
 };
 
 static ahead_write_fn database_write;
@@ -571,9 +572,10 @@ static int
 rows_write(struct index *x, const struct index_layer *rows, struct err *e)
 {
 	struct probes probes = { .count = 0 };
+	bool bulk = x->bulk;		/* may change meanwhile */
 	char *message = NULL;
 
-	if (x->bulk) {
+	if (bulk) {
 		table_write(x, rows, &probes, &message);
 	} else {
 		rows_to_batch(x, rows, &probes);
@@ -584,7 +586,7 @@ rows_write(struct index *x, const struct index_layer *rows, struct err *e)
 	if (message != NULL)
 		return (index_error(e, "cannot write", x->directory, message));
 	write_end(x, rows);
-	x->dirty |= !x->bulk;
+	x->dirty |= !bulk;
 	probe_all(x, &probes);
 	return (0);
 }
@@ -855,16 +857,30 @@ iter_note_gap(struct index_iter *i)
 {
 	struct index *x = i->reader.index;
 	struct slice to = buf_slice(&i->end);
-	struct err e;
 
+	if (i->failure.code != 0)
+		return;
 	if (rocksdb_iter_valid(i->db))
 		to = iter_db_key(i);
-	else if (index_iter_error(i, &e) < 0)
-		return;
 	pthread_mutex_lock(&x->gaps_lock);
 	if (to.bytes > 0 && i->write == x->write && i->write % 2 == 0)
 		gaps_add(&x->gaps, buf_slice(&i->from), to, i->write);
 	pthread_mutex_unlock(&x->gaps_lock);
+}
+
+/* RocksDB forgets an error at the next seek; whoever seeks on has missed rows all the same. */
+static void
+iter_note_failure(struct index_iter *i)
+{
+	char *message = NULL;
+
+	rocksdb_iter_get_error(i->db, &message);
+	if (message == NULL)
+		return;
+	if (i->failure.code == 0)
+		(void)index_error(&i->failure, "cannot read", i->reader.index->directory, message);
+	else
+		rocksdb_free(message);
 }
 
 /* One step of db: to the first key from i->from on. */
@@ -877,6 +893,8 @@ iter_step(struct index_iter *i, bool seek)
 		rocksdb_iter_seek(i->db, (const char *)i->from.data, i->from.bytes);
 	else
 		rocksdb_iter_next(i->db);
+	if (!rocksdb_iter_valid(i->db))
+		iter_note_failure(i);
 	passed = iter_passed(i) - before;
 	if (passed == 0)
 		return;
@@ -944,8 +962,6 @@ iter_stretch_open(struct index_iter *i)
 static void
 iter_db_seek(struct index_iter *i)
 {
-	struct err e;
-
 	for (;;) {
 		iter_stretch_close(i);
 		iter_choose(i);
@@ -953,7 +969,7 @@ iter_db_seek(struct index_iter *i)
 			return;
 		iter_stretch_open(i);
 		iter_step(i, true);
-		if (rocksdb_iter_valid(i->db) || i->past.bytes == 0 || index_iter_error(i, &e) < 0)
+		if (rocksdb_iter_valid(i->db) || i->past.bytes == 0 || i->failure.code != 0)
 			return;
 		buf_reset(&i->from);
 		buf_append_slice(&i->from, buf_slice(&i->past));
@@ -964,10 +980,8 @@ iter_db_seek(struct index_iter *i)
 static void
 iter_db_step(struct index_iter *i, bool seek)
 {
-	struct err e;
-
 	iter_step(i, seek);
-	if (rocksdb_iter_valid(i->db) || i->past.bytes == 0 || index_iter_error(i, &e) < 0)
+	if (rocksdb_iter_valid(i->db) || i->past.bytes == 0 || i->failure.code != 0)
 		return;
 	buf_reset(&i->from);
 	buf_append_slice(&i->from, buf_slice(&i->past));
@@ -1042,6 +1056,8 @@ iter_settle(struct index_iter *i, bool after)
 		ahead_unlock(i->reader.index->ahead);
 		after = true;
 	} while (deleted);
+	if (i->failure.code != 0)
+		i->valid = false;
 }
 
 static struct index_iter *
@@ -1144,11 +1160,7 @@ index_iter_value(const struct index_iter *i)
 int
 index_iter_error(const struct index_iter *i, struct err *e)
 {
-	char *message = NULL;
-
-	if (i->db != NULL)
-		rocksdb_iter_get_error(i->db, &message);
-	if (message == NULL)
+	if (i->failure.code == 0)
 		return (0);
-	return (index_error(e, "cannot read", i->reader.index->directory, message));
+	return (err_set(e, i->failure.code, "%s", i->failure.text));
 }

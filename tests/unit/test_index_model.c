@@ -3,14 +3,17 @@
  * replays, checkpoints and new starts, and iterators that are kept meanwhile and sent ahead.
  *
  * A kept iterator must show what lived at its making and was not touched since, and nothing that
- * neither lived then nor was touched. A failure prints its seed.
+ * neither lived then nor was touched. A process that is killed leaves the state of one LSN. A failure
+ * prints its seed.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include <criterion/criterion.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "libbase/file.h"
@@ -19,6 +22,7 @@
 #define KEYS		4000u
 #define KEPT		4u
 #define ROUNDS		600u
+#define CRASHES		6u
 #define ANCHOR_EVERY	97u		/* such keys live for ever, where a thread walks */
 
 static char directory[] = "/tmp/holdfast-test-model-XXXXXX";
@@ -63,7 +67,9 @@ struct kept {
 };
 
 struct model {
-	struct index		*x;
+	struct index		*x;		/* NULL: only the array changes */
+	uint64_t		 until;		/* writes, of which `then' is what the array was */
+	uint32_t		 then[KEYS];
 	struct index_layer	*layer;
 	struct kept		 kept[KEPT];
 	uint32_t		 rows[KEYS];	/* values; 0: no row */
@@ -103,8 +109,12 @@ write_all(struct model *m)
 {
 	struct err e = ERR_INIT;
 
-	cr_assert_eq(index_write(m->x, m->layer, ++m->writes, &e), 0, "%s", e.text);
+	m->writes++;
+	if (m->x != NULL)
+		cr_assert_eq(index_write(m->x, m->layer, m->writes, &e), 0, "%s", e.text);
 	index_layer_clear(m->layer);
+	if (m->writes == m->until)
+		memcpy(m->then, m->rows, sizeof(m->then));
 }
 
 /* A stretch that lives or dies, or keys here and there. */
@@ -126,7 +136,6 @@ changes_make(struct model *m)
 
 /* --- looks ------------------------------------------------------------------------------------ */
 
-/* Steps over what may be there or not; must have: a row that was not touched. */
 static uint32_t
 number_of(struct slice key)
 {
@@ -350,7 +359,95 @@ Test(index_model, one_thread, .timeout = 120)
 	model_free(m);
 }
 
-struct walker { struct index *x; _Atomic bool stop; uint64_t seed; bool missed; };
+/* --- a crash ---------------------------------------------------------------------------------- */
+
+/* In a process of its own, which tells of each round and ends by being killed. */
+static void
+child_main(uint64_t seed, int tell)
+{
+	struct model *m = calloc(1, sizeof(*m));
+	struct err e = ERR_INIT;
+
+	if (index_open(path, 1 << 20, &m->x, &e) < 0)
+		_exit(1);
+	m->seed = seed;
+	m->layer = index_layer_new();
+	for (unsigned round = 0;; round++) {
+		changes_make(m);
+		if (round % 16 == 3 && index_flush(m->x, round % 32 == 3, &e) < 0)
+			_exit(1);
+		if (round % 30 == seed % 30 && index_bulk(m->x, round % 60 < 30, &e) < 0)
+			_exit(1);
+		if (write(tell, "", 1) != 1)
+			_exit(1);
+	}
+}
+
+/* What was there at the LSN that it says, no more and no less. */
+static void
+crashed_check(uint64_t seed)
+{
+	struct model *m = calloc(1, sizeof(*m));
+	struct err e = ERR_INIT;
+	struct index *x;
+
+	cr_assert_eq(index_open(path, 1 << 20, &x, &e), 0, "%s", e.text);
+	m->seed = seed;
+	m->layer = index_layer_new();
+	m->until = index_applied(x);
+	while (m->writes < m->until)
+		changes_make(m);
+	memcpy(m->rows, m->then, sizeof(m->rows));
+	printf("# LSN %llu\n", (unsigned long long)m->until);
+	check_all(m, x);
+	index_close(&x);
+	index_layer_free(m->layer);
+	free(m);
+}
+
+/* Kills a child after some rounds. */
+static void
+crash(uint64_t seed)
+{
+	uint64_t random = seed, rounds = 4 + next_random(&random) % 120;
+	int ends[2], status;
+	pid_t pid;
+	char c;
+
+	cr_assert_eq(pipe(ends), 0);
+	fflush(stdout);
+	pid = fork();
+	cr_assert_geq(pid, 0);
+	if (pid == 0)
+		child_main(seed, ends[1]);
+	close(ends[1]);
+	while (rounds-- > 0)
+		cr_assert_eq(read(ends[0], &c, 1), 1);
+	usleep((useconds_t)(next_random(&random) % 5000));
+	cr_assert_eq(kill(pid, SIGKILL), 0);
+	cr_assert_eq(waitpid(pid, &status, 0), pid);
+	cr_assert(WIFSIGNALED(status));
+	close(ends[0]);
+}
+
+Test(index_model, a_crash_leaves_the_state_of_one_lsn, .timeout = 120)
+{
+	uint64_t seed = (uint64_t)getpid() * 2654435761u + 3;
+
+	printf("# seed %llu\n", (unsigned long long)seed);
+	/* All first: a process that has had an index open has threads, which a child would lack. */
+	for (unsigned n = 0; n < 2 * CRASHES; n++) {
+		snprintf(path, sizeof(path), "%s/%u", directory, n % CRASHES);
+		if (n < CRASHES)
+			crash(seed + n);
+		else
+			crashed_check(seed + n - CRASHES);
+	}
+}
+
+/* --- threads ---------------------------------------------------------------------------------- */
+
+struct walker { struct index *x; _Atomic bool stop, missed; uint64_t seed; };
 
 /* From an anchor, sometimes sent to another: each comes. */
 static void
@@ -371,9 +468,8 @@ anchors_walk(struct walker *w)
 		    !slice_equal(index_iter_key(i), key_make(n, memory));
 		if (w->missed)
 			break;
-		if (next_random(&w->seed) % 3 == 0 && n + 1 < KEYS) {
+		if (next_random(&w->seed) % 3 == 0 && n + 1 < KEYS)
 			index_iter_seek(i, key_make(n + 1, memory));
-		}
 	}
 	index_iter_free(i);
 }
