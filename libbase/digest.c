@@ -1,5 +1,5 @@
 /*
- * digest - hashes by OpenSSL's EVP and md5.h, CRCs by checksum.h, behind one interface.
+ * digest - hashes by OpenSSL's EVP, CRCs by checksum.h, behind one interface.
  *
  * The algorithms are fetched once a process: an implicit fetch costs more than hashing a header.
  * A hash that fails (no memory, provider gone) ends the process; a wrong digest must not leave it.
@@ -17,7 +17,6 @@
 
 #include "libbase/bytes.h"
 #include "libbase/checksum.h"
-#include "libbase/md5.h"
 
 static EVP_MD *algorithms[DIGEST_CRC64NVME + 1];
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -25,11 +24,12 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 static void
 algorithms_fetch(void)
 {
+	algorithms[DIGEST_MD5] = EVP_MD_fetch(NULL, "MD5", NULL);
 	algorithms[DIGEST_SHA1] = EVP_MD_fetch(NULL, "SHA1", NULL);
 	algorithms[DIGEST_SHA256] = EVP_MD_fetch(NULL, "SHA256", NULL);
 }
 
-/* NULL for MD5 and the CRCs. */
+/* NULL for the CRCs. */
 static const EVP_MD *
 algorithm(enum digest_kind kind)
 {
@@ -61,11 +61,7 @@ void
 digest_init(struct digest *d, enum digest_kind kind)
 {
 	*d = (struct digest){ .kind = kind };
-	if (kind == DIGEST_MD5) {
-		must((d->context = malloc(sizeof(struct md5))) != NULL);
-		md5_init(d->context);
-	}
-	if (kind != DIGEST_SHA1 && kind != DIGEST_SHA256)
+	if (kind < DIGEST_MD5 || kind > DIGEST_SHA256)
 		return;
 	d->context = EVP_MD_CTX_new();
 	must(d->context != NULL && EVP_DigestInit_ex2(d->context, algorithm(kind), NULL));
@@ -76,9 +72,6 @@ digest_update(struct digest *d, const void *data, size_t bytes)
 {
 	switch (d->kind) {
 	case DIGEST_NONE:
-		break;
-	case DIGEST_MD5:
-		md5_update(d->context, data, bytes);
 		break;
 	case DIGEST_CRC32:
 		d->crc = crc32_reflected((uint32_t)d->crc, data, bytes);
@@ -95,25 +88,10 @@ digest_update(struct digest *d, const void *data, size_t bytes)
 }
 
 void
-digest_update_two(struct digest *a, const void *a_data, struct digest *b, const void *b_data,
-    size_t bytes)
-{
-	if (a->kind == DIGEST_MD5 && b->kind == DIGEST_MD5) {
-		md5_update_two(a->context, a_data, b->context, b_data, bytes);
-		return;
-	}
-	digest_update(a, a_data, bytes);
-	digest_update(b, b_data, bytes);
-}
-
-void
 digest_final(struct digest *d, uint8_t out[DIGEST_BYTES_MAX])
 {
 	switch (d->kind) {
 	case DIGEST_NONE:
-		break;
-	case DIGEST_MD5:
-		md5_final(d->context, out);
 		break;
 	case DIGEST_CRC32:
 	case DIGEST_CRC32C:
@@ -131,10 +109,7 @@ digest_final(struct digest *d, uint8_t out[DIGEST_BYTES_MAX])
 void
 digest_release(struct digest *d)
 {
-	if (d->kind == DIGEST_MD5)
-		free(d->context);
-	else
-		EVP_MD_CTX_free(d->context);
+	EVP_MD_CTX_free(d->context);
 	*d = (struct digest){ .kind = DIGEST_NONE };
 }
 
@@ -143,7 +118,7 @@ digest_once(enum digest_kind kind, const void *data, size_t bytes, uint8_t out[D
 {
 	struct digest d;
 
-	if (kind == DIGEST_SHA1 || kind == DIGEST_SHA256) {
+	if (kind >= DIGEST_MD5 && kind <= DIGEST_SHA256) {
 		must(EVP_Digest(data, bytes, out, NULL, algorithm(kind), NULL));
 		return;
 	}

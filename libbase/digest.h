@@ -1,6 +1,6 @@
 /*
  * digest - one streaming interface over the digests of S3: MD5, SHA-1, SHA-256, CRC32, CRC32C,
- * CRC64NVME; and HMAC-SHA256.
+ * CRC64NVME; and HMAC-SHA256. OpenSSL's EVP with fetched algorithms.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -18,7 +18,7 @@ enum digest_kind {
 
 struct digest {
 	enum digest_kind kind;
-	void		*context;	/* of the hashes: EVP_MD_CTX, or struct md5 */
+	void		*context;	/* EVP_MD_CTX, for the hashes */
 	uint64_t	 crc;
 };
 
@@ -26,9 +26,6 @@ struct digest {
 size_t digest_bytes(enum digest_kind kind);
 void digest_init(struct digest *d, enum digest_kind kind);
 void digest_update(struct digest *d, const void *data, size_t bytes);
-/* As two updates; of two MD5, in the time of one. */
-void digest_update_two(struct digest *a, const void *a_data, struct digest *b, const void *b_data,
-    size_t bytes);
 void digest_final(struct digest *d, uint8_t out[DIGEST_BYTES_MAX]);	/* also releases */
 void digest_release(struct digest *d);
 void digest_once(enum digest_kind kind, const void *data, size_t bytes,

@@ -23,7 +23,6 @@ libbase_libbase_a_SOURCES = \
 	libbase/file.c libbase/file.h \
 	libbase/isal.c \
 	libbase/log.c libbase/log.h \
-	libbase/md5.c libbase/md5.h \
 	libbase/metrics.c libbase/metrics.h \
 	libbase/percent.c libbase/percent.h \
 	libbase/pool.c libbase/pool.h
@@ -40,7 +39,6 @@ check_PROGRAMS += \
 	tests/unit/test_err \
 	tests/unit/test_file \
 	tests/unit/test_log_line \
-	tests/unit/test_md5 \
 	tests/unit/test_metrics \
 	tests/unit/test_percent \
 	tests/unit/test_pool
@@ -77,9 +75,6 @@ tests_unit_test_file_LDADD = libbase/libbase.a $(CRITERION_LIBS)
 
 tests_unit_test_log_line_SOURCES = tests/unit/test_log_line.c
 tests_unit_test_log_line_LDADD = libbase/libbase.a $(CRITERION_LIBS)
-
-tests_unit_test_md5_SOURCES = tests/unit/test_md5.c
-tests_unit_test_md5_LDADD = libbase/libbase.a $(CRITERION_LIBS) $(OPENSSL_LIBS)
 
 tests_unit_test_metrics_SOURCES = tests/unit/test_metrics.c
 tests_unit_test_metrics_LDADD = libbase/libbase.a $(CRITERION_LIBS)

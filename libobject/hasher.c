@@ -1,14 +1,14 @@
 /*
  * hasher - digests of all bodies that this process receives: threads of the pool take rows from
- * lanes (one for each body), from two lanes at a time if two have some.
+ * lanes, one for each body.
  *
  *     lane ──rows wait──► queued ──► busy: one thread hashes some ──► told ──► (loop) taken
  *               ▲                                         │
  *               └────────────── more rows ────────────────┘
  *
- * MD5 cannot be split, so it bounds what one body can do; but two MD5 side by side take the time of
- * one (md5.h). So there is a thread for every two lanes, and a thread stays while there are rows:
- * between two rows of a body nobody is waited for.
+ * MD5 cannot be split, so it bounds what one body can do: a thread stays while there are rows, so
+ * that between two rows of a body nobody is waited for. There is one for every two lanes; the other
+ * threads of the pool encode and write meanwhile.
  *
  * H1  A lane is with one thread at most, and its rows are hashed in order.
  * H2  A thread touches the payload of rows and the digests of its lanes, nothing else of a body.
@@ -72,38 +72,16 @@ walk_step(struct walk *k, size_t bytes)
 }
 
 static void
-lane_update(struct hash_lane *l, unsigned first, struct slice s)
+turn_hash(const struct hash_turn *t)
 {
+	struct walk k = { .turn = t };
+	struct slice s;
 	unsigned d;
 
-	for (d = first; d < l->digest_count; d++)
-		digest_update(&l->digests[d], s.data, s.bytes);
-}
-
-static void
-turn_hash(const struct hash_turn *t, const struct hash_turn *u)
-{
-	struct walk a = { .turn = t }, b = { .turn = u };
-	struct slice x, y;
-
-	while ((x = walk_next(&a)).bytes > 0) {
-		y = u->lane != NULL ? walk_next(&b) : SLICE_NONE;
-		if (y.bytes == 0) {
-			lane_update(t->lane, 0, x);
-			walk_step(&a, x.bytes);
-			continue;
-		}
-		x.bytes = y.bytes = x.bytes < y.bytes ? x.bytes : y.bytes;
-		digest_update_two(&t->lane->digests[0], x.data, &u->lane->digests[0], y.data,
-		    x.bytes);
-		lane_update(t->lane, 1, x);
-		lane_update(u->lane, 1, y);
-		walk_step(&a, x.bytes);
-		walk_step(&b, y.bytes);
-	}
-	while (u->lane != NULL && (y = walk_next(&b)).bytes > 0) {
-		lane_update(u->lane, 0, y);
-		walk_step(&b, y.bytes);
+	while ((s = walk_next(&k)).bytes > 0) {
+		for (d = 0; d < t->lane->digest_count; d++)
+			digest_update(&t->lane->digests[d], s.data, s.bytes);
+		walk_step(&k, s.bytes);
 	}
 }
 
@@ -151,8 +129,6 @@ turn_end(struct hasher *h, struct hash_turn *t)
 	struct hash_lane *l = t->lane;
 	unsigned i;
 
-	if (l == NULL)
-		return;
 	for (i = 0; i < t->count; i++)
 		TAILQ_INSERT_TAIL(&l->hashed, t->rows[i], hash_entry);
 	l->busy = false;
@@ -191,16 +167,14 @@ thread_run(void *context)
 {
 	struct hash_thread *t = context;
 	struct hasher *h = &t->objects->hasher;
-	struct hash_turn a, b;
+	struct hash_turn turn;
 
 	pthread_mutex_lock(&h->lock);
-	while (turn_begin(h, &a)) {
-		turn_begin(h, &b);
+	while (turn_begin(h, &turn)) {
 		pthread_mutex_unlock(&h->lock);
-		turn_hash(&a, &b);
+		turn_hash(&turn);
 		pthread_mutex_lock(&h->lock);
-		turn_end(h, &a);
-		turn_end(h, &b);
+		turn_end(h, &turn);
 		if (h->telling)
 			continue;
 		h->telling = true;

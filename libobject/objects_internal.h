@@ -172,8 +172,7 @@ void works_release(struct objects *o);
 void work_submit(struct objects *o, struct work *w, pool_work_fn *work, pool_done_fn *done,
     void *context);
 
-/* --- hasher.c: digests of bodies, two side by side
- * --------------------------------------------- */
+/* --- hasher.c: digests of bodies -------------------------------------------------------------- */
 
 struct row;
 TAILQ_HEAD(row_list, row);

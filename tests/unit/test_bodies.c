@@ -946,7 +946,7 @@ Test(bodies, a_caller_that_goes_at_any_piece, .timeout = 60)
 	world_close(&w);	/* all memory is back: objects_release asserts it */
 }
 
-/* --- Digests of several bodies, two side by side. --------------------------------------------- */
+/* --- Digests of several bodies. --------------------------------------------------------------- */
 
 Test(bodies, bodies_of_any_length_are_hashed_side_by_side, .timeout = 60)
 {
