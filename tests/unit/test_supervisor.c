@@ -130,7 +130,7 @@ directory_make_own(void)
 }
 
 static void
-directory_remove(void)
+own_directory_remove(void)
 {
 	char command[96];
 
@@ -151,7 +151,7 @@ content(const char *suffix)
 	return (buf_string(&text));
 }
 
-Test(logfile, rotates_at_line_ends, .init = directory_make_own, .fini = directory_remove)
+Test(logfile, rotates_at_line_ends, .init = directory_make_own, .fini = own_directory_remove)
 {
 	struct logfile f;
 	struct stat st;
@@ -172,7 +172,7 @@ Test(logfile, rotates_at_line_ends, .init = directory_make_own, .fini = director
 	logfile_close(&f);
 }
 
-Test(logfile, goes_on_where_it_was, .init = directory_make_own, .fini = directory_remove)
+Test(logfile, goes_on_where_it_was, .init = directory_make_own, .fini = own_directory_remove)
 {
 	struct logfile f;
 
@@ -188,7 +188,7 @@ Test(logfile, goes_on_where_it_was, .init = directory_make_own, .fini = director
 	logfile_close(&f);
 }
 
-Test(logfile, a_single_file_starts_again, .init = directory_make_own, .fini = directory_remove)
+Test(logfile, a_single_file_starts_again, .init = directory_make_own, .fini = own_directory_remove)
 {
 	struct logfile f;
 
@@ -200,7 +200,7 @@ Test(logfile, a_single_file_starts_again, .init = directory_make_own, .fini = di
 	logfile_close(&f);
 }
 
-Test(logfile, counts_what_it_loses, .init = directory_make_own, .fini = directory_remove)
+Test(logfile, counts_what_it_loses, .init = directory_make_own, .fini = own_directory_remove)
 {
 	struct rlimit limit = { 8, RLIM_INFINITY };
 	struct logfile f;
