@@ -8,22 +8,19 @@
  * At most m drives are bad in a history (its victims), so nothing that was acknowledged may be
  * lost. What a history may meet, and where:
  *
- *   power cut, any legal subset kept     disk_memory_cut_at (lives; at every step:
- *   a_cut_at_every_step)
+ *   power cut, any legal subset kept     disk_memory_cut_at (lives; and at every step:
+ *                                        a_cut_at_every_step)
  *   EIO on read, on write                EIO_ALL (a whole drive), EIO_ONCE (a step), BAD_READS
- *   (some)
  *   a sync that fails                    EIO_ONCE; half of them lose what was written, for good
  *   ENOSPC                               FULL
  *   bit flips                            ROT
  *   misdirected and lost writes          LIES
  *   latency                              STALL: a write hangs, and arrives later or never; answers
- *   of
- *                                        pools and of the log come in any order, turns later
+ *                                        of pools and of the log come in any order, turns later
  *   drives missing, back with old epochs MISSING (at a start), drives_come_back (while it runs)
  *   an index older than the horizon      index_age, after vacuums dropped segments
- *   a stopped writer that resumes later  client_change (protocol servers), WORK_STOPPED (workers),
- *   also
- *                                        when they were taken for dead and another did their work
+ *   a stopped writer that resumes later  client_change (protocol servers), WORK_STOPPED (workers);
+ *                                        also after another took them for dead and did their work
  *   up to m drives at once               victims_choose
  *
  * How many there were of each is printed. One in four random histories has maintenance and uploads;
