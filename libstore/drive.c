@@ -193,6 +193,18 @@ drive_path(
 	assert(n > 0 && n < 4096); /* drive_set_open bounds the path */
 }
 
+bool
+drive_path_is(const char *a, const char *b)
+{
+	size_t n = strlen(a), m = strlen(b);
+
+	while (n > 1 && a[n - 1] == '/')
+		n--;
+	while (m > 1 && b[m - 1] == '/')
+		m--;
+	return (n == m && memcmp(a, b, n) == 0);
+}
+
 void
 drive_note(struct drive_set *s, unsigned slot, Hf__CatalogDrive__State state, const char *why)
 {

@@ -126,6 +126,7 @@ int catalog_commit_locked(struct drive_set *s, Hf__CatalogChange *change, uint32
 void *catalog_row_copy(const ProtobufCMessage *m);	/* from malloc */
 /* ONLINE and RETURNING; lock is held or single-threaded */
 uint32_t drive_live_mask(const struct drive_set *s);
+bool drive_path_is(const char *a, const char *b);	/* but for slashes at the end */
 void drive_note(struct drive_set *s, unsigned slot, Hf__CatalogDrive__State state, const char *why);
 /* The catalog of a drive could not be written: DRIVE_WRITABLE if it failed for another reason than
  * want of room or a file system that is mounted read-only. */

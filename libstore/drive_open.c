@@ -55,6 +55,18 @@ look_directory(struct drive_set *s, unsigned slot, struct drive_look *l)
 					 : "holds files but no drive file");
 }
 
+/* It is a drive that we hold ourselves, by another name: nobody will let go of it. */
+static int
+look_own(const struct drive_set *s, unsigned slot, const char *path, struct err *e)
+{
+	for (unsigned i = 0; i < slot; i++)
+		if (s->drives[i].lock_handle >= 0 &&
+		    s->disk->ops->same(s->disk, s->drives[i].lock_handle, path))
+			return (err_set(e, ERR_CONFIG, "%s and %s in store.drives are the same "
+			    "directory", s->drives[i].path, s->drives[slot].path));
+	return (0);
+}
+
 /* Opens, locks and reads the drive file. Only what must stop the start is an error. */
 static int
 look(struct drive_set *s, unsigned slot, struct drive_look *l, struct err *e)
@@ -89,6 +101,8 @@ look(struct drive_set *s, unsigned slot, struct drive_look *l, struct err *e)
 	}
 	if (handle >= 0)
 		d->ops->close(d, handle);
+	if (rc == ERR_LOCKED && look_own(s, slot, path, e) < 0)
+		return (ERR_CONFIG);
 	if (rc == ERR_LOCKED || rc == ERR_VERSION)
 		return (err_set(e, rc, "%s", why.text));
 	l->as = rc == ERR_CORRUPT ? LOOKS_DAMAGED : LOOKS_BAD;
@@ -444,13 +458,25 @@ sets_in_use(struct drive_set *s, struct err *e)
 	return (0);
 }
 
+/* Before anything is written to one of them. */
+static int
+paths_check(const struct drive_set *s, struct err *e)
+{
+	for (unsigned i = 0; i < s->configured; i++)
+		for (unsigned j = 0; j < i; j++)
+			if (drive_path_is(s->drives[i].path, s->drives[j].path))
+				return (err_set(e, ERR_CONFIG, "store.drives names %s twice, for "
+				    "slots %u and %u", s->drives[i].path, j, i));
+	return (0);
+}
+
 static int
 set_open(struct drive_set *s, const struct drive_set_options *o, struct drive_look *looks,
     struct err *e)
 {
 	unsigned i, formatted = 0, catalogs = 0;
 	uint32_t read = UINT32_MAX;
-	int rc = 0;
+	int rc = paths_check(s, e);
 
 	for (i = 0; rc == 0 && i < s->configured; i++) {
 		rc = look(s, i, &looks[i], e);

@@ -324,19 +324,6 @@ files_needing(struct drive_set *s, uint32_t live)
 	return (n);
 }
 
-/* But for slashes at the end. */
-static bool
-path_is(const char *a, const char *b)
-{
-	size_t n = strlen(a), m = strlen(b);
-
-	while (n > 1 && a[n - 1] == '/')
-		n--;
-	while (m > 1 && b[m - 1] == '/')
-		m--;
-	return (n == m && memcmp(a, b, n) == 0);
-}
-
 static int
 replace_check(struct drive_set *s, unsigned slot, const char *path, struct err *e)
 {
@@ -350,7 +337,7 @@ replace_check(struct drive_set *s, unsigned slot, const char *path, struct err *
 		return (err_set(e, ERR_EXISTS, "the drive in slot %u (%s) is there and in use; "
 		    "take it out first, or name another directory for the slot", slot, path));
 	for (unsigned i = 0; i < s->count; i++)
-		if (i != slot && path_is(path, s->drives[i].path))
+		if (i != slot && drive_path_is(path, s->drives[i].path))
 			return (err_set(e, ERR_INVALID, "%s is slot %u", path, i));
 	if (s->rows.drives[slot].state == HF__CATALOG_DRIVE__STATE__LOST)
 		return (0);
@@ -415,7 +402,7 @@ drive_set_replace(struct drive_set *s, unsigned slot, const char *path, struct e
 	assert(slot < s->count);
 	drive_set_probe(s);
 	pthread_mutex_lock(&s->commit_lock);
-	if (path == NULL || path[0] == '\0' || path_is(path, s->drives[slot].path))
+	if (path == NULL || path[0] == '\0' || drive_path_is(path, s->drives[slot].path))
 		path = s->drives[slot].path;
 	rc = strlen(path) > PATH_BYTES_MAX || path[0] != '/' ?
 	    err_set(e, ERR_INVALID, "\"%.100s\" is not an absolute path of a directory", path) :

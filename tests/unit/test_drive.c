@@ -378,6 +378,9 @@ Test(drive, real_disk)
 	cr_assert_eq(open_paths(d, p, 2, "", &s, &e), 0, "%s", e.text);
 	cr_assert_neq(catalog_next_id(s), id);
 	drive_set_close(&s);
+	snprintf(path[1], sizeof(path[1]), "%s/./0", base);	/* nobody else has it */
+	cr_assert_eq(open_paths(d, p, 2, "", &s, &e), ERR_CONFIG, "%s", e.text);
+	cr_assert(strstr(e.text, "are the same directory") != NULL, "%s", e.text);
 	snprintf(command, sizeof(command), "rm -r %s", base);
 	cr_assert_eq(system(command), 0);
 }

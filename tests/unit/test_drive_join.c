@@ -227,16 +227,15 @@ Test(drive_join, refusals)
 Test(drive_join, a_drive_is_in_one_slot_of_one_set)
 {
 	static const char *const twice[] = { "/d0", "/d1", "/d2", "/d3", "/d4", "/d5", "/d6",
-	    "/d3" }, *const swapped[] = { "/d4", "/d5", "/d6", "/d7", "/d0", "/d1", "/d2", "/d3" };
+	    "/d3/" }, *const swapped[] = { "/d4", "/d5", "/d6", "/d7", "/d0", "/d1", "/d2", "/d3" };
 	struct drive_set_options o = { .paths = twice, .count = ALL, .erasure = "",
 		.segment_bytes = 65536, .volume_bytes = 16u << 20 };
 	struct disk *d = old_store(1, ALL);
 	struct err e = ERR_INIT;
 	struct drive_set *s;
-	int rc;
 
-	rc = drive_set_open(d, &o, &s, &e);
-	cr_assert(rc == ERR_INVALID || rc == ERR_LOCKED, "%s", e.text);
+	cr_assert_eq(drive_set_open(d, &o, &s, &e), ERR_CONFIG, "%s", e.text);
+	cr_assert(strstr(e.text, "names /d3/ twice, for slots 3 and 7") != NULL, "%s", e.text);
 	joined_check(d, 3);
 	o.paths = swapped;
 	cr_assert_eq(drive_set_open(d, &o, &s, &e), ERR_INVALID);
