@@ -70,6 +70,13 @@ log_segment_put(struct log *l, struct segment *g)
 }
 
 void
+log_failing_add(struct log *l, unsigned slot, const char *why)
+{
+	l->failing |= 1u << slot;
+	snprintf(l->failing_why[slot], sizeof(l->failing_why[slot]), "%.150s", why);
+}
+
+void
 log_flight_put(struct log *l, struct flight *f)
 {
 	assert(f->refs > 0);
@@ -253,10 +260,9 @@ segment_live(struct log *l)
 	present = drive_present_mask(l->set);
 	for (i = 0; i < g->mirror_count; i++)
 		if (!(present >> g->slots[i] & 1))
-			l->failing |= 1u << g->slots[i];
+			log_failing_add(l, g->slots[i], "the drive is not online any more");
 		else if (!(whole >> g->slots[i] & 1))
 			g->missing |= 1u << i;
-	snprintf(l->failing_why, sizeof(l->failing_why), "the drive is not online any more");
 	l->state = LOG_REPAIRING;
 	pthread_cond_signal(&l->keeper_wake);
 	return (false);
@@ -379,10 +385,8 @@ flight_back(struct log *l, struct flight *f)
 	unsigned i;
 
 	for (i = 0; i < f->segment->mirror_count; i++)
-		if (f->failed >> i & 1) {
-			l->failing |= 1u << f->segment->slots[i];
-			snprintf(l->failing_why, sizeof(l->failing_why), "%s", f->why[i]);
-		}
+		if (f->failed >> i & 1)
+			log_failing_add(l, f->segment->slots[i], f->why[i]);
 	log_image_grow(l, &f->batch->image, f->image_bytes);
 	memcpy(f->batch->image.bytes, f->image.bytes, f->image_bytes);
 	f->batch->link = l->head;

@@ -109,7 +109,7 @@ struct log {
 	bool			 seal_early;	/* the current segment, though it has room */
 	struct prewrite		 prewrite;
 	uint32_t		 failing;	/* slots */
-	char			 failing_why[160];
+	char			 failing_why[DRIVES_MAX][160];
 	struct batch		*head, *tail;	/* queue; the tail is forming */
 	uint64_t		 batch_next;
 	uint64_t		 batch_bytes_max;
@@ -141,6 +141,8 @@ void log_batch_free(struct log *l, struct batch *b);
 void log_image_grow(struct log *l, struct image *m, size_t bytes);
 void log_image_put(struct log *l, struct image *m);
 void log_segment_put(struct log *l, struct segment *g);
+/* For LOG_REPAIRING. Lock. */
+void log_failing_add(struct log *l, unsigned slot, const char *why);
 
 /* log_keeper.c; lock is held, and given up over I/O */
 bool log_keeper_step(struct log *l);		/* does one thing; false: there was nothing to do */

@@ -320,7 +320,7 @@ segment_usable(struct drive_set *s, const struct segment *g)
 /* L5, in this order: the failed drives, the end of the current segment, another segment. No lock.
  */
 static int
-segment_replace(struct log *l, uint32_t failing, const char *why, struct segment *current,
+segment_replace(struct log *l, uint32_t failing, char why[][160], struct segment *current,
     struct segment **next, struct segment **dropped, struct err *e)
 {
 	struct drive_set *s = l->set;
@@ -330,7 +330,7 @@ segment_replace(struct log *l, uint32_t failing, const char *why, struct segment
 
 	for (i = 0; rc == 0 && i < drive_count(s); i++)
 		if (failing >> i & 1)
-			rc = drive_fail(s, i, why, e);
+			rc = drive_fail(s, i, why[i], e);
 	if (rc == 0 && current != NULL)
 		rc = segment_commit_sealed(s, current, e);
 	if (rc == 0 && *next != NULL && !segment_usable(s, *next)) {
@@ -353,11 +353,11 @@ repair(struct log *l)
 	struct segment *current = l->current, *next = l->next, *dropped = NULL;
 	uint32_t failing = l->failing;
 	struct err e = ERR_INIT;
-	char why[160];
+	char why[DRIVES_MAX][160];
 	bool fresh;
 	int rc;
 
-	snprintf(why, sizeof(why), "%s", l->failing_why);
+	memcpy(why, l->failing_why, sizeof(why));
 	l->current = l->next = NULL;
 	l->failing = 0;
 	fresh = next == NULL;

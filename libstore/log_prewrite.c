@@ -67,29 +67,31 @@ chunk_segment(const struct log *l)
 /* No lock. The mask of mirrors that failed. */
 static uint32_t
 chunk_write(struct drive_set *s, const struct segment *g, uint64_t from, struct iovec *zeros,
-    struct err *e)
+    struct err e[DRIVES_MAX])
 {
 	struct disk *d = drive_set_disk(s);
 	uint32_t failed = 0;
 	unsigned i;
 
 	for (i = 0; i < g->mirror_count; i++)
-		if (d->ops->pwritev_sync(d, g->handles[i], zeros, 1, from, e) < 0)
+		if (d->ops->pwritev_sync(d, g->handles[i], zeros, 1, from, &e[i]) < 0)
 			failed |= 1u << i;
 	return (failed);
 }
 
 static void
-chunk_failed(struct log *l, const struct segment *g, uint32_t failed, const struct err *e)
+chunk_failed(struct log *l, const struct segment *g, uint32_t failed,
+    const struct err e[DRIVES_MAX])
 {
 	unsigned i;
 
-	if (l->state != LOG_RUNNING || e->code == ERR_FULL)
+	if (l->state != LOG_RUNNING)
 		return;
 	for (i = 0; i < g->mirror_count; i++)
-		if (failed >> i & 1)
-			l->failing |= 1u << g->slots[i];
-	snprintf(l->failing_why, sizeof(l->failing_why), "%.150s", e->text);
+		if (failed >> i & 1 && e[i].code != ERR_FULL)
+			log_failing_add(l, g->slots[i], e[i].text);
+	if (l->failing == 0)
+		return;
 	l->state = LOG_REPAIRING;
 	pthread_cond_signal(&l->keeper_wake);
 }
@@ -101,19 +103,19 @@ chunk_do(struct log *l, struct segment *g)
 	struct iovec zeros = { disk_zeros(), g->bytes - from < CHUNK_BYTES
 	    ? (size_t)(g->bytes - from)
 								   : CHUNK_BYTES };
-	struct err e = ERR_INIT;
+	struct err e[DRIVES_MAX] = { ERR_INIT };
 	uint32_t failed;
 
 	assert(from >= records_end(l, g));	/* Z1 */
 	g->zeroing = from;
 	g->refs++;
 	pthread_mutex_unlock(&l->lock);
-	failed = chunk_write(l->set, g, from, &zeros, &e);
+	failed = chunk_write(l->set, g, from, &zeros, e);
 	pthread_mutex_lock(&l->lock);
 	g->zeroing = 0;
 	g->prewritten = from + zeros.iov_len;
 	if (failed != 0)
-		chunk_failed(l, g, failed, &e);
+		chunk_failed(l, g, failed, e);
 	if (g != l->current && g != l->next)
 		pthread_cond_signal(&l->keeper_wake);	/* it may be sealed now */
 	log_segment_put(l, g);

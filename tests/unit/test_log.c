@@ -405,6 +405,33 @@ Test(log, threads_and_a_failing_drive, .timeout = 60)
 }
 
 /* Zeros are written into the segment that records go to, a little ahead of them. */
+/* Two at once: each is said to have failed of what it said itself. */
+Test(log, failing_drives_keep_their_own_reasons, .timeout = 60)
+{
+	static struct model m;
+	struct drive d;
+	char own[16];
+
+	model_start(&m, true, 65536);
+	for (unsigned turn = 0; turn < 100; turn++) {
+		model_append(&m);
+		log_submit(m.log);
+		if (turn == 20) {
+			model_wait(&m, 5);
+			disk_memory_set_eio(m.disk, 1, true);
+			disk_memory_set_eio(m.disk, 2, true);
+		}
+	}
+	model_wait(&m, 5);
+	for (unsigned i = 1; i <= 2; i++) {
+		drive_get(m.set, i, &d);
+		snprintf(own, sizeof(own), "drive %u: ", i);
+		cr_assert(strstr(d.note, own) != NULL, "slot %u: %s", i, d.note);
+	}
+	model_close(&m);
+	disk_memory_free(m.disk);
+}
+
 Test(log, zeros_ahead_cover_no_record, .timeout = 60)
 {
 	static struct model m;
