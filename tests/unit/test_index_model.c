@@ -3,8 +3,8 @@
  * replays, checkpoints and new starts, and iterators that are kept meanwhile and sent ahead.
  *
  * A kept iterator must show what lived at its making and was not touched since, and nothing that
- * neither lived then nor was touched. A process that is killed leaves the state of one LSN. A failure
- * prints its seed.
+ * neither lived then nor was touched. A process that is killed leaves the state of one LSN. A
+ * failure prints its seed.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
