@@ -29,6 +29,8 @@
 #define CLOSED_LOOK_MS	2000
 #define CLOSED_AGAIN_MS	10000
 
+#define RUN_BYTES_ASKED	(UINT64_C(64) << 20)	/* of a volume, by a client that stores much */
+
 struct probe_job {
 	struct store	*store;
 	uint32_t	 suspects;
@@ -207,15 +209,27 @@ drives_damage(void *context, struct session *s, const Hf__DamageReport *r)
 
 /* --- telling ---------------------------------------------------------------------------------- */
 
+/* Less on a drive is perhaps too little for the log's next segment, or for a body. */
+static uint64_t
+room_wanted(const struct drive_set *s)
+{
+	uint64_t run = drive_set_volume_bytes(s), segment = drive_set_segment_bytes(s);
+
+	run = run < RUN_BYTES_ASKED ? run : RUN_BYTES_ASKED;
+	return (segment > run ? segment : run);
+}
+
 static void
 full_text(struct store *t, struct buf *text)
 {
-	buf_printf(text, "%sputs may be refused, full up to the reserve:",
+	uint64_t wanted = room_wanted(t->drives);
+
+	buf_printf(text, "%sputs may be refused, (almost) full up to the reserve:",
 	    text->bytes > 0 ? "; " : "");
 	for (unsigned slot = 0, named = 0; slot < drive_count(t->drives); slot++) {
 		struct drive d;
 
-		if ((t->seen.online >> slot & 1) == 0 || drive_has_space(t->drives, slot, 1))
+		if ((t->seen.online >> slot & 1) == 0 || drive_has_space(t->drives, slot, wanted))
 			continue;
 		drive_get(t->drives, slot, &d);
 		buf_printf(text, "%s slot %u (%s, %llu MiB free, %llu kept)",
@@ -299,7 +313,7 @@ drives_turn(struct store *t)
 	struct store_drives_seen now = {
 		.online = drive_online_mask(t->drives), .present = drive_present_mask(t->drives),
 		.read_only = drive_set_read_only(t->drives),
-		.full = state_full(t->state), .known = true,
+		.full = !drive_sets_have_room(t->drives, room_wanted(t->drives)), .known = true,
 		.closed = drives_closed(t->drives),
 	};
 

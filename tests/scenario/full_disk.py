@@ -190,6 +190,8 @@ def scenario():
             s3.make_bucket("full")
             stored = fill_until_refused(s3, 4 * MIB)
             say(f"full after {len(stored)} objects of 4 MiB: 507")
+            note = wait_for("a status that says so", lambda: house.services("store")[0]["note"], 5)
+            check("puts may be refused" in note and "slot 0" in note, note)
             intact(s3, 4 * MIB, stored)
             small = fill_until_refused(s3, 60000)
             say(f"... and {len(small)} of 60 kB")
