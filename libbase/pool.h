@@ -25,7 +25,7 @@ int pool_open(struct event_base *base, unsigned threads, unsigned queue_max, str
 void pool_close(struct pool **p);
 /* 0, or ERR_BUSY when the queue is full or the pool closing (nothing was queued then). */
 int pool_submit(struct pool *p, pool_work_fn *work, pool_done_fn *done, void *context);
-/* From work that runs on a pool thread, whose own done comes later: fn runs on the loop's thread. */
+/* From work that runs on a pool thread, whose own done comes later: fn runs on the loop. */
 void pool_tell(struct pool *p, pool_done_fn *fn, void *context);
 unsigned pool_queued(const struct pool *p);
 unsigned pool_running(const struct pool *p);

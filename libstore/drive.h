@@ -1,6 +1,7 @@
 /*
- * drive - the drives of a store, in one or more sets of k+m: their `drive` files, locks, paths, states and space; and the
- * catalog that they all carry (catalog.h). Layouts are in holdfast-format(5).
+ * drive - the drives of a store, in one or more sets of k+m: their `drive` files, locks, paths,
+ * states and space; and the catalog that they all carry (catalog.h). Layouts are in
+ * holdfast-format(5).
  *
  *   DRIVE/drive              DriveFile, framed; locked for life
  *   DRIVE/catalog            epochs; see catalog.h
@@ -57,8 +58,8 @@ struct drive_set_options {
  * existed: then it is finished), a drive locked by another process. Missing or unreadable drives
  * are tolerated: with at least max(k, m+1) of each set present it is read-write, with k read-only,
  * with fewer ERR_NO_QUORUM. Drives whose catalog cannot be written, because others took the room or
- * the file system is mounted read-only, are OFFLINE if enough are left without them; if not, the set
- * is read-only, and they are read. Paths beyond the slots of the catalog are new sets, which join
+ * the file system is mounted read-only, are OFFLINE if enough are left without them; if not, the
+ * set is read-only, and they are read. Paths beyond the slots of the catalog are new sets, which join
  * (drive_join.c); each is whole, of empty directories. The catalog with the highest epoch wins and
  * is brought to the other present drives; files that it does not name go to quarantine/ on their
  * drive. Fixed arrays: drives[slot].
@@ -104,7 +105,7 @@ bool drive_set_has_room(const struct drive_set *s, unsigned set, uint64_t bytes)
 bool drive_sets_have_room(const struct drive_set *s, uint64_t bytes);
 struct drive_set_use {
 	unsigned online;
-	uint64_t space_bytes, free_bytes;	/* of drives that are there; a shared file system once */
+	uint64_t space_bytes, free_bytes;	/* of drives that are there; a file system once */
 	uint64_t segments, volumes;		/* files of the catalog that lie in the set */
 };
 void drive_set_use(const struct drive_set *s, unsigned set, struct drive_set_use *out);

@@ -24,13 +24,13 @@
 struct gap {
 	struct buf	from, to;
 	uint64_t	write;			/* N2 */
-	uint64_t	width;			/* for comparing: the same order as how wide it is */
+	uint64_t	width;			/* for comparing: ordered as how wide it is */
 };
 
 struct index_gaps {
 	struct gap	*gaps;			/* GAPS_MAX + 1 places, or NULL */
 	unsigned	 count;
-	uint16_t	 of_table[256];		/* by the first byte of a key: gaps that hold some */
+	uint16_t	 of_table[256];		/* gaps that hold keys with that first byte */
 };
 
 void gaps_release(struct index_gaps *g);

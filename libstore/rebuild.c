@@ -158,7 +158,7 @@ file_done(struct rebuild *r, uint64_t id, uint64_t bytes, int rc, struct err *e)
 {
 	r->done++;
 	if (rc == ERR_NOT_FOUND) {
-		rc = 0;	/* dropped under our hands; else it is still marked, and the end says BUSY */
+		rc = 0;	/* dropped meanwhile; else it is still marked, and the end says BUSY */
 	} else if (rc == ERR_CORRUPT || rc == ERR_NO_QUORUM) {
 		if (r->damaged++ == 0)
 			r->first = *e;

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 
 #define LOOK_MS		500	/* between looks whether readers need a segment */
-#define STRETCH		1024u		/* LSNs that are forgotten at a time: a few ms of the loop */
+#define STRETCH		1024u		/* LSNs forgotten at a time: a few ms of the loop */
 #define RETRY_MS	1000u
 
 /* --- answering -------------------------------------------------------------------------------- */

@@ -172,8 +172,9 @@ int state_job(struct state *st, pool_work_fn *work, pool_done_fn *done, void *co
 void state_job_ended(struct state *st);		/* first thing in each done */
 /* --- state_session.c: appends the ends of sessions whose operations have all been answered */
 void state_sessions_turn(struct state *st);
-/* Before the first record that a session asked for: one that was opened when nothing could be written
- * is in the log now, or the error tells why it still cannot be. Else a repeat would not be known. */
+/* Before the first record that a session asked for: one that was opened when nothing could be
+ * written is in the log now, or the error tells why it still cannot be. Else a repeat would not be
+ * known. */
 int session_log(struct state *st, struct session *s, struct err *e);
 void op_origin(const struct op *op, Hf__Origin *out);
 void op_reply_pack(struct op *op, const Hf__StoreReply *reply);

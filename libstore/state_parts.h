@@ -1,11 +1,11 @@
 /*
  * state_parts - frees the parts of uploads that ended: aborted, or with the object that they were.
  *
- *   object deleted or replaced, upload aborted ── row Z ──► PARTS_FREED, a piece ──► ... ──► row gone
+ *   object deleted or replaced, upload aborted ── row Z ──► PARTS_FREED, a piece ──► … ──► gone
  *
- * An object may have ten thousand parts, and a request may delete a thousand objects. What ends them
- * makes one row each; the store's own records free some hundred parts each, one record at a time, so
- * that no request waits long behind one.
+ * An object may have ten thousand parts, and a request may delete a thousand objects. What ends
+ * them makes one row each; the store's own records free some hundred parts each, one record at a
+ * time, so that no request waits long behind one.
  *
  * E1  Nothing refers to the parts of an upload with a row Z, and no more are put.
  * E2  A record frees PARTS_PIECE parts at most. The next one is appended when it is applied.

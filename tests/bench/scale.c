@@ -120,7 +120,7 @@ order(const void *a, const void *b)
 
 struct page {
 	const char	*what, *prefix, *delimiter;
-	uint64_t	 after;			/* the number of a key; UINT64_MAX: from the start */
+	uint64_t	 after;			/* a key's number; UINT64_MAX: from the start */
 	bool		 for_each;		/* each item is a seek: told by the item */
 	uint64_t	 took[PAGES];
 	size_t		 items;
@@ -250,7 +250,7 @@ start_killed(struct store_process *s, struct work *w)
 {
 	struct load *l = load_open(s->channel, -1, 0);
 
-	load_run(l, DEPTH, 0, more_objects(), put_make, w, NULL);	/* overwrites: as many stay */
+	load_run(l, DEPTH, 0, more_objects(), put_make, w, NULL);	/* overwrites */
 	load_close(&l);
 	store_end(s, SIGKILL);
 	store_start(s, program);
@@ -337,7 +337,7 @@ main(int argc, char **argv)
 		fprintf(stderr, "usage: [OBJECTS=N] [KEEP=DIR] scale DIR\n");
 		return (2);
 	}
-	mallopt(M_TRIM_THRESHOLD, 64 << 20);	/* else some pages cost this side a page fault more */
+	mallopt(M_TRIM_THRESHOLD, 64 << 20);	/* else some pages cost a page fault more */
 	objects = count != NULL ? strtoull(count, NULL, 10) : 200000;
 	program = getenv("HOLDFAST_STORE");
 	program = program != NULL ? program : "services/store/holdfast-store";
