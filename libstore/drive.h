@@ -59,10 +59,10 @@ struct drive_set_options {
  * are tolerated: with at least max(k, m+1) of each set present it is read-write, with k read-only,
  * with fewer ERR_NO_QUORUM. Drives whose catalog cannot be written, because others took the room or
  * the file system is mounted read-only, are OFFLINE if enough are left without them; if not, the
- * set is read-only, and they are read. Paths beyond the slots of the catalog are new sets, which join
- * (drive_join.c); each is whole, of empty directories. The catalog with the highest epoch wins and
- * is brought to the other present drives; files that it does not name go to quarantine/ on their
- * drive. Fixed arrays: drives[slot].
+ * set is read-only, and they are read. Paths beyond the slots of the catalog are new sets, which
+ * join (drive_join.c); each is whole, of empty directories. The catalog with the highest epoch wins
+ * and is brought to the other present drives; files that it does not name go to quarantine/ on
+ * their drive. Fixed arrays: drives[slot].
  */
 int drive_set_open(struct disk *disk, const struct drive_set_options *options,
     struct drive_set **out, struct err *e);

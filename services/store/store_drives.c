@@ -37,6 +37,8 @@ struct probe_job {
 	uint32_t	 away;		/* look whether they are there again */
 	uint32_t	 tried, back;	/* to take them back; and they are */
 	bool		 enough;	/* a set that was starved has room again */
+	uint32_t	 missed;	/* read-only since the start: drives to look for */
+	uint32_t	 found;		/* of them */
 };
 
 /* --- probes ----------------------------------------------------------------------------------- */
@@ -64,6 +66,21 @@ suspect_check(struct drive_set *s, unsigned slot)
 	free(sector);
 	if (n <= 0)
 		drive_fail(s, slot, n < 0 ? e.text : "its drive file is empty", NULL);
+}
+
+/* Is there now what may be a drive, where none was at the start? The next start looks closely. */
+static bool
+drive_found(struct drive_set *s, unsigned slot)
+{
+	struct disk *d = drive_set_disk(s);
+	char path[4096];
+	int handle;
+
+	drive_path(s, slot, "", "drive", path);
+	handle = d->ops->open(d, path, O_RDONLY, NULL);
+	if (handle >= 0)
+		d->ops->close(d, handle);
+	return (handle >= 0);
 }
 
 /* Drives that are there, in some way, and cannot be written. */
@@ -97,6 +114,9 @@ probe_work(void *context)
 	for (unsigned slot = 0; slot < drive_count(s); slot++)
 		if (j->tried >> slot & 1 && drive_set_return(s, slot, NULL) == 0)
 			j->back |= 1u << slot;
+	for (unsigned slot = 0; slot < drive_count(s); slot++)
+		if (j->missed >> slot & 1 && drive_found(s, slot))
+			j->found |= 1u << slot;
 	drive_set_refresh_space(s);
 }
 
@@ -137,6 +157,11 @@ probe_done(void *context)
 		log_info("there is room for the catalogs again: the store starts anew, to write");
 		store_drain(t->service);
 	}
+	if (j->found != 0 && t->phase == STORE_SERVING) {
+		log_info("drives are there that were not, mask %#x: the store starts anew, with them",
+		    j->found);
+		store_drain(t->service);
+	}
 	free(j);
 	t->probing = false;
 	t->probed_ms = clock_mono_ms();
@@ -168,6 +193,16 @@ drives_away(struct store *t)
 	return (away);
 }
 
+/* After the mount table changed, where too few drives were there at the start to write. */
+static uint32_t
+drives_missed(struct store *t)
+{
+	if (!drive_set_read_only(t->drives) || !t->probe_mounts)
+		return (0);
+	t->probe_mounts = false;
+	return (~drive_present_mask(t->drives) & ((UINT64_C(1) << drive_count(t->drives)) - 1));
+}
+
 void
 drives_probe(struct store *t)
 {
@@ -182,8 +217,9 @@ drives_probe(struct store *t)
 	j->store = t;
 	j->suspects = t->suspects;
 	j->away = drives_away(t);
+	j->missed = drives_missed(t);
 	if (pool_submit(service_pool(t->service), probe_work, probe_done, j) < 0) {
-		t->probe_mounts |= j->away != 0;
+		t->probe_mounts |= j->away != 0 || j->missed != 0;
 		free(j);	/* the pool is full; the next turn with traffic tries again */
 		return;
 	}
@@ -247,8 +283,14 @@ degraded_text(struct store *t, char *out, size_t out_bytes)
 	struct buf text = BUF_INIT;
 	struct err why = ERR_INIT;
 
+	if (drive_set_writable(t->drives, &why) == ERR_FULL)
+		buf_printf(&text, "storage full: %s", why.text);
+	else if (t->seen.read_only)
+		buf_printf(&text, "read-only: too few drives are there to know what is newest; "
+		    "mount the others, or restart the store when they are there");
 	if (away > 0)
-		buf_printf(&text, "%u of %u drives not online: ", away, count);
+		buf_printf(&text, "%s%u of %u drives not online: ", text.bytes > 0 ? "; " : "",
+		    away, count);
 	for (unsigned slot = 0, named = 0; slot < count; slot++) {
 		struct drive d;
 
@@ -258,11 +300,6 @@ degraded_text(struct store *t, char *out, size_t out_bytes)
 		buf_printf(&text, "%sslot %u (%s): %s", named++ > 0 ? "; " : "", slot, d.path,
 		    d.note[0] != '\0' ? d.note : "missing");
 	}
-	if (drive_set_writable(t->drives, &why) == ERR_FULL)
-		buf_printf(&text, "%sstorage full: %s", text.bytes > 0 ? "; " : "", why.text);
-	else if (t->seen.read_only)
-		buf_printf(&text, "%sthe set is read-only: too few drives "
-		    "are there to know what is newest", text.bytes > 0 ? "; " : "");
 	if (t->seen.full && why.code != ERR_FULL)
 		full_text(t, &text);
 	snprintf(out, out_bytes, "%s", buf_string(&text));

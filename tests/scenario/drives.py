@@ -5,6 +5,8 @@
 # SPDX-License-Identifier: Apache-2.0
 import os
 import shutil
+import subprocess
+import tempfile
 
 from house import House, check, run, say, wait_for
 
@@ -70,6 +72,33 @@ def too_many_missing(house):
     say("three of four missing: refused; nothing lost after their return")
 
 
+def too_few_to_write(house):
+    """Two of four at the start: read-only, until a mount brings the others back."""
+    for number in (1, 2):
+        hide(house, number)
+    house.start()
+    intact(house)
+    check("read-only: too few drives" in house.status_text(), house.status_text())
+    for number in (1, 2):
+        bring_back(house, number)
+    if os.geteuid() != 0:
+        say("two of four missing: read-only (not run: the return by a mount, which needs root)")
+        house.stop()
+        return
+    place = tempfile.mkdtemp(prefix="holdfast-mount-")
+    subprocess.run(["mount", "-t", "tmpfs", "none", place], check=True)
+    try:
+        wait_for("the store to write again", lambda: "read-only" not in house.status_text(), 30)
+        house.s3().put("drives", "after-the-return", b"r" * 500000)
+        intact(house)
+        check(house.s3().get("drives", "after-the-return") == b"r" * 500000, "reads back different")
+    finally:
+        subprocess.run(["umount", place], check=True)
+        os.rmdir(place)
+    house.stop()
+    say("two of four missing: read-only, and written again by itself when they were back")
+
+
 def foreign(house):
     with House() as other:
         fill(other)
@@ -103,6 +132,7 @@ def scenario():
         check(house.stop() == 0, "exit status")
         missing(house)
         too_many_missing(house)
+        too_few_to_write(house)
         foreign(house)
         swapped(house)
         other = House(drive_paths=[house.drive(n) for n in (1, 2, 3, 4)])
