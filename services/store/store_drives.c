@@ -37,7 +37,7 @@ struct probe_job {
 	uint32_t	 away;		/* look whether they are there again */
 	uint32_t	 tried, back;	/* to take them back; and they are */
 	bool		 enough;	/* a set that was starved has room again */
-	uint32_t	 missed;	/* read-only since the start: drives to look for */
+	uint32_t	 missed;	/* at a read-only start: look for them */
 	uint32_t	 found;		/* of them */
 };
 
@@ -158,7 +158,7 @@ probe_done(void *context)
 		store_drain(t->service);
 	}
 	if (j->found != 0 && t->phase == STORE_SERVING) {
-		log_info("drives are there that were not, mask %#x: the store starts anew, with them",
+		log_info("drives are there that were not, mask %#x: the store starts anew",
 		    j->found);
 		store_drain(t->service);
 	}
