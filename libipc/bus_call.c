@@ -44,6 +44,9 @@ struct call {
 	void		*context;
 };
 
+/* Those whose socket did not close (bus_socket_close): callbacks may still come, so they stay. */
+static _Atomic(struct peer *) peers_left;
+
 static void
 peer_on_pipe(nng_pipe pipe, nng_pipe_ev what, void *arg)
 {
@@ -73,8 +76,10 @@ bus_peer_close(struct bus *b, struct peer *p)
 	p->closed = true;
 	whole = bus_socket_close(p->socket);
 	inbox_forget(b->inbox, &p->note);
-	if (!whole)
-		return;		/* left to the closing thread's callbacks */
+	if (!whole) {
+		p->next = atomic_exchange(&peers_left, p);
+		return;
+	}
 	free(p->address);
 	free(p);
 }
