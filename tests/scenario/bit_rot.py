@@ -78,7 +78,10 @@ def spoil(house, rng, drives, running):
                 continue
             if running and kind not in ("log", "vol"):
                 continue
-            done.append((os.path.relpath(path, house.data), damage(path, rng, running)))
+            try:
+                done.append((os.path.relpath(path, house.data), damage(path, rng, running)))
+            except FileNotFoundError:
+                check(running, f"{path} went while nothing ran")  # dropped, or converted
     return done
 
 
