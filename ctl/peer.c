@@ -82,6 +82,25 @@ peer_restart_store(const struct ctl *ctl, const char *reason, uint64_t wait_ms, 
 	return (rc);
 }
 
+int
+peer_act(const struct ctl *ctl, const char *name, enum message_type type,
+    const ProtobufCMessage *body, uint64_t timeout_ms)
+{
+	ProtobufCMessage *reply = NULL;
+	struct err e = ERR_INIT;
+	const char *json;
+	cJSON *o;
+
+	if (peer_call(ctl, name, type, body, timeout_ms, &reply, &e) < 0)
+		return (peer_fail(ctl, &e));
+	json = ((Hf__ActionReply *)reply)->json;
+	o = cJSON_Parse(json);
+	puts(ctl->json ? json : json_text(o, "text"));
+	cJSON_Delete(o);
+	protobuf_c_message_free_unpacked(reply, NULL);
+	return (CTL_OK);
+}
+
 const char *
 json_text(const cJSON *o, const char *name)
 {

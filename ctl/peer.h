@@ -16,6 +16,9 @@
  * or an ERR_*: ERR_UNAVAILABLE if nobody is there, ERR_TIMEOUT if nobody answered. */
 int peer_call(const struct ctl *ctl, const char *name, enum message_type type,
     const ProtobufCMessage *body, uint64_t timeout_ms, ProtobufCMessage **reply, struct err *e);
+/* Has a service do something, and prints what it says of it (ActionReply). An exit status. */
+int peer_act(const struct ctl *ctl, const char *name, enum message_type type,
+    const ProtobufCMessage *body, uint64_t timeout_ms);
 /* STATUS or SERVICES of holdfastd as JSON, owned by the caller. */
 int peer_json(const struct ctl *ctl, enum message_type type, uint64_t timeout_ms, cJSON **out,
     struct err *e);

@@ -361,22 +361,13 @@ static int
 segment_hold(const struct ctl *ctl, const char *word, bool held)
 {
 	Hf__SegmentHold q = HF__SEGMENT_HOLD__INIT;
-	ProtobufCMessage *reply = NULL;
-	struct err e = ERR_INIT;
 	int status = number_of(word, "number of a segment", &q.segment);
-	cJSON *o;
 
 	if (status != CTL_OK)
 		return (status);
 	q.held = held;
 	q.reason = (char *)(uintptr_t)(ctl->reason != NULL ? ctl->reason : "");
-	if (peer_call(ctl, "store.0", MESSAGE_SEGMENT_HOLD, &q.base, CALL_MS, &reply, &e) < 0)
-		return (peer_fail(ctl, &e));
-	o = cJSON_Parse(((Hf__ActionReply *)reply)->json);
-	puts(ctl->json ? ((Hf__ActionReply *)reply)->json : json_text(o, "text"));
-	cJSON_Delete(o);
-	protobuf_c_message_free_unpacked(reply, NULL);
-	return (CTL_OK);
+	return (peer_act(ctl, "store.0", MESSAGE_SEGMENT_HOLD, &q.base, CALL_MS));
 }
 
 static int
