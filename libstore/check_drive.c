@@ -12,9 +12,6 @@
 
 #include "libstore/check_internal.h"
 #include "libstore/drive_internal.h"
-#include "libstore/rows.h"
-
-#define LOOKS_MAX 5u
 
 static const char *
 state_name(Hf__CatalogDrive__State state)
@@ -227,37 +224,20 @@ check_files(struct check *c)
 		volume_check(c, rows->volumes[n]);
 }
 
-/* True: nothing of it is wrong, or it is told. */
-static int
-volume_check_live(struct check *c, uint64_t id, struct err *e)
+static const ProtobufCMessage *
+volume_row(const struct check *c, uint64_t id)
 {
-	Hf__CatalogVolume *row;
-	struct buf before = BUF_INIT, after = BUF_INIT;
-	int rc = 0;
+	const Hf__CatalogVolume *row = catalog_rows_volume(&c->set->rows, id);
 
-	for (unsigned tries = 0; rc == 0 && tries < LOOKS_MAX; tries++) {
-		row = catalog_rows_volume(&c->set->rows, id);
-		if (row == NULL)
-			break;			/* dropped */
-		message_pack_into(&before, &row->base);
-		check_hold(c);
-		volume_check(c, row);
-		if (c->held_count == 0)
-			break;
-		rc = check_refresh(c, e);
-		row = catalog_rows_volume(&c->set->rows, id);
-		if (rc == 0 && row != NULL)
-			message_pack_into(&after, &row->base);
-		if (rc == 0 && row != NULL && slice_equal(buf_slice(&before), buf_slice(&after))) {
-			check_held_tell(c);
-			break;
-		}
-		check_held_drop(c);
-	}
-	check_held_drop(c);
-	buf_release(&before);
-	buf_release(&after);
-	return (rc);
+	return (row != NULL ? &row->base : NULL);
+}
+
+static int
+volume_look(struct check *c, const ProtobufCMessage *row, struct err *e)
+{
+	(void)e;
+	volume_check(c, (const Hf__CatalogVolume *)row);
+	return (0);
 }
 
 int
@@ -267,6 +247,6 @@ check_files_live(struct check *c, struct err *e)
 
 	check_files(c);
 	for (size_t i = 0; rc == 0 && i < c->file_count; i++)
-		rc = volume_check_live(c, c->files[i], e);
+		rc = check_file_live(c, c->files[i], volume_row, volume_look, e);
 	return (rc);
 }

@@ -120,6 +120,12 @@ void check_held_tell(struct check *c);
 void check_held_drop(struct check *c);
 /* Catalogs are read anew; everything that points into their rows is closed. */
 int check_refresh(struct check *c, struct err *e);
+/* The row of a segment or volume in the catalogs of now; NULL: there is none. And a look at it. */
+typedef const ProtobufCMessage *check_find_fn(const struct check *c, uint64_t id);
+typedef int check_look_fn(struct check *c, const ProtobufCMessage *row, struct err *e);
+/* Looks at a file until its row stayed as it was meanwhile: then what is wrong is told. */
+int check_file_live(struct check *c, uint64_t id, check_find_fn *find, check_look_fn *look,
+    struct err *e);
 /* check_doubt.c: a row whose faults are looked at again at the end. */
 typedef int check_row_fn(struct check *c, void *context, struct slice key, struct slice value,
     struct err *e);

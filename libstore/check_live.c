@@ -15,9 +15,11 @@
 #include "libbase/clock.h"
 #include "libstore/check_internal.h"
 #include "libstore/drive_internal.h"
+#include "libstore/rows.h"
 
 #define BEGIN_TRIES	20u
 #define KEEP_MS		10000u
+#define LOOKS_MAX	5u	/* at a file that changes */
 
 /* --- holding ---------------------------------------------------------------------------------- */
 
@@ -61,6 +63,45 @@ check_refresh(struct check *c, struct err *e)
 	check_places_release(c);
 	check_extents_release(c);
 	return (view_refresh(c->view, e));
+}
+
+int
+check_file_live(struct check *c, uint64_t id, check_find_fn *find, check_look_fn *look,
+    struct err *e)
+{
+	struct buf before = BUF_INIT, after = BUF_INIT;
+	struct check_summary sum = c->sum;
+	size_t damaged = c->damaged_count;
+	const ProtobufCMessage *row;
+	int rc = 0;
+
+	for (unsigned tries = 0; rc == 0 && tries < LOOKS_MAX; tries++) {
+		row = find(c, id);
+		if (row == NULL)
+			break;			/* dropped */
+		message_pack_into(&before, row);
+		check_hold(c);
+		rc = look(c, row, e);
+		if (c->held_count == 0 || rc < 0)
+			break;
+		rc = check_refresh(c, e);
+		row = find(c, id);
+		if (rc == 0 && row != NULL)
+			message_pack_into(&after, row);
+		if (rc == 0 && row != NULL && slice_equal(buf_slice(&before), buf_slice(&after))) {
+			check_held_tell(c);
+			break;
+		}
+		check_held_drop(c);
+		c->damaged_count = damaged;
+		sum.looked_again++;
+		memcpy(sum.faults, c->sum.faults, sizeof(sum.faults));
+		c->sum = sum;
+	}
+	check_held_drop(c);
+	buf_release(&before);
+	buf_release(&after);
+	return (rc);
 }
 
 static int

@@ -16,9 +16,6 @@
 #include "libbase/checksum.h"
 #include "libstore/check_internal.h"
 #include "libstore/drive_internal.h"
-#include "libstore/rows.h"
-
-#define LOOKS_MAX 5u
 
 struct walk {
 	struct check			*check;
@@ -450,43 +447,18 @@ segment_check(struct check *c, const Hf__CatalogSegment *row, struct err *e)
 	return (rc);
 }
 
-/* What is wrong is told if the row stayed as it was while the segment was read. */
-static int
-segment_check_live(struct check *c, uint64_t id, struct err *e)
+static const ProtobufCMessage *
+segment_row(const struct check *c, uint64_t id)
 {
-	struct buf before = BUF_INIT, after = BUF_INIT;
-	struct check_summary sum = c->sum;
-	size_t damaged = c->damaged_count;
-	Hf__CatalogSegment *row;
-	int rc = 0;
+	const Hf__CatalogSegment *row = catalog_rows_segment(&c->set->rows, id);
 
-	for (unsigned tries = 0; rc == 0 && tries < LOOKS_MAX; tries++) {
-		row = catalog_rows_segment(&c->set->rows, id);
-		if (row == NULL)
-			break;			/* dropped */
-		message_pack_into(&before, &row->base);
-		check_hold(c);
-		rc = segment_check(c, row, e);
-		if (c->held_count == 0 || rc < 0)
-			break;
-		rc = check_refresh(c, e);
-		row = catalog_rows_segment(&c->set->rows, id);
-		if (rc == 0 && row != NULL)
-			message_pack_into(&after, &row->base);
-		if (rc == 0 && row != NULL && slice_equal(buf_slice(&before), buf_slice(&after))) {
-			check_held_tell(c);
-			break;
-		}
-		check_held_drop(c);
-		c->damaged_count = damaged;
-		sum.looked_again++;
-		memcpy(sum.faults, c->sum.faults, sizeof(sum.faults));
-		c->sum = sum;
-	}
-	check_held_drop(c);
-	buf_release(&before);
-	buf_release(&after);
-	return (rc);
+	return (row != NULL ? &row->base : NULL);
+}
+
+static int
+segment_look(struct check *c, const ProtobufCMessage *row, struct err *e)
+{
+	return (segment_check(c, (const Hf__CatalogSegment *)row, e));
 }
 
 int
@@ -506,6 +478,6 @@ check_segments(struct check *c, struct err *e)
 	for (i = 0; rc == 0 && i < rows->segment_count && c->o->live == NULL; i++)
 		rc = segment_check(c, rows->segments[i], e);
 	for (i = 0; rc == 0 && i < c->file_count; i++)
-		rc = segment_check_live(c, c->files[i], e);
+		rc = check_file_live(c, c->files[i], segment_row, segment_look, e);
 	return (rc);
 }
