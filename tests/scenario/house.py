@@ -349,6 +349,22 @@ def alive(pid):
 # --- a load that remembers -------------------------------------------------------------------------
 
 
+def flip(path, offset):
+    """One bit of a file of a store."""
+    with open(path, "r+b") as file:
+        file.seek(offset)
+        byte = file.read(1)[0]
+        file.seek(offset)
+        file.write(bytes([byte ^ 0x10]))
+
+
+def where(house, bucket, key):
+    """(drive, file, offset of data) of each stretch of an object, as `store dump object' has it."""
+    text = house.ctl("store", "dump", "object", bucket, key).stdout
+    return [(int(d), f, int(o)) for d, f, o in
+            re.findall(r"bytes 0\+\d+: (?:mirror|shard) \d+ drive (\d+) (\S+) at (\d+)", text)]
+
+
 def body_of(key, version, size):
     """The bytes that belong to (key, version): made again, not kept."""
     return random.Random(f"{key}/{version}").randbytes(size)

@@ -11,7 +11,7 @@ import shutil
 import signal
 import time
 
-from house import House, Load, check, run, say, wait_for
+from house import House, Load, check, flip, run, say, wait_for
 
 
 CONFIG = {"store.index_copy_interval": "1s"}
@@ -43,15 +43,6 @@ def lose_index(house, index):
     return store_status(house)["recovery"]
 
 
-def flip_a_bit(copy):
-    directory = os.path.join(copy["path"], "index")
-    path = os.path.join(directory, next(name for name in sorted(os.listdir(directory)) if name.endswith(".idx")))
-    with open(path, "r+b") as file:
-        byte = file.read(1)[0]
-        file.seek(0)
-        file.write(bytes([byte ^ 4]))
-
-
 def the_copy(house, index):
     copy = copy_newer_than(house, 0)
     house.s3().make_bucket("second")
@@ -68,7 +59,8 @@ def the_copy(house, index):
         house.s3().put("second", f"attempt-{attempt}", b"a" * 3000)
         third = copy_newer_than(house, newest)
         newest = third["lsn"]
-        flip_a_bit(third)
+        directory = os.path.join(third["path"], "index")
+        flip(os.path.join(directory, next(n for n in sorted(os.listdir(directory)) if n.endswith(".idx"))), 0)
         recovery = lose_index(house, index)
         if "behind the horizon" not in recovery["index_copy_refused"]:
             break

@@ -13,7 +13,7 @@ import signal
 import sys
 import time
 
-from house import House, S3Error, body_of, check, run, say, wait_for
+from house import House, S3Error, body_of, check, flip, run, say, wait_for, where
 
 SEED = int(sys.argv[1]) if len(sys.argv) > 1 else 1
 MIB = 1 << 20
@@ -68,23 +68,8 @@ def store_check(house, expected):
     return done.stdout
 
 
-def where(house, key):
-    """(drive, file, offset of data) of each stretch of an object, as `store dump object' has it."""
-    text = house.ctl("store", "dump", "object", "bin", key).stdout
-    return [(int(d), f, int(o)) for d, f, o in
-            re.findall(r"bytes 0\+\d+: (?:mirror|shard) \d+ drive (\d+) (\S+) at (\d+)", text)]
-
-
-def flip(path, offset):
-    with open(path, "r+b") as file:
-        file.seek(offset)
-        byte = file.read(1)[0]
-        file.seek(offset)
-        file.write(bytes([byte ^ 0x10]))
-
-
 def flip_and_check(house, objects, key, kind):
-    drive, path, at = where(house, key)[0]
+    drive, path, at = where(house, "bin", key)[0]
     flip(path, at + 11)
     lines = [line for line in store_check(house, DEGRADED).splitlines() if line.startswith("degraded")]
     found = [line for line in lines if f" drive {drive} {path} at " in line and f"(object bin/{key})" in line]
@@ -136,7 +121,7 @@ def scenario():
         check(house.stop() == 0, "holdfastd did not stop well")
         text = store_check(house, CLEAN)
         for key, there in ("sealed-before", True), ("sealed-after", False):
-            check((segment in where(house, key)[0][1]) == there, f"{key} and segment {segment}:", where(house, key))
+            check((segment in where(house, "bin", key)[0][1]) == there, f"{key} and segment {segment}:", where(house, "bin", key))
         check(re.search(rf"^objects +{len(objects)}$", text, re.M), f"{len(objects)} objects expected\n", text)
         check(house.ctl("store", "dump", "index").stdout == house.ctl("store", "dump", "index").stdout,
               "two dumps of one index differ")

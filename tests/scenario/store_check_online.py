@@ -11,7 +11,7 @@ import signal
 import subprocess
 import time
 
-from house import HOLDFASTCTL, House, Load, body_of, check, run, say, wait_for
+from house import HOLDFASTCTL, House, Load, body_of, check, flip, run, say, wait_for, where
 
 CONFIG = {
     "store.segment_bytes": "4MiB", "store.volume_bytes": "16MiB", "store.reclaim_grace": "200ms",
@@ -65,20 +65,6 @@ def interrupted(house):
     check(time.monotonic() - began < 5, "Ctrl-C took", time.monotonic() - began, "s")
 
 
-def where(house, key):
-    text = house.ctl("store", "dump", "object", "bin", key).stdout
-    return [(int(d), f, int(o)) for d, f, o in
-            re.findall(r"bytes 0\+\d+: (?:mirror|shard) \d+ drive (\d+) (\S+) at (\d+)", text)]
-
-
-def flip(path, offset):
-    with open(path, "r+b") as file:
-        file.seek(offset)
-        byte = file.read(1)[0]
-        file.seek(offset)
-        file.write(bytes([byte ^ 0x10]))
-
-
 def copy_files(house):
     directories = [os.path.join(house.drive(n), "index") for n in range(1, 5)]
     return [os.path.join(d, name) for d in directories if os.path.isdir(d) for name in sorted(os.listdir(d))
@@ -95,7 +81,7 @@ def flipped(house):
     for key, size in (("small", 30000), ("large", 700000)):
         s3.put("bin", key, body_of(key, 1, size))
     check(house.stop() == 0, "exit status")
-    places = {key: where(house, key)[0] for key in ("small", "large")}
+    places = {key: where(house, "bin", key)[0] for key in ("small", "large")}
     house.start()
     s3 = house.s3()
     for _, path, at in places.values():
