@@ -7,7 +7,7 @@
 #define HF_CTL_TOOL_H
 
 #include "libbase/config.h"
-#include "libstore/view.h"
+#include "libstore/check/view.h"
 
 /* Documented in holdfast-store-tool(8). */
 enum { TOOL_CLEAN = 0, TOOL_LOST = 1, TOOL_USAGE = 2, TOOL_CANCELLED = 3, TOOL_DEGRADED = 4 };

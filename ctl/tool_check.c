@@ -8,7 +8,7 @@
 #include <stdio.h>
 
 #include "ctl/tool.h"
-#include "libstore/check.h"
+#include "libstore/check/check.h"
 
 struct printer {
 	struct tool	*tool;

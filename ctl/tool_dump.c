@@ -11,8 +11,8 @@
 
 #include "ctl/tool.h"
 #include "ctl/tool_message.h"
-#include "libstore/drive_internal.h"
-#include "libstore/index_keys.h"
+#include "libstore/drive/drive_internal.h"
+#include "libstore/index/index_keys.h"
 
 /* --- catalog ---------------------------------------------------------------------------------- */
 

@@ -11,9 +11,9 @@
 
 #include "ctl/tool.h"
 #include "ctl/tool_message.h"
-#include "libstore/segment.h"
-#include "libstore/segment_source.h"
-#include "libstore/drive_internal.h"
+#include "libstore/drive/drive_internal.h"
+#include "libstore/log/segment.h"
+#include "libstore/log/segment_source.h"
 
 static const struct record_row {
 	uint16_t			  type;

@@ -8,12 +8,12 @@
 
 #include "ctl/tool.h"
 #include "ctl/tool_message.h"
-#include "libstore/drive_internal.h"
-#include "libstore/index_keys.h"
-#include "libstore/rows.h"
-#include "libstore/segment.h"
-#include "libstore/segment_shard.h"
-#include "libstore/volume.h"
+#include "libstore/drive/drive_internal.h"
+#include "libstore/index/index_keys.h"
+#include "libstore/index/rows.h"
+#include "libstore/log/segment.h"
+#include "libstore/log/segment_shard.h"
+#include "libstore/volume/volume.h"
 
 /* Where a record of a converted segment lies: in one shard, or in two. */
 static void

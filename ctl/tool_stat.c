@@ -11,11 +11,11 @@
 #include <sys/stat.h>
 
 #include "ctl/tool.h"
-#include "libstore/drive_internal.h"
-#include "libstore/index_keys.h"
-#include "libstore/segment.h"
-#include "libstore/task.h"
-#include "libstore/volume.h"
+#include "libstore/apply/task.h"
+#include "libstore/drive/drive_internal.h"
+#include "libstore/index/index_keys.h"
+#include "libstore/log/segment.h"
+#include "libstore/volume/volume.h"
 
 struct stat_sums {
 	struct view	*view;

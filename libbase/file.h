@@ -1,6 +1,6 @@
 /*
  * file - whole reads and writes, atomic replacement, directories. For state files and config; the
- * store's own I/O goes through libstore/disk.h.
+ * store's own I/O goes through libstore/disk/disk.h.
  *
  * SPDX-License-Identifier: Apache-2.0
  */

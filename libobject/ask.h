@@ -11,7 +11,7 @@
  * K4  Nothing runs and nothing wakes while nobody asks.
  *
  * One for each task in work, so that it is cancelled alone. ask_store fits struct maintain.ask of
- * libstore/maintain.h, with the ask as its context.
+ * libstore/maintain/maintain.h, with the ask as its context.
  *
  * SPDX-License-Identifier: Apache-2.0
  */

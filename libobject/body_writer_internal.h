@@ -8,7 +8,7 @@
 #define HF_OBJECT_BODY_WRITER_INTERNAL_H
 
 #include "libobject/objects_internal.h"
-#include "libstore/volume.h"
+#include "libstore/volume/volume.h"
 
 #define ROWS_MAX	12	/* one is filled while the others are hashed and written */
 #define JOB_ROWS_MAX	4	/* of one job */

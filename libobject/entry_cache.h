@@ -13,7 +13,7 @@
 #define HF_OBJECT_ENTRY_CACHE_H
 
 #include "libbase/bytes.h"
-#include "libstore/gentable.h"
+#include "libstore/reader/gentable.h"
 #include "schema/store.pb-c.h"
 
 struct entry_cache;

@@ -15,10 +15,10 @@
 #include <string.h>
 #include <sys/queue.h>
 
-#include "libstore/drive.h"
-#include "libstore/disk_deadline.h"
-#include "libstore/segment_shard.h"
-#include "libstore/volume.h"
+#include "libstore/disk/disk_deadline.h"
+#include "libstore/drive/drive.h"
+#include "libstore/log/segment_shard.h"
+#include "libstore/volume/volume.h"
 
 #define FILES_MAX	256
 #define FILE_BUCKETS	256

@@ -17,7 +17,7 @@
 #include <stdint.h>
 
 #include "libbase/err.h"
-#include "libstore/disk.h"
+#include "libstore/disk/disk.h"
 #include "schema/store.pb-c.h"
 
 enum file_kind { FILE_SEGMENT, FILE_VOLUME, FILE_SHARD };	/* FILE_SHARD: of a segment */

@@ -10,8 +10,8 @@
 #include <stdlib.h>
 
 #include "libobject/objects_internal.h"
-#include "libstore/drive.h"
-#include "libstore/segment_shard.h"
+#include "libstore/drive/drive.h"
+#include "libstore/log/segment_shard.h"
 
 struct map_question {
 	struct objects		*objects;

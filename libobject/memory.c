@@ -21,7 +21,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "libstore/volume.h"
+#include "libstore/volume/volume.h"
 
 static bool
 memory_fits(const struct memory *m, size_t bytes, bool holder)

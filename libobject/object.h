@@ -37,7 +37,7 @@ struct objects_options {
 	const char		*name;		/* "s3.0": for the store's logs and sessions */
 	uint64_t		 cache_bytes;
 	uint64_t		 body_memory_max;
-	struct disk		*disk;		/* libstore/disk.h; NULL: the real one */
+	struct disk		*disk;		/* libstore/disk/disk.h; NULL: the real one */
 	/* A read that takes longer goes on without its drive: mirror, or parity. 0: never */
 	unsigned		 read_ms_max;
 	uint32_t		 hints;		/* StoreNotice.Hint: what to hear of; 0: nothing */

@@ -8,8 +8,8 @@
 
 #include "libobject/entry_cache.h"
 #include "libobject/objects_internal.h"
-#include "libstore/disk_deadline.h"
-#include "libstore/drive.h"
+#include "libstore/disk/disk_deadline.h"
+#include "libstore/drive/drive.h"
 
 static void objects_release(struct objects *o);
 

@@ -16,9 +16,9 @@
 #include "libipc/channel.h"
 #include "libobject/file_cache.h"
 #include "libobject/object.h"
-#include "libstore/disk.h"
-#include "libstore/gentable.h"
-#include "libstore/readers.h"
+#include "libstore/disk/disk.h"
+#include "libstore/reader/gentable.h"
+#include "libstore/reader/readers.h"
 
 #define CALLS_MAX		65536	/* without an answer; more are ERR_BUSY */
 #define CALL_BUCKETS		4096

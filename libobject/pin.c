@@ -1,5 +1,5 @@
 /*
- * pin - how far back this process depends on the store: published for reclaim (libstore/readers.h).
+ * pin - how far back this process depends on the store: published for reclaim (readers.h).
  *
  * N1  A pin is taken before a name is looked up, and kept until the last byte was read that was
  *     found that way. What is published is the oldest pin's LSN.

@@ -7,7 +7,7 @@
  * D2  Nothing is delivered that did not pass its check, or was not rebuilt from units that did.
  * D3  A drive that hangs costs a read the deadline (objects_options.read_ms_max) once; while its
  *     step is overdue it counts as one that is not online. The thread that waits for it is none
- *     of the pool's (libstore/disk_deadline.h).
+ *     of the pool's (libstore/disk/disk_deadline.h).
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -17,8 +17,8 @@
 #include <stdlib.h>
 #include <sys/uio.h>
 
-#include "libstore/record.h"
-#include "libstore/shard_reader.h"
+#include "libstore/format/record.h"
+#include "libstore/log/shard_reader.h"
 
 /* --- Planning. --- */
 

@@ -8,7 +8,7 @@
 #define HF_OBJECT_READ_JOB_H
 
 #include "libobject/body_source.h"
-#include "libstore/volume.h"
+#include "libstore/volume/volume.h"
 
 #define JOB_UNITS_MAX		16
 #define JOB_UNITS_WANTED	4u	/* whole rows of about so many */

@@ -14,7 +14,7 @@
 
 #include "libbase/clock.h"
 #include "libobject/objects_internal.h"
-#include "libstore/volume.h"
+#include "libstore/volume/volume.h"
 
 #define ASK_BYTES_MIN	(4ull * 1024 * 1024)
 #define ASK_BYTES_MAX	(64ull * 1024 * 1024)

@@ -1,7 +1,7 @@
 /*
  * walk - reads the whole of the index without asking the store for each piece of it: the store
  * gives a checkpoint, which walkers share, and which nobody writes; it is opened with
- * libstore/index.h (index_open_read_only) by the process that walks, so that a walk costs the
+ * libstore/index/index.h (index_open_read_only) by the process that walks, so that a walk costs the
  * store nothing and memory is bounded by that index's cache.
  *
  *   walk_begin ──► read ──► walk_keep (more often than lapse_ms) ──► read ──► walk_end

@@ -8,190 +8,221 @@
 LIBSTORE_LIBS = $(ROCKSDB_LIBS) $(PROTOBUFC_LIBS) $(XXHASH_LIBS) $(ISAL_LIBS) $(OPENSSL_LIBS)
 
 noinst_LIBRARIES += libstore/libstore.a
-libstore_libstore_a_SOURCES = \
-	libstore/catalog.c \
-	libstore/catalog.h \
-	libstore/catalog_file.c \
-	libstore/catalog_lacking.c \
-	libstore/catalog_format.h \
-	libstore/catalog_rows.c \
-	libstore/check.c \
-	libstore/check.h \
-	libstore/check_copy.c \
-	libstore/check_doubt.c \
-	libstore/check_live.c \
-	libstore/check_drive.c \
-	libstore/check_extent.c \
-	libstore/check_index.c \
-	libstore/check_internal.h \
-	libstore/check_object.c \
-	libstore/check_place.c \
-	libstore/check_segment.c \
-	libstore/check_shards.c \
-	libstore/check_table.c \
-	libstore/check_task.c \
-	libstore/check_use.c \
-	libstore/conversion.c \
-	libstore/conversion.h \
-	libstore/convert.c \
-	libstore/convert.h \
-	libstore/disk_deadline.c \
-	libstore/disk_deadline.h \
-	libstore/disk_read_only.c \
-	libstore/disk_read_only.h \
-	libstore/view.c \
-	libstore/view.h \
-	libstore/view_index.c \
-	libstore/view_index.h \
-	libstore/disk.h \
-	libstore/disk_posix.c \
-	libstore/disk_step.c \
-	libstore/disk_step.h \
-	libstore/drive.c \
-	libstore/drive.h \
-	libstore/maintain.h \
-	libstore/drive_agree.c \
-	libstore/drive_closed.c \
-	libstore/drive_join.c \
-	libstore/drive_sets.c \
-	libstore/drive_file.c \
-	libstore/drive_replace.c \
-	libstore/drive_internal.h \
-	libstore/drive_open.c \
-	libstore/drive_quarantine.c \
-	libstore/gentable.c libstore/gentable.h \
-	libstore/index.h \
-	libstore/index_ahead.c \
-	libstore/index_ahead.h \
-	libstore/index_filter.c \
-	libstore/index_filter.h \
-	libstore/index_gaps.c \
-	libstore/index_gaps.h \
-	libstore/index_copier.c \
-	libstore/index_copy.c \
-	libstore/index_copy.h \
-	libstore/index_copy_internal.h \
-	libstore/index_keys.c \
-	libstore/index_keys.h \
-	libstore/index_layer.c \
-	libstore/index_layer.h \
-	libstore/index_rocksdb.c \
-	libstore/listing.c \
-	libstore/listing.h \
-	libstore/log.c \
-	libstore/log.h \
-	libstore/log_commit.c \
-	libstore/log_internal.h \
-	libstore/feed.c \
-	libstore/feed.h \
-	libstore/log_keeper.c \
-	libstore/log_place.c \
-	libstore/log_prewrite.c \
-	libstore/log_recover.c \
-	libstore/rebuild.c libstore/rebuild.h libstore/rebuild_internal.h \
-	libstore/rebuild_crew.c \
-	libstore/rebuild_segment.c \
-	libstore/rebuild_shard.c \
-	libstore/rebuild_volume.c \
-	libstore/readers.c \
-	libstore/readers.h \
-	libstore/record.c \
-	libstore/record.h \
-	libstore/segment.c \
-	libstore/segment.h \
-	libstore/segment_copy.c \
-	libstore/segment_copy.h \
-	libstore/segment_footer.c \
-	libstore/segment_version.c \
-	libstore/segment_format.h \
-	libstore/segment_shard.c \
-	libstore/segment_shard.h \
-	libstore/segment_source.c \
-	libstore/segment_source.h \
-	libstore/shard_reader.c \
-	libstore/shard_reader.h \
-	libstore/volume.c libstore/volume.h \
-	libstore/volume_files.c \
-	libstore/volume_format.h
+libstore_libstore_a_SOURCES =
 
-# Maintenance.
+# All I/O on drives.
 libstore_libstore_a_SOURCES += \
-	libstore/vacuum.c \
-	libstore/vacuum.h \
-	libstore/vacuum_internal.h \
-	libstore/vacuum_proof.c
+	libstore/disk/disk.h \
+	libstore/disk/disk_deadline.c \
+	libstore/disk/disk_deadline.h \
+	libstore/disk/disk_posix.c \
+	libstore/disk/disk_read_only.c \
+	libstore/disk/disk_read_only.h \
+	libstore/disk/disk_step.c \
+	libstore/disk/disk_step.h
 
-# The sequencer: what records do, who may add them, who is told.
+# Bytes of the files on drives.
 libstore_libstore_a_SOURCES += \
-	libstore/apply.c \
-	libstore/apply.h \
-	libstore/apply_internal.h \
-	libstore/apply_object.c \
-	libstore/apply_relocated.c \
-	libstore/apply_session.c \
-	libstore/apply_task.c \
-	libstore/apply_upload.c \
-	libstore/apply_use.c \
-	libstore/apply_volume.c \
-	libstore/dead_map.c \
-	libstore/dead_map.h \
-	libstore/op.c \
-	libstore/op.h \
-	libstore/reclaim.c \
-	libstore/reclaim.h \
-	libstore/reclaim_internal.h \
-	libstore/reclaim_job.c \
-	libstore/reclaim_plan.c \
-	libstore/row_home.c \
-	libstore/row_home.h \
-	libstore/rows.c \
-	libstore/rows.h \
-	libstore/session.c \
-	libstore/session.h \
-	libstore/state.c \
-	libstore/state.h \
-	libstore/state_internal.h \
-	libstore/state_batch.c \
-	libstore/state_bucket.c \
-	libstore/state_convert.c \
-	libstore/state_convert.h \
-	libstore/state_drop.c \
-	libstore/state_drop.h \
-	libstore/state_drop_catalog.c \
-	libstore/state_drop_internal.h \
-	libstore/state_drop_rows.c \
-	libstore/state_dump.c \
-	libstore/state_extent.c \
-	libstore/state_feed.c \
-	libstore/state_get.c \
-	libstore/state_object.c \
-	libstore/state_parts.c \
-	libstore/state_parts.h \
-	libstore/state_read.c \
-	libstore/state_rebuild.c \
-	libstore/state_recover.c \
-	libstore/state_run.c \
-	libstore/state_session.c \
-	libstore/state_share.c \
-	libstore/cleanup_job.c \
-	libstore/cleanup_job.h \
-	libstore/cleanup_scan.c \
-	libstore/cleanup_scan.h \
-	libstore/state_cleanup.c \
-	libstore/state_cleanup.h \
-	libstore/state_task.c \
-	libstore/state_task.h \
-	libstore/state_task_history.c \
-	libstore/state_upload.c \
-	libstore/state_walk.c \
-	libstore/state_walk.h \
-	libstore/state_vacuum.c \
-	libstore/task.c \
-	libstore/task.h \
-	libstore/upload_admit.h \
-	libstore/upload_complete.c \
-	libstore/upload_sum.c \
-	libstore/upload_sum.h
+	libstore/format/catalog_format.h \
+	libstore/format/record.c \
+	libstore/format/record.h \
+	libstore/format/segment_format.h
+
+# Drives, and the catalog that each carries.
+libstore_libstore_a_SOURCES += \
+	libstore/drive/catalog.c \
+	libstore/drive/catalog.h \
+	libstore/drive/catalog_file.c \
+	libstore/drive/catalog_lacking.c \
+	libstore/drive/catalog_rows.c \
+	libstore/drive/drive.c \
+	libstore/drive/drive.h \
+	libstore/drive/drive_agree.c \
+	libstore/drive/drive_closed.c \
+	libstore/drive/drive_file.c \
+	libstore/drive/drive_internal.h \
+	libstore/drive/drive_join.c \
+	libstore/drive/drive_open.c \
+	libstore/drive/drive_quarantine.c \
+	libstore/drive/drive_replace.c \
+	libstore/drive/drive_sets.c
+
+# Memory that the store shares with those who read.
+libstore_libstore_a_SOURCES += \
+	libstore/reader/gentable.c \
+	libstore/reader/gentable.h \
+	libstore/reader/readers.c \
+	libstore/reader/readers.h
+
+# The log: segments, their mirrors and shards.
+libstore_libstore_a_SOURCES += \
+	libstore/log/log.c \
+	libstore/log/log.h \
+	libstore/log/log_commit.c \
+	libstore/log/log_internal.h \
+	libstore/log/log_keeper.c \
+	libstore/log/log_place.c \
+	libstore/log/log_prewrite.c \
+	libstore/log/log_recover.c \
+	libstore/log/segment.c \
+	libstore/log/segment.h \
+	libstore/log/segment_copy.c \
+	libstore/log/segment_copy.h \
+	libstore/log/segment_footer.c \
+	libstore/log/segment_shard.c \
+	libstore/log/segment_shard.h \
+	libstore/log/segment_source.c \
+	libstore/log/segment_source.h \
+	libstore/log/segment_version.c \
+	libstore/log/shard_reader.c \
+	libstore/log/shard_reader.h
+
+# Volumes.
+libstore_libstore_a_SOURCES += \
+	libstore/volume/volume.c \
+	libstore/volume/volume.h \
+	libstore/volume/volume_files.c \
+	libstore/volume/volume_format.h
+
+# The index, and what is read of it.
+libstore_libstore_a_SOURCES += \
+	libstore/index/index.h \
+	libstore/index/index_ahead.c \
+	libstore/index/index_ahead.h \
+	libstore/index/index_copier.c \
+	libstore/index/index_copy.c \
+	libstore/index/index_copy.h \
+	libstore/index/index_copy_internal.h \
+	libstore/index/index_filter.c \
+	libstore/index/index_filter.h \
+	libstore/index/index_gaps.c \
+	libstore/index/index_gaps.h \
+	libstore/index/index_keys.c \
+	libstore/index/index_keys.h \
+	libstore/index/index_layer.c \
+	libstore/index/index_layer.h \
+	libstore/index/index_rocksdb.c \
+	libstore/index/listing.c \
+	libstore/index/listing.h \
+	libstore/index/row_home.c \
+	libstore/index/row_home.h \
+	libstore/index/rows.c \
+	libstore/index/rows.h
+
+# What a record does to the index.
+libstore_libstore_a_SOURCES += \
+	libstore/apply/apply.c \
+	libstore/apply/apply.h \
+	libstore/apply/apply_internal.h \
+	libstore/apply/apply_object.c \
+	libstore/apply/apply_relocated.c \
+	libstore/apply/apply_session.c \
+	libstore/apply/apply_task.c \
+	libstore/apply/apply_upload.c \
+	libstore/apply/apply_use.c \
+	libstore/apply/apply_volume.c \
+	libstore/apply/dead_map.c \
+	libstore/apply/dead_map.h \
+	libstore/apply/task.c \
+	libstore/apply/task.h \
+	libstore/apply/upload_sum.c \
+	libstore/apply/upload_sum.h
+
+# The sequencer: who may add records, who is told.
+libstore_libstore_a_SOURCES += \
+	libstore/state/cleanup_job.c \
+	libstore/state/cleanup_job.h \
+	libstore/state/cleanup_scan.c \
+	libstore/state/cleanup_scan.h \
+	libstore/state/conversion.c \
+	libstore/state/conversion.h \
+	libstore/state/feed.c \
+	libstore/state/feed.h \
+	libstore/state/op.c \
+	libstore/state/op.h \
+	libstore/state/reclaim.c \
+	libstore/state/reclaim.h \
+	libstore/state/reclaim_internal.h \
+	libstore/state/reclaim_job.c \
+	libstore/state/reclaim_plan.c \
+	libstore/state/session.c \
+	libstore/state/session.h \
+	libstore/state/state.c \
+	libstore/state/state.h \
+	libstore/state/state_batch.c \
+	libstore/state/state_bucket.c \
+	libstore/state/state_cleanup.c \
+	libstore/state/state_cleanup.h \
+	libstore/state/state_convert.c \
+	libstore/state/state_convert.h \
+	libstore/state/state_drop.c \
+	libstore/state/state_drop.h \
+	libstore/state/state_drop_catalog.c \
+	libstore/state/state_drop_internal.h \
+	libstore/state/state_drop_rows.c \
+	libstore/state/state_dump.c \
+	libstore/state/state_extent.c \
+	libstore/state/state_feed.c \
+	libstore/state/state_get.c \
+	libstore/state/state_internal.h \
+	libstore/state/state_object.c \
+	libstore/state/state_parts.c \
+	libstore/state/state_parts.h \
+	libstore/state/state_read.c \
+	libstore/state/state_rebuild.c \
+	libstore/state/state_recover.c \
+	libstore/state/state_run.c \
+	libstore/state/state_session.c \
+	libstore/state/state_share.c \
+	libstore/state/state_task.c \
+	libstore/state/state_task.h \
+	libstore/state/state_task_history.c \
+	libstore/state/state_upload.c \
+	libstore/state/state_vacuum.c \
+	libstore/state/state_walk.c \
+	libstore/state/state_walk.h \
+	libstore/state/upload_admit.h \
+	libstore/state/upload_complete.c
+
+# Maintenance: what a worker does.
+libstore_libstore_a_SOURCES += \
+	libstore/maintain/convert.c \
+	libstore/maintain/convert.h \
+	libstore/maintain/maintain.h \
+	libstore/maintain/rebuild.c \
+	libstore/maintain/rebuild.h \
+	libstore/maintain/rebuild_crew.c \
+	libstore/maintain/rebuild_internal.h \
+	libstore/maintain/rebuild_segment.c \
+	libstore/maintain/rebuild_shard.c \
+	libstore/maintain/rebuild_volume.c \
+	libstore/maintain/vacuum.c \
+	libstore/maintain/vacuum.h \
+	libstore/maintain/vacuum_internal.h \
+	libstore/maintain/vacuum_proof.c
+
+# Looking at a store.
+libstore_libstore_a_SOURCES += \
+	libstore/check/check.c \
+	libstore/check/check.h \
+	libstore/check/check_copy.c \
+	libstore/check/check_doubt.c \
+	libstore/check/check_drive.c \
+	libstore/check/check_extent.c \
+	libstore/check/check_index.c \
+	libstore/check/check_internal.h \
+	libstore/check/check_live.c \
+	libstore/check/check_object.c \
+	libstore/check/check_place.c \
+	libstore/check/check_segment.c \
+	libstore/check/check_shards.c \
+	libstore/check/check_table.c \
+	libstore/check/check_task.c \
+	libstore/check/check_use.c \
+	libstore/check/view.c \
+	libstore/check/view.h \
+	libstore/check/view_index.c \
+	libstore/check/view_index.h
 
 check_PROGRAMS += tests/unit/test_index_gaps
 tests_unit_test_index_gaps_SOURCES = tests/unit/test_index_gaps.c

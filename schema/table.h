@@ -1,6 +1,6 @@
 /*
  * table - the layout of the generation table (DESIGN.md, 4.5), agreed between holdfastd, which
- * creates it, and libstore, which fills and reads it (libstore/gentable.h has the rules).
+ * creates it, and libstore, which fills and reads it (libstore/reader/gentable.h has the rules).
  *
  * All words are native 64-bit, atomically accessed. holdfastd makes a zeroed memory file of
  * GENTABLE_BYTES with a random key; the store writes the rest.
@@ -14,7 +14,7 @@
  *	64  slots		GENTABLE_SLOTS sequence locks
  *
  * Beside it lies the readers' table, a memory file of READERS_BYTES that readers may write, too
- * (libstore/readers.h). READERS_COUNT slots of 64 bytes:
+ * (libstore/reader/readers.h). READERS_COUNT slots of 64 bytes:
  *
  *	 0  owner		the first word of a session's id; 0: free
  *	 8  oldest		LSN that the process depends on; 0: none

@@ -11,8 +11,8 @@
 #include "libbase/metrics.h"
 #include "libipc/channel.h"
 #include "libservice/service.h"
-#include "libstore/disk_deadline.h"
-#include "libstore/state.h"
+#include "libstore/disk/disk_deadline.h"
+#include "libstore/state/state.h"
 
 #define DRIVE_MS_MAX	20000	/* a step on a drive; then the drive is failed */
 

@@ -3,7 +3,7 @@
  *
  *   submit ► PENDING ── schedule ──► ASSIGNED ── begun ──► IN_PROGRESS ── done ──► COMPLETED
  *              ▲ └─────── lost, handed back ┘─────────────────┘ └ no progress ► STUCK ► FAILED
- *              └─ FAILED waits for its next try as PENDING does; the diagram is libstore/task.h's.
+ *              └─ FAILED waits for its next try as PENDING does; the diagram is task.h's.
  *
  * The store's queue remembers, this decides. Each turn looks at each task as the store has it and
  * at what is known of its worker, and asks the store for the next transition; what is not durable

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "libstore/task.h"
+#include "libstore/apply/task.h"
 #include "services/tasks/board_internal.h"
 
 void

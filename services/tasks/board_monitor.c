@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "libstore/task.h"
+#include "libstore/apply/task.h"
 #include "services/tasks/board_internal.h"
 
 /* A task whose worker died may be what kills it: two deaths are tried again at once, then later. */

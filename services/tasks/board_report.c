@@ -3,7 +3,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "libstore/task.h"
+#include "libstore/apply/task.h"
 #include "services/tasks/board_internal.h"
 
 #define RATE_WINDOW_MS	60000

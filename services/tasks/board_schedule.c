@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "libstore/task.h"
+#include "libstore/apply/task.h"
 #include "services/tasks/board_internal.h"
 
 #define MIB (UINT64_C(1) << 20)

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "libstore/task.h"
+#include "libstore/apply/task.h"
 #include "services/tasks/board_internal.h"
 
 /* The item, if this worker holds it with this lease. */

@@ -1,5 +1,5 @@
 /*
- * task_kind - the rows of task_types.def, and copies of tasks. States are libstore/task.h's.
+ * task_kind - the rows of task_types.def, and copies of tasks. States are libstore/apply/task.h's.
  *
  * Everything in this folder but main.c, tasks.c, tasks_*.c is pure: no I/O, no clock (now is passed
  * in), so that the simulator in the tests runs the very same code.

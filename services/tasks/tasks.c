@@ -15,7 +15,7 @@
 
 #include "libbase/clock.h"
 #include "libbase/metrics.h"
-#include "libstore/task.h"
+#include "libstore/apply/task.h"
 
 #define WAIT_MS_MAX	(UINT64_C(3600) * 1000)	/* of one timer; then it is looked again */
 

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "libservice/json_add.h"
-#include "libstore/task.h"
+#include "libstore/apply/task.h"
 #include "services/tasks/tasks.h"
 
 /* What only the board knows: it runs here. */

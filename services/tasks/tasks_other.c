@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "libbase/clock.h"
-#include "libstore/task.h"
+#include "libstore/apply/task.h"
 #include "services/tasks/tasks.h"
 
 #define ANSWER_MS	4000

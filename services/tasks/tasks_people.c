@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "libbase/clock.h"
-#include "libstore/task.h"
+#include "libstore/apply/task.h"
 #include "schema/worker.pb-c.h"
 #include "services/tasks/tasks.h"
 

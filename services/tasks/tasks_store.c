@@ -11,7 +11,7 @@
 #include <stdlib.h>
 
 #include "libbase/clock.h"
-#include "libstore/task.h"
+#include "libstore/apply/task.h"
 #include "services/tasks/tasks.h"
 
 #define PAGE		1000u

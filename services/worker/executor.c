@@ -8,9 +8,9 @@
 #include <stddef.h>
 #include <string.h>
 
-#include "libstore/convert.h"
-#include "libstore/rebuild.h"
-#include "libstore/vacuum.h"
+#include "libstore/maintain/convert.h"
+#include "libstore/maintain/rebuild.h"
+#include "libstore/maintain/vacuum.h"
 
 #define START_MS	1000	/* of any task */
 #define MIB		(UINT64_C(1) << 20)

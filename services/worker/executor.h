@@ -10,7 +10,7 @@
 #define HF_WORKER_EXECUTOR_H
 
 #include "libbase/config.h"
-#include "libstore/maintain.h"
+#include "libstore/maintain/maintain.h"
 
 struct executor {
 	const char	*type;

@@ -37,7 +37,7 @@
 #include "libbase/clock.h"
 #include "libbase/file.h"
 #include "libobject/object.h"
-#include "libstore/volume.h"
+#include "libstore/volume/volume.h"
 
 #define BODY_BYTES	(UINT64_C(64) << 20)
 #define PIECE_BYTES	(1 << 20)

@@ -1,5 +1,5 @@
 /*
- * bench_log - durable appends: libstore/log with 1, 16 and 64 waiting appenders, beside a bare loop
+ * bench_log - durable appends: log.h with 1, 16 and 64 waiting appenders, beside a bare loop
  * that writes the same batches to as many prewritten files, one thread for each, pwritev and
  * fdatasync.
  *
@@ -26,10 +26,10 @@
 #include <unistd.h>
 
 #include "libbase/clock.h"
-#include "libstore/disk.h"
-#include "libstore/log.h"
-#include "libstore/record.h"
-#include "libstore/segment.h"
+#include "libstore/disk/disk.h"
+#include "libstore/format/record.h"
+#include "libstore/log/log.h"
+#include "libstore/log/segment.h"
 #include "tests/bench/bare.h"
 
 #define DRIVES		4

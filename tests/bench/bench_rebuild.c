@@ -28,8 +28,8 @@
 
 #include "libbase/clock.h"
 #include "libbase/erasure.h"
-#include "libstore/rebuild.h"
-#include "libstore/volume.h"
+#include "libstore/maintain/rebuild.h"
+#include "libstore/volume/volume.h"
 
 #define K	4u
 #define M	2u

@@ -19,10 +19,10 @@
 #include <unistd.h>
 
 #include "libbase/clock.h"
-#include "libstore/conversion.h"
-#include "libstore/convert.h"
-#include "libstore/log.h"
-#include "libstore/segment.h"
+#include "libstore/log/log.h"
+#include "libstore/log/segment.h"
+#include "libstore/maintain/convert.h"
+#include "libstore/state/conversion.h"
 
 #define K		4u
 #define M		2u

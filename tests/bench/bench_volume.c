@@ -11,7 +11,7 @@
 
 #include "libbase/bytes.h"
 #include "libbase/clock.h"
-#include "libstore/volume.h"
+#include "libstore/volume/volume.h"
 
 struct bench {
 	unsigned	 k, m;

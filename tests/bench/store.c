@@ -24,8 +24,8 @@
 #include <unistd.h>
 
 #include "libbase/clock.h"
-#include "libstore/index.h"
-#include "libstore/index_keys.h"
+#include "libstore/index/index.h"
+#include "libstore/index/index_keys.h"
 #include "tests/bench/bare.h"
 #include "tests/bench/load.h"
 #include "tests/bench/store_process.h"

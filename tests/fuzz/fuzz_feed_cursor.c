@@ -6,7 +6,7 @@
 #include <assert.h>
 
 #include "libbase/checksum.h"
-#include "libstore/feed.h"
+#include "libstore/state/feed.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 #include "libbase/checksum.h"
-#include "libstore/shard_reader.h"
+#include "libstore/log/shard_reader.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 

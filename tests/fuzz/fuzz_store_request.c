@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "libstore/state_internal.h"
+#include "libstore/state/state_internal.h"
 #include "tests/unit/state_world.h"
 
 #define INPUT_BYTES_MAX	65536

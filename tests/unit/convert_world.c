@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "libstore/apply_internal.h"
+#include "libstore/apply/apply_internal.h"
 
 #define BUSY_MAX  8
 #define OBJECTS	  40

@@ -7,8 +7,8 @@
 #ifndef HF_TEST_CONVERT_WORLD_H
 #define HF_TEST_CONVERT_WORLD_H
 
-#include "libstore/convert.h"
-#include "libstore/segment_source.h"
+#include "libstore/log/segment_source.h"
+#include "libstore/maintain/convert.h"
 #include "tests/unit/state_world.h"
 
 #define SEALED		HF__CATALOG_SEGMENT__STATE__SEALED

@@ -11,7 +11,7 @@
 #ifndef HF_TESTS_DISK_MEMORY_H
 #define HF_TESTS_DISK_MEMORY_H
 
-#include "libstore/disk.h"
+#include "libstore/disk/disk.h"
 
 struct disk *disk_memory_new(uint64_t seed, unsigned drives);
 void disk_memory_free(struct disk *d);

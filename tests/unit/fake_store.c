@@ -15,9 +15,9 @@
 #include <unistd.h>
 
 #include "libbase/erasure.h"
-#include "libstore/record.h"
-#include "libstore/segment_shard.h"
-#include "libstore/volume.h"
+#include "libstore/format/record.h"
+#include "libstore/log/segment_shard.h"
+#include "libstore/volume/volume.h"
 #include "schema/table.h"
 
 #define SEGMENT_ID 3

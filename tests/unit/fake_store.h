@@ -10,8 +10,8 @@
 #include <event2/event.h>
 
 #include "libipc/channel.h"
-#include "libstore/gentable.h"
-#include "libstore/readers.h"
+#include "libstore/reader/gentable.h"
+#include "libstore/reader/readers.h"
 #include "schema/store.pb-c.h"
 
 #define FAKE_DRIVES_MAX	16

@@ -5,7 +5,7 @@
  */
 #include "tests/unit/history_task.h"
 
-#include "libstore/task.h"
+#include "libstore/apply/task.h"
 #include "tests/unit/history_model.h"
 
 #define S(NAME)	HF__TASK__STATE__##NAME

@@ -9,11 +9,11 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "libstore/convert.h"
-#include "libstore/drive.h"
-#include "libstore/log.h"
-#include "libstore/rebuild.h"
-#include "libstore/vacuum.h"
+#include "libstore/drive/drive.h"
+#include "libstore/log/log.h"
+#include "libstore/maintain/convert.h"
+#include "libstore/maintain/rebuild.h"
+#include "libstore/maintain/vacuum.h"
 
 #define BUSY_MAX	12
 #define S(NAME)		HF__TASK__STATE__##NAME

@@ -12,8 +12,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "libstore/drive.h"
-#include "libstore/log_internal.h"
+#include "libstore/drive/drive.h"
+#include "libstore/log/log_internal.h"
 #include "schema/table.h"
 #include "tests/unit/channel_memory.h"
 #include "tests/unit/history_client.h"

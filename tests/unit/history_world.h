@@ -11,7 +11,7 @@
 
 #include "libbase/pool.h"
 #include "libobject/object.h"
-#include "libstore/state.h"
+#include "libstore/state/state.h"
 #include "tests/unit/disk_memory.h"
 
 #define HW_CLIENTS_MAX	6	/* protocol servers, one that looks, two workers */

@@ -9,7 +9,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "libstore/index_layer.h"
+#include "libstore/index/index_layer.h"
 
 #define FLUSHES_KEPT 6
 

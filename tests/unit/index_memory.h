@@ -1,5 +1,5 @@
 /*
- * index_memory - libstore/index.h without RocksDB, for tests that open thousands of stores. Linked
+ * index_memory - index.h without RocksDB, for tests that open thousands of stores. Linked
  * before libstore.a it takes the place of index_rocksdb.c: whoever adds a function there that
  * libstore calls adds it here.
  *
@@ -11,7 +11,7 @@
 #ifndef HF_TESTS_INDEX_MEMORY_H
 #define HF_TESTS_INDEX_MEMORY_H
 
-#include "libstore/index.h"
+#include "libstore/index/index.h"
 
 /* While on, index_close flushes nothing: the process was killed. */
 void index_memory_crash(bool on);

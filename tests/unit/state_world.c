@@ -20,8 +20,8 @@
 
 #include "libbase/clock.h"
 #include "libbase/file.h"
-#include "libstore/drive.h"
-#include "libstore/log_internal.h"
+#include "libstore/drive/drive.h"
+#include "libstore/log/log_internal.h"
 #include "schema/table.h"
 
 #define DRIVES 4

@@ -7,7 +7,7 @@
 #ifndef HF_TEST_STATE_WORLD_H
 #define HF_TEST_STATE_WORLD_H
 
-#include "libstore/state.h"
+#include "libstore/state/state.h"
 #include "tests/unit/disk_memory.h"
 
 #define WORLD_REPLIES	16384

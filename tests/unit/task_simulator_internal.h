@@ -6,7 +6,7 @@
 #ifndef HF_TESTS_TASK_SIMULATOR_INTERNAL_H
 #define HF_TESTS_TASK_SIMULATOR_INTERNAL_H
 
-#include "libstore/task.h"
+#include "libstore/apply/task.h"
 #include "tests/unit/task_simulator.h"
 
 #define STEP_MS		1000

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "libstore/task.h"
+#include "libstore/apply/task.h"
 #include "tests/unit/task_simulator_internal.h"
 
 void

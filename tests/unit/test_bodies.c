@@ -11,8 +11,8 @@
 #include <unistd.h>
 
 #include "libbase/metrics.h"
-#include "libstore/segment_shard.h"
-#include "libstore/volume.h"
+#include "libstore/log/segment_shard.h"
+#include "libstore/volume/volume.h"
 #include "tests/unit/object_world.h"
 
 static char bucket_name[] = "b";

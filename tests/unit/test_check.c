@@ -15,9 +15,9 @@
 
 #include "libbase/checksum.h"
 #include "libbase/file.h"
-#include "libstore/check.h"
-#include "libstore/index_keys.h"
-#include "libstore/volume.h"
+#include "libstore/check/check.h"
+#include "libstore/index/index_keys.h"
+#include "libstore/volume/volume.h"
 #include "tests/unit/state_world.h"
 
 #define FAULTS_MAX	64

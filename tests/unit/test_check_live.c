@@ -9,7 +9,7 @@
 #include <stdlib.h>
 
 #include "libbase/clock.h"
-#include "libstore/check.h"
+#include "libstore/check/check.h"
 #include "tests/unit/state_world.h"
 
 #define FAULTS_MAX 64

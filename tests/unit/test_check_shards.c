@@ -10,8 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "libstore/check.h"
-#include "libstore/index_keys.h"
+#include "libstore/check/check.h"
+#include "libstore/index/index_keys.h"
 #include "tests/unit/convert_world.h"
 
 #define FAULTS_MAX 64

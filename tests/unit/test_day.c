@@ -18,7 +18,7 @@
 #include <stdlib.h>
 
 #include "libbase/clock.h"
-#include "libstore/drive.h"
+#include "libstore/drive/drive.h"
 #include "tests/unit/history_work.h"
 #include "tests/unit/index_copies.h"
 #include "tests/unit/proof.h"

@@ -10,9 +10,9 @@
 #include <unistd.h>
 
 #include "libbase/clock.h"
-#include "libstore/disk_deadline.h"
-#include "libstore/drive_internal.h"
-#include "libstore/volume.h"
+#include "libstore/disk/disk_deadline.h"
+#include "libstore/drive/drive_internal.h"
+#include "libstore/volume/volume.h"
 #include "tests/unit/disk_memory.h"
 
 static const char *const paths[4] = { "/d0", "/d1", "/d2", "/d3" };

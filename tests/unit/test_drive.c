@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "libstore/volume.h"
-#include "libstore/drive_internal.h"
+#include "libstore/drive/drive_internal.h"
+#include "libstore/volume/volume.h"
 #include "tests/unit/disk_memory.h"
 
 static const char *const paths[] = { "/d0", "/d1", "/d2", "/d3" };

@@ -8,10 +8,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "libstore/conversion.h"
-#include "libstore/drive_internal.h"
-#include "libstore/log_internal.h"
-#include "libstore/volume.h"
+#include "libstore/drive/drive_internal.h"
+#include "libstore/log/log_internal.h"
+#include "libstore/state/conversion.h"
+#include "libstore/volume/volume.h"
 #include "tests/unit/disk_memory.h"
 #include "tests/unit/proof.h"
 

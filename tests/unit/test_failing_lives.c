@@ -13,10 +13,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "libstore/check.h"
-#include "libstore/log_internal.h"
-#include "libstore/rebuild.h"
-#include "libstore/segment_source.h"
+#include "libstore/check/check.h"
+#include "libstore/log/log_internal.h"
+#include "libstore/log/segment_source.h"
+#include "libstore/maintain/rebuild.h"
 #include "tests/unit/proof.h"
 #include "tests/unit/vacuum_world.h"
 

@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "libstore/feed.h"
+#include "libstore/state/feed.h"
 #include "tests/unit/state_world.h"
 
 static struct world w;

@@ -3,7 +3,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "libstore/gentable.h"
+#include "libstore/reader/gentable.h"
 
 #include <criterion/criterion.h>
 

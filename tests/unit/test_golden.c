@@ -20,11 +20,11 @@
 
 #include "libbase/checksum.h"
 #include "libbase/file.h"
-#include "libstore/catalog_format.h"
-#include "libstore/check.h"
-#include "libstore/index_keys.h"
-#include "libstore/segment_format.h"
-#include "libstore/volume.h"
+#include "libstore/check/check.h"
+#include "libstore/format/catalog_format.h"
+#include "libstore/index/index_keys.h"
+#include "libstore/format/segment_format.h"
+#include "libstore/volume/volume.h"
 #include "tests/unit/golden.h"
 
 #define SMALL_COUNT	6u		/* "small-0" to "small-5", of 0, 700, 1400, ... bytes */

@@ -13,8 +13,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "libstore/drive_internal.h"
-#include "libstore/volume.h"
+#include "libstore/drive/drive_internal.h"
+#include "libstore/volume/volume.h"
 #include "tests/unit/golden.h"
 
 #define OLD 4

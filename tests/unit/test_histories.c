@@ -39,9 +39,9 @@
 #include <stdlib.h>
 
 #include "libbase/clock.h"
-#include "libstore/catalog.h"
-#include "libstore/drive.h"
-#include "libstore/index_keys.h"
+#include "libstore/drive/catalog.h"
+#include "libstore/drive/drive.h"
+#include "libstore/index/index_keys.h"
 #include "tests/unit/history_work.h"
 #include "tests/unit/index_memory.h"
 #include "tests/unit/proof.h"

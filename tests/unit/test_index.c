@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "libstore/index.h"
-#include "libstore/index_keys.h"
+#include "libstore/index/index.h"
+#include "libstore/index/index_keys.h"
 
 static char directory[] = "/tmp/holdfast-test-index-XXXXXX";
 static char path[64];

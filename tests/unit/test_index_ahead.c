@@ -10,10 +10,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "libstore/index.h"
-#include "libstore/index_ahead.h"
-#include "libstore/index_filter.h"
-#include "libstore/index_layer.h"
+#include "libstore/index/index.h"
+#include "libstore/index/index_ahead.h"
+#include "libstore/index/index_filter.h"
+#include "libstore/index/index_layer.h"
 
 #define KEYS	3000u
 #define WRITES	1500u

@@ -13,7 +13,7 @@
 
 #include "libbase/buf.h"
 #include "libbase/checksum.h"
-#include "libstore/index_copy_internal.h"
+#include "libstore/index/index_copy_internal.h"
 #include "tests/unit/proof.h"
 #include "tests/unit/state_world.h"
 

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "libstore/index_gaps.h"
+#include "libstore/index/index_gaps.h"
 
 static struct slice
 s(const char *text)

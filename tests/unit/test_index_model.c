@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #include "libbase/file.h"
-#include "libstore/index.h"
+#include "libstore/index/index.h"
 
 #define KEYS		4000u
 #define KEPT		4u

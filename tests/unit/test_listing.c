@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "libstore/index_keys.h"
-#include "libstore/listing.h"
+#include "libstore/index/index_keys.h"
+#include "libstore/index/listing.h"
 
 static char directory[] = "/tmp/holdfast-test-listing-XXXXXX";
 static struct index *index_open_for_test;

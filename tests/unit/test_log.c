@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "libstore/log_internal.h"
+#include "libstore/log/log_internal.h"
 #include "tests/unit/disk_memory.h"
 #include "tests/unit/proof.h"
 

@@ -16,8 +16,8 @@
 #include <unistd.h>
 
 #include "libbase/clock.h"
-#include "libstore/gentable.h"
-#include "libstore/readers.h"
+#include "libstore/reader/gentable.h"
+#include "libstore/reader/readers.h"
 #include "schema/table.h"
 #include "tests/unit/proof.h"
 

@@ -10,11 +10,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "libstore/check.h"
-#include "libstore/drive_internal.h"
-#include "libstore/log_internal.h"
-#include "libstore/rebuild.h"
-#include "libstore/volume.h"
+#include "libstore/check/check.h"
+#include "libstore/drive/drive_internal.h"
+#include "libstore/log/log_internal.h"
+#include "libstore/maintain/rebuild.h"
+#include "libstore/volume/volume.h"
 #include "tests/unit/proof.h"
 #include "tests/unit/state_world.h"
 

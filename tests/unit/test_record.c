@@ -6,9 +6,9 @@
 #include <criterion/criterion.h>
 #include <stdlib.h>
 
-#include "libstore/apply.h"
-#include "libstore/record.h"
-#include "libstore/segment_format.h"
+#include "libstore/apply/apply.h"
+#include "libstore/format/record.h"
+#include "libstore/format/segment_format.h"
 
 static const uint8_t data_bytes[100] = { 1, 2, 3 };
 

@@ -10,8 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "libstore/index_keys.h"
-#include "libstore/rows.h"
+#include "libstore/index/index_keys.h"
+#include "libstore/index/rows.h"
 #include "tests/unit/vacuum_world.h"
 
 #define FREE_BYTES	(UINT64_C(4) << 20)	/* of each drive; the rest is taken by others */

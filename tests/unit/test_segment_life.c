@@ -20,8 +20,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "libstore/apply_internal.h"
-#include "libstore/vacuum.h"
+#include "libstore/apply/apply_internal.h"
+#include "libstore/maintain/vacuum.h"
 #include "tests/unit/convert_world.h"
 #include "tests/unit/proof.h"
 

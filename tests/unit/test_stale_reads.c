@@ -2,7 +2,7 @@
  * test_stale_reads - many processes cache what one store changes, through the generation table:
  * none ever uses a value that is older than one that was acknowledged before it looked.
  *
- * The store is a toy, the table and its rules (libstore/gentable.h) are the real ones. 32 names
+ * The store is a toy, the table and its rules (gentable.h) are the real ones. 32 names
  * share two slots, so that almost every change hits an entry that it does not concern; and a name
  * is changed while others of its slot are looked up. The store dies now and then: in the middle of
  * a change, or with one that is durable and that only its successor makes visible.
@@ -22,7 +22,7 @@
 
 #include "libbase/bytes.h"
 #include "libbase/clock.h"
-#include "libstore/gentable.h"
+#include "libstore/reader/gentable.h"
 #include "schema/table.h"
 #include "tests/unit/proof.h"
 

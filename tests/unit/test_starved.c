@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "libstore/log_internal.h"
+#include "libstore/log/log_internal.h"
 #include "tests/unit/state_world.h"
 
 #define OBJECTS 24

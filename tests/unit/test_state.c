@@ -9,7 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "libstore/drive.h"
+#include "libstore/drive/drive.h"
 #include "tests/unit/state_world.h"
 
 static struct world w;

@@ -12,8 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "libstore/state_internal.h"
-#include "libstore/volume.h"
+#include "libstore/state/state_internal.h"
+#include "libstore/volume/volume.h"
 #include "tests/unit/proof.h"
 #include "tests/unit/state_world.h"
 

@@ -8,9 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "libstore/index_keys.h"
-#include "libstore/rows.h"
-#include "libstore/state_internal.h"
+#include "libstore/index/index_keys.h"
+#include "libstore/index/rows.h"
+#include "libstore/state/state_internal.h"
 #include "tests/unit/proof.h"
 #include "tests/unit/state_world.h"
 

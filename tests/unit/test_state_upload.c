@@ -9,8 +9,8 @@
 
 #include "libbase/checksum.h"
 #include "libbase/clock.h"
-#include "libstore/state_parts.h"
-#include "libstore/upload_sum.h"
+#include "libstore/apply/upload_sum.h"
+#include "libstore/state/state_parts.h"
 #include "tests/unit/state_world.h"
 
 static struct world w;

@@ -6,9 +6,9 @@
 #include <criterion/criterion.h>
 #include <stdlib.h>
 
-#include "libstore/apply_internal.h"
-#include "libstore/index_layer.h"
-#include "libstore/volume.h"
+#include "libstore/apply/apply_internal.h"
+#include "libstore/index/index_layer.h"
+#include "libstore/volume/volume.h"
 #include "tests/unit/state_world.h"
 
 #define MIB (1024u * 1024)

@@ -6,7 +6,7 @@
 #include <criterion/criterion.h>
 #include <stdlib.h>
 
-#include "libstore/task.h"
+#include "libstore/apply/task.h"
 
 #define S(NAME)	HF__TASK__STATE__##NAME
 #define NOW	UINT64_C(1000000000)

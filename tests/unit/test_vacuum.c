@@ -13,11 +13,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "libstore/check.h"
-#include "libstore/index_keys.h"
-#include "libstore/row_home.h"
-#include "libstore/rows.h"
-#include "libstore/segment_source.h"
+#include "libstore/check/check.h"
+#include "libstore/index/index_keys.h"
+#include "libstore/index/row_home.h"
+#include "libstore/index/rows.h"
+#include "libstore/log/segment_source.h"
 #include "tests/unit/proof.h"
 #include "tests/unit/vacuum_world.h"
 

@@ -4,7 +4,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "libstore/volume.h"
+#include "libstore/volume/volume.h"
 
 #include <criterion/criterion.h>
 
@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "libstore/volume_format.h"
+#include "libstore/volume/volume_format.h"
 
 static const uint64_t base_sizes[] = {
 	1, 2, 4063, 4064, 4065, 4096, 65503, 65504, 65505, 65536, 131008, 262144, 1000003,

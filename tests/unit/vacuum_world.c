@@ -8,8 +8,8 @@
 #include <criterion/criterion.h>
 #include <stdlib.h>
 
-#include "libstore/convert.h"
-#include "libstore/vacuum.h"
+#include "libstore/maintain/convert.h"
+#include "libstore/maintain/vacuum.h"
 
 static void
 reply_forget(struct world *w, uint64_t sequence)

@@ -7,7 +7,7 @@
 #ifndef HF_TEST_VACUUM_WORLD_H
 #define HF_TEST_VACUUM_WORLD_H
 
-#include "libstore/maintain.h"
+#include "libstore/maintain/maintain.h"
 #include "tests/unit/state_world.h"
 
 /* Sequences from here on are those of the maintenance. */

@@ -1,0 +1,32 @@
+/*
+ * disk_deadline - a disk whose every step has a deadline: it is done on a thread of its own, and a
+ * caller whose step is overdue goes on without it, with ERR_TIMEOUT. So a drive that hangs (and
+ * does not fail) costs a caller the deadline once, and then nothing: while a step of a drive is
+ * overdue, further ones on it are refused at once.
+ *
+ * Q1  A step that was given up touches nothing of its caller's: it works on copies, which belong to
+ *     its thread from then on. If it ever comes back, what it opened is closed again.
+ * Q2  Drives are told apart by their roots: the directories in which a file named `drive` was
+ *     opened.
+ * Q3  A handle is closed after the last step that hangs on it came back: until then its number must
+ *     not become another file's.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef HF_STORE_DISK_DEADLINE_H
+#define HF_STORE_DISK_DEADLINE_H
+
+#include "libstore/disk/disk.h"
+
+/* under must outlive it, and its handles are those of `under`: see struct disk, direct. */
+struct disk *disk_deadline_new(struct disk *under, unsigned deadline_ms);
+/* What hangs in the kernel stays behind, with its memory, until the process ends. */
+void disk_deadline_free(struct disk **d);
+/* Steps that are overdue now. */
+unsigned disk_deadline_hung(struct disk *d);
+/* What is below this path is of one drive, though nobody opens its `drive` here. */
+void disk_deadline_root(struct disk *d, const char *path);
+/* Whether steps on the drive of a path are refused, because one is overdue. */
+bool disk_deadline_refuses(struct disk *d, const char *path);
+
+#endif

@@ -1,0 +1,158 @@
+/*
+ * drive_internal - struct drive_set, for drive*.c and catalog*.c.
+ *
+ * I1  commit_lock serialises everything that writes catalogs and is held over that I/O; lock guards
+ *     what
+ *     is in memory and is held for moments only. Order: commit_lock, then lock.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef HF_STORE_DRIVE_INTERNAL_H
+#define HF_STORE_DRIVE_INTERNAL_H
+
+#include <pthread.h>
+
+#include "libbase/buf.h"
+#include "libstore/drive/catalog.h"
+
+#define PATH_BYTES_MAX	3800	/* leaves room for names below it */
+#define OLD_PATHS_MAX	1024
+
+/* What a catalog says, in memory. Rows are sorted by id; dropped ones are gone. */
+struct catalog_rows {
+	uint64_t		  epoch, next_id, horizon, reign, reign_id;
+	Hf__CatalogDrive	  drives[DRIVES_MAX];	/* uuid.data points into uuids */
+	uint8_t			  uuids[DRIVES_MAX][16];
+	/* the last epoch in which it was not ONLINE; of this process only */
+	uint64_t		  away_epochs[DRIVES_MAX];
+	Hf__CatalogSet		  sets[DRIVES_MAX];
+	unsigned		  set_count;		/* with those that are JOINING */
+	Hf__CatalogSegment	**segments;
+	size_t			  segment_count, segment_capacity;
+	Hf__CatalogVolume	**volumes;
+	size_t			  volume_count, volume_capacity;
+};
+
+struct drive_set {
+	struct disk		*disk;
+	/* count: slots of the sets in use; configured: paths, at least as many */
+	unsigned		 count, configured, joined, k, m;
+	uint8_t			 deployment[16];
+	uint64_t		 segment_bytes, volume_bytes;
+	uint32_t		 sector_bytes, min_write_redundancy;
+	pthread_mutex_t		 commit_lock, lock;
+	struct drive		 drives[DRIVES_MAX];
+	uint64_t		 taken[DRIVES_MAX];	/* since the last refresh */
+	int			 catalog_handle[DRIVES_MAX];
+	uint64_t		 catalog_end[DRIVES_MAX], catalog_snapshot_end[DRIVES_MAX];
+	struct catalog_rows	 rows;
+	bool			 read_only;
+	/* view.h: of a store that runs; what is behind it may be on its way. 0: nothing writes */
+	uint64_t		 looked_lsn;
+	bool			 starved;	/* read-only because of drives that are closed */
+	char			*old_paths[OLD_PATHS_MAX];	/* of slots that moved */
+	unsigned		 old_path_count;
+};
+
+/* What stands in a slot's path, at the start. DAMAGED: a drive file that is not whole. WRONG: not
+ * the drive that the catalog has for the slot, or one that was given up. */
+enum drive_looks { LOOKS_ABSENT, LOOKS_EMPTY, LOOKS_FOREIGN, LOOKS_BAD, LOOKS_DAMAGED, LOOKS_WRONG,
+	LOOKS_FORMATTED };
+struct drive_look {
+	enum drive_looks as;
+	Hf__DriveFile *file;
+	bool has_catalog;
+};
+
+/* drive_agree.c */
+/* Loads every copy of the catalog; the one in force stays in s->rows. Drives that do not belong are
+ * WRONG from then on; DAMAGED ones are FORMATTED if their drive file could be written anew. *read:
+ * the drives whose copy counts. */
+int drives_agree(struct drive_set *s, struct drive_look *looks, uint32_t *read, struct err *e);
+/* Sets of the catalog in force that are not JOINING, or more than none. */
+unsigned drive_rows_sets(const struct drive_set *s);
+/* log/, vol/, quarantine/ on a drive, durable. */
+int drive_directories_make(struct drive_set *s, unsigned slot, struct err *e);
+/* s->rows = *rows; they are initialised then. */
+void drive_rows_take(struct drive_set *s, struct catalog_rows *rows);
+
+/* drive_sets.c */
+/* Catalogs of a set that must be read so that one of them has the last epoch: see
+ * holdfast-format(5). */
+unsigned drive_start_quorum(const struct drive_set *s, unsigned set);
+/* Of each set enough are in the mask. */
+bool drive_sets_may_start(const struct drive_set *s, uint32_t read);
+
+/* drive.c; lock is held. What fits before the reserve is touched; below 0: it is. */
+int64_t drive_room_locked(const struct drive_set *s, unsigned slot);
+
+/* drive_join.c. Sets of paths beyond s->count join; single-threaded. */
+int drive_sets_join(struct drive_set *s, const struct drive_look *looks, struct err *e);
+
+/* catalog_rows.c */
+void catalog_rows_init(struct catalog_rows *r);
+void catalog_rows_release(struct catalog_rows *r);
+void catalog_rows_apply(struct catalog_rows *r, const Hf__CatalogChange *change);
+/* The whole as a packed snapshot. */
+void catalog_rows_pack(const struct catalog_rows *r, const uint8_t deployment[16], unsigned k,
+    unsigned m, struct buf *out);
+Hf__CatalogSegment *catalog_rows_segment(const struct catalog_rows *r, uint64_t id);
+Hf__CatalogVolume *catalog_rows_volume(const struct catalog_rows *r, uint64_t id);
+
+/* catalog_lacking.c; lock is held. A segment with fewer mirrors than m+1, none of them on the
+ * slot. */
+bool catalog_segment_thin(const struct drive_set *s, const Hf__CatalogSegment *g, unsigned slot);
+
+/* catalog_file.c */
+/* Reads a drive's catalog into rows (initialised). 0; ERR_NOT_FOUND: no such file; ERR_CORRUPT:
+ * void; ERR_VERSION; ERR_IO. A torn last change is left out.
+ * *end: where the next change goes. */
+int catalog_file_load(struct disk *d, const char *path, const uint8_t deployment[16],
+    struct catalog_rows *rows, uint64_t *end, struct err *e);
+/* Replaces the drive's catalog by a snapshot of s->rows, durably, and keeps it open. */
+int catalog_file_replace(struct drive_set *s, unsigned slot, struct err *e);
+/* Goes on with the file that is there, loaded as of the newest epoch and with its end. ERR_FULL:
+ * there is too little room for more changes, in the file and on the drive. */
+int catalog_file_continue(struct drive_set *s, unsigned slot, uint64_t end, struct err *e);
+/* Appends one packed change to the drive's catalog; datasync is the second step. */
+int catalog_file_append(struct drive_set *s, unsigned slot, uint64_t epoch, uint32_t version,
+    struct slice body, struct err *e);
+int catalog_file_sync(struct drive_set *s, unsigned slot, struct err *e);
+
+/* catalog.c; commit_lock is held. Drives in `failing` are left out and are OFFLINE with this
+ * epoch. */
+int catalog_commit_locked(struct drive_set *s, Hf__CatalogChange *change, uint32_t failing,
+    const char *why, struct err *e);
+void *catalog_row_copy(const ProtobufCMessage *m);	/* from malloc */
+/* ONLINE and RETURNING; lock is held or single-threaded */
+uint32_t drive_live_mask(const struct drive_set *s);
+bool drive_path_is(const char *a, const char *b);	/* but for slashes at the end */
+void drive_note(struct drive_set *s, unsigned slot, Hf__CatalogDrive__State state, const char *why);
+/* The catalog of a drive could not be written: DRIVE_WRITABLE if it failed for another reason than
+ * want of room or a file system that is mounted read-only. */
+enum drive_closed drive_closed_look(struct drive_set *s, unsigned slot, int code);
+void drive_closed_set(struct drive_set *s, unsigned slot, enum drive_closed closed);
+/* These drives cannot be written, and too few are left without them; their states stay. */
+int drive_set_starve(struct drive_set *s, const enum drive_closed closed[DRIVES_MAX],
+    char why[][160], struct err *e);
+/* Drives that were mounted read-only are failed, or starve the set. */
+void drive_set_probe_mounts(struct drive_set *s);
+/* What keeps a drive from being ONLINE, if it is still RETURNING. */
+void drive_note_returning(struct drive_set *s, unsigned slot, const char *why);
+
+/* drive_file.c */
+/* Reads and checks the drive file behind a handle; free with hf__drive_file__free_unpacked. */
+int drive_file_read(struct disk *d, int handle, const char *path, Hf__DriveFile **out,
+    struct err *e);
+/* Makes DRIVE/drive durable and locked; *handle is the lock. ERR_LOCKED if another process is at
+ * it, or, unless `over`, one is there. */
+int drive_file_create(struct disk *d, const char *path, const Hf__DriveFile *file, bool over,
+    int *handle, struct err *e);
+/* The file for a slot, with this uuid. */
+void drive_file_fill(const struct drive_set *s, unsigned slot, uint8_t uuid[16],
+    Hf__DriveFile *out);
+
+/* drive_quarantine.c: moves what the catalog does not name; lost errors only cost space. */
+int drive_quarantine(struct drive_set *s, unsigned slot, struct err *e);
+
+#endif

@@ -1,0 +1,326 @@
+/*
+ * index_ahead - see index_ahead.h.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "libstore/index/index_ahead.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+
+#include "libstore/index/index_layer.h"
+
+/*
+ * A part of so much is written; who adds waits when the next one has twice that. A reader passes
+ * every tombstone of a part, and goes around those in the database.
+ */
+#define PART_ROWS	8192u
+#define PART_TOMBSTONES	512u
+#define PART_BYTES	(4u * 1024 * 1024)
+#define FULL_TIMES	2u
+#define BULK_TIMES	8u
+
+struct ahead_part {
+	struct index_layer	*rows;
+	unsigned		 refs;
+};
+
+struct index_ahead {
+	ahead_write_fn		*write;
+	void			*context;
+	pthread_t		 thread;
+	bool			 started;
+	pthread_mutex_t		 lock;
+	pthread_cond_t		 work, done;
+	struct ahead_part	*grows, *written;	/* written: NULL if nothing is */
+	uint64_t		 added, taken, finished;	/* counts of ahead_add */
+	bool			 stopping, flush, bulk;
+	unsigned		 draining;
+	struct err		 failure;
+};
+
+static struct ahead_part *
+part_new(void)
+{
+	struct ahead_part *p = calloc(1, sizeof(*p));
+
+	assert(p != NULL);
+	p->rows = index_layer_new();
+	p->refs = 1;
+	return (p);
+}
+
+/* Without the lock: a part is large. */
+static void
+part_free(struct ahead_part *p)
+{
+	index_layer_free(p->rows);
+	free(p);
+}
+
+static bool
+part_is_over(const struct index_ahead *a, size_t times)
+{
+	const struct index_layer *rows = a->grows->rows;
+	size_t size = a->bulk ? BULK_TIMES * times : times;
+
+	return (rows->count >= PART_ROWS * size || rows->bytes >= PART_BYTES * size ||
+	    (!a->bulk && rows->tombstones >= PART_TOMBSTONES * times));
+}
+
+struct index_ahead *
+ahead_new(ahead_write_fn *write, void *context)
+{
+	struct index_ahead *a = calloc(1, sizeof(*a));
+
+	assert(a != NULL);
+	a->write = write;
+	a->context = context;
+	a->grows = part_new();
+	pthread_mutex_init(&a->lock, NULL);
+	pthread_cond_init(&a->work, NULL);
+	pthread_cond_init(&a->done, NULL);
+	return (a);
+}
+
+void
+ahead_free(struct index_ahead *a)
+{
+	if (a->started) {
+		pthread_mutex_lock(&a->lock);
+		a->stopping = true;
+		pthread_cond_signal(&a->work);
+		pthread_mutex_unlock(&a->lock);
+		pthread_join(a->thread, NULL);
+	}
+	part_free(a->grows);
+	if (a->written != NULL)
+		part_free(a->written);
+	pthread_cond_destroy(&a->work);
+	pthread_cond_destroy(&a->done);
+	pthread_mutex_destroy(&a->lock);
+	free(a);
+}
+
+/* --- the thread ------------------------------------------------------------------------------- */
+
+static bool
+work_is_due(const struct index_ahead *a)
+{
+	return (a->failure.code == 0 &&
+	    (a->flush || (a->draining > 0 && a->finished < a->added) ||
+	    part_is_over(a, 1)));
+}
+
+/* With the lock, which is given back while the database works. */
+static void
+part_write(struct index_ahead *a)
+{
+	struct ahead_part *p = NULL;
+	struct err e = ERR_INIT;
+	bool flush = a->flush;
+	int rc;
+
+	a->flush = false;
+	a->taken = a->added;
+	if (a->finished < a->taken) {
+		p = a->written = a->grows;
+		a->grows = part_new();
+	}
+	pthread_mutex_unlock(&a->lock);
+	rc = a->write(a->context, p != NULL ? p->rows : NULL, flush, &e);
+	pthread_mutex_lock(&a->lock);
+	if (rc < 0) {
+		a->failure = e;
+	} else {
+		a->written = NULL;
+		a->finished = a->taken;
+		if (p != NULL && --p->refs > 0)
+			p = NULL;
+	}
+	pthread_cond_broadcast(&a->done);
+	if (rc < 0 || p == NULL)
+		return;
+	pthread_mutex_unlock(&a->lock);
+	part_free(p);
+	pthread_mutex_lock(&a->lock);
+}
+
+static void *
+ahead_main(void *context)
+{
+	struct index_ahead *a = context;
+
+	pthread_mutex_lock(&a->lock);
+	while (!a->stopping) {
+		if (work_is_due(a))
+			part_write(a);
+		else
+			pthread_cond_wait(&a->work, &a->lock);
+	}
+	pthread_mutex_unlock(&a->lock);
+	return (NULL);
+}
+
+/* With the lock. An index that is only read has no thread. */
+static int
+work_begin(struct index_ahead *a, struct err *e)
+{
+	sigset_t all, old;
+	int rc = 0;
+
+	if (a->failure.code != 0)
+		return (err_set(e, a->failure.code, "%s", a->failure.text));
+	if (!a->started) {
+		sigfillset(&all);
+		pthread_sigmask(SIG_BLOCK, &all, &old);
+		rc = pthread_create(&a->thread, NULL, ahead_main, a);
+		pthread_sigmask(SIG_SETMASK, &old, NULL);
+		a->started = rc == 0;
+	}
+	if (rc != 0)
+		return (err_errno(e, rc, "start the thread of the index"));
+	pthread_cond_signal(&a->work);
+	return (0);
+}
+
+/* --- adding ----------------------------------------------------------------------------------- */
+
+int
+ahead_add(struct index_ahead *a, struct index_layer *rows, struct err *e)
+{
+	int rc = 0;
+
+	pthread_mutex_lock(&a->lock);
+	while (rc == 0 && part_is_over(a, FULL_TIMES)) {
+		rc = work_begin(a, e);
+		if (rc == 0)
+			pthread_cond_wait(&a->done, &a->lock);
+	}
+	if (rc == 0 && a->failure.code != 0)
+		rc = err_set(e, a->failure.code, "%s", a->failure.text);
+	if (rc == 0) {
+		layer_take(a->grows->rows, rows);
+		a->added++;
+		if (a->written == NULL && part_is_over(a, 1))
+			rc = work_begin(a, e);
+	}
+	pthread_mutex_unlock(&a->lock);
+	return (rc);
+}
+
+void
+ahead_bulk(struct index_ahead *a, bool on)
+{
+	pthread_mutex_lock(&a->lock);
+	a->bulk = on;
+	pthread_mutex_unlock(&a->lock);
+}
+
+int
+ahead_flush_soon(struct index_ahead *a, struct err *e)
+{
+	int rc;
+
+	pthread_mutex_lock(&a->lock);
+	a->flush = true;
+	rc = work_begin(a, e);
+	pthread_mutex_unlock(&a->lock);
+	return (rc);
+}
+
+int
+ahead_drain(struct index_ahead *a, struct err *e)
+{
+	uint64_t until;
+	int rc = 0;
+
+	pthread_mutex_lock(&a->lock);
+	until = a->added;
+	while (rc == 0 && a->finished < until) {
+		rc = work_begin(a, e);
+		a->draining++;
+		if (rc == 0)
+			pthread_cond_wait(&a->done, &a->lock);
+		a->draining--;
+	}
+	pthread_mutex_unlock(&a->lock);
+	return (rc);
+}
+
+/* --- reading ---------------------------------------------------------------------------------- */
+
+static const struct layer_entry *
+entry_find(const struct index_ahead *a, struct slice key)
+{
+	const struct layer_entry *x = layer_find(a->grows->rows, key);
+
+	if (x == NULL && a->written != NULL)
+		x = layer_find(a->written->rows, key);
+	return (x);
+}
+
+int
+ahead_get(struct index_ahead *a, struct slice key, struct buf *out)
+{
+	const struct layer_entry *x;
+	int found = AHEAD_ABSENT;
+
+	pthread_mutex_lock(&a->lock);
+	x = entry_find(a, key);
+	if (x != NULL && !x->deleted)
+		buf_append(out, x->value, x->value_bytes);
+	if (x != NULL)
+		found = x->deleted ? AHEAD_DELETED : AHEAD_FOUND;
+	pthread_mutex_unlock(&a->lock);
+	return (found);
+}
+
+void
+ahead_hold(struct index_ahead *a, struct ahead_view *out)
+{
+	pthread_mutex_lock(&a->lock);
+	out->count = 0;
+	if (a->grows->rows->count > 0)
+		out->parts[out->count++] = a->grows;
+	if (a->written != NULL)
+		out->parts[out->count++] = a->written;
+	for (unsigned i = 0; i < out->count; i++)
+		out->parts[i]->refs++;
+	pthread_mutex_unlock(&a->lock);
+}
+
+void
+ahead_release(struct index_ahead *a, struct ahead_view *v)
+{
+	for (unsigned i = 0; i < v->count; i++) {
+		bool last;
+
+		pthread_mutex_lock(&a->lock);
+		last = --v->parts[i]->refs == 0;
+		pthread_mutex_unlock(&a->lock);
+		if (last)
+			part_free(v->parts[i]);
+	}
+	v->count = 0;
+}
+
+void
+ahead_lock(struct index_ahead *a)
+{
+	pthread_mutex_lock(&a->lock);
+}
+
+void
+ahead_unlock(struct index_ahead *a)
+{
+	pthread_mutex_unlock(&a->lock);
+}
+
+const struct index_layer *
+ahead_rows(const struct ahead_part *p)
+{
+	return (p->rows);
+}

@@ -1,0 +1,235 @@
+/*
+ * index_layer - an ordered set of pending changes in memory: what a batch of the log will do to the
+ * index before it is committed, and the one write that does it after.
+ *
+ * Layers are bounded by their batch: the store frees one when its batch has been applied.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "libstore/index/index_layer.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+static int
+layer_compare(const struct layer_entry *a, const struct layer_entry *b)
+{
+	return (slice_compare(a->key, b->key));
+}
+
+RB_PROTOTYPE(layer_tree, layer_entry, node, layer_compare)
+RB_GENERATE(layer_tree, layer_entry, node, layer_compare)
+
+struct index_layer *
+index_layer_new(void)
+{
+	struct index_layer *l = calloc(1, sizeof(*l));
+
+	if (l == NULL)
+		abort();
+	RB_INIT(&l->tree);
+	return (l);
+}
+
+void
+index_layer_free(struct index_layer *l)
+{
+	if (l == NULL)
+		return;
+	index_layer_clear(l);
+	free(l->moving);
+	free(l);
+}
+
+static void
+tree_free(struct layer_entry *x)
+{
+	struct layer_entry *right;
+
+	for (; x != NULL; x = right) {
+		tree_free(RB_LEFT(x, node));
+		right = RB_RIGHT(x, node);
+		free(x);
+	}
+}
+
+void
+index_layer_clear(struct index_layer *l)
+{
+	tree_free(RB_ROOT(&l->tree));
+	RB_INIT(&l->tree);
+	l->count = 0;
+	l->bytes = 0;
+	l->tombstones = 0;
+	l->changes++;
+}
+
+size_t
+index_layer_count(const struct index_layer *l)
+{
+	return (l->count);
+}
+
+const struct layer_entry *
+layer_find(const struct index_layer *l, struct slice key)
+{
+	struct layer_entry probe = { .key = key };
+
+	/* The macros take a non-const head but only read it. */
+	return (RB_FIND(layer_tree, (struct layer_tree *)(uintptr_t)&l->tree, &probe));
+}
+
+const struct layer_entry *
+layer_seek(const struct index_layer *l, struct slice key, bool after)
+{
+	struct layer_tree *tree = (struct layer_tree *)(uintptr_t)&l->tree;
+	struct layer_entry probe = { .key = key };
+	struct layer_entry *x = RB_NFIND(layer_tree, tree, &probe);
+
+	if (x != NULL && after && slice_equal(x->key, key))
+		x = RB_NEXT(layer_tree, tree, x);
+	return (x);
+}
+
+const struct layer_entry *
+layer_next(const struct layer_entry *x)
+{
+	return (RB_NEXT(layer_tree, NULL, (struct layer_entry *)(uintptr_t)x));
+}
+
+const struct layer_entry *
+layer_cursor_seek(struct layer_cursor *c, struct slice key, bool after)
+{
+	const struct layer_entry *x = c->entry;
+	int order;
+
+	if (!c->sent || c->changes != c->layer->changes)
+		x = layer_seek(c->layer, key, after);
+	for (; x != NULL; x = layer_next(x)) {
+		order = slice_compare(x->key, key);
+		if (order > 0 || (order == 0 && !after))
+			break;
+	}
+	c->sent = true;
+	c->changes = c->layer->changes;
+	c->entry = x;
+	return (x);
+}
+
+static size_t
+entry_bytes(const struct layer_entry *x)
+{
+	return (sizeof(*x) + x->key.bytes + x->value_bytes);
+}
+
+static void
+entry_remove(struct index_layer *l, struct layer_entry *x)
+{
+	RB_REMOVE(layer_tree, &l->tree, x);
+	l->count--;
+	l->bytes -= entry_bytes(x);
+	l->tombstones -= x->deleted;
+	l->changes++;
+	free(x);
+}
+
+/* Takes x. The entry that was there with its key stays, and is returned; NULL: there was none. */
+static struct layer_entry *
+entry_insert(struct index_layer *l, struct layer_entry *x)
+{
+	struct layer_entry *old = RB_INSERT(layer_tree, &l->tree, x);
+
+	if (old != NULL)
+		return (old);
+	l->count++;
+	l->bytes += entry_bytes(x);
+	l->tombstones += x->deleted;
+	l->changes++;
+	return (NULL);
+}
+
+static struct layer_entry *
+entry_new(struct slice key, struct slice value)
+{
+	struct layer_entry *x = malloc(sizeof(*x) + key.bytes + value.bytes);
+
+	if (x == NULL)
+		abort();
+	*x = (struct layer_entry){ .key = { x + 1, key.bytes }, .value_bytes = value.bytes };
+	x->value = (uint8_t *)(x + 1) + key.bytes;
+	memcpy(x + 1, key.data, key.bytes);
+	if (value.bytes > 0)
+		memcpy(x->value, value.data, value.bytes);
+	return (x);
+}
+
+/* x takes its place; what is known of older rows stays known. */
+static void
+entry_replace(struct index_layer *l, struct layer_entry *old, struct layer_entry *x)
+{
+	x->fresh = old->fresh;
+	entry_remove(l, old);
+	if (x->deleted && x->fresh)
+		free(x);
+	else
+		(void)entry_insert(l, x);
+}
+
+static void
+entry_put(struct index_layer *l, struct layer_entry *x)
+{
+	struct layer_entry *old = entry_insert(l, x);
+
+	if (old != NULL)
+		entry_replace(l, old, x);
+}
+
+void
+index_put(struct index_layer *l, struct slice key, struct slice value)
+{
+	entry_put(l, entry_new(key, value));
+}
+
+void
+index_put_fresh(struct index_layer *l, struct slice key, struct slice value)
+{
+	struct layer_entry *x = entry_new(key, value);
+
+	x->fresh = true;
+	entry_put(l, x);
+}
+
+void
+index_delete(struct index_layer *l, struct slice key)
+{
+	struct layer_entry *x = entry_new(key, SLICE_NONE);
+
+	x->value = NULL;
+	x->deleted = true;
+	entry_put(l, x);
+}
+
+void
+layer_take(struct index_layer *to, struct index_layer *from)
+{
+	struct layer_entry *x;
+	size_t n = 0;
+
+	if (from->count > to->moving_capacity) {
+		to->moving_capacity = from->count + 64;
+		to->moving = reallocarray(to->moving, to->moving_capacity, sizeof(*to->moving));
+		if (to->moving == NULL)
+			abort();
+	}
+	/* All first: an entry that is moved cannot be gone on from. */
+	RB_FOREACH(x, layer_tree, &from->tree)
+		to->moving[n++] = x;
+	assert(n == from->count);
+	RB_INIT(&from->tree);
+	from->count = 0;
+	from->bytes = 0;
+	from->tombstones = 0;
+	from->changes++;
+	for (size_t i = 0; i < n; i++)
+		entry_put(to, to->moving[i]);
+}

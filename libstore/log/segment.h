@@ -1,0 +1,97 @@
+/*
+ * segment - one stretch of the log on its mirrors: make the files, build and check batches, read
+ * batches back from whichever mirror has them whole.
+ *
+ * S1  Bytes of a committed batch never change.
+ * S2  A batch is whole or absent: checksums are seeded with segment and offset, LSNs follow each
+ *     other.
+ * S3  A mirror that lacks something is read like any other: each batch proves itself, up to the
+ *     sealed end.
+ *
+ * Which drives hold mirrors is log_keeper.c's choice; when a batch counts is log_commit.c's.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef HF_STORE_SEGMENT_H
+#define HF_STORE_SEGMENT_H
+
+#include "libbase/buf.h"
+#include "libstore/drive/catalog.h"
+#include "libstore/log/segment_copy.h"
+
+/* An open segment and its mirrors; handles[i] is -1 where the mirror is not there. */
+struct segment {
+	uint64_t	id, bytes, end;		/* file size; where the next batch goes */
+	uint64_t	first_lsn, last_lsn;	/* last 0: no record */
+	uint32_t	sector_bytes;
+	unsigned	mirror_count;
+	uint32_t	slots[DRIVES_MAX];
+	int		handles[DRIVES_MAX];
+	uint32_t	missing;		/* bit i: mirror i lacks records */
+	uint8_t		share;			/* enum log_share: the first that may use it */
+	/* up to here all mirrors were written with zeros; 0: none */
+	uint64_t	prewritten;
+	uint64_t	zeroing;		/* zeros are being written from here on; 0: no */
+	int		refs;			/* guarded by the log's lock */
+	struct segment	*link;
+};
+
+/* How zeros are written ahead: with pauses, until somebody waits for the segment. */
+struct prewrite {
+	_Atomic bool	hurry;
+	uint64_t	bytes_max;		/* of the file; the rest is only allocated */
+	unsigned	pause_us;
+};
+
+void segment_path(const struct drive_set *s, unsigned slot, uint64_t id, const char *ending,
+    char out[4096]);
+/* Of the i-th file that a row names: a mirror, or a shard. */
+void segment_row_path(const struct drive_set *s, const Hf__CatalogSegment *row, unsigned i,
+    char out[4096]);
+/*
+ * Makes the files of the mirrors: allocated, zeroed unless prewrite is NULL, header written,
+ * synced, under their name. On failure *failed_slot says whose drive it was; nothing stays behind
+ * on the others.
+ */
+int segment_create(struct drive_set *s, uint64_t id, const uint32_t *slots, unsigned count,
+    uint64_t bytes, struct prewrite *prewrite, struct segment **out, unsigned *failed_slot,
+    struct err *e);
+/* Opens the mirrors that a row names, on present drives. readable counts them. */
+struct segment *segment_open(struct drive_set *s, const Hf__CatalogSegment *row, bool writable,
+    unsigned *readable);
+/*
+ * segment_version.c: ERR_VERSION if a mirror on a drive that is there, of an open segment or of the
+ * newest one, is of a newer version. Before anything is written: what a newer program left is left
+ * alone.
+ */
+int segment_versions_check(const struct drive_set *s, struct err *e);
+void segment_close(struct drive_set *s, struct segment **g);
+/* Removes the files, as far as their drives let us: what stays is not named by the catalog. */
+void segment_unlink(struct drive_set *s, const struct segment *g);
+/* The same by its row: mirrors, or shards of a converted one. */
+void segment_unlink_row(struct drive_set *s, const Hf__CatalogSegment *row);
+
+/*
+ * Reads the batch at an offset (LSNs from expected_lsn on; 0: any) into out from the first mirror
+ * of mask that has it whole. Returns true and the mask of mirrors that were tried and have it not.
+ * every: tries all.
+ */
+bool segment_batch_read(struct drive_set *s, const struct segment *g, uint32_t mask,
+    uint64_t offset, uint64_t expected_lsn, bool every, struct buf *out, struct batch_head *head,
+    uint32_t *bad);
+/* Highest acknowledged LSN that a batch header between two offsets of any mirror tells of; 0:
+ * none. */
+uint64_t segment_acked_behind(struct drive_set *s, const struct segment *g, uint64_t from,
+    uint64_t to);
+
+/* segment_footer.c */
+/* Writes the footer behind the batches of all mirrors of mask and cuts the files there. Returns the
+ * mask of mirrors where that failed for good (their drives should be failed); a footer is never
+ * needed. */
+uint32_t segment_footer_write(struct drive_set *s, const struct segment *g, uint32_t mask,
+    struct err *e);
+/* segment.c: as segment_copy_footer, from a mirror. */
+int segment_footer_read(struct drive_set *s, const struct segment *g, unsigned mirror,
+    uint64_t after, segment_each_fn *each, void *context, uint64_t *last, struct err *e);
+
+#endif

@@ -1,0 +1,562 @@
+/*
+ * convert - see convert.h.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "libstore/maintain/convert.h"
+
+#include <assert.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "libbase/erasure.h"
+#include "libstore/log/segment_source.h"
+
+#define FOOTER_CHUNK SHARD_BLOCK_BYTES
+
+struct convert {
+	const struct maintain	*m;
+	uint64_t		 segment;
+	struct shard_writer	 by;
+	struct segment_paths	 paths;
+	struct segment_source	*source;
+	Hf__CatalogSegment	*row, *target;	/* as it is, as it will be */
+	struct shard_layout	 layout;
+	unsigned		 shards, footer_way;
+	int			 handles[DRIVES_MAX];
+	uint32_t		*sums[DRIVES_MAX];
+	uint8_t			*memory, *units[DRIVES_MAX];	/* a block of each shard */
+	uint64_t		 at;		/* of the content: what units[0] begins with, ... */
+	uint32_t		 filled;	/* ... and how much of it there is */
+	uint64_t		 done, total;
+};
+
+/* --- asking the store ------------------------------------------------------------------------- */
+
+static int
+ask(struct convert *c, Hf__StoreRequest__OpCase op_case, Hf__CatalogSegment **row, struct err *e)
+{
+	Hf__StoreRequest q = HF__STORE_REQUEST__INIT;
+	Hf__SegmentLocate locate = HF__SEGMENT_LOCATE__INIT;
+	Hf__ConvertBegin begin = HF__CONVERT_BEGIN__INIT;
+	Hf__ConvertCommit commit = HF__CONVERT_COMMIT__INIT;
+	Hf__ConvertAbort abort = HF__CONVERT_ABORT__INIT;
+	Hf__StoreReply *reply = NULL;
+	int rc;
+
+	locate.segment = begin.segment = commit.segment = abort.segment = c->segment;
+	begin.task = commit.task = abort.task = c->by.task;
+	begin.lease = commit.lease = abort.lease = c->by.lease;
+	q.op_case = op_case;
+	if (op_case == HF__STORE_REQUEST__OP_SEGMENT_LOCATE)
+		q.segment_locate = &locate;
+	else if (op_case == HF__STORE_REQUEST__OP_CONVERT_BEGIN)
+		q.convert_begin = &begin;
+	else if (op_case == HF__STORE_REQUEST__OP_CONVERT_COMMIT)
+		q.convert_commit = &commit;
+	else
+		q.convert_abort = &abort;
+	rc = c->m->ask(c->m->context, &q, &reply, e);
+	if (rc < 0)
+		return (rc);
+	if (row != NULL && reply->segment == NULL)
+		rc = err_set(e, ERR_PROTOCOL, "the store said nothing of segment %016" PRIx64,
+		    c->segment);
+	else if (row != NULL) {
+		*row = reply->segment;
+		reply->segment = NULL;
+	}
+	hf__store_reply__free_unpacked(reply, NULL);
+	return (rc);
+}
+
+static int
+pace(struct convert *c, uint64_t bytes, struct err *e)
+{
+	int rc = c->m->pace == NULL ? 0 : c->m->pace(c->m->context, bytes, e);
+
+	c->done += bytes;
+	if (rc == 0 && c->m->progress != NULL)
+		c->m->progress(c->m->context, c->done < c->total ? c->done : c->total, c->total);
+	return (rc);
+}
+
+/* --- shard files ------------------------------------------------------------------------------ */
+
+static int
+shard_open(struct convert *c, unsigned shard, int flags, struct err *e)
+{
+	char name[SHARD_NAME_BYTES], path[4096];
+	unsigned slot = c->target->slots[shard];
+
+	if (slot >= DRIVES_MAX || c->paths.path[slot] == NULL)
+		return (err_set(e, ERR_UNAVAILABLE, "the drive in slot %u is not there", slot));
+	shard_name_new(c->segment, c->by, name);
+	snprintf(path, sizeof(path), "%.3900s/log/%s", c->paths.path[slot], name);
+	return (c->m->disk->ops->open(c->m->disk, path, flags, e));
+}
+
+static void
+shards_close(struct convert *c)
+{
+	unsigned i;
+
+	for (i = 0; i < c->shards; i++) {
+		if (c->handles[i] >= 0)
+			c->m->disk->ops->close(c->m->disk, c->handles[i]);
+		c->handles[i] = -1;
+	}
+}
+
+/* past_cache: what is read comes from the drive, where its file system can do that. */
+static int
+shards_open(struct convert *c, bool past_cache, struct err *e)
+{
+	unsigned i;
+	int rc = 0;
+
+	shards_close(c);
+	for (i = 0; rc >= 0 && i < c->shards; i++) {
+		rc = shard_open(c, i, O_RDWR | (past_cache ? O_DIRECT : 0), e);
+		if (rc < 0 && past_cache && rc != ERR_NOT_FOUND)
+			rc = shard_open(c, i, O_RDWR, e);
+		c->handles[i] = rc < 0 ? -1 : rc;
+	}
+	if (rc == ERR_NOT_FOUND)
+		return (err_set(e, ERR_STALE, "the files of this conversion of segment %016" PRIx64
+		    " are gone: another has begun it", c->segment));
+	return (rc < 0 ? rc : 0);
+}
+
+static int
+shard_write(struct convert *c, unsigned shard, const void *data, size_t bytes, uint64_t offset,
+    struct err *e)
+{
+	struct iovec iov = { (void *)(uintptr_t)data, bytes };
+
+	return (c->m->disk->ops->pwritev(c->m->disk, c->handles[shard], &iov, 1, offset, e));
+}
+
+static int
+shard_read(struct convert *c, unsigned shard, void *out, size_t bytes, uint64_t offset,
+    struct err *e)
+{
+	ssize_t n = c->m->disk->ops->pread(c->m->disk, c->handles[shard], out, bytes, offset, e);
+
+	if (n < 0)
+		return ((int)n);
+	return ((size_t)n == bytes ? 0 : err_set(e, ERR_CORRUPT, "shard %u of segment %016" PRIx64
+	    " is shorter than what was written", shard, c->segment));
+}
+
+static int
+shards_sync(struct convert *c, unsigned from, unsigned to, struct err *e)
+{
+	unsigned i;
+	int rc = 0;
+
+	for (i = from; rc == 0 && i < to; i++)
+		rc = c->m->disk->ops->datasync(c->m->disk, c->handles[i], e);
+	return (rc);
+}
+
+static uint64_t
+block_offset(uint32_t block)
+{
+	return (SHARD_HEADER_BYTES + (uint64_t)block * SHARD_BLOCK_BYTES);
+}
+
+/* A block that is whole in memory. */
+static int
+block_write(struct convert *c, unsigned shard, uint32_t block, const uint8_t *data, struct err *e)
+{
+	c->sums[shard][block] = shard_block_crc(&c->layout, shard, block, data);
+	return (shard_write(c, shard, data, shard_block_bytes(c->layout.shard_bytes, block),
+	    block_offset(block), e));
+}
+
+/* V2 */
+static int
+block_read_back(struct convert *c, unsigned shard, uint32_t block, uint8_t *out, struct err *e)
+{
+	int rc;
+
+	rc = shard_read(c, shard, out, shard_block_bytes(c->layout.shard_bytes, block),
+	    block_offset(block), e);
+	if (rc == 0 && shard_block_crc(&c->layout, shard, block, out) != c->sums[shard][block])
+		rc = err_set(e, ERR_CORRUPT, "block %u of shard %u of segment %016" PRIx64
+		    " was read back with other bytes than were written", block, shard, c->segment);
+	return (rc);
+}
+
+/* --- data shards ------------------------------------------------------------------------------ */
+
+/* The content, in order: NULL for zeros. */
+static int
+content_put(struct convert *c, const uint8_t *data, uint64_t bytes, struct err *e)
+{
+	int rc = 0;
+
+	while (rc == 0 && bytes > 0) {
+		unsigned shard = (unsigned)(c->at / c->layout.shard_bytes);
+		uint32_t block =
+		    (uint32_t)(c->at % c->layout.shard_bytes / SHARD_BLOCK_BYTES);
+		uint32_t room = shard_block_bytes(c->layout.shard_bytes, block) - c->filled;
+		uint32_t n = bytes < room ? (uint32_t)bytes : room;
+
+		assert(shard < c->layout.k);
+		if (data != NULL)
+			memcpy(c->units[0] + c->filled, data, n);
+		else
+			memset(c->units[0] + c->filled, 0, n);
+		data = data != NULL ? data + n : NULL;
+		bytes -= n;
+		c->filled += n;
+		if (n == room) {
+			rc = block_write(c, shard, block, c->units[0], e);
+			c->at += c->filled;
+			c->filled = 0;
+		}
+	}
+	return (rc);
+}
+
+static uint64_t
+content_end(const struct convert *c)
+{
+	return (c->at + c->filled);
+}
+
+static int
+header_put(struct convert *c, struct err *e)
+{
+	uint8_t page[SEGMENT_HEADER_BYTES];
+	uint32_t sector;
+	unsigned way;
+
+	for (way = 0; way < segment_source_ways(c->source); way++)
+		if (segment_source_read(c->source, way, page, sizeof(page), 0) ==
+		    (ssize_t)sizeof(page) &&
+		    segment_header_parse(page, c->paths.deployment, c->segment, &sector))
+			return (content_put(c, page, sizeof(page), e));
+	return (err_set(e, ERR_CORRUPT, "no mirror of segment %016" PRIx64 " has its header",
+	    c->segment));
+}
+
+/* V1: each batch from the first mirror that has it whole; zeros up to the next sector. */
+static int
+batches_put(struct convert *c, struct err *e)
+{
+	uint64_t offset = SEGMENT_HEADER_BYTES, lsn = c->row->first_lsn, next;
+	struct buf batch = BUF_INIT;
+	struct batch_head h = { 0 };
+	int rc = 0;
+
+	while (rc == 0 && offset < c->row->bytes) {
+		rc = segment_source_batch(c->source, offset, lsn, &batch, &h, e);
+		if (rc < 0)
+			break;
+		next = align_up(offset + h.bytes, segment_source_sector_bytes(c->source));
+		rc = pace(c, 2 * (next - offset), e);	/* read and written */
+		if (rc == 0)
+			rc = content_put(c, batch.data, batch.bytes, e);
+		if (rc == 0)
+			rc = content_put(c, NULL, next - offset - batch.bytes, e);
+		offset = next;
+		lsn += h.count;
+	}
+	buf_release(&batch);
+	if (rc == 0 && (offset != c->row->bytes || lsn != c->row->last_lsn + 1))
+		rc = err_set(e, ERR_CORRUPT, "segment %016" PRIx64 " ends at %" PRIu64
+		    " with LSN %016" PRIx64 "; the catalog has %" PRIu64 " and %016" PRIx64,
+		    c->segment, offset, lsn - 1, c->row->bytes, c->row->last_lsn);
+	return (rc);
+}
+
+/* As it is; read back it must still be a footer (footer_check). */
+static int
+footer_put(struct convert *c, struct err *e)
+{
+	uint64_t offset = content_end(c), end = c->layout.content_bytes;
+	uint8_t *chunk = c->units[1];		/* units[0] is content_put's */
+	ssize_t n;
+	int rc = 0;
+
+	while (rc == 0 && offset < end) {
+		n = segment_source_read(c->source, c->footer_way, chunk,
+		    end - offset < FOOTER_CHUNK ? end - offset : FOOTER_CHUNK, offset);
+		if (n <= 0)
+			return (err_set(e, ERR_STALE, "the footer of segment %016" PRIx64
+			    " cannot be read any more", c->segment));
+		rc = pace(c, 2 * (uint64_t)n, e);
+		if (rc == 0)
+			rc = content_put(c, chunk, (uint64_t)n, e);
+		offset += (uint64_t)n;
+	}
+	return (rc);
+}
+
+static int
+data_write(struct convert *c, struct err *e)
+{
+	uint64_t all = c->layout.k * c->layout.shard_bytes;
+	int rc;
+
+	rc = header_put(c, e);
+	if (rc == 0)
+		rc = batches_put(c, e);
+	if (rc == 0)
+		rc = content_put(c, NULL, align_up(content_end(c), 4096) - content_end(c), e);
+	if (rc == 0)
+		rc = footer_put(c, e);
+	if (rc == 0)
+		rc = content_put(c, NULL, all - content_end(c), e);
+	assert(rc < 0 || (c->at == all && c->filled == 0));
+	return (rc == 0 ? shards_sync(c, 0, c->layout.k, e) : rc);
+}
+
+/* --- parity ----------------------------------------------------------------------------------- */
+
+static int
+stripe_encode(struct convert *c, const struct erasure *code, uint32_t block, struct err *e)
+{
+	uint32_t bytes = shard_block_bytes(c->layout.shard_bytes, block);
+	unsigned i;
+	int rc;
+
+	rc = pace(c, (uint64_t)bytes * c->shards, e);
+	for (i = 0; rc == 0 && i < c->layout.k; i++)
+		rc = block_read_back(c, i, block, c->units[i], e);
+	if (rc < 0)
+		return (rc);
+	erasure_encode(code, bytes, c->units);
+	for (i = c->layout.k; rc == 0 && i < c->shards; i++)
+		rc = block_write(c, i, block, c->units[i], e);
+	return (rc);
+}
+
+static int
+page_write(struct convert *c, unsigned shard, const uint8_t page[4096], uint64_t offset,
+    struct err *e)
+{
+	memcpy(c->units[0], page, 4096);	/* aligned, for O_DIRECT */
+	return (shard_write(c, shard, c->units[0], 4096, offset, e));
+}
+
+static int
+page_read_back(struct convert *c, unsigned shard, const uint8_t page[4096], uint64_t offset,
+    struct err *e)
+{
+	int rc = shard_read(c, shard, c->units[0], 4096, offset, e);
+
+	if (rc == 0 && memcmp(page, c->units[0], 4096) != 0)
+		rc = err_set(e, ERR_CORRUPT, "a page of shard %u of segment %016" PRIx64
+		    " was read back with other bytes than were written", shard, c->segment);
+	return (rc);
+}
+
+typedef int page_fn(struct convert *c, unsigned shard, const uint8_t page[4096], uint64_t offset,
+    struct err *e);
+
+/* Header and table of each shard. */
+static int
+pages_each(struct convert *c, page_fn *each, struct err *e)
+{
+	uint32_t pages = shard_table_pages(c->layout.shard_bytes), page;
+	uint8_t bytes[4096];
+	unsigned i;
+	int rc = 0;
+
+	for (i = 0; rc == 0 && i < c->shards; i++) {
+		shard_header_encode(&c->layout, i, bytes);
+		rc = each(c, i, bytes, 0, e);
+		for (page = 0; rc == 0 && page < pages; page++) {
+			shard_table_encode(&c->layout, i, page, c->sums[i], bytes);
+			rc = each(c, i, bytes, shard_table_offset(c->layout.shard_bytes, page), e);
+		}
+	}
+	return (rc);
+}
+
+static int
+parity_write(struct convert *c, struct err *e)
+{
+	struct erasure *code = erasure_new(c->layout.k, c->layout.m);
+	uint32_t block;
+	int rc;
+
+	rc = shards_open(c, true, e);
+	for (block = 0; rc == 0 && block < shard_block_count(c->layout.shard_bytes); block++)
+		rc = stripe_encode(c, code, block, e);
+	erasure_free(code);
+	if (rc == 0)
+		rc = pages_each(c, page_write, e);
+	return (rc == 0 ? shards_sync(c, 0, c->shards, e) : rc);
+}
+
+/* --- reading back ----------------------------------------------------------------------------- */
+
+static int
+parity_read_back(struct convert *c, struct err *e)
+{
+	uint32_t block;
+	unsigned i;
+	int rc;
+
+	rc = shards_open(c, true, e);
+	for (block = 0; rc == 0 && block < shard_block_count(c->layout.shard_bytes); block++) {
+		rc = pace(c, (uint64_t)c->layout.m *
+		    shard_block_bytes(c->layout.shard_bytes, block), e);
+		for (i = c->layout.k; rc == 0 && i < c->shards; i++)
+			rc = block_read_back(c, i, block, c->units[i], e);
+	}
+	return (rc == 0 ? pages_each(c, page_read_back, e) : rc);
+}
+
+static ssize_t
+content_read(void *context, unsigned way, void *out, size_t bytes, uint64_t offset)
+{
+	struct convert *c = context;
+	uint8_t *to = out;
+	size_t done = 0;
+
+	(void)way;
+	while (done < bytes && offset < c->layout.content_bytes) {
+		uint64_t in_shard = offset % c->layout.shard_bytes;
+		unsigned shard = (unsigned)(offset / c->layout.shard_bytes);
+		uint32_t at = (uint32_t)(in_shard % SHARD_BLOCK_BYTES);
+		uint32_t block = (uint32_t)(in_shard / SHARD_BLOCK_BYTES), n;
+
+		if (block_read_back(c, shard, block, c->units[0], NULL) < 0)
+			return (ERR_CORRUPT);
+		n = shard_block_bytes(c->layout.shard_bytes, block) - at;
+		n = bytes - done < n ? (uint32_t)(bytes - done) : n;
+		memcpy(to + done, c->units[0] + at, n);
+		done += n;
+		offset += n;
+	}
+	return ((ssize_t)done);
+}
+
+/* V1, for what was copied as it was. */
+static int
+footer_check(struct convert *c, struct err *e)
+{
+	struct segment_span span = { c->segment, c->row->bytes, c->row->first_lsn,
+		c->row->last_lsn };
+	struct segment_copy copy = { content_read, c, 0, c->layout.content_bytes };
+	uint64_t last;
+
+	if (c->layout.content_bytes <= align_up(c->row->bytes, 4096) ||
+	    segment_copy_footer(&copy, &span, UINT64_MAX, NULL, NULL, &last, e) == 0)
+		return (0);
+	return (err_set(e, ERR_CORRUPT, "the footer of segment %016" PRIx64
+	    " was damaged while it was copied", c->segment));
+}
+
+/* --- all of it -------------------------------------------------------------------------------- */
+
+static void
+memory_take(struct convert *c)
+{
+	uint32_t blocks = shard_block_count(c->layout.shard_bytes);
+	unsigned i;
+
+	c->memory = aligned_alloc(4096, (size_t)c->shards * SHARD_BLOCK_BYTES);
+	assert(c->memory != NULL);
+	for (i = 0; i < c->shards; i++) {
+		c->units[i] = c->memory + (size_t)i * SHARD_BLOCK_BYTES;
+		c->sums[i] = calloc(blocks, sizeof(*c->sums[i]));
+		assert(c->sums[i] != NULL);
+	}
+}
+
+/* The target must be a layout for this segment before anything is made of it. */
+static int
+target_take(struct convert *c, struct err *e)
+{
+	uint64_t content;
+	int rc;
+
+	rc = shard_layout_of(c->target, c->paths.deployment, &c->layout, e);
+	if (rc == 0 && !shard_layout_gains(c->layout.k, c->layout.m))
+		rc = err_set(e, ERR_UNSUPPORTED, "segment %016" PRIx64 " would gain nothing",
+		    c->segment);
+	if (rc == 0)
+		rc = segment_source_open(&c->paths, c->row, &c->source, e);
+	if (rc < 0)
+		return (rc);
+	content = segment_source_content_bytes(c->source, true, &c->footer_way);
+	if (content > c->layout.k * c->layout.shard_bytes)	/* it got its footer meanwhile */
+		content = align_up(c->row->bytes, 4096);
+	if (content > c->layout.k * c->layout.shard_bytes)
+		return (err_set(e, ERR_PROTOCOL, "the store gave segment %016" PRIx64
+		    " too little room", c->segment));
+	c->layout.content_bytes = content;
+	c->layout.sector_bytes = segment_source_sector_bytes(c->source);
+	c->shards = c->layout.k + c->layout.m;
+	c->total = 2 * content + (c->shards + c->layout.m) * c->layout.shard_bytes;
+	memory_take(c);
+	return (0);
+}
+
+static int
+shards_make(struct convert *c, struct err *e)
+{
+	int rc;
+
+	rc = target_take(c, e);
+	if (rc == 0)
+		rc = shards_open(c, false, e);
+	if (rc == 0)
+		rc = data_write(c, e);
+	if (rc == 0)
+		rc = parity_write(c, e);
+	if (rc == 0)
+		rc = parity_read_back(c, e);
+	return (rc == 0 ? footer_check(c, e) : rc);
+}
+
+static void
+convert_release(struct convert *c)
+{
+	unsigned i;
+
+	shards_close(c);
+	for (i = 0; i < DRIVES_MAX; i++)
+		free(c->sums[i]);
+	free(c->memory);
+	segment_source_close(&c->source);
+	if (c->row != NULL)
+		hf__catalog_segment__free_unpacked(c->row, NULL);
+	if (c->target != NULL)
+		hf__catalog_segment__free_unpacked(c->target, NULL);
+}
+
+int
+convert_run(const struct maintain *m, uint64_t segment, struct err *e)
+{
+	struct convert c = { .m = m, .segment = segment };
+	unsigned i;
+	int rc;
+
+	for (i = 0; i < DRIVES_MAX; i++)
+		c.handles[i] = -1;
+	if (m->task != NULL)
+		c.by = (struct shard_writer){ m->task->id, m->task->lease };
+	segment_paths_of_layout(m->disk, m->layout, &c.paths);
+	rc = ask(&c, HF__STORE_REQUEST__OP_SEGMENT_LOCATE, &c.row, e);
+	if (rc == 0)
+		rc = ask(&c, HF__STORE_REQUEST__OP_CONVERT_BEGIN, &c.target, e);
+	if (rc == 0) {
+		rc = shards_make(&c, e);
+		if (rc < 0)
+			ask(&c, HF__STORE_REQUEST__OP_CONVERT_ABORT, NULL, NULL);
+		else
+			rc = ask(&c, HF__STORE_REQUEST__OP_CONVERT_COMMIT, NULL, e);
+	}
+	convert_release(&c);
+	return (rc == ERR_EXISTS ? 0 : rc);
+}

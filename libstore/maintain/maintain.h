@@ -1,0 +1,36 @@
+/*
+ * maintain - what maintenance (vacuum, erasure coding, rebuild of a drive) gets to work with: the
+ * store to ask, the drives, a brake and a place to tell how far it came. A worker process gives it
+ * one over its channel; tests give it the sequencer itself and a simulated disk.
+ *
+ * N1  Whatever runs on it may end at any step, for good, and is begun again by another.
+ * N2  A source goes only after its full copy was synced and read back from the drives.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef HF_STORE_MAINTAIN_H
+#define HF_STORE_MAINTAIN_H
+
+#include "libstore/disk/disk.h"
+#include "schema/store.pb-c.h"
+
+struct maintain {
+	struct disk		*disk;
+	const Hf__Layout	*layout;	/* paths and states of drives, k and m */
+	const Hf__Task		*task;		/* id, lease: into each request */
+	/*
+	 * Asks the store and waits. 0: *out (hf__store_reply__free_unpacked) has code 0. Else the
+	 * reply's code, or ERR_UNAVAILABLE, with the sentence. A repeat is harmless.
+	 */
+	int	(*ask)(void *context, Hf__StoreRequest *request, Hf__StoreReply **out,
+	    struct err *e);
+	/*
+	 * Before so many bytes are read or written: waits as the limits want. 0 bytes: only whether
+	 * it is to stop. ERR_CANCELLED: stop.
+	 */
+	int	(*pace)(void *context, uint64_t bytes, struct err *e);
+	void	(*progress)(void *context, uint64_t done, uint64_t total);
+	void	*context;
+};
+
+#endif

@@ -1,0 +1,341 @@
+/*
+ * rebuild - goes through what a drive lacks, file by file, and tells the store what is whole.
+ *
+ *   plan ──► each file: make, sync, read back ──► done (many in one epoch) ──► plan ... ──► end
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "libstore/maintain/rebuild.h"
+
+#include <assert.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "libstore/maintain/rebuild_internal.h"
+#include "libstore/volume/volume.h"
+
+#define PLAN_FILES	64
+#define HELD_TRIES	20	/* a second each, for holders to let go */
+#define TELL_BYTES	(UINT64_C(1) << 30)	/* at the latest after so much */
+
+int
+rebuild_ask(struct rebuild *r, Hf__StoreRequest *q, Hf__StoreReply **out, struct err *e)
+{
+	*out = NULL;
+	return (r->m->ask(r->m->context, q, out, e));
+}
+
+int
+rebuild_pace(struct rebuild *r, uint64_t bytes, struct err *e)
+{
+	return (r->m->pace == NULL ? 0 : r->m->pace(r->m->context, bytes, e));
+}
+
+bool
+rebuild_path(const struct rebuild *r, unsigned slot, const char *sub, const char *name,
+    char out[4096])
+{
+	const Hf__Layout *l = r->m->layout;
+	int n;
+
+	for (size_t i = 0; i < l->n_drives; i++) {
+		const Hf__DriveLayout *d = l->drives[i];
+
+		if (d->slot != slot || (d->state != HF__CATALOG_DRIVE__STATE__ONLINE &&
+		    d->state != HF__CATALOG_DRIVE__STATE__RETURNING))
+			continue;
+		n = snprintf(out, 4096, "%s%s%s%s%s", d->path, sub[0] != '\0' ? "/" : "", sub,
+		    name[0] != '\0' ? "/" : "", name);
+		return (n > 0 && n < 4096);
+	}
+	return (false);
+}
+
+int
+rebuild_open(struct rebuild *r, const char *path, int flags, struct err *e)
+{
+	struct disk *d = r->m->disk;
+	int handle = d->ops->open(d, path, flags | O_DIRECT, e);
+
+	if (handle == ERR_INVALID || handle == ERR_IO || handle == ERR_UNSUPPORTED)
+		handle = d->ops->open(d, path, flags, e);
+	return (handle);
+}
+
+uint8_t *
+rebuild_memory(size_t bytes)
+{
+	void *p = NULL;
+
+	if (posix_memalign(&p, 4096, bytes) != 0)
+		abort();
+	return (p);
+}
+
+/* --- what is told ----------------------------------------------------------------------------- */
+
+/* Dropped while it was made: the store does not know of this file any more. */
+static void
+file_forget(struct rebuild *r, uint64_t id)
+{
+	static const char *const endings[] = { ".seg", ".ecs", ".vol" };
+	struct disk *d = r->m->disk;
+	char name[32], path[4096];
+
+	for (size_t i = 0; i < sizeof(endings) / sizeof(*endings); i++) {
+		snprintf(name, sizeof(name), "%016" PRIx64 "%s", id, endings[i]);
+		if (rebuild_path(r, r->slot, strcmp(endings[i], ".vol") == 0 ? "vol" : "log", name,
+		    path))
+			d->ops->unlink(d, path, NULL);
+	}
+}
+
+static int
+directories_sync(struct rebuild *r, struct err *e)
+{
+	struct disk *d = r->m->disk;
+	char path[4096];
+	int rc = 0;
+
+	for (int i = 0; rc == 0 && i < 2; i++)
+		rc = rebuild_path(r, r->slot, i == 0 ? "log" : "vol", "", path) ?
+		    d->ops->sync_dir(d, path, e) :
+		    err_set(e, ERR_STALE, "the drive in slot %u is not there", r->slot);
+	return (rc);
+}
+
+/* B2: what was written went to the drive that is meant. */
+static int
+drive_check(struct rebuild *r, struct err *e)
+{
+	struct disk *d = r->m->disk;
+	char path[4096];
+
+	if (!rebuild_path(r, r->slot, "", "drive", path) ||
+	    !d->ops->same(d, r->drive_handle, path))
+		return (err_set(e, ERR_STALE, "the drive in slot %u is not at its path any more",
+		    r->slot));
+	return (0);
+}
+
+static int
+done_tell(struct rebuild *r, struct err *e)
+{
+	Hf__StoreRequest q = HF__STORE_REQUEST__INIT;
+	Hf__RebuildDone op = HF__REBUILD_DONE__INIT;
+	Hf__StoreReply *reply;
+	int rc;
+
+	if (r->id_count == 0)
+		return (0);
+	rc = directories_sync(r, e);
+	if (rc == 0)
+		rc = drive_check(r, e);
+	if (rc < 0)
+		return (rc);
+	q.op_case = HF__STORE_REQUEST__OP_REBUILD_DONE;
+	q.rebuild_done = &op;
+	op.slot = r->slot;
+	op.since_epoch = r->since_epoch;
+	op.ids = r->ids;
+	op.n_ids = r->id_count;
+	rc = rebuild_ask(r, &q, &reply, e);
+	if (rc < 0)
+		return (rc);
+	for (size_t i = 0; i < reply->n_lsns; i++)
+		file_forget(r, reply->lsns[i]);
+	hf__store_reply__free_unpacked(reply, NULL);
+	r->id_count = 0;
+	r->pending_bytes = 0;
+	return (0);
+}
+
+static int
+file_done(struct rebuild *r, uint64_t id, uint64_t bytes, int rc, struct err *e)
+{
+	r->done++;
+	if (rc == ERR_NOT_FOUND) {
+		rc = 0;	/* dropped meanwhile; else it is still marked, and the end says BUSY */
+	} else if (rc == ERR_CORRUPT || rc == ERR_NO_QUORUM) {
+		if (r->damaged++ == 0)
+			r->first = *e;
+		rc = 0;
+	} else if (rc == 0) {
+		r->ids[r->id_count++] = id;
+		r->pending_bytes += bytes;
+		if (r->id_count == sizeof(r->ids) / sizeof(*r->ids) ||
+		    r->pending_bytes >= TELL_BYTES)
+			rc = done_tell(r, e);
+	}
+	if (rc == 0 && r->m->progress != NULL)
+		r->m->progress(r->m->context, r->done < r->total ? r->done : r->total, r->total);
+	return (rc);
+}
+
+/* --- the plan --------------------------------------------------------------------------------- */
+
+static int
+plan_ask(struct rebuild *r, uint64_t after, Hf__StoreReply **out, struct err *e)
+{
+	Hf__StoreRequest q = HF__STORE_REQUEST__INIT;
+	Hf__RebuildPlan op = HF__REBUILD_PLAN__INIT;
+	int rc;
+
+	q.op_case = HF__STORE_REQUEST__OP_REBUILD_PLAN;
+	q.rebuild_plan = &op;
+	op.slot = r->slot;
+	op.after = after;
+	op.max = PLAN_FILES;
+	rc = rebuild_ask(r, &q, out, e);
+	if (rc < 0)
+		return (rc);
+	if ((*out)->rebuild != NULL && (*out)->rebuild->drive != NULL)
+		return (0);
+	hf__store_reply__free_unpacked(*out, NULL);
+	return (err_set(e, ERR_PROTOCOL, "the store answered no plan"));
+}
+
+/* Of two lists in order of ids, up to where both are known. */
+static uint64_t
+plan_end(const Hf__RebuildWork *w)
+{
+	uint64_t end = UINT64_MAX;
+
+	if (w->n_segments == PLAN_FILES)
+		end = w->segments[w->n_segments - 1]->id;
+	if (w->n_volumes == PLAN_FILES && w->volumes[w->n_volumes - 1]->id < end)
+		end = w->volumes[w->n_volumes - 1]->id;
+	return (end);
+}
+
+/* Segments first: they are small, and the log is what everything else is known by. */
+static int
+plan_do(struct rebuild *r, const Hf__RebuildWork *w, uint64_t end, struct err *e)
+{
+	size_t i;
+	int rc = 0;
+
+	for (i = 0; rc == 0 && i < w->n_segments && w->segments[i]->id <= end; i++) {
+		rc = rebuild_segment(r, w->segments[i], e);
+		rc = file_done(r, w->segments[i]->id, w->segments[i]->bytes, rc, e);
+	}
+	for (i = 0; rc == 0 && i < w->n_volumes && w->volumes[i]->id <= end; i++) {
+		rc = rebuild_volume(r, w->volumes[i], e);
+		rc = file_done(r, w->volumes[i]->id, w->volumes[i]->bytes, rc, e);
+	}
+	return (rc);
+}
+
+/* Once through everything that lacks. */
+static int
+pass(struct rebuild *r, struct err *e)
+{
+	uint64_t after = 0;
+	Hf__StoreReply *reply;
+	int rc = 0;
+
+	while (rc == 0 && after != UINT64_MAX) {
+		rc = plan_ask(r, after, &reply, e);
+		if (rc < 0)
+			break;
+		if (reply->rebuild->drive->since_epoch != r->since_epoch)
+			rc = err_set(e, ERR_STALE, "the drive in slot %u went away meanwhile",
+			    r->slot);
+		if (after == 0)
+			r->total = r->done + reply->rebuild->left;
+		after = plan_end(reply->rebuild);
+		if (rc == 0)
+			rc = plan_do(r, reply->rebuild, after, e);
+		hf__store_reply__free_unpacked(reply, NULL);
+	}
+	return (rc == 0 ? done_tell(r, e) : rc);
+}
+
+static int
+end_tell(struct rebuild *r, struct err *e)
+{
+	Hf__StoreRequest q = HF__STORE_REQUEST__INIT;
+	Hf__RebuildEnd op = HF__REBUILD_END__INIT;
+	Hf__StoreReply *reply;
+	int rc;
+
+	q.op_case = HF__STORE_REQUEST__OP_REBUILD_END;
+	q.rebuild_end = &op;
+	op.slot = r->slot;
+	op.since_epoch = r->since_epoch;
+	rc = rebuild_ask(r, &q, &reply, e);
+	if (rc == 0)
+		hf__store_reply__free_unpacked(reply, NULL);
+	return (rc);
+}
+
+/* Which drive it is, and whether there is anything to do. 1: no, it is ONLINE. */
+static int
+begin(struct rebuild *r, struct err *e)
+{
+	char path[4096];
+	Hf__StoreReply *reply;
+	bool online;
+	int rc;
+
+	rc = plan_ask(r, 0, &reply, e);
+	if (rc < 0)
+		return (rc);
+	r->since_epoch = reply->rebuild->drive->since_epoch;
+	online = reply->rebuild->drive->state == HF__CATALOG_DRIVE__STATE__ONLINE &&
+	    reply->rebuild->left + reply->rebuild->held == 0;
+	hf__store_reply__free_unpacked(reply, NULL);
+	if (online)
+		return (1);
+	if (!rebuild_path(r, r->slot, "", "drive", path))
+		return (err_set(e, ERR_STALE, "the drive in slot %u is not there", r->slot));
+	r->drive_handle = r->m->disk->ops->open(r->m->disk, path, O_RDONLY, e);
+	return (r->drive_handle < 0 ? r->drive_handle : 0);
+}
+
+/* Files were not sealed yet; the plan asked for that. */
+static int
+again(struct rebuild *r, struct err *e)
+{
+	struct timespec pause = { 1, 0 };
+	int rc;
+
+	nanosleep(&pause, NULL);
+	rc = rebuild_pace(r, 0, e);
+	if (rc == 0)
+		rc = pass(r, e);
+	if (rc == 0 && r->damaged > 0)
+		rc = err_set(e, r->first.code, "%s", r->first.text);
+	return (rc == 0 ? end_tell(r, e) : rc);
+}
+
+int
+rebuild_run(const struct maintain *m, uint64_t slot, struct err *e)
+{
+	struct rebuild r = { .m = m, .slot = (unsigned)slot, .drive_handle = -1 };
+	unsigned tries;
+	int rc;
+
+	if (slot >= DRIVES_MAX || m->layout->deployment.len != 16 || m->layout->k > DRIVES_MAX)
+		return (err_set(e, ERR_INVALID, "there is no slot %" PRIu64, slot));
+	/* A simulated disk wants one step after the other. */
+	r.crew = crew_new(m->disk == disk_posix() ? m->layout->k + 1 : 0);
+	rc = begin(&r, e);
+	if (rc == 0)
+		rc = pass(&r, e);
+	if (rc == 0 && r.damaged > 0)
+		rc = err_set(e, r.first.code, "%u of %" PRIu64 " files could not be rebuilt, the "
+		    "others were; the first: %.300s", r.damaged, r.total, r.first.text);
+	if (rc == 0)
+		rc = end_tell(&r, e);
+	for (tries = 0; rc == ERR_BUSY && m->disk == disk_posix() && tries < HELD_TRIES; tries++)
+		rc = again(&r, e);
+	if (r.drive_handle >= 0)
+		m->disk->ops->close(m->disk, r.drive_handle);
+	rebuild_volume_release(&r);
+	crew_free(&r.crew);
+	return (rc > 0 ? 0 : rc);
+}

@@ -1,0 +1,55 @@
+/*
+ * rebuild_internal - what the files of a rebuild share.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef HF_STORE_REBUILD_INTERNAL_H
+#define HF_STORE_REBUILD_INTERNAL_H
+
+#include "libstore/drive/drive.h"
+#include "libstore/maintain/rebuild.h"
+
+struct crew;
+
+struct rebuild {
+	const struct maintain	*m;
+	unsigned		 slot;
+	uint64_t		 since_epoch;	/* of the drive's row: which drive is meant */
+	int			 drive_handle;	/* its drive file, to see that it is still there */
+	struct crew		*crew;
+	struct volume_buffers	*buffers;	/* of rebuild_volume.c; NULL until needed */
+	uint64_t		 ids[256];	/* files that are whole, not told yet */
+	size_t			 id_count;
+	uint64_t		 pending_bytes;	/* in them */
+	uint64_t		 done, total;	/* files */
+	unsigned		 damaged;	/* files that could not be made */
+	struct err		 first;		/* the first of them */
+};
+
+/* --- rebuild.c */
+int rebuild_ask(struct rebuild *r, Hf__StoreRequest *q, Hf__StoreReply **out, struct err *e);
+int rebuild_pace(struct rebuild *r, uint64_t bytes, struct err *e);
+/* Path of "sub/name" on a slot that is ONLINE or RETURNING into out[4096]; false: it is not. */
+bool rebuild_path(const struct rebuild *r, unsigned slot, const char *sub, const char *name,
+    char out[4096]);
+/* Opens past the page cache where the file system can. */
+int rebuild_open(struct rebuild *r, const char *path, int flags, struct err *e);
+/* Memory for I/O past the page cache. */
+uint8_t *rebuild_memory(size_t bytes);
+
+/* --- rebuild_volume.c, rebuild_segment.c, rebuild_shard.c: 0; ERR_CORRUPT or ERR_NO_QUORUM: the
+ * others do not give it; else it ends the run. */
+int rebuild_volume(struct rebuild *r, const Hf__CatalogVolume *row, struct err *e);
+void rebuild_volume_release(struct rebuild *r);
+int rebuild_segment(struct rebuild *r, const Hf__CatalogSegment *row, struct err *e);
+int rebuild_shard(struct rebuild *r, const Hf__CatalogSegment *row, struct err *e);
+
+/* --- rebuild_crew.c: threads that do some jobs side by side */
+typedef void crew_fn(void *context);
+struct crew_job { crew_fn *work; void *context; };
+/* threads 0: crew_run does them one after the other. */
+struct crew *crew_new(unsigned threads);
+void crew_free(struct crew **c);
+void crew_run(struct crew *c, const struct crew_job *jobs, unsigned count);
+
+#endif

@@ -1,0 +1,193 @@
+/*
+ * rebuild_shard - makes a shard of a converted segment from k others, block by block, with a header
+ * and a table of its own.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include <assert.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "libstore/log/shard_reader.h"
+#include "libstore/maintain/rebuild_internal.h"
+
+struct shard {
+	struct rebuild		*r;
+	const Hf__CatalogSegment *row;
+	struct shard_layout	 layout;
+	struct shard_reader	 reader;
+	unsigned		 index;			/* the one to make */
+	int			 handles[DRIVES_MAX];	/* by shard */
+	uint32_t		*sums;
+	uint8_t			*memory;
+	char			 path[4096];
+};
+
+static int
+others_read(void *context, unsigned shard, void *out, size_t bytes, uint64_t offset, struct err *e)
+{
+	struct shard *s = context;
+	struct disk *d = s->r->m->disk;
+	ssize_t n;
+
+	if (shard == s->index || s->handles[shard] < 0)
+		return (err_set(e, ERR_NOT_FOUND, "shard %u is not there", shard));
+	n = d->ops->pread(d, s->handles[shard], out, bytes, offset, e);
+	if (n < 0)
+		return ((int)n);
+	return ((size_t)n == bytes ? 0 : err_set(e, ERR_CORRUPT, "shard %u of segment %016" PRIx64
+	    " ends early", shard, s->row->id));
+}
+
+/* The header of one that is whole tells the length of the content. */
+static int
+content_find(struct shard *s, struct err *e)
+{
+	int rc = err_set(e, ERR_NO_QUORUM, "no other shard of segment %016" PRIx64 " is there",
+	    s->row->id);
+
+	for (unsigned i = 0; rc < 0 && i < s->layout.k + s->layout.m; i++) {
+		rc = others_read(s, i, s->memory, SHARD_HEADER_BYTES, 0, e);
+		if (rc == 0)
+			rc = shard_header_check(&s->layout, i, s->memory, &s->layout,
+			    e);
+	}
+	s->reader = (struct shard_reader){ .layout = s->layout, .read = others_read,
+		.context = s };
+	return (rc < 0 ? ERR_NO_QUORUM : 0);
+}
+
+static int
+target_write(struct shard *s, const void *data, size_t bytes, uint64_t offset, struct err *e)
+{
+	struct disk *d = s->r->m->disk;
+	struct iovec iov = { (void *)(uintptr_t)data, bytes };
+
+	return (d->ops->pwritev(d, s->handles[s->index], &iov, 1, offset, e));
+}
+
+static int
+blocks_make(struct shard *s, struct err *e)
+{
+	uint64_t shard_bytes = s->layout.shard_bytes, at = SHARD_HEADER_BYTES;
+	uint32_t block, bytes;
+	int rc = 0;
+
+	for (block = 0; rc == 0 && block < shard_block_count(shard_bytes); block++, at += bytes) {
+		bytes = shard_block_bytes(shard_bytes, block);
+		rc = rebuild_pace(s->r, (uint64_t)bytes * (s->layout.k + 1), e);
+		if (rc == 0)
+			rc = shard_reader_rebuild(&s->reader, s->index, block, s->memory, e);
+		if (rc == 0)
+			rc = target_write(s, s->memory, bytes, at, e);
+		s->sums[block] = shard_block_crc(&s->layout, s->index, block, s->memory);
+	}
+	return (rc);
+}
+
+static int
+frame_write(struct shard *s, struct err *e)
+{
+	uint64_t shard_bytes = s->layout.shard_bytes;
+	uint32_t page;
+	int rc;
+
+	shard_header_encode(&s->layout, s->index, s->memory);
+	rc = target_write(s, s->memory, SHARD_HEADER_BYTES, 0, e);
+	for (page = 0; rc == 0 && page < shard_table_pages(shard_bytes); page++) {
+		shard_table_encode(&s->layout, s->index, page, s->sums, s->memory);
+		rc = target_write(s, s->memory, TABLE_PAGE_BYTES,
+		    shard_table_offset(shard_bytes, page), e);
+	}
+	if (rc == 0)
+		rc = s->r->m->disk->ops->truncate(s->r->m->disk, s->handles[s->index],
+		    shard_file_bytes(shard_bytes), e);
+	if (rc == 0)
+		rc = s->r->m->disk->ops->datasync(s->r->m->disk, s->handles[s->index], e);
+	return (rc);
+}
+
+/* B2 */
+static int
+read_back(struct shard *s, struct err *e)
+{
+	struct disk *d = s->r->m->disk;
+	uint64_t shard_bytes = s->layout.shard_bytes, at = SHARD_HEADER_BYTES;
+	uint32_t block, bytes;
+	int handle = rebuild_open(s->r, s->path, O_RDONLY, e), rc = 0;
+
+	if (handle < 0)
+		return (handle);
+	for (block = 0; rc == 0 && block < shard_block_count(shard_bytes); block++, at += bytes) {
+		bytes = shard_block_bytes(shard_bytes, block);
+		rc = rebuild_pace(s->r, bytes, e);
+		if (rc == 0 && (d->ops->pread(d, handle, s->memory, bytes, at,
+		    e) != (ssize_t)bytes || shard_block_crc(&s->layout, s->index, block,
+		    s->memory) != s->sums[block]))
+			rc = err_set(e, ERR_IO, "%s reads back different at offset %" PRIu64,
+			    s->path, at);
+	}
+	d->ops->close(d, handle);
+	return (rc);
+}
+
+static int
+files_open(struct shard *s, struct err *e)
+{
+	char name[SHARD_NAME_BYTES], path[4096];
+	unsigned i;
+
+	shard_name(s->row->id, name);
+	for (i = 0; i < s->row->n_slots; i++)
+		if (s->row->slots[i] == s->r->slot)
+			s->index = i;
+		else if (rebuild_path(s->r, s->row->slots[i], "log", name, path))
+			s->handles[i] = s->r->m->disk->ops->open(s->r->m->disk, path,
+			    O_RDONLY, NULL);
+	if (!rebuild_path(s->r, s->r->slot, "log", name, s->path))
+		return (err_set(e, ERR_STALE, "the drive in slot %u is not there", s->r->slot));
+	s->handles[s->index] = s->r->m->disk->ops->open(s->r->m->disk, s->path, O_RDWR | O_CREAT,
+	    e);
+	return (s->handles[s->index] < 0 ? s->handles[s->index] : 0);
+}
+
+static int
+shard_make(struct shard *s, struct err *e)
+{
+	int rc = files_open(s, e);
+
+	s->memory = rebuild_memory(SHARD_BLOCK_BYTES);
+	s->sums = calloc(shard_block_count(s->layout.shard_bytes) + 1, sizeof(*s->sums));
+	assert(s->sums != NULL);
+	if (rc == 0)
+		rc = content_find(s, e);
+	if (rc == 0)
+		rc = blocks_make(s, e);
+	if (rc == 0)
+		rc = frame_write(s, e);
+	if (rc == 0)
+		rc = read_back(s, e);
+	free(s->memory);
+	free(s->sums);
+	return (rc);
+}
+
+int
+rebuild_shard(struct rebuild *r, const Hf__CatalogSegment *row, struct err *e)
+{
+	struct shard s = { .r = r, .row = row };
+	unsigned i;
+	int rc;
+
+	rc = shard_layout_of(row, r->m->layout->deployment.data, &s.layout, e);
+	if (rc < 0)
+		return (rc);
+	for (i = 0; i < DRIVES_MAX; i++)
+		s.handles[i] = -1;
+	rc = shard_make(&s, e);
+	for (i = 0; i < DRIVES_MAX; i++)
+		if (s.handles[i] >= 0)
+			r->m->disk->ops->close(r->m->disk, s.handles[i]);
+	return (rc);
+}

@@ -1,0 +1,19 @@
+/*
+ * op - operations in flight (struct op is in state_internal.h).
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef HF_STORE_OP_H
+#define HF_STORE_OP_H
+
+#include "libstore/state/state_internal.h"
+
+struct op *op_find(struct state *st, const struct session *s, uint64_t sequence);
+/* session and request may be NULL; takes request. */
+struct op *op_new(struct state *st, struct session *s, uint64_t sequence,
+    Hf__StoreRequest *request);
+void op_free(struct state *st, struct op *op);
+void op_request_free(struct op *op);
+void op_refuse(struct op *op, int code, const struct err *e);
+
+#endif

@@ -1,0 +1,242 @@
+/*
+ * state_object - admission of object puts and deletes, and what all bodies have in common.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include <assert.h>
+#include <stdlib.h>
+
+#include "libbase/clock.h"
+#include "libstore/state/op.h"
+
+#define KEY_BYTES_MAX		1024
+#define DELETE_KEYS_MAX		1000
+
+int
+admit_key(struct slice key, struct err *e)
+{
+	if (key.bytes == 0 || key.bytes > KEY_BYTES_MAX || memchr(key.data, 0, key.bytes) != NULL)
+		return (err_set(e, ERR_INVALID, "an object key has 1 to %d bytes and no NUL",
+		    KEY_BYTES_MAX));
+	return (0);
+}
+
+static struct slice
+etag_trim(const char *text, size_t bytes)
+{
+	while (bytes > 0 && (text[0] == ' ' || text[0] == '"')) {
+		text++;
+		bytes--;
+	}
+	while (bytes > 0 && (text[bytes - 1] == ' ' || text[bytes - 1] == '"'))
+		bytes--;
+	return (SLICE(text, bytes));
+}
+
+bool
+etag_equal(const char *a, const char *b)
+{
+	return (slice_equal(etag_trim(a, strlen(a)), etag_trim(b, strlen(b))));
+}
+
+/* Whether an etag is in a list: "*", or one or more, quoted or not, separated by commas. */
+static bool
+etag_listed(const char *list, const char *etag)
+{
+	struct slice wanted = etag_trim(etag, strlen(etag));
+
+	if (slice_equal(etag_trim(list, strlen(list)), SLICE_LITERAL("*")))
+		return (true);
+	while (*list != '\0') {
+		size_t n = strcspn(list, ",");
+
+		if (slice_equal(etag_trim(list, n), wanted))
+			return (true);
+		list += n + (list[n] == ',');
+	}
+	return (false);
+}
+
+int
+condition_check(const Hf__Condition *c, const Hf__ObjectEntry *old, struct err *e)
+{
+	if (c == NULL)
+		return (0);
+	if (c->if_match[0] != '\0' && old == NULL)
+		return (err_set(e, ERR_NOT_FOUND,
+		    "If-Match was given and there is no such object"));
+	if (c->if_match[0] != '\0' && !etag_listed(c->if_match, old->etag))
+		return (err_set(e, ERR_PRECONDITION,
+		    "the object's etag is %.64s, not one of If-Match", old->etag));
+	if (c->if_none_match[0] != '\0' && old != NULL && etag_listed(c->if_none_match, old->etag))
+		return (err_set(e, ERR_PRECONDITION,
+		    "the object exists with etag %.64s, which If-None-Match "
+		    "excludes", old->etag));
+	return (0);
+}
+
+/* The current version as admission sees it; *out NULL if there is none. */
+static int
+object_current(struct state *st, uint64_t bucket_id, struct slice key, Hf__ObjectEntry **out,
+    struct err *e)
+{
+	struct index_reader r = state_reader(st);
+	int rc;
+
+	key_object(&st->key, bucket_id, key);
+	rc = row_get(&r, buf_slice(&st->key), &hf__object_entry__descriptor, (void *)out, e);
+	return (rc == ERR_NOT_FOUND ? 0 : rc);
+}
+
+/* Takes away from an entry what is not a client's to say. */
+static void
+entry_clean(Hf__ObjectEntry *entry)
+{
+	if (entry->place != NULL)
+		hf__place__free_unpacked(entry->place, NULL);
+	entry->place = NULL;
+	if (entry->home != NULL)
+		hf__home__free_unpacked(entry->home, NULL);
+	entry->home = NULL;
+	entry->upload_id.len = 0;
+	for (size_t i = 0; i < entry->n_parts; i++)
+		hf__part_run__free_unpacked(entry->parts[i], NULL);
+	free(entry->parts);
+	entry->parts = NULL;
+	entry->n_parts = 0;
+	entry->part_count = 0;
+	entry->origin_lsn = 0;
+	entry->delete_marker = false;
+	if (entry->modified_ms == 0)
+		entry->modified_ms = clock_real_ms();
+}
+
+/* A body is inline, or in extents, or empty; its length is what the entry says. */
+static int
+body_check(struct state *st, const struct op *op, uint64_t bytes, Hf__Extent **extents, size_t n,
+    struct slice data, struct err *e)
+{
+	if (data.bytes > 0 && n > 0)
+		return (err_set(e, ERR_INVALID, "a body is inline or in extents, not both"));
+	if (n > 0)
+		return (extents_check(st, op->session, extents, n, bytes, e));
+	if (data.bytes != bytes)
+		return (err_set(e, ERR_INVALID, "%zu bytes came for a body of %llu", data.bytes,
+		    (unsigned long long)bytes));
+	return (0);
+}
+
+int
+admit_object_put(struct state *st, struct op *op, struct err *e)
+{
+	Hf__ObjectPut *q = op->request->object_put;
+	Hf__RecordObjectPut r = HF__RECORD_OBJECT_PUT__INIT;
+	Hf__ObjectEntry *old = NULL;
+	Hf__Origin origin;
+	int rc;
+
+	rc = admit_key(bin_slice(q->key), e);
+	if (rc < 0)
+		return (rc);
+	if (q->entry == NULL)
+		return (err_set(e, ERR_INVALID, "object_put without an entry"));
+	rc = admit_bucket_id(st, q->bucket, &r.bucket_id, e);
+	if (rc != 0)
+		return (rc);
+	if (q->condition != NULL) {
+		rc = object_current(st, r.bucket_id, bin_slice(q->key), &old, e);
+		if (rc == 0)
+			rc = condition_check(q->condition, old, e);
+		if (old != NULL)
+			hf__object_entry__free_unpacked(old, NULL);
+	}
+	if (rc == 0)
+		rc = body_check(st, op, q->entry->bytes, q->entry->extents, q->entry->n_extents,
+		    bin_slice(q->data), e);
+	if (rc < 0)
+		return (rc);
+	entry_clean(q->entry);
+	op_origin(op, &origin);
+	r.origin = &origin;
+	r.key = q->key;
+	r.entry = q->entry;
+	op_slot(st, op, q->bucket, bin_slice(q->key));
+	return (state_append(st, op, LOG_SHARE_NONE, RECORD_OBJECT_PUT, &r.base, bin_slice(q->data),
+	    e));
+}
+
+/* Deleting nothing changes nothing: answered without a record. */
+static int
+delete_nothing(struct op *op, size_t n)
+{
+	Hf__StoreReply reply = HF__STORE_REPLY__INIT;
+	int32_t codes[DELETE_KEYS_MAX] = { 0 };
+
+	reply.n_codes = n;
+	reply.codes = codes;
+	op_reply_pack(op, &reply);
+	return (ADMIT_ANSWER);
+}
+
+/* Checks the keys and counts in *found those that exist. */
+static int
+delete_check(struct state *st, const Hf__ObjectDelete *q, uint64_t bucket_id, size_t *found,
+    struct err *e)
+{
+	*found = 0;
+	for (size_t i = 0; i < q->n_keys; i++) {
+		Hf__ObjectEntry *old = NULL;
+		int rc;
+
+		rc = admit_key(bin_slice(q->keys[i]), e);
+		if (rc == 0)
+			rc = object_current(st, bucket_id, bin_slice(q->keys[i]), &old, e);
+		if (rc == 0)
+			rc = condition_check(q->condition, old, e);
+		*found += old != NULL;
+		if (old != NULL)
+			hf__object_entry__free_unpacked(old, NULL);
+		if (rc < 0)
+			return (rc);
+	}
+	return (0);
+}
+
+int
+admit_object_delete(struct state *st, struct op *op, struct err *e)
+{
+	const Hf__ObjectDelete *q = op->request->object_delete;
+	Hf__RecordObjectDelete r = HF__RECORD_OBJECT_DELETE__INIT;
+	Hf__Origin origin;
+	size_t found;
+	int rc;
+
+	if (q->n_keys == 0 || q->n_keys > DELETE_KEYS_MAX || (q->condition != NULL &&
+	    q->n_keys != 1))
+		return (err_set(e, ERR_INVALID,
+		    "%zu keys to delete: 1 to %d, and one with a condition", q->n_keys,
+		    DELETE_KEYS_MAX));
+	rc = admit_bucket_id(st, q->bucket, &r.bucket_id, e);
+	if (rc != 0)
+		return (rc);
+	rc = delete_check(st, q, r.bucket_id, &found, e);
+	if (rc < 0)
+		return (rc);
+	if (found == 0)
+		return (delete_nothing(op, q->n_keys));
+	op_origin(op, &origin);
+	r.origin = &origin;
+	r.n_keys = q->n_keys;
+	r.keys = q->keys;
+	for (size_t i = 0; i < q->n_keys; i++)
+		op_slot(st, op, q->bucket, bin_slice(q->keys[i]));
+	return (state_append(st, op, LOG_SHARE_DELETE, RECORD_OBJECT_DELETE, &r.base, SLICE_NONE,
+	    e));
+}
+
+int
+part_body_check(struct state *st, const struct op *op, const Hf__PartPut *q, struct err *e)
+{
+	return (body_check(st, op, q->part->bytes, q->part->extents, q->part->n_extents,
+	    bin_slice(q->data), e));
+}
