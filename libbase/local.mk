@@ -1,6 +1,6 @@
 # libbase - floor 1: what every other part may use, and which knows none of them.
 #
-# A program that uses pool links $(EVENT_LIBS); digest $(OPENSSL_LIBS); checksum, erasure and digest
+# A program that uses pool links $(EVENT_LIBS); message_copy $(PROTOBUFC_LIBS); digest $(OPENSSL_LIBS); checksum, erasure and digest
 # $(ISAL_LIBS); config $(INIH_LIBS). LIBBASE_LIBS is all of them, after libbase/libbase.a.
 #
 # SPDX-License-Identifier: Apache-2.0
@@ -23,6 +23,7 @@ libbase_libbase_a_SOURCES = \
 	libbase/file.c libbase/file.h \
 	libbase/isal.c \
 	libbase/log.c libbase/log.h \
+	libbase/message_copy.c libbase/message_copy.h \
 	libbase/metrics.c libbase/metrics.h \
 	libbase/percent.c libbase/percent.h \
 	libbase/pool.c libbase/pool.h

@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "libbase/clock.h"
+#include "libbase/message_copy.h"
 #include "libobject/objects_internal.h"
 
 #define LOOP_SLACK_MS 200	/* the loop says that time is over; if it hangs, the thread does */
@@ -63,21 +64,6 @@ question_free(struct question *q)
 	free(q);
 }
 
-static Hf__StoreReply *
-reply_copy(const Hf__StoreReply *reply)
-{
-	size_t bytes = hf__store_reply__get_packed_size(reply);
-	uint8_t *packed = malloc(bytes + 1);
-	Hf__StoreReply *copy;
-
-	assert(packed != NULL);
-	hf__store_reply__pack(reply, packed);
-	copy = hf__store_reply__unpack(NULL, bytes, packed);
-	assert(copy != NULL);
-	free(packed);
-	return (copy);
-}
-
 static void
 question_answered(void *context, int code, const Hf__StoreReply *reply, const struct err *e)
 {
@@ -91,7 +77,7 @@ question_answered(void *context, int code, const Hf__StoreReply *reply, const st
 	} else {
 		q->state = DONE;
 		if (code == 0)
-			q->reply = reply_copy(reply);
+			q->reply = message_copy(&reply->base);
 		else
 			err_set(&q->why, code, "%s", e->text);
 		pthread_cond_broadcast(&a->changed);

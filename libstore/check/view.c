@@ -245,20 +245,6 @@ catalogs_read(struct view *v, struct err *e)
 	return (0);
 }
 
-/* Drives of a set that has not joined yet are nothing to look at. */
-static int
-sets_in_use(struct drive_set *s, struct err *e)
-{
-	unsigned slots = drive_rows_sets(s) * drive_set_width(s);
-
-	if (slots > s->count)
-		return (err_set(e, ERR_CONFIG, "store.drives names %u drives, and the store has %u "
-		    "in %u sets: name all of them, in slot order", s->count, slots,
-		    drive_rows_sets(s)));
-	s->count = slots;
-	return (0);
-}
-
 static void
 states_set(struct view *v)
 {
@@ -369,7 +355,7 @@ view_open(const struct view_options *o, struct view **out, struct err *e)
 	if (rc == 0)
 		rc = o->live ? view_refresh(v, e) : catalogs_read(v, e);
 	if (rc == 0)
-		rc = sets_in_use(v->set, e);
+		rc = drive_sets_in_use(v->set, v->set->count, e);
 	if (rc < 0) {
 		view_close(&v);
 		return (rc);

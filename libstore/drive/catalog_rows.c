@@ -11,6 +11,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "libbase/message_copy.h"
 #include "libstore/drive/drive_internal.h"
 
 void
@@ -83,21 +84,6 @@ volume_index(const struct catalog_rows *r, uint64_t id)
 			high = mid;
 	}
 	return (low);
-}
-
-static void *
-message_copy(const ProtobufCMessage *m)
-{
-	size_t bytes = protobuf_c_message_get_packed_size(m);
-	uint8_t *packed = malloc(bytes + 1);
-	void *copy;
-
-	assert(packed != NULL);
-	protobuf_c_message_pack(m, packed);
-	copy = protobuf_c_message_unpack(m->descriptor, NULL, bytes, packed);
-	assert(copy != NULL);
-	free(packed);
-	return (copy);
 }
 
 static void

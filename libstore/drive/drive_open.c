@@ -444,20 +444,6 @@ sizes_set(struct drive_set *s, const struct drive_set_options *o)
 	s->volume_bytes = (o->volume_bytes < most ? o->volume_bytes : most) & ~UINT64_C(65535);
 }
 
-/* From here on only slots of sets that are in use are looked at; others join later. */
-static int
-sets_in_use(struct drive_set *s, struct err *e)
-{
-	unsigned slots = drive_rows_sets(s) * drive_set_width(s);
-
-	if (slots > s->configured)
-		return (err_set(e, ERR_CONFIG, "store.drives names %u drives, and the store has %u "
-		    "in %u sets: name all of them, in slot order", s->configured, slots,
-		    drive_rows_sets(s)));
-	s->count = slots;
-	return (0);
-}
-
 /* Before anything is written to one of them. */
 static int
 paths_check(const struct drive_set *s, struct err *e)
@@ -492,7 +478,7 @@ set_open(struct drive_set *s, const struct drive_set_options *o, struct drive_lo
 	else if (rc == 0)
 		rc = drives_agree(s, looks, &read, e);
 	if (rc == 0)
-		rc = sets_in_use(s, e);
+		rc = drive_sets_in_use(s, s->configured, e);
 	if (rc == 0)
 		rc = segment_versions_check(s, e);
 	if (rc == 0)

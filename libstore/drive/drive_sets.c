@@ -199,6 +199,19 @@ drive_sets_have_room(const struct drive_set *s, uint64_t bytes)
 	return (false);
 }
 
+int
+drive_sets_in_use(struct drive_set *s, unsigned paths, struct err *e)
+{
+	unsigned slots = drive_rows_sets(s) * drive_set_width(s);
+
+	if (slots > paths)
+		return (err_set(e, ERR_CONFIG, "store.drives names %u drives, and the store has %u "
+		    "in %u sets: name all of them, in slot order", paths, slots,
+		    drive_rows_sets(s)));
+	s->count = slots;
+	return (0);
+}
+
 /* --- what is in it ---------------------------------------------------------------------------- */
 
 static uint64_t

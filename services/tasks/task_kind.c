@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "libbase/message_copy.h"
+
 static const struct task_kind_row rows[TASK_KIND_COUNT] = {
 #define TASK_TYPE(NAME, name, on, change, bytes_per_ms, memory_mb, cpu_percent, help) \
 	{ name, change, help, TASK_ON_##on, bytes_per_ms, memory_mb, cpu_percent },
@@ -37,16 +39,7 @@ task_kind_of(const char *name)
 Hf__Task *
 task_copy(const Hf__Task *t)
 {
-	size_t bytes = hf__task__get_packed_size(t);
-	uint8_t *packed = malloc(bytes + 1);
-	Hf__Task *copy;
-
-	assert(packed != NULL);
-	hf__task__pack(t, packed);
-	copy = hf__task__unpack(NULL, bytes, packed);
-	assert(copy != NULL);
-	free(packed);
-	return (copy);
+	return (message_copy(&t->base));
 }
 
 void

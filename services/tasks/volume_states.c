@@ -3,6 +3,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
+#include "libbase/message_copy.h"
 #include "services/tasks/volume_states.h"
 
 #include <assert.h>
@@ -142,16 +143,9 @@ volume_states_finish(struct volume_states *v)
 void
 volume_states_layout(struct volume_states *v, const Hf__Layout *layout)
 {
-	size_t bytes = hf__layout__get_packed_size(layout);
-	uint8_t *packed = malloc(bytes + 1);
-
-	assert(packed != NULL);
-	hf__layout__pack(layout, packed);
 	if (v->layout != NULL)
 		hf__layout__free_unpacked(v->layout, NULL);
-	v->layout = hf__layout__unpack(NULL, bytes, packed);
-	assert(v->layout != NULL);
-	free(packed);
+	v->layout = message_copy(&layout->base);
 }
 
 /* Of k data and m parity shards; k is at least 1. */

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "libbase/clock.h"
+#include "libbase/message_copy.h"
 #include "libbase/metrics.h"
 
 #define ASK_MS		120000	/* a restart of the store is waited for */
@@ -85,21 +86,6 @@ run_done(void *context)
 	r->on_ended(r->context, r);
 }
 
-static void *
-copy_of(const ProtobufCMessage *m)
-{
-	size_t bytes = protobuf_c_message_get_packed_size(m);
-	uint8_t *packed = malloc(bytes + 1);
-	void *copy;
-
-	assert(packed != NULL);
-	protobuf_c_message_pack(m, packed);
-	copy = protobuf_c_message_unpack(m->descriptor, NULL, bytes, packed);
-	assert(copy != NULL);
-	free(packed);
-	return (copy);
-}
-
 static uint64_t
 run_limit(const struct run *r, const struct config *c)
 {
@@ -119,7 +105,7 @@ run_prepare(struct run *r, const struct run_options *o)
 		    r->task->type));
 	if (layout == NULL)
 		return (err_set(&r->error, ERR_UNAVAILABLE, "the store has not told its drives"));
-	r->layout = copy_of(&layout->base);
+	r->layout = message_copy(&layout->base);
 	r->maintain = (struct maintain){ .disk = disk_posix(), .layout = r->layout,
 	    .task = r->task, .ask = on_ask, .pace = on_pace, .progress = on_progress,
 	    .context = r };
@@ -139,7 +125,7 @@ run_start(const struct run_options *o, const Hf__Task *task)
 	int rc;
 
 	assert(r != NULL);
-	r->task = copy_of(&task->base);
+	r->task = message_copy(&task->base);
 	r->executor = executor_find(task->type);
 	r->on_ended = o->on_ended;
 	r->context = o->context;
