@@ -20,15 +20,17 @@ libipc_libipc_a_SOURCES = \
 	libipc/socket_path.c libipc/socket_path.h
 
 check_PROGRAMS += tests/unit/test_channel
-tests_unit_test_channel_SOURCES = tests/unit/test_channel.c
+tests_unit_test_channel_SOURCES = tests/unit/test_channel.c tests/unit/loop.c tests/unit/loop.h
 tests_unit_test_channel_LDADD = libipc/libipc.a libbase/libbase.a $(CRITERION_LIBS) $(EVENT_LIBS)
 
+BUS_WORLD = tests/unit/bus_world.c tests/unit/bus_world.h tests/unit/loop.c tests/unit/loop.h
+
 check_PROGRAMS += tests/unit/test_bus
-tests_unit_test_bus_SOURCES = tests/unit/test_bus.c
+tests_unit_test_bus_SOURCES = tests/unit/test_bus.c $(BUS_WORLD)
 tests_unit_test_bus_LDADD = libipc/libipc.a libbase/libbase.a $(CRITERION_LIBS) $(LIBIPC_LIBS)
 
 check_PROGRAMS += tests/unit/test_message
-tests_unit_test_message_SOURCES = tests/unit/test_message.c
+tests_unit_test_message_SOURCES = tests/unit/test_message.c $(BUS_WORLD)
 tests_unit_test_message_LDADD = libipc/libipc.a schema/libschema.a libbase/libbase.a $(CRITERION_LIBS) \
 	$(LIBIPC_LIBS)
 

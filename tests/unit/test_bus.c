@@ -18,10 +18,7 @@
 
 #include "libbase/clock.h"
 #include "libipc/bus.h"
-
-static struct event_base *base;
-static struct bus *bus;
-static char directory[64], path[100], events[100];
+#include "tests/unit/bus_world.h"
 
 /* What callers and handlers saw. */
 struct seen {
@@ -37,53 +34,7 @@ struct seen {
 	uint32_t		 next_number;
 };
 
-static void
-setup(void)
-{
-	struct err e = ERR_INIT;
-
-	base = event_base_new();
-	cr_assert_eq(bus_open(base, &bus, &e), 0, "%s", e.text);
-	snprintf(directory, sizeof(directory), "%s", "/tmp/hf-bus-XXXXXX");
-	cr_assert_not_null(mkdtemp(directory));
-	snprintf(path, sizeof(path), "%s/control", directory);
-	snprintf(events, sizeof(events), "%s/events", directory);
-}
-
-static void
-teardown(void)
-{
-	bus_close(&bus);
-	cr_assert_null(bus);
-	event_base_free(base);
-	unlink(path);
-	unlink(events);
-	cr_assert_eq(rmdir(directory), 0);
-}
-
-TestSuite(bus, .init = setup, .fini = teardown, .timeout = 60);
-
-static void
-run_until(const unsigned *counter, unsigned value)
-{
-	uint64_t end = clock_mono_ms() + 20000;
-	struct timeval tick = { 0, 20000 };
-
-	while (*counter < value && clock_mono_ms() < end) {
-		event_base_loopexit(base, &tick);
-		event_base_loop(base, EVLOOP_ONCE);
-	}
-	cr_assert_geq(*counter, value);
-}
-
-static void
-run_for(unsigned ms)
-{
-	struct timeval t = { ms / 1000, (suseconds_t)(ms % 1000) * 1000 };
-
-	event_base_loopexit(base, &t);
-	event_base_dispatch(base);
-}
+TestSuite(bus, .init = bus_setup, .fini = bus_teardown, .timeout = 60);
 
 static void
 on_request(void *context, struct bus_request *r, struct slice bytes)

@@ -18,6 +18,7 @@
 #include "libbase/clock.h"
 #include "libbase/metrics.h"
 #include "libipc/channel.h"
+#include "tests/unit/loop.h"
 
 enum closing { CLOSE_NOTHING, CLOSE_CHANNEL, CLOSE_SERVER };
 
@@ -36,7 +37,6 @@ struct end {
 	struct buf	 got;
 };
 
-static struct event_base *base;
 static char directory[64], path[100];
 
 static void
@@ -125,29 +125,6 @@ end_on_close(void *context, struct channel *c, const struct err *why)
 }
 
 static const struct channel_ops end_ops = { end_on_open, end_on_frame, end_on_turn, end_on_close };
-
-/* Turns the loop until *counter is at least `value`, or a long time passed. */
-static void
-run_until(const unsigned *counter, unsigned value)
-{
-	uint64_t end = clock_mono_ms() + 20000;
-	struct timeval tick = { 0, 20000 };
-
-	while (*counter < value && clock_mono_ms() < end) {
-		event_base_loopexit(base, &tick);
-		event_base_loop(base, EVLOOP_ONCE);
-	}
-	cr_assert_geq(*counter, value);
-}
-
-static void
-run_for(unsigned ms)
-{
-	struct timeval t = { 0, (suseconds_t)ms * 1000 };
-
-	event_base_loopexit(base, &t);
-	event_base_dispatch(base);
-}
 
 static struct channel_server *
 serve(struct end *n)

@@ -12,46 +12,9 @@
 #include "libbase/clock.h"
 #include "libbase/metrics.h"
 #include "libipc/message.h"
+#include "tests/unit/bus_world.h"
 
-static struct event_base *base;
-static struct bus *bus;
-static char directory[64], path[100], events[100];
-
-static void
-setup(void)
-{
-	base = event_base_new();
-	cr_assert_eq(bus_open(base, &bus, NULL), 0);
-	snprintf(directory, sizeof(directory), "%s", "/tmp/hf-message-XXXXXX");
-	cr_assert_not_null(mkdtemp(directory));
-	snprintf(path, sizeof(path), "%s/control", directory);
-	snprintf(events, sizeof(events), "%s/events", directory);
-}
-
-static void
-teardown(void)
-{
-	bus_close(&bus);
-	event_base_free(base);
-	unlink(path);
-	unlink(events);
-	cr_assert_eq(rmdir(directory), 0);
-}
-
-TestSuite(message, .init = setup, .fini = teardown, .timeout = 60);
-
-static void
-run_until(const unsigned *counter, unsigned value)
-{
-	uint64_t end = clock_mono_ms() + 20000;
-	struct timeval tick = { 0, 20000 };
-
-	while (*counter < value && clock_mono_ms() < end) {
-		event_base_loopexit(base, &tick);
-		event_base_loop(base, EVLOOP_ONCE);
-	}
-	cr_assert_geq(*counter, value);
-}
+TestSuite(message, .init = bus_setup, .fini = bus_teardown, .timeout = 60);
 
 /* --- Parsing. --- */
 
