@@ -102,6 +102,11 @@ libstore_libstore_a_SOURCES += \
 	libstore/index/index_layer.c \
 	libstore/index/index_layer.h \
 	libstore/index/index_rocksdb.c \
+	libstore/index/index_rocksdb_get.c \
+	libstore/index/index_rocksdb_internal.h \
+	libstore/index/index_rocksdb_iter.c \
+	libstore/index/index_rocksdb_options.c \
+	libstore/index/index_rocksdb_write.c \
 	libstore/index/listing.c \
 	libstore/index/listing.h \
 	libstore/index/row_home.c \

@@ -1,6 +1,6 @@
 /*
- * index - ordered keys and values, rebuildable from the log. index_rocksdb.c is the wall around
- * RocksDB.
+ * index - ordered keys and values, rebuildable from the log. index_rocksdb_internal.h is
+ * the wall around RocksDB.
  *
  * I1  A layer written with index_write, and the LSN it applied, reach the disk together or not at
  *     all.

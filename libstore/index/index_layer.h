@@ -1,6 +1,6 @@
 /*
  * index_layer - how a layer of pending changes is built inside; for index_layer.c, index_ahead.c
- * and index_rocksdb.c.
+ * and index_rocksdb*.c.
  *
  * SPDX-License-Identifier: Apache-2.0
  */

@@ -1,6 +1,6 @@
 /*
  * index_memory - index.h without RocksDB, for tests that open thousands of stores. Linked
- * before libstore.a it takes the place of index_rocksdb.c: whoever adds a function there that
+ * before libstore.a it takes the place of index_rocksdb*.c: whoever adds a function there that
  * libstore calls adds it here.
  *
  * There is one index, whatever its directory is called. What was flushed stays when it is closed in

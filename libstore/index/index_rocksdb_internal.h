@@ -1,0 +1,72 @@
+/*
+ * index_rocksdb_internal - what the files index_rocksdb*.c share, and the wall around RocksDB:
+ * nothing else includes it, or this.
+ *
+ * One column family, because through the C API a flush over several is not atomic. What is applied
+ * is collected first (index_ahead.h); a write of it is one batch that also holds the applied LSN,
+ * so both reach the disk together (I1). Every error of a write is final: RocksDB's own state after
+ * it is not to be trusted, and the log can rebuild everything.
+ *
+ * No timers of RocksDB run (statistics dumps are off): an idle store stays idle.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef HF_STORE_INDEX_ROCKSDB_INTERNAL_H
+#define HF_STORE_INDEX_ROCKSDB_INTERNAL_H
+
+#include <pthread.h>
+#include <rocksdb/c.h>
+#include <stdatomic.h>
+
+#include "libstore/index/index.h"
+#include "libstore/index/index_ahead.h"
+#include "libstore/index/index_filter.h"
+#include "libstore/index/index_gaps.h"
+#include "libstore/index/index_layer.h"
+
+#define PROBES_LATER		16u
+
+struct index {
+	rocksdb_t				*db;
+	rocksdb_column_family_handle_t		*family;	/* the only one */
+	rocksdb_options_t			*options;
+	rocksdb_block_based_table_options_t	*table_options;
+	rocksdb_cache_t				*cache;
+	rocksdb_writeoptions_t			*write_options;
+	rocksdb_readoptions_t			*read_options;
+	rocksdb_writebatch_t			*batch;		/* reused */
+	char					*directory;
+	struct index_ahead			*ahead;
+	_Atomic bool				 bulk;
+	/* in bulk, of an empty one; or NULL */
+	struct index_filter			*filter;
+	uint64_t				 applied;
+	/* of listed rows, since the last flush */
+	_Atomic unsigned			 deletes;
+	_Atomic bool				 dirty;		/* written since the last flush */
+	pthread_mutex_t				 gaps_lock;
+	struct index_gaps			 gaps;
+	uint64_t				 write;	/* the last one; odd while it goes on */
+	_Atomic uint64_t			 passed;	/* dead keys, by iterators */
+	unsigned				 unprobed;	/* deletes of listed rows */
+	struct buf				 later[PROBES_LATER];	/* a ring of keys */
+	unsigned				 later_next;
+};
+
+/* Takes RocksDB's message into e. Mentions of corruption are told apart: the caller may rebuild. */
+int index_error(struct err *e, const char *what, const char *directory, char *message);
+
+/* How the database is set up, and what of its memory the configuration decides. */
+void index_options_new(struct index *x, uint64_t cache_bytes);
+void index_options_free(struct index *x);
+
+/* Brings rows to the database, for ahead's thread. */
+ahead_write_fn database_write;
+/* What is in the database becomes durable. */
+int database_flush(struct index *x, bool wait, struct err *e);
+
+/* Looks for the next key that lives behind one: what is passed on the way becomes a gap. An error
+ * ends the look where it would pass more dead keys than passed_max. */
+void index_iter_probe(struct index *x, struct slice key, uint64_t passed_max);
+
+#endif

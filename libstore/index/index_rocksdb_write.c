@@ -1,0 +1,293 @@
+/*
+ * index_rocksdb_write - rows that were applied, on their way to the database: collected, in
+ * batches, in a replay as tables of their own; flushed.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "libstore/index/index_rocksdb_internal.h"
+
+#include <assert.h>
+#include <unistd.h>
+
+#include "libstore/index/index_keys.h"
+
+/* Deletes in tables that are listed: so many in memory are flushed, so that they are compacted. */
+#define DELETES_MAX		100000u
+/*
+ * One in so many deletes of listed rows is where a gap is looked for, at once and so many looks
+ * later; and what such a look may cost.
+ */
+#define PROBE_EVERY		128u
+#define PROBES_MAX		1024u		/* in one write */
+#define PROBE_PASSED_MAX	8192u
+
+/* Objects, versions, uploads. */
+static bool
+row_is_listed(struct slice key)
+{
+	const char table = key.bytes > 0 ? *(const char *)key.data : 0;
+
+	return (table == 'O' || table == 'V' || table == 'U');
+}
+
+/* Keys whose surroundings may have become a gap, in their order. */
+struct probes {
+	struct slice	keys[PROBES_MAX];
+	unsigned	count;
+};
+
+static void
+deleted_row(struct index *x, struct slice key, struct probes *probes)
+{
+	if (!row_is_listed(key))
+		return;
+	x->deletes++;
+	if (++x->unprobed < PROBE_EVERY || probes->count == PROBES_MAX)
+		return;
+	x->unprobed = 0;
+	probes->keys[probes->count++] = key;
+}
+
+/* From here on to write_end what lives is no longer what any snapshot has. */
+static void
+write_begin(struct index *x, const struct index_layer *layer)
+{
+	const struct layer_entry *entry;
+
+	pthread_mutex_lock(&x->gaps_lock);
+	x->write++;
+	if (x->gaps.count > 0)
+		for (entry = layer_seek(layer, SLICE_NONE, false); entry != NULL;
+		    entry = layer_next(entry))
+			if (!entry->deleted)
+				gaps_put(&x->gaps, entry->key);
+	pthread_mutex_unlock(&x->gaps_lock);
+}
+
+static void
+write_end(struct index *x, const struct index_layer *layer)
+{
+	const struct layer_entry *entry;
+
+	pthread_mutex_lock(&x->gaps_lock);
+	x->write++;
+	if (x->gaps.count > 0)
+		for (entry = layer_seek(layer, SLICE_NONE, false); entry != NULL;
+		    entry = layer_next(entry))
+			if (entry->deleted)
+				gaps_delete(&x->gaps, entry->key, x->write);
+	pthread_mutex_unlock(&x->gaps_lock);
+}
+
+/*
+ * At once, from the last to the first, so that each look ends at the gap of the one before: that is
+ * for many deletes in one write, or from the end to the start. And again later, for those one by
+ * one towards the end, which lie behind a key only then.
+ */
+static void
+probe_all(struct index *x, const struct probes *probes)
+{
+	for (unsigned n = probes->count; n > 0; n--) {
+		struct buf *later = &x->later[x->later_next];
+
+		index_iter_probe(x, probes->keys[n - 1], PROBE_PASSED_MAX);
+		if (later->bytes > 0)
+			index_iter_probe(x, buf_slice(later), PROBE_PASSED_MAX);
+		buf_reset(later);
+		buf_append_slice(later, probes->keys[n - 1]);
+		x->later_next = (x->later_next + 1) % PROBES_LATER;
+	}
+}
+
+int
+database_flush(struct index *x, bool wait, struct err *e)
+{
+	rocksdb_flushoptions_t *options;
+	char *message = NULL;
+
+	if (!x->dirty)
+		return (0);
+	x->deletes = 0;
+	if (wait)
+		x->dirty = false;	/* what is written from here on is not flushed */
+	options = rocksdb_flushoptions_create();
+	rocksdb_flushoptions_set_wait(options, wait);
+	rocksdb_flush(x->db, options, &message);
+	rocksdb_flushoptions_destroy(options);
+	if (message == NULL)
+		return (0);
+	x->dirty = true;
+	return (index_error(e, "cannot flush", x->directory, message));
+}
+
+static void
+rows_to_batch(struct index *x, const struct index_layer *rows, struct probes *probes)
+{
+	const struct layer_entry *entry;
+
+	rocksdb_writebatch_clear(x->batch);
+	for (entry = layer_seek(rows, SLICE_NONE, false); entry != NULL;
+	    entry = layer_next(entry)) {
+		if (entry->deleted) {
+			deleted_row(x, entry->key, probes);
+			rocksdb_writebatch_delete(x->batch, entry->key.data, entry->key.bytes);
+		} else {
+			rocksdb_writebatch_put(x->batch, entry->key.data, entry->key.bytes,
+			    (const char *)entry->value, entry->value_bytes);
+		}
+	}
+}
+
+static void
+rows_to_table(struct index *x, rocksdb_sstfilewriter_t *table, const struct index_layer *rows,
+    struct probes *probes, char **message)
+{
+	const struct layer_entry *entry;
+
+	for (entry = layer_seek(rows, SLICE_NONE, false); entry != NULL && *message == NULL;
+	    entry = layer_next(entry)) {
+		if (x->filter != NULL)
+			filter_add(x->filter, entry->key);
+		if (entry->deleted) {
+			deleted_row(x, entry->key, probes);
+			rocksdb_sstfilewriter_delete(table, entry->key.data, entry->key.bytes,
+			    message);
+		} else {
+			rocksdb_sstfilewriter_put(table, entry->key.data, entry->key.bytes,
+			    (const char *)entry->value, entry->value_bytes, message);
+		}
+	}
+}
+
+/* Makes a table file of the rows; it becomes the database's, durable, in one step. */
+static void
+table_write(struct index *x, const struct index_layer *rows, struct probes *probes, char **message)
+{
+	rocksdb_envoptions_t *env = rocksdb_envoptions_create();
+	rocksdb_sstfilewriter_t *table = rocksdb_sstfilewriter_create(env, x->options);
+	rocksdb_ingestexternalfileoptions_t *o = rocksdb_ingestexternalfileoptions_create();
+	struct buf path = BUF_INIT;
+	const char *name;
+
+	buf_printf(&path, "%s/bulk.table", x->directory);
+	name = buf_string(&path);
+	(void)unlink(name);	/* of a crash: it may be a table's other name */
+	rocksdb_ingestexternalfileoptions_set_move_files(o, 1);
+	rocksdb_sstfilewriter_open(table, name, message);
+	if (*message == NULL)
+		rows_to_table(x, table, rows, probes, message);
+	if (*message == NULL)
+		rocksdb_sstfilewriter_finish(table, message);
+	write_begin(x, rows);
+	if (*message == NULL)
+		rocksdb_ingest_external_file(x->db, &name, 1, o, message);
+	(void)unlink(name);
+	rocksdb_ingestexternalfileoptions_destroy(o);
+	rocksdb_sstfilewriter_destroy(table);
+	rocksdb_envoptions_destroy(env);
+	buf_release(&path);
+}
+
+static int
+rows_write(struct index *x, const struct index_layer *rows, struct err *e)
+{
+	struct probes probes = { .count = 0 };
+	bool bulk = x->bulk;		/* may change meanwhile */
+	char *message = NULL;
+
+	if (bulk) {
+		table_write(x, rows, &probes, &message);
+	} else {
+		rows_to_batch(x, rows, &probes);
+		write_begin(x, rows);
+		rocksdb_write(x->db, x->write_options, x->batch, &message);
+		rocksdb_writebatch_clear(x->batch);
+	}
+	if (message != NULL)
+		return (index_error(e, "cannot write", x->directory, message));
+	write_end(x, rows);
+	x->dirty |= !bulk;
+	probe_all(x, &probes);
+	return (0);
+}
+
+int
+database_write(void *context, const struct index_layer *rows, bool flush, struct err *e)
+{
+	struct index *x = context;
+	int rc = 0;
+
+	if (rows != NULL)
+		rc = rows_write(x, rows, e);
+	if (rc == 0 && (flush || x->deletes >= DELETES_MAX))
+		rc = database_flush(x, false, e);
+	return (rc);
+}
+
+static void
+layer_put_meta(struct index_layer *l, const char *name, uint64_t value)
+{
+	struct buf key = BUF_INIT;
+	uint8_t bytes[8];
+
+	key_meta(&key, name);
+	put_u64(bytes, value);
+	index_put(l, buf_slice(&key), SLICE(bytes, 8));
+	buf_release(&key);
+}
+
+int
+index_write(struct index *x, struct index_layer *layer, uint64_t applied, struct err *e)
+{
+	int rc;
+
+	assert(applied >= x->applied);
+	if (x->applied == 0)
+		layer_put_meta(layer, "format", INDEX_FORMAT_VERSION);
+	layer_put_meta(layer, "applied", applied);	/* I1 */
+	rc = ahead_add(x->ahead, layer, e);
+	if (rc == 0)
+		x->applied = applied;
+	return (rc);
+}
+
+static bool
+database_empty(struct index *x)
+{
+	rocksdb_iterator_t *i = rocksdb_create_iterator(x->db, x->read_options);
+	bool empty;
+
+	rocksdb_iter_seek_to_first(i);
+	empty = !rocksdb_iter_valid(i);
+	rocksdb_iter_destroy(i);
+	return (empty);
+}
+
+int
+index_bulk(struct index *x, bool on, struct err *e)
+{
+	int rc = 0;
+
+	if (on && x->applied == 0 && database_empty(x))
+		x->filter = filter_new();
+	if (!on)
+		rc = ahead_drain(x->ahead, e);
+	ahead_bulk(x->ahead, on);
+	x->bulk = on;
+	if (!on) {
+		filter_free(x->filter);
+		x->filter = NULL;
+	}
+	return (rc);
+}
+
+int
+index_flush(struct index *x, bool wait, struct err *e)
+{
+	int rc;
+
+	if (!wait)
+		return (ahead_flush_soon(x->ahead, e));
+	rc = ahead_drain(x->ahead, e);
+	return (rc == 0 ? database_flush(x, true, e) : rc);
+}
