@@ -2,8 +2,9 @@
  * channel - batched frames over one Unix stream socket: the store channel of the data path.
  *
  * A frame is a 16-byte header (u32 body bytes, u16 type, u16 zero, u64 sequence; little-endian) and
- * a body. Frames sent during one turn of the loop leave in one write at its end. Received bytes are
- * read in large pieces and all whole frames of a read are delivered in order.
+ * a body. Frames sent during one turn of the loop leave in one write at its end; many of them, in
+ * several before. Received bytes are read in large pieces and all whole frames of a read are
+ * delivered in order.
  *
  * A frame that is too large, has a non-zero reserved field or comes truncated ends the connection
  * with ERR_PROTOCOL, counted in channel_refused_total; nothing else happens. Both ends bound what

@@ -1,5 +1,6 @@
 /*
- * channel_send - frames on their way out: queued in one buffer, sent once a turn.
+ * channel_send - frames on their way out: queued in one buffer, sent once a turn, or as soon as
+ * they are many, so that the peer has work while this side makes more.
  *
  * S1  A frame that was taken is sent whole and in order, or the connection is lost.
  * S2  A client's queue is bounded: ERR_BUSY. A server's grows by the answers that it owes, and is
@@ -12,6 +13,8 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
+
+#define PUSH_BYTES	(8u * 1024)
 
 static int
 channel_may_send(const struct channel *c, size_t body_bytes)
@@ -26,11 +29,39 @@ channel_may_send(const struct channel *c, size_t body_bytes)
 	return (0);
 }
 
+/* The socket takes no more: the loop says when it does. */
+static void
+channel_wait(struct channel *c)
+{
+	if (!c->full)
+		event_add(c->writable, NULL);	/* H2 */
+	c->full = true;
+}
+
+/* Before the turn's end. Whatever is wrong with the socket is found then: here nothing is lost. */
+static void
+channel_push(struct channel *c)
+{
+	ssize_t n = send(c->fd, c->out.data + c->out_start, channel_unsent(c),
+	    MSG_NOSIGNAL | MSG_DONTWAIT);
+
+	if (n > 0)
+		c->out_start += (size_t)n;
+	if (channel_unsent(c) > 0) {
+		channel_wait(c);
+		return;
+	}
+	c->out_start = 0;
+	buf_reset(&c->out);
+}
+
 static void *
 channel_append(struct channel *c, uint16_t type, uint64_t sequence, size_t body_bytes)
 {
 	uint8_t *p;
 
+	if (channel_unsent(c) >= PUSH_BYTES && !c->full)
+		channel_push(c);
 	if (c->out_start > CHANNEL_KEEP_BYTES && c->out_start > c->out.bytes / 2) {
 		buf_consume(&c->out, c->out_start);
 		c->out_start = 0;
@@ -81,9 +112,7 @@ channel_flush(struct channel *c)
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0 && errno == EAGAIN) {
-			if (!c->full)
-				event_add(c->writable, NULL);
-			c->full = true;
+			channel_wait(c);
 			return (0);
 		}
 		if (n < 0) {

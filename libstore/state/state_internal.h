@@ -57,7 +57,7 @@ struct feed_wait;
 struct state_feed { struct feed_wait *first; unsigned count; };	/* state_feed.c */
 
 /* object_get that are answered together: state_get.c. */
-#define STATE_GETS_MAX	256
+#define STATE_GETS_MAX	64
 struct state_gets {
 	struct session		*session[STATE_GETS_MAX];
 	uint64_t		 sequence[STATE_GETS_MAX];

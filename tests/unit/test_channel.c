@@ -374,6 +374,29 @@ Test(channel, client_queue_is_bounded)
 	close(fd);
 }
 
+/* Before the loop goes on: the peer works while the rest is made. */
+Test(channel, many_frames_leave_before_the_turn_ends)
+{
+	struct end server = { 0 }, client = { 0 };
+	struct channel_server *s = serve(&server);
+	struct channel *c = dial(&client);
+	uint8_t body[1000] = { 0 };
+	uint64_t n;
+
+	run_until(&server.opens, 1);
+	for (n = 1; n <= 4; n++)
+		cr_assert_eq(channel_send(c, 1, n, SLICE(body, sizeof(body))), 0);
+	cr_assert_geq(channel_queued_bytes(c), 4 * sizeof(body));
+	for (; n <= 100; n++)
+		cr_assert_eq(channel_send(c, 1, n, SLICE(body, sizeof(body))), 0);
+	cr_assert_lt(channel_queued_bytes(c), 16 * sizeof(body));
+	run_until(&server.frames, 100);
+	cr_assert(server.ordered);
+	channel_close(&c);
+	channel_server_close(&s);
+	buf_release(&server.got);
+}
+
 /* A peer that asks much and reads nothing gets no more attention until it reads. */
 Test(channel, server_stops_reading_a_peer_that_does_not_read)
 {
