@@ -21,6 +21,8 @@
 #define PART_BYTES	(4u * 1024 * 1024)
 #define FULL_TIMES	2u
 #define BULK_TIMES	8u
+/* Looked for so many keys since anything was added, readers pay more than a small part's write. */
+#define LOOKS_MAX	4096u
 
 struct ahead_part {
 	struct index_layer	*rows;
@@ -36,6 +38,7 @@ struct index_ahead {
 	pthread_cond_t		 work, done;
 	struct ahead_part	*grows, *written;	/* written: NULL if nothing is */
 	uint64_t		 added, taken, finished;	/* counts of ahead_add */
+	unsigned		 looks;		/* since the last one */
 	bool			 stopping, flush, bulk;
 	unsigned		 draining;
 	struct err		 failure;
@@ -110,8 +113,9 @@ static bool
 work_is_due(const struct index_ahead *a)
 {
 	return (a->failure.code == 0 &&
-	    (a->flush || (a->draining > 0 && a->finished < a->added) ||
-	    part_is_over(a, 1)));
+	    (a->flush || part_is_over(a, 1) ||
+	    ((a->draining > 0 || (a->looks >= LOOKS_MAX && !a->bulk)) &&
+	    a->finished < a->added)));
 }
 
 /* With the lock, which is given back while the database works. */
@@ -204,6 +208,7 @@ ahead_add(struct index_ahead *a, struct index_layer *rows, struct err *e)
 	if (rc == 0) {
 		layer_take(a->grows->rows, rows);
 		a->added++;
+		a->looks = 0;
 		if (a->written == NULL && part_is_over(a, 1))
 			rc = work_begin(a, e);
 	}
@@ -262,18 +267,37 @@ entry_find(const struct index_ahead *a, struct slice key)
 	return (x);
 }
 
+/* With the lock. Nothing comes any more, and what waits is looked through again and again. */
+static void
+looks_count(struct index_ahead *a)
+{
+	struct err e = ERR_INIT;
+
+	if (!a->bulk && a->grows->rows->count > 0 && ++a->looks == LOOKS_MAX)
+		(void)work_begin(a, &e);	/* a failure is told to who adds */
+}
+
+int
+ahead_find(struct index_ahead *a, struct slice key, struct buf *out)
+{
+	const struct layer_entry *x = entry_find(a, key);
+
+	looks_count(a);
+	if (x == NULL)
+		return (AHEAD_ABSENT);
+	if (x->deleted)
+		return (AHEAD_DELETED);
+	buf_append(out, x->value, x->value_bytes);
+	return (AHEAD_FOUND);
+}
+
 int
 ahead_get(struct index_ahead *a, struct slice key, struct buf *out)
 {
-	const struct layer_entry *x;
-	int found = AHEAD_ABSENT;
+	int found;
 
 	pthread_mutex_lock(&a->lock);
-	x = entry_find(a, key);
-	if (x != NULL && !x->deleted)
-		buf_append(out, x->value, x->value_bytes);
-	if (x != NULL)
-		found = x->deleted ? AHEAD_DELETED : AHEAD_FOUND;
+	found = ahead_find(a, key, out);
 	pthread_mutex_unlock(&a->lock);
 	return (found);
 }

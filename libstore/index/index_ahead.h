@@ -8,7 +8,8 @@
  * A1  Parts reach the database whole and one after the other, and an ahead_add is in one part.
  * A2  A part is readable until it is in the database, and longer for who holds it: what was added
  *     is always seen, in a part or there.
- * A3  Only the newest part changes, by ahead_add, under the lock.
+ * A3  Only the newest part changes, by ahead_add, under the lock. Many reads after the last one
+ *     make it go to the database, too, where they cost less.
  *
  * Any thread may call; ahead_add is for one at a time. After a failed write nothing is written any
  * more, and every call that adds or waits says why.
@@ -45,6 +46,8 @@ int ahead_drain(struct index_ahead *a, struct err *e);
 enum { AHEAD_ABSENT, AHEAD_FOUND, AHEAD_DELETED };
 /* Appends the value to out. */
 int ahead_get(struct index_ahead *a, struct slice key, struct buf *out);
+/* The same, between ahead_lock and ahead_unlock. */
+int ahead_find(struct index_ahead *a, struct slice key, struct buf *out);
 
 /* For an iterator: parts with rows, newest first. They are held before it looks at the database. */
 struct ahead_view {
@@ -53,7 +56,7 @@ struct ahead_view {
 };
 void ahead_hold(struct index_ahead *a, struct ahead_view *out);
 void ahead_release(struct index_ahead *a, struct ahead_view *v);
-/* Between these entries of parts may be looked at. */
+/* Between these nothing is added, and entries of parts may be looked at. */
 void ahead_lock(struct index_ahead *a);
 void ahead_unlock(struct index_ahead *a);
 const struct index_layer *ahead_rows(const struct ahead_part *p);

@@ -69,14 +69,16 @@ many_ask(const struct index *x, struct many *m, size_t count, const struct slice
 {
 	m->asked = 0;
 	buf_reset(&m->values);
+	ahead_lock(x->ahead);
 	for (size_t i = 0; i < count; i++) {
-		m->found[i] = ahead_get(x->ahead, keys[i], &m->values);
+		m->found[i] = ahead_find(x->ahead, keys[i], &m->values);
 		m->ends[i] = m->values.bytes;
 		if (m->found[i] != AHEAD_ABSENT)
 			continue;
 		m->key[m->asked] = keys[i].data;
 		m->key_bytes[m->asked++] = keys[i].bytes;
 	}
+	ahead_unlock(x->ahead);
 	memset(m->value, 0, m->asked * sizeof(*m->value));
 	memset(m->message, 0, m->asked * sizeof(*m->message));
 	if (m->asked > 0)

@@ -40,6 +40,7 @@
 #define WARM_KEYS	1000
 #define WARM_LOOKUPS	2000000
 #define READ_DEPTH	256
+#define READ_TURNS	4
 #define FLOOR_PUTS	0.70
 #define FLOOR_COLD	0.60
 #define ONE_US_MAX	60
@@ -251,18 +252,21 @@ get_make(void *context, uint64_t i, Hf__StoreRequest *q)
 	q->object_get = &p->get;
 }
 
-static double
-reads_cold(struct store_process *s, struct puts *p, uint64_t reads)
+/* ns of so many reads, after others that fill the caches. */
+static uint64_t
+reads_channel(struct store_process *s, struct puts *p, uint64_t reads, uint64_t *cpu_us)
 {
 	struct load *l = load_open(s->channel, -1, 0);
-	uint64_t began;
+	uint64_t began, cpu;
 
 	load_run(l, READ_DEPTH, 0, reads / 4, get_make, p, NULL);
+	cpu = store_cpu_us(s);
 	began = clock_mono_ns();
 	load_run(l, READ_DEPTH, 0, reads, get_make, p, NULL);
 	began = clock_mono_ns() - began;
+	*cpu_us += store_cpu_us(s) - cpu;
 	load_close(&l);
-	return ((double)reads * 1e9 / (double)began);
+	return (began);
 }
 
 static uint64_t
@@ -314,7 +318,7 @@ multi_get(struct index *x, struct puts *p, uint64_t bucket, uint64_t reads, uint
 }
 
 /* RocksDB's own multi-get of the same keys, on the store's index when the store has gone. */
-static double
+static uint64_t
 reads_index(struct store_process *s, struct puts *p, uint64_t bucket, uint64_t reads)
 {
 	struct err e = ERR_INIT;
@@ -334,7 +338,31 @@ reads_index(struct store_process *s, struct puts *p, uint64_t bucket, uint64_t r
 	if (found < reads)
 		fprintf(stderr, "only %llu of %llu keys were found\n", (unsigned long long)found,
 		    (unsigned long long)reads);
-	return ((double)reads * 1e9 / (double)began);
+	return (began);
+}
+
+/* By turns, and of each the least disturbed: whatever else the machine does may meet one only. */
+static void
+reads_cold(struct store_process *s, const char *program, struct puts *p, uint64_t bucket,
+    uint64_t reads)
+{
+	uint64_t cold = UINT64_MAX, own = UINT64_MAX, took, cpu_us = 0;
+	double ratio;
+
+	for (unsigned i = 0; i < READ_TURNS; i++) {
+		took = reads_channel(s, p, reads, &cpu_us);
+		cold = took < cold ? took : cold;
+		store_end(s, SIGTERM);
+		took = reads_index(s, p, bucket, reads);
+		own = took < own ? took : own;
+		store_start(s, program);
+	}
+	printf("cold metadata reads: %.0f/s over the channel, %.2f us of the store's CPU each; "
+	    "%.0f/s from RocksDB\n", (double)reads * 1e9 / (double)cold,
+	    (double)cpu_us / READ_TURNS / (double)reads, (double)reads * 1e9 / (double)own);
+	ratio = (double)own / (double)cold;
+	verdict("cold metadata reads, of RocksDB's multi-get", ratio, ratio >= FLOOR_COLD,
+	    ">= 0.60");
 }
 
 int
@@ -347,7 +375,6 @@ main(int argc, char **argv)
 	static struct puts p;
 	struct load *l;
 	struct bare *b;
-	double cold, own;
 	uint64_t id;
 
 	if (argc < 2 || puts < SLICES * CLIENTS) {
@@ -371,16 +398,12 @@ main(int argc, char **argv)
 		load_run(l, 1024, first, objects - first, put_make, &p, NULL);
 	p.count = objects > first ? objects : first;
 	reads_warm(&s, &p);
-	cold = reads_cold(&s, &p, objects);
 	id = bucket_id(&s);
 	load_close(&l);
 	printf("memory of the store: %llu MiB\n",
 	    (unsigned long long)(store_memory_bytes(&s, "VmRSS:") >> 20));
+	reads_cold(&s, program, &p, id, objects);
 	store_end(&s, SIGTERM);
-	own = reads_index(&s, &p, id, objects);
-	printf("cold metadata reads: %.0f/s over the channel, %.0f/s from RocksDB\n", cold, own);
-	verdict("cold metadata reads, of RocksDB's multi-get", cold / own, cold / own >= FLOOR_COLD,
-	    ">= 0.60");
 	bare_close(&b);
 	store_remove(&s);
 	return (good ? 0 : 1);

@@ -333,6 +333,31 @@ Test(index_ahead, a_held_part_outlives_its_writing)
 	index_layer_free(s.rows);
 }
 
+Test(index_ahead, many_looks_bring_what_waits_to_the_database)
+{
+	struct sink s = { .rows = index_layer_new() };
+	struct index_ahead *a = ahead_new(sink_write, &s);
+	struct index_layer *l = index_layer_new();
+	struct buf out = BUF_INIT;
+	struct err e;
+
+	index_put(l, A, B);
+	cr_assert_eq(ahead_add(a, l, &e), 0);
+	for (unsigned i = 0; i < 1000; i++)
+		cr_assert_eq(ahead_get(a, B, &out), AHEAD_ABSENT);
+	cr_assert_eq(ahead_get(a, A, &out), AHEAD_FOUND);
+	for (unsigned i = 0; i < 10000 && ahead_get(a, A, &out) == AHEAD_FOUND; i++)
+		if (i > 5000)
+			usleep(1000);
+	cr_assert_eq(ahead_get(a, A, &out), AHEAD_ABSENT);
+	cr_assert_eq(s.parts, 1);
+	cr_assert_not_null(layer_find(s.rows, A));
+	ahead_free(a);
+	index_layer_free(l);
+	index_layer_free(s.rows);
+	buf_release(&out);
+}
+
 Test(index_ahead, after_a_failed_write_everything_says_why)
 {
 	struct sink s = { .rows = index_layer_new(), .rc = ERR_IO };
