@@ -122,15 +122,28 @@ read_segment_dead(struct state *st, struct session *s, const Hf__StoreRequest *q
 	return (rc);
 }
 
+static bool
+segment_is_open(struct state *st, uint64_t segment)
+{
+	Hf__CatalogSegment *row = catalog_segment(st->o.drives, segment);
+	bool open = row != NULL && row->state == HF__CATALOG_SEGMENT__STATE__OPEN;
+
+	if (row != NULL)
+		hf__catalog_segment__free_unpacked(row, NULL);
+	return (open);
+}
+
 int
 admit_segment_seal(struct state *st, struct op *op, struct err *e)
 {
+	uint64_t segment = op->request->segment_seal->segment;
 	Hf__StoreReply reply = HF__STORE_REPLY__INIT;
 	int rc = drive_set_writable(st->o.drives, e);
 
 	if (rc < 0)
 		return (rc);
-	log_seal_early(st->o.log);
+	if (segment == 0 || segment_is_open(st, segment))
+		log_seal_early(st->o.log);
 	op_reply_pack(op, &reply);
 	return (ADMIT_ANSWER);
 }

@@ -187,12 +187,27 @@ room(const struct board *b)
 	return (used < b->settings.queue_max ? b->settings.queue_max - used : 0);
 }
 
+/* Once: a log without room for another segment keeps this one. */
+static void
+seal(struct board *b)
+{
+	struct volume_state *s = volume_states_find(&b->volumes, b->detection.seal);
+
+	if (s == NULL || s->sealing || b->paused)
+		return;
+	s->sealing = true;
+	board_note(b, "segment %llu is full enough and quiet: it is sealed",
+	    (unsigned long long)s->id);
+	b->ops->seal(b->context, s->id);
+}
+
 void
 board_scanned(struct board *b, uint64_t now_ms)
 {
 	struct detector_view view;
 
 	detection_release(&b->detection);
+	volume_states_watch(&b->volumes, now_ms);
 	reconcile(b);
 	detector_view_of(b, now_ms, &view);
 	detect(&view, room(b), &b->detection);
@@ -201,6 +216,7 @@ board_scanned(struct board *b, uint64_t now_ms)
 		board_hint(b, false, now_ms);
 	for (unsigned i = 0; i < b->detection.count && !b->paused; i++)
 		submit(b, &b->detection.candidates[i], "detector");
+	seal(b);
 }
 
 void

@@ -39,6 +39,8 @@ struct board_ops {
 	/* from: as the store has it now. board_updated. */
 	void	(*update)(void *context, const Hf__Task *from, const Hf__Task *to);
 	void	(*refresh)(void *context, uint64_t id);			/* board_task */
+	/* It has room, but nothing comes to fill it; then board_hint. */
+	void	(*seal)(void *context, uint64_t segment);
 	void	(*knock)(void *context, const struct worker *w);	/* board_knock_failed */
 	/* The worker that said `done` may forget the task (0), or its word came too late. */
 	void	(*answer)(void *context, void *waiter, int code);

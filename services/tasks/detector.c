@@ -2,7 +2,8 @@
  * detector - one row for each kind of work that is found by looking.
  *
  *   erasure_coding  full (ec_full_percent) or sealed early, quiet for ec_quiet, not converted, no
- *                   other task on it; by collection, then the oldest first
+ *                   other task on it; by collection, then the oldest first. One that is full and
+ *                   quiet and still open is sealed first: nothing may come that would fill it
  *   vacuum          garbage above vacuum_garbage_percent, not held by an operator, not just
  *                   vacuumed; the highest share first
  *   drive_rebuild   a drive that is back and lacks what was written meanwhile
@@ -35,6 +36,7 @@ static const char *const why_texts[DETECTOR_WHY_COUNT] = {
 	[DETECTOR_UNKNOWN_USE] = "its garbage is not known",
 	[DETECTOR_HEALTHY] = "nothing is missing on it",
 	[DETECTOR_NOT_BACK] = "not reachable",
+	[DETECTOR_SEAL] = "full enough and quiet: it is sealed first",
 	[DETECTOR_DISABLED] = "switched off by tasks.types",
 };
 
@@ -77,23 +79,42 @@ recent(const struct detector_view *view, uint64_t id, enum task_kind kind, struc
 
 /* --- erasure coding --------------------------------------------------------------------------- */
 
+/* It was written to when it was sealed, or before that, if that was seen. */
+static uint64_t
+quiet_since_ms(const struct volume_state *s)
+{
+	bool open = s->state == HF__CATALOG_SEGMENT__STATE__OPEN;
+
+	return (open || (s->grown_ms != 0 && s->grown_ms < s->sealed_ms) ? s->grown_ms :
+	    s->sealed_ms);
+}
+
+static bool
+full_enough(const struct volume_state *s, unsigned percent)
+{
+	return (s->capacity_bytes > 0 && s->bytes >= s->capacity_bytes / 100 * percent);
+}
+
 static enum detector_why
 ec_why(const struct detector_view *view, const struct volume_state *s, struct detection *d)
 {
 	const struct task_settings *set = view->settings;
 	const Hf__Layout *l = view->volumes->layout;
-	uint64_t quiet_ms = s->sealed_ms + set->ec_quiet_ms;
+	uint64_t quiet_ms = quiet_since_ms(s) + set->ec_quiet_ms;
 
 	if (s->state == HF__CATALOG_SEGMENT__STATE__CONVERTED)
 		return (DETECTOR_DONE);
 	if (l == NULL || l->m == 0 || l->k < 2)
 		return (DETECTOR_NO_GAIN);
-	if (s->state == HF__CATALOG_SEGMENT__STATE__OPEN)
-		return (s->capacity_bytes == 0 || s->bytes < s->capacity_bytes / 100 *
-		    set->ec_full_percent ? DETECTOR_NOT_FULL : DETECTOR_OPEN);
+	if (s->state == HF__CATALOG_SEGMENT__STATE__OPEN && !full_enough(s, set->ec_full_percent))
+		return (DETECTOR_NOT_FULL);
 	if (quiet_ms > view->now_ms) {
 		due_at(d, quiet_ms);
 		return (DETECTOR_NOT_QUIET);
+	}
+	if (s->state == HF__CATALOG_SEGMENT__STATE__OPEN) {
+		d->seal = s->id;
+		return (DETECTOR_SEAL);
 	}
 	if (s->task != 0)
 		return (DETECTOR_TASK_ON_IT);
@@ -116,7 +137,7 @@ ec_describe(const struct detector_view *view, const struct volume_state *s, stru
 	c->order = s->sealed_ms;
 	snprintf(c->reason, sizeof(c->reason), "sealed with %llu of %llu bytes, quiet for %llu s",
 	    (unsigned long long)s->bytes, (unsigned long long)s->capacity_bytes,
-	    (unsigned long long)(view->now_ms - s->sealed_ms) / 1000);
+	    (unsigned long long)(view->now_ms - quiet_since_ms(s)) / 1000);
 }
 
 /* --- vacuum ----------------------------------------------------------------------------------- */

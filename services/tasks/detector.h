@@ -18,7 +18,7 @@ enum detector_why {
 	DETECTOR_CANDIDATE, DETECTOR_OPEN, DETECTOR_NOT_FULL, DETECTOR_NOT_QUIET, DETECTOR_DONE,
 	DETECTOR_HELD, DETECTOR_LITTLE_GARBAGE, DETECTOR_RECENT, DETECTOR_TASK_ON_IT,
 	DETECTOR_VACUUM_FIRST, DETECTOR_NO_GAIN, DETECTOR_DRIVE_AWAY, DETECTOR_UNKNOWN_USE,
-	DETECTOR_HEALTHY, DETECTOR_NOT_BACK, DETECTOR_DISABLED,
+	DETECTOR_HEALTHY, DETECTOR_NOT_BACK, DETECTOR_DISABLED, DETECTOR_SEAL,
 	DETECTOR_WHY_COUNT
 };
 const char *detector_why_text(enum detector_why why);
@@ -43,6 +43,7 @@ struct detection {
 	/* something will be ripe then; UINT64_MAX: nothing */
 	uint64_t		 next_ms;
 	uint64_t		 at_ms;
+	uint64_t		 seal;		/* an open segment that is full enough; 0: none */
 };
 
 struct detector_view {

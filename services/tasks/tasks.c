@@ -175,6 +175,7 @@ on_note(void *context, const char *text)
 
 static const struct board_ops board_ops = {
 	.submit = tasks_submit, .update = tasks_update, .refresh = tasks_refresh,
+	.seal = tasks_seal,
 	.knock = tasks_knock, .answer = tasks_answer, .note = on_note,
 };
 

@@ -58,6 +58,7 @@ void tasks_turn_soon(struct tasks *t);
 void tasks_submit(void *context, const Hf__Task *task);
 void tasks_update(void *context, const Hf__Task *from, const Hf__Task *to);
 void tasks_refresh(void *context, uint64_t id);
+void tasks_seal(void *context, uint64_t segment);
 void tasks_load(struct tasks *t);
 void tasks_scan(struct tasks *t);
 /* So that nothing is called back any more. */

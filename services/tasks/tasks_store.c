@@ -15,6 +15,7 @@
 #include "services/tasks/tasks.h"
 
 #define PAGE		1000u
+#define SEALED_MS	1000	/* it is sealed when the next one is made */
 #define WAIT_MS		(UINT64_C(10) * 60 * 1000)
 
 static uint64_t
@@ -143,6 +144,34 @@ tasks_refresh(void *context, uint64_t id)
 	q.op_case = HF__STORE_REQUEST__OP_TASK_GET;
 	q.task_get = &op;
 	(void)object_call(t->objects, "", &q, deadline(), on_refreshed, change_new(t, NULL, id));
+}
+
+static void
+on_sealed(void *context, int code, const Hf__StoreReply *reply, const struct err *e)
+{
+	struct tasks *t = context;
+
+	(void)reply;
+	if (t->closing || code == ERR_CANCELLED)
+		return;
+	if (code != 0)
+		log_warn("the segment cannot be sealed: %s", e->text);
+	else
+		board_hint(&t->board, true, tasks_now(t) + SEALED_MS);
+	tasks_turn_soon(t);
+}
+
+void
+tasks_seal(void *context, uint64_t segment)
+{
+	struct tasks *t = context;
+	Hf__StoreRequest q = HF__STORE_REQUEST__INIT;
+	Hf__SegmentSeal op = HF__SEGMENT_SEAL__INIT;
+
+	op.segment = segment;
+	q.op_case = HF__STORE_REQUEST__OP_SEGMENT_SEAL;
+	q.segment_seal = &op;
+	(void)object_call(t->objects, "", &q, deadline(), on_sealed, t);
 }
 
 /* --- the queue -------------------------------------------------------------------------------- */

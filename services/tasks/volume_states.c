@@ -94,17 +94,19 @@ volume_states_row(struct volume_states *v, const Hf__SegmentInfo *row)
 {
 	const Hf__CatalogSegment *c = row->row;
 	struct volume_state *s;
+	bool open;
 
 	if (c == NULL || c->id == 0 || c->k > SLOTS_MAX || c->m > SLOTS_MAX ||
 	    c->n_slots > SLOTS_MAX)
 		return;		/* nothing that is a segment */
 	s = row_make(v, c->id);
+	open = c->state == HF__CATALOG_SEGMENT__STATE__OPEN;
 	s->round = v->round;
 	s->state = (unsigned)c->state;
 	s->held = c->held;
 	s->missing = c->missing != 0;
-	s->bytes = c->bytes;
-	s->capacity_bytes = c->capacity;
+	s->bytes = open ? 0 : c->bytes;
+	s->capacity_bytes = open ? c->bytes : c->capacity;	/* open: what it may become */
 	s->sealed_ms = c->sealed_ms;
 	s->copies = (unsigned)c->n_slots;
 	s->base_capacity = row_raw_bytes(c);
@@ -113,8 +115,9 @@ volume_states_row(struct volume_states *v, const Hf__SegmentInfo *row)
 		if (c->slots[i] < SLOTS_MAX)
 			s->slots |= 1u << c->slots[i];
 	s->use_known = row->use != NULL && row->use->bytes > 0;
+	s->use_bytes = row->use != NULL ? row->use->bytes : 0;
 	s->dead_bytes = row->use != NULL ? row->use->dead_bytes : 0;
-	if (s->use_known && c->bytes > row->use->bytes && c->bytes >= c->capacity / 2)
+	if (s->use_known && !open && c->bytes > row->use->bytes && c->bytes >= c->capacity / 2)
 		s->dead_bytes += c->bytes - row->use->bytes;	/* Y3 */
 	if (s->use_known)
 		s->bytes = s->bytes > row->use->bytes ? s->bytes : row->use->bytes;
@@ -138,6 +141,20 @@ volume_states_finish(struct volume_states *v)
 	}
 	v->count = kept;
 	v->listed = true;
+}
+
+void
+volume_states_watch(struct volume_states *v, uint64_t now_ms)
+{
+	for (unsigned i = 0; i < v->count; i++) {
+		struct volume_state *s = &v->rows[i];
+
+		if (s->grown_ms != 0 && s->grown_bytes == s->use_bytes)
+			continue;
+		s->grown_bytes = s->use_bytes;
+		s->grown_ms = now_ms;
+		s->sealing = false;
+	}
 }
 
 void

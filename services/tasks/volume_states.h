@@ -31,6 +31,9 @@ struct volume_state {
 	bool		held, missing;
 	uint64_t	bytes, capacity_bytes, dead_bytes, sealed_ms;
 	bool		use_known;
+	uint64_t	use_bytes, grown_bytes;	/* of records; of them when it was looked last */
+	uint64_t	grown_ms;		/* since when there are no more */
+	bool		sealing;		/* the store was asked to seal it */
 	uint64_t	base_capacity;		/* raw, over all drives */
 	uint32_t	slots;			/* bit mask of the drives it lies on */
 	unsigned	copies;
@@ -55,6 +58,8 @@ void volume_states_release(struct volume_states *v);
 void volume_states_begin(struct volume_states *v);
 void volume_states_row(struct volume_states *v, const Hf__SegmentInfo *row);
 void volume_states_finish(struct volume_states *v);
+/* What grew since the last look was written to now. */
+void volume_states_watch(struct volume_states *v, uint64_t now_ms);
 void volume_states_layout(struct volume_states *v, const Hf__Layout *layout);
 
 struct volume_state *volume_states_find(const struct volume_states *v, uint64_t id);

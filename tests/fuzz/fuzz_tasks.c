@@ -68,8 +68,8 @@ on_note(void *context, const char *text)
 	assert(text[0] != '\0');
 }
 
-static const struct board_ops ops = { on_submit, on_update, on_refresh, on_knock, on_answer,
-	on_note };
+static const struct board_ops ops = { on_submit, on_update, on_refresh, on_refresh, on_knock,
+	on_answer, on_note };
 
 static const struct task_settings settings = { .kinds = UINT32_MAX, .ec_full_percent = 95,
 	.vacuum_garbage_percent = 30, .scan_interval_ms = 1000, .stuck_factor = 2,

@@ -230,8 +230,15 @@ on_note(void *context, const char *text)
 		fprintf(stderr, "%s\n", text);
 }
 
-const struct board_ops simulator_ops = { on_submit, on_update, on_refresh, on_knock, on_answer,
-	on_note };
+/* All segments are sealed from the beginning. */
+static void
+on_seal(void *context, uint64_t segment)
+{
+	broken(context, "segment %llu is to be sealed again", (unsigned long long)segment);
+}
+
+const struct board_ops simulator_ops = { on_submit, on_update, on_refresh, on_seal, on_knock,
+	on_answer, on_note };
 
 static void
 mail_apply(struct sim *s, struct mail *m)

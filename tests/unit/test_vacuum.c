@@ -1019,6 +1019,43 @@ Test(vacuum, a_segment_that_is_needed_is_not_dropped, .timeout = 60)
 	end();
 }
 
+static unsigned
+seal_asked(uint64_t segment)
+{
+	WORLD_OP(segment_seal, SegmentSeal, SEGMENT_SEAL);
+	uint64_t *ids;
+	size_t n;
+
+	op.segment = segment;
+	cr_assert_eq(world_ask(&w, ++sequence, &q)->code, 0);
+	world_settle(&w);
+	n = world_segments(&w, &ids);
+	free(ids);
+	return ((unsigned)n);
+}
+
+/* Who saw a segment that was open a while ago does not have another one sealed. */
+Test(vacuum, only_the_segment_that_is_named_is_sealed, .timeout = 60)
+{
+	uint64_t *ids, first;
+	unsigned n;
+
+	seed = 1006;
+	begin();
+	put_random();
+	n = seal_asked(0);
+	cr_assert_eq(world_segments(&w, &ids), n);
+	cr_assert_gt(n, 0);
+	first = ids[n - 1];
+	free(ids);
+	put_random();
+	cr_assert_eq(seal_asked(first), n, "it is sealed already");
+	cr_assert_eq(seal_asked(first + 4711), n, "there is none");
+	cr_assert_eq(seal_asked(first + 1), n + 1);
+	all_check();
+	end();
+}
+
 /* A mirror of a segment that was dropped while its drive was away. */
 Test(vacuum, files_on_a_drive_that_is_away_go_when_it_returns, .timeout = 60)
 {

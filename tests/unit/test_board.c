@@ -1,0 +1,401 @@
+/*
+ * test_board - thresholds, limits and deadlines of the board, each just before it and just behind
+ * it; and SystemMetrics by their numbers.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include <criterion/criterion.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "tests/unit/desk.h"
+
+static void
+desk_settle(struct desk *d, const struct task_settings *s)
+{
+	desk_open(d);
+	board_set_settings(&d->board, s);
+}
+
+/* Of a worker that holds a task, with so much done of 100. */
+static void
+desk_beat(struct desk *d, const Hf__Task *t, uint64_t done, uint64_t now_ms)
+{
+	Hf__WorkerOrders orders;
+
+	desk_heartbeat(d, "worker.0", t, done, now_ms, &orders);
+	board_orders_release(&d->board, &orders);
+}
+
+static unsigned
+desk_why(const struct desk *d, enum task_kind kind, enum detector_why why)
+{
+	return (d->board.detection.why[kind][why]);
+}
+
+static void
+desk_look(struct desk *d, const struct segment *rows, unsigned count, uint64_t now_ms)
+{
+	desk_segments(d, rows, count);
+	board_scanned(&d->board, now_ms);
+}
+
+/* --- discovery -------------------------------------------------------------------------------- */
+
+/* 95 % of 64 MiB are 60.8. What is written between two looks counts from the second one. */
+Test(discovery, has_a_segment_sealed_that_is_full_and_quiet)
+{
+	struct segment row = { 8, 61 * MIB, 0, 0, OPEN, false };
+	struct desk d;
+
+	desk_open(&d);
+	desk_look(&d, &row, 1, NOW);
+	cr_assert(d.seals == 0 && desk_why(&d, TASK_KIND_ERASURE_CODING, DETECTOR_NOT_QUIET) == 1);
+	cr_assert(d.board.scan_ms == NOW + HOUR, "looks again when it is quiet");
+	row.bytes += 1;
+	desk_look(&d, &row, 1, NOW + HOUR);
+	cr_assert(d.seals == 0, "something was written");
+	desk_look(&d, &row, 1, NOW + 2 * HOUR - 1);
+	cr_assert(d.seals == 0, "not for an hour");
+	desk_look(&d, &row, 1, NOW + 2 * HOUR);
+	cr_assert(d.seals == 1 && d.sealed == 8);
+	cr_assert(desk_why(&d, TASK_KIND_ERASURE_CODING, DETECTOR_SEAL) == 1);
+	desk_look(&d, &row, 1, NOW + 2 * HOUR + 1000);
+	cr_assert(d.seals == 1 && d.submitted_count == 0, "it was asked for already");
+	row.state = SEALED;
+	row.sealed_ms = NOW + 2 * HOUR + 2000;
+	desk_look(&d, &row, 1, NOW + 2 * HOUR + 2000);
+	cr_assert(d.submitted_count == 1, "it was quiet before it was sealed");
+	cr_assert_str_eq(d.submitted[0]->type, "erasure_coding");
+	desk_close(&d);
+}
+
+Test(discovery, leaves_open_what_is_not_full_enough_or_is_not_to_be_converted)
+{
+	const struct segment full = { 8, 61 * MIB, 0, 0, OPEN, false };
+	const struct segment rest = { 8, 60 * MIB, 0, 0, OPEN, false };
+	struct task_settings s = desk_settings;
+	struct desk d;
+
+	desk_open(&d);
+	desk_look(&d, &rest, 1, NOW);
+	desk_look(&d, &rest, 1, NOW + 5 * HOUR);
+	cr_assert(d.seals == 0 && desk_why(&d, TASK_KIND_ERASURE_CODING, DETECTOR_NOT_FULL) == 1);
+	cr_assert(d.board.scan_ms == UINT64_MAX, "nothing will come of it");
+	desk_close(&d);
+	s.ec_full_percent = 93;
+	desk_settle(&d, &s);
+	desk_look(&d, &rest, 1, NOW);
+	desk_look(&d, &rest, 1, NOW + 5 * HOUR);
+	cr_assert(d.seals == 1);
+	desk_close(&d);
+	desk_open(&d);
+	layout_set(&d.board, 1, 1, 500 * MIB);	/* nothing is gained by conversion */
+	desk_look(&d, &full, 1, NOW);
+	desk_look(&d, &full, 1, NOW + 5 * HOUR);
+	cr_assert(d.seals == 0);
+	desk_close(&d);
+	s.kinds = 1u << TASK_KIND_VACUUM;
+	desk_settle(&d, &s);
+	desk_look(&d, &full, 1, NOW);
+	desk_look(&d, &full, 1, NOW + 5 * HOUR);
+	cr_assert(d.seals == 0, "tasks.types leaves it out");
+	desk_close(&d);
+}
+
+Test(discovery, converts_nothing_that_is_held)
+{
+	const struct segment row = { 1, 60 * MIB, 0, NOW - 2 * HOUR, SEALED, true };
+	struct desk d;
+
+	desk_open(&d);
+	desk_look(&d, &row, 1, NOW);
+	cr_assert(d.submitted_count == 0);
+	cr_assert(desk_why(&d, TASK_KIND_ERASURE_CODING, DETECTOR_HELD) == 1);
+	desk_close(&d);
+}
+
+/* --- limits ----------------------------------------------------------------------------------- */
+
+static unsigned
+desk_assigned(const struct desk *d)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < d->asked_count; i++)
+		n += d->asked[i]->state == HF__TASK__STATE__ASSIGNED;
+	return (n);
+}
+
+static void
+desk_strong_worker(struct desk *d, const char *id, unsigned slots, uint64_t cpu_percent)
+{
+	const struct applicant a = { .id = id, .capability = "vacuum", .max_concurrent = slots,
+		.instance = 1 };
+	struct err e = ERR_INIT;
+
+	cr_assert(desk_register(d, &a, NULL, NOW, &e) == 0, "%s", e.text);
+	roster_find(&d->board.roster, id)->limits.max_cpu_percent = cpu_percent;
+}
+
+Test(limits, a_worker_is_given_so_many_at_once)
+{
+	struct task_settings s = desk_settings;
+	struct desk d;
+
+	s.batch_max = 3;
+	desk_settle(&d, &s);
+	desk_strong_worker(&d, "worker.0", 8, 0);
+	for (unsigned i = 1; i <= 5; i++)
+		desk_task(&d, "vacuum", i, 1, "set0");
+	board_turn(&d.board, NOW);
+	cr_assert(desk_assigned(&d) == 3);
+	cr_assert(strstr(board_find(&d.board, 1004)->waits, "tasks.batch_max") != NULL);
+	board_turn(&d.board, NOW);
+	cr_assert(desk_assigned(&d) == 5, "the next turn, the next batch");
+	desk_close(&d);
+}
+
+Test(limits, of_a_collection_so_many_are_in_work)
+{
+	struct task_settings s = desk_settings;
+	struct desk d;
+
+	s.per_collection_max = 2;
+	desk_settle(&d, &s);
+	desk_strong_worker(&d, "worker.0", 8, 0);
+	for (unsigned i = 1; i <= 3; i++)
+		desk_task(&d, "vacuum", i, 1, "large");
+	desk_task(&d, "vacuum", 4, 1, "small");
+	board_turn(&d.board, NOW);
+	cr_assert(desk_assigned(&d) == 3);
+	cr_assert(strstr(board_find(&d.board, 1003)->waits, "tasks.per_collection_max") != NULL);
+	desk_close(&d);
+}
+
+/* Among equals of one collection those of one type stand side by side, so that they go together. */
+Test(limits, similar_tasks_are_a_batch)
+{
+	struct task_settings s = desk_settings;
+	struct desk d;
+
+	s.concurrent_max = 3;
+	desk_settle(&d, &s);
+	desk_strong_worker(&d, "worker.0", 8, 0);
+	roster_find(&d.board.roster, "worker.0")->capabilities = UINT32_MAX;
+	desk_task(&d, "vacuum", 1, 1, "set0");
+	desk_task(&d, "erasure_coding", 2, 1, "set0");
+	desk_task(&d, "vacuum", 3, 1, "set0");
+	desk_task(&d, "erasure_coding", 4, 1, "set0");
+	desk_task(&d, "erasure_coding", 5, 1, "set0");
+	board_turn(&d.board, NOW);
+	cr_assert(desk_assigned(&d) == 3);
+	for (unsigned i = 0; i < 3; i++)
+		cr_assert_str_eq(d.asked[i]->type, d.asked[0]->type);
+	desk_close(&d);
+}
+
+/* A vacuum takes 50 percent of a core. */
+Test(limits, tasks_share_the_cpu_that_a_worker_may_take)
+{
+	struct desk d;
+
+	desk_open(&d);
+	desk_strong_worker(&d, "worker.0", 8, 120);
+	for (unsigned i = 1; i <= 3; i++)
+		desk_task(&d, "vacuum", i, 1, "set0");
+	board_turn(&d.board, NOW);
+	cr_assert(desk_assigned(&d) == 2);
+	cr_assert_str_eq(board_find(&d.board, 1003)->waits,
+	    "it needs more than max_cpu_percent of the workers allows");
+	desk_close(&d);
+}
+
+/* --- deadlines -------------------------------------------------------------------------------- */
+
+/* Estimated 10 s. */
+Test(deadlines, stuck_is_more_than_twice_the_estimate_without_progress)
+{
+	struct desk d;
+	const Hf__Task *t = desk_running(&d);
+
+	d.board.settings.stuck_ms_min = 1000;
+	for (uint64_t now = NOW; now <= NOW + 20000; now += 4000) {
+		desk_beat(&d, t, 0, now);
+		board_turn(&d.board, now);
+		cr_assert(d.asked_count == 2, "%llu ms", (unsigned long long)(now - NOW));
+	}
+	cr_assert(board_next_ms(&d.board) == NOW + 20001);
+	desk_beat(&d, t, 1, NOW + 20000);	/* a byte */
+	for (uint64_t now = NOW + 20000; now <= NOW + 40000; now += 4000) {
+		desk_beat(&d, t, 1, now);
+		board_turn(&d.board, now);
+		cr_assert(d.asked_count == 2, "%llu ms", (unsigned long long)(now - NOW));
+	}
+	board_turn(&d.board, NOW + 40001);
+	cr_assert(desk_asked(&d)->state == HF__TASK__STATE__STUCK);
+	cr_assert(strstr(desk_asked(&d)->error, "no progress for 20 s, estimated 10 s") != NULL);
+	desk_close(&d);
+}
+
+Test(deadlines, what_runs_for_too_long_has_failed_though_it_moves)
+{
+	struct desk d;
+	const Hf__Task *t = desk_running(&d);
+
+	d.board.settings.run_timeout_ms = 100000;
+	for (uint64_t now = NOW; now < NOW + 100000; now += 4000) {
+		desk_beat(&d, t, (now - NOW) / 4000, now);
+		board_turn(&d.board, now);
+		cr_assert(d.asked_count == 2);
+	}
+	desk_beat(&d, t, 50, NOW + 99999);
+	board_turn(&d.board, NOW + 99999);
+	cr_assert(d.asked_count == 2);
+	board_turn(&d.board, NOW + 100000);
+	cr_assert(desk_asked(&d)->state == HF__TASK__STATE__FAILED);
+	cr_assert(strstr(desk_asked(&d)->error, "tasks.run_timeout") != NULL);
+	desk_close(&d);
+}
+
+Test(deadlines, what_is_not_begun_in_time_goes_back)
+{
+	struct desk d;
+
+	desk_open(&d);
+	desk_worker(&d, "worker.0", 0);
+	desk_task(&d, "vacuum", 7, 1, "set0");
+	board_turn(&d.board, NOW);
+	desk_grant(&d, NOW);
+	for (uint64_t now = NOW; now < NOW + 60000; now += 4000) {
+		desk_beat(&d, NULL, 0, now);	/* there it is, and does not claim */
+		board_turn(&d.board, now);
+		cr_assert(d.asked_count == 1);
+	}
+	desk_beat(&d, NULL, 0, NOW + 59999);
+	board_turn(&d.board, NOW + 59999);
+	cr_assert(d.asked_count == 1);
+	board_turn(&d.board, NOW + 60000);
+	cr_assert(desk_asked(&d)->state == HF__TASK__STATE__PENDING);
+	cr_assert(strstr(desk_asked(&d)->error, "did not begin it in time") != NULL);
+	desk_close(&d);
+}
+
+/* --- reconciliation --------------------------------------------------------------------------- */
+
+/* A conversion that the store does not show, and never will. */
+Test(reconciliation, gives_up_after_three_lists_and_says_so_until_then)
+{
+	const struct segment row = { 1, 60 * MIB, 0, NOW - 2 * HOUR, SEALED, false };
+	Hf__Task t = HF__TASK__INIT;
+	struct desk d;
+
+	desk_open(&d);
+	desk_segments(&d, &row, 1);
+	t.id = 1001;
+	t.type = (char *)(uintptr_t)"erasure_coding";
+	t.change_type = (char *)(uintptr_t)"ec_encoding";
+	t.state = HF__TASK__STATE__COMPLETED;
+	t.volume_id = 1;
+	t.new_capacity = 77 * MIB;
+	board_task(&d.board, 1001, &t, NOW);
+	for (unsigned i = 0; i < 3; i++) {
+		board_turn(&d.board, NOW + i);
+		cr_assert(d.asked_count == 0, "list %u", i);
+		desk_look(&d, &row, 1, NOW + i);
+		cr_assert(!d.board.volumes.in_sync);
+		cr_assert(d.board.scan_ms <= NOW + i + desk_settings.scan_interval_ms);
+	}
+	board_turn(&d.board, NOW + 3);
+	cr_assert(d.asked_count == 1 && desk_asked(&d)->reported);
+	desk_grant(&d, NOW + 3);
+	desk_look(&d, &row, 1, NOW + 4);
+	cr_assert(d.board.volumes.in_sync && d.board.volumes.divergence[0] == '\0');
+	cr_assert(volume_adjusted_capacity(&d.board.volumes,
+	    volume_states_find(&d.board.volumes, 1)) == 192 * MIB, "what the store says");
+	desk_close(&d);
+}
+
+/* --- SystemMetrics ---------------------------------------------------------------------------- */
+
+static bool
+about(double a, double b)
+{
+	return (fabs(a - b) < 1e-9);
+}
+
+/* A task that was begun at once ends with this code after so long. */
+static void
+desk_task_ends(struct desk *d, uint64_t volume_id, int code, uint64_t now_ms)
+{
+	uint64_t id = d->last_id + 1;
+
+	desk_task(d, "vacuum", volume_id, 1, "set0");
+	board_turn(&d->board, now_ms);
+	desk_grant(d, now_ms);
+	desk_beat(d, board_find(&d->board, id)->task, 0, now_ms);
+	board_turn(&d->board, now_ms);
+	desk_grant(d, now_ms);
+	cr_assert(desk_done(d, "worker.0", id, board_find(&d->board, id)->task->lease, code) == 0);
+	board_turn(&d->board, now_ms);
+	desk_grant(d, now_ms);
+}
+
+Test(system_metrics, are_what_happened)
+{
+	const struct segment gone = { 99, MIB, 0, NOW, OPEN, false };
+	struct desk d;
+
+	desk_open(&d);
+	cr_assert(board_tasks_per_second(&d.board, NOW) == 0);
+	cr_assert(board_average_task_ms(&d.board) == 0 && board_failure_rate(&d.board) == 0);
+	cr_assert(board_worker_utilization(&d.board) == 0);
+	desk_strong_worker(&d, "worker.0", 4, 0);
+	desk_segments(&d, &gone, 1);
+	for (unsigned i = 1; i <= 3; i++)
+		desk_task_ends(&d, i, 0, NOW);
+	desk_task_ends(&d, 4, ERR_IO, NOW);
+	cr_assert(about(board_tasks_per_second(&d.board, NOW), 3.0 / 60),
+	    "a failed one will go on");
+	cr_assert(about(board_tasks_per_second(&d.board, NOW + 60000), 3.0 / 60));
+	cr_assert(board_tasks_per_second(&d.board, NOW + 60001) == 0, "they are over for a minute");
+	cr_assert(board_average_task_ms(&d.board) == 10);	/* each took that */
+	cr_assert(about(board_failure_rate(&d.board), 0.25));
+	cr_assert(board_count(&d.board, TASK_STATES_WAITING) == 1, "the queue");
+	d.board.metrics.run_ms += 90;
+	cr_assert(board_average_task_ms(&d.board) == 40);
+	desk_close(&d);
+}
+
+Test(system_metrics, utilisation_is_slots_in_use_of_workers_that_are_there)
+{
+	const uint8_t instance[WORKER_INSTANCE_BYTES] = { 1 };
+	struct desk d;
+
+	desk_open(&d);
+	desk_strong_worker(&d, "worker.0", 3, 0);
+	desk_strong_worker(&d, "worker.1", 5, 0);
+	for (unsigned i = 1; i <= 2; i++)
+		desk_task(&d, "vacuum", i, 1, "set0");
+	board_turn(&d.board, NOW);
+	cr_assert(about(board_worker_utilization(&d.board), 2.0 / 8));
+	board_knock_failed(&d.board, "worker.1", instance, "nobody is there", NOW);
+	cr_assert(about(board_worker_utilization(&d.board), roster_find(&d.board.roster,
+	    "worker.0")->current_load / 3.0));
+	desk_close(&d);
+}
+
+Test(system_metrics, the_end_is_estimated_by_what_is_done)
+{
+	struct desk d;
+	const Hf__Task *t = desk_running(&d);
+	const struct board_item *it = board_find(&d.board, t->id);
+
+	cr_assert(board_estimated_end_ms(it) == NOW + 10000, "the estimate, at first");
+	desk_beat(&d, t, 25, NOW + 5000);
+	cr_assert(board_estimated_end_ms(it) == NOW + 20000);
+	desk_beat(&d, t, 50, NOW + 40000);
+	cr_assert(board_estimated_end_ms(it) == NOW + 80000);
+	desk_close(&d);
+}
