@@ -34,6 +34,7 @@ libstore_libstore_a_SOURCES += \
 	libstore/drive/catalog.h \
 	libstore/drive/catalog_file.c \
 	libstore/drive/catalog_lacking.c \
+	libstore/drive/catalog_marks.c \
 	libstore/drive/catalog_rows.c \
 	libstore/drive/drive.c \
 	libstore/drive/drive.h \
@@ -182,6 +183,7 @@ libstore_libstore_a_SOURCES += \
 	libstore/state/state_task.c \
 	libstore/state/state_task.h \
 	libstore/state/state_task_history.c \
+	libstore/state/state_thin.c \
 	libstore/state/state_upload.c \
 	libstore/state/state_vacuum.c \
 	libstore/state/state_walk.c \

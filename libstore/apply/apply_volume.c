@@ -73,6 +73,7 @@ extent_commit(struct apply *a, Hf__Extent *x, struct err *e)
 	if (rc < 0)
 		return (rc == ERR_NOT_FOUND ? 0 : rc);
 	use->live_bytes += x->bytes;
+	use->thin_extents += x->missing != 0;
 	apply_put(a, use);
 	extent_key(a, x, use->k);
 	apply_put(a, x);
@@ -113,6 +114,7 @@ extent_end(struct apply *a, Hf__Extent *x, bool given_back, struct err *e)
 	}
 	use = a->kept_use;
 	use->live_bytes -= x->bytes < use->live_bytes ? x->bytes : use->live_bytes;
+	use->thin_extents -= x->missing != 0 && use->thin_extents > 0;
 	use->freed_rows += !given_back;
 	extent_key(a, x, use->k);
 	apply_delete(a);
@@ -167,6 +169,7 @@ apply_volume_moved(struct apply *a, struct slice key, Hf__VolumeUse *row, struct
 		return (0);
 	row->live_bytes = rc == 0 ? old->live_bytes : 0;
 	row->freed_rows = rc == 0 ? old->freed_rows : 0;
+	row->thin_extents = rc == 0 ? old->thin_extents : 0;
 	if (!a->provisional)
 		row->changed_lsn = row->grant_lsn = a->record->lsn;
 	apply_put(a, row);

@@ -186,6 +186,17 @@ row_check(struct check *c, const struct open_volume *v, const Hf__Extent *x, uin
 	return (true);
 }
 
+/*
+ * A sealed volume is marked in the catalog where it lacks something; one that is not yet will be,
+ * for the row of its use counts what is thin (volume_sums_check).
+ */
+static bool
+extent_known(const Hf__CatalogVolume *row, const Hf__Extent *x)
+{
+	return (row->state != HF__CATALOG_VOLUME__STATE__SEALED ||
+		(x->missing & ~row->complete & ~row->lacking) == 0);
+}
+
 bool
 check_extent(struct check *c, const char *owner, const Hf__Extent *x)
 {
@@ -211,8 +222,9 @@ check_extent(struct check *c, const char *owner, const Hf__Extent *x)
 	away = (x->missing & ~v->row->complete) | v->row->lacking;
 	if (away != 0)
 		check_fault(c, at, "volume %016" PRIx64 ": %d of %zu shards were away, and are "
-		    "not rebuilt (mask %#x)", x->volume, __builtin_popcount(away),
-		    v->row->n_slots, away);
+		    "not rebuilt (mask %#x)%s", x->volume, __builtin_popcount(away),
+		    v->row->n_slots, away, extent_known(v->row, x) ? "" :
+		    "; nothing says that they are to be");
 	units_make(c);
 	rows = volume_row_count(v->row->k, x);
 	for (i = 0; i < rows && check_cancelled(c, NULL) == 0; i++)

@@ -38,7 +38,7 @@ struct open_segment {
 
 /* Bodies by volume, to be compared with the index's own sums. */
 struct volume_sum {
-	uint64_t	id, owned_bytes, owned_extents, row_bytes, row_extents;
+	uint64_t	id, owned_bytes, owned_extents, row_bytes, row_extents, row_thin;
 };
 
 struct bucket_name {

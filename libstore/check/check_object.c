@@ -329,6 +329,7 @@ on_extent(struct check *c, void *context, struct slice key, struct slice value, 
 		v = catalog_rows_volume(&c->set->rows, x->volume);
 		sum->row_bytes += x->bytes;
 		sum->row_extents++;
+		sum->row_thin += x->missing != 0;
 		c->total += v->k == 0 ? 0 : (v->k + v->m) *
 		    volume_extent_shard_bytes(v->k, x->bytes);
 	}
@@ -356,12 +357,14 @@ volume_sums_check(struct check *c, struct buf *key)
 	for (size_t i = 0; i < c->volume_count; i++) {
 		const struct volume_sum *s = &c->volumes[i];
 		Hf__VolumeUse *use = NULL;
-		uint64_t live = 0;
+		uint64_t live = 0, thin = 0;
 
 		key_volume(key, s->id);
 		if (row_get(&r, buf_slice(key), &hf__volume_use__descriptor, (void *)&use, NULL) ==
-		    0)
+		    0) {
 			live = use->live_bytes;
+			thin = use->thin_extents;
+		}
 		if (s->owned_bytes != s->row_bytes || s->owned_extents != s->row_extents)
 			check_fault(c, check_index_at(c, s->owned_bytes < s->row_bytes
 			    ? CHECK_HARMLESS :
@@ -373,6 +376,10 @@ volume_sums_check(struct check *c, struct buf *key)
 			check_fault(c, check_index_at(c, CHECK_HARMLESS, NULL), "volume %016" PRIx64
 			    ": its row counts %" PRIu64 " live bytes, its extents have %" PRIu64,
 			    s->id, live, s->row_bytes);
+		if (thin != s->row_thin)
+			check_fault(c, check_index_at(c, CHECK_DEGRADED, NULL), "volume %016" PRIx64
+			    ": its row counts %" PRIu64 " extents that lack a shard, there are %"
+			    PRIu64, s->id, thin, s->row_thin);
 		if (use != NULL)
 			hf__volume_use__free_unpacked(use, NULL);
 	}

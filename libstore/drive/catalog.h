@@ -47,6 +47,16 @@ size_t catalog_segment_ids(struct drive_set *s, uint64_t **out);
 size_t catalog_volume_ids(struct drive_set *s, uint64_t **out);
 uint64_t catalog_horizon(struct drive_set *s);
 
+/* --- catalog_marks.c: what is marked as lacking ----------------------------------------------- */
+
+/*
+ * A volume gets no more extents: SEALED, and the shards in thin, which some of its extents were
+ * written without, are lacking. No epoch if that is so already. ERR_NOT_FOUND: there is none.
+ */
+int catalog_volume_seal(struct drive_set *s, uint64_t id, uint32_t thin, struct err *e);
+/* Sealed files whose mark says that the drive of a slot lacks something of them. */
+uint64_t catalog_lacking_marked(struct drive_set *s, unsigned slot);
+
 /* --- catalog_lacking.c: what a drive lacks ---------------------------------------------------- */
 
 struct catalog_lacking {

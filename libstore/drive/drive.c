@@ -266,8 +266,10 @@ drive_set_online(struct drive_set *s, unsigned slot, struct err *e)
 	else if (lacks.left + lacks.held > 0)
 		rc = err_set(e, ERR_BUSY, "%" PRIu64 " files are to be rebuilt on it, %u more "
 		    "when they are sealed", lacks.left, lacks.held);
-	else
+	else if (lacks.drive.state != HF__CATALOG_DRIVE__STATE__ONLINE)
 		rc = catalog_commit_locked(s, &change, 0, NULL, e);
+	else
+		rc = 0;
 	pthread_mutex_unlock(&s->commit_lock);
 	catalog_lacking_release(&lacks);
 	if (rc == 0 && (drive_online_mask(s) >> slot & 1))

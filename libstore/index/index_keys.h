@@ -32,7 +32,7 @@
 
 #include "libbase/buf.h"
 
-#define INDEX_FORMAT_VERSION 4
+#define INDEX_FORMAT_VERSION 5
 
 /* Each replaces the content of k. */
 void key_meta(struct buf *k, const char *name);

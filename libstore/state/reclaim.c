@@ -52,6 +52,25 @@ reclaim_drop(struct state *st, uint64_t volume)
 	volume_add(st, volume, st->now_ms, true);
 }
 
+/*
+ * Sealed by a program that did not mark what extents lack: nothing says that shards are to be
+ * rebuilt, or were.
+ */
+static bool
+use_unmarked(struct state *st, uint64_t volume, const Hf__VolumeUse *use)
+{
+	Hf__CatalogVolume *row;
+	bool unmarked;
+
+	if (!use->punched || use->thin_extents == 0)
+		return (false);
+	row = catalog_volume(st->o.drives, volume);
+	unmarked = row != NULL && (row->lacking | row->complete) == 0;
+	if (row != NULL)
+		hf__catalog_volume__free_unpacked(row, NULL);
+	return (unmarked);
+}
+
 /* What a volume's row says is to be done with it. */
 static void
 use_look(struct state *st, uint64_t volume, const Hf__VolumeUse *use)
@@ -97,12 +116,15 @@ volumes_look(struct state *st, struct err *e)
 
 	rc = rows_collect_prefix(&rows, &r, SLICE_LITERAL("Y"), SIZE_MAX, e);
 	for (size_t i = 0; rc == 0 && i < rows.count; i++) {
+		uint64_t volume = get_be64((const uint8_t *)rows_key(&rows, i).data + 1);
 		Hf__VolumeUse *use;
 
 		rc = row_unpack(rows_value(&rows, i), &hf__volume_use__descriptor, (void *)&use, e);
 		if (rc < 0)
 			break;
-		use_look(st, get_be64((const uint8_t *)rows_key(&rows, i).data + 1), use);
+		use_look(st, volume, use);
+		if (use_unmarked(st, volume, use))
+			volume_add(st, volume, st->now_ms, false);
 		hf__volume_use__free_unpacked(use, NULL);
 	}
 	rows_release(&rows);

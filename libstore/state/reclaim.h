@@ -5,6 +5,7 @@
  *     before it (readers.h), or reclaim_grace has passed since.
  * R2  A volume that its holder released, or whose holder is gone, is sealed, and what lies between
  *     its live extents is punched.
+ *     A shard that one of these extents was written without is marked in the catalog with that.
  * R3  An empty sealed volume is dropped.
  * R4  Every step may be repeated: a crash between a punch and its record costs one more punch.
  *

@@ -23,6 +23,7 @@ struct reclaim_job {
 	Hf__FreedRow		*rows;		/* RECLAIM_FREED: what is freed */
 	size_t			 row_count;
 	uint64_t		 volume;	/* RECLAIM_GAPS, RECLAIM_DROP */
+	uint32_t		 thin;		/* RECLAIM_GAPS: shards that live extents lack */
 	uint64_t		 bytes;		/* punched on each shard */
 	int			 rc;
 	struct err		 e;

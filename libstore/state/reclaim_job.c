@@ -58,16 +58,11 @@ reclaim_job_range(struct reclaim_job *j, uint64_t volume, uint64_t from, uint64_
 /* --- on a pool thread ------------------------------------------------------------------------- */
 
 static int
-seal_if_active(struct reclaim_job *j)
+seal_if_there(struct reclaim_job *j)
 {
-	Hf__CatalogVolume *row = catalog_volume(j->drives, j->volume);
-	int rc = 0;
+	int rc = volume_seal(j->drives, j->volume, j->thin, &j->e);
 
-	if (row != NULL && row->state == HF__CATALOG_VOLUME__STATE__ACTIVE)
-		rc = volume_seal(j->drives, j->volume, &j->e);
-	if (row != NULL)
-		hf__catalog_volume__free_unpacked(row, NULL);
-	return (rc);
+	return (rc == ERR_NOT_FOUND ? 0 : rc);
 }
 
 static int
@@ -118,7 +113,7 @@ reclaim_work(void *context)
 		return;
 	}
 	if (j->kind == RECLAIM_GAPS)
-		j->rc = seal_if_active(j);
+		j->rc = seal_if_there(j);
 	j->missed = calloc(j->count + 1, sizeof(*j->missed));
 	assert(j->missed != NULL);
 	for (size_t i = 0; j->rc == 0 && i < j->count; i++) {

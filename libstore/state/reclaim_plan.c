@@ -136,6 +136,7 @@ live_collect(struct state *st, struct slice prefix, uint64_t volume, struct recl
 		if (rc < 0)
 			break;
 		reclaim_job_range(live, volume, x->offset, x->offset + shard_bytes(st, x));
+		live->thin |= x->missing;
 		hf__extent__free_unpacked(x, NULL);
 	}
 	rows_release(&rows);
@@ -180,13 +181,15 @@ reclaim_gaps(struct state *st, const Hf__CatalogVolume *row, struct reclaim_job 
 			at = live->ranges[i].offset + live->ranges[i].bytes;
 	}
 	reclaim_job_range(j, row->id, at, row->bytes);
+	j->thin = live->thin;
 	reclaim_job_free(live);
 	return (rc < 0 ? rc : 1);
 }
 
 /*
  * A sealed volume: everything between live extents, up to the end of the file. While freed extents
- * of it wait for their grace it waits too: the last of them looks at it again.
+ * of it wait for their grace it waits too: the last of them looks at it again. What its extents
+ * lack is known for good now, and gets into the catalog when that seals it.
  */
 void
 reclaim_gaps_start(struct state *st, uint64_t volume)

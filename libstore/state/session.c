@@ -93,7 +93,7 @@ session_hold(struct session *s, uint64_t volume)
 		s->held = reallocarray(s->held, s->held_capacity, sizeof(*s->held));
 		assert(s->held != NULL);
 	}
-	s->held[s->held_count++] = (struct held_volume){ volume, false };
+	s->held[s->held_count++] = (struct held_volume){ .volume = volume };
 }
 
 void

@@ -24,6 +24,7 @@ enum session_state { SESSION_OPEN, SESSION_ENDING };
 struct held_volume {
 	uint64_t	volume;
 	bool		revoked;	/* it was asked to release it */
+	bool		thin;		/* and is to be: extents of it lack a shard */
 };
 
 struct session {

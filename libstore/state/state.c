@@ -493,6 +493,7 @@ state_turn(struct state *st, uint64_t now_ms)
 	feed_turn(st);	/* what it answers lets sessions end */
 	walks_turn(st);
 	state_sessions_turn(st);
+	thin_turn(st);
 	reclaim_turn(st);
 	tasks_turn(st);
 	cleanup_turn(st);
@@ -512,6 +513,8 @@ state_next_ms(const struct state *st)
 	if (st->failed)
 		return (UINT64_MAX);
 	next = reclaim_next_ms(st);
+	other = thin_next_ms(st);
+	next = other < next ? other : next;
 	other = tasks_next_ms(st);
 	next = other < next ? other : next;
 	other = cleanup_next_ms(st);

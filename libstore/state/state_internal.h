@@ -94,6 +94,9 @@ struct batch {
 	struct op_list		 ops;			/* records and refusals, in order */
 };
 
+/* state_thin.c: when volumes with thin extents are asked back, 0 for never; and were last. */
+struct thin { uint64_t due_ms, asked_ms; };
+
 struct state {
 	struct state_options	 o;
 	struct session_table	 sessions;
@@ -116,6 +119,7 @@ struct state {
 	bool			 commit_freed;
 	unsigned		 jobs;			/* on the pool */
 	struct reclaim		 reclaim;
+	struct thin		 thin;
 	struct tasks		 tasks;
 	struct cleanup		 cleanup;
 	struct conversions	 conversions;
@@ -227,6 +231,15 @@ int extent_overlaps(const struct index_reader *r, uint64_t volume, uint64_t offs
 /* At start: a session goes on with the volume that it had. */
 void run_session_load(struct state *st, struct session *s, const Hf__VolumeUse *use,
     uint64_t volume);
+/* --- state_thin.c */
+/* Extents that a session names: what they lack can be, and where nobody knows of it their volume is
+ * asked back soon. */
+int thin_check(struct state *st, struct session *s, Hf__Extent *const *extents, size_t n,
+    struct err *e);
+/* At start: a session still holds a volume with such extents. */
+void thin_session_load(struct state *st, struct session *s, uint64_t volume);
+void thin_turn(struct state *st);
+uint64_t thin_next_ms(const struct state *st);
 /* Replaces a string field of an unpacked message. */
 void string_replace(char **field, const char *text);
 /* The body of a part: as that of an object. */

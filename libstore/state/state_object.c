@@ -118,8 +118,11 @@ body_check(struct state *st, const struct op *op, uint64_t bytes, Hf__Extent **e
 {
 	if (data.bytes > 0 && n > 0)
 		return (err_set(e, ERR_INVALID, "a body is inline or in extents, not both"));
-	if (n > 0)
-		return (extents_check(st, op->session, extents, n, bytes, e));
+	if (n > 0) {
+		int rc = extents_check(st, op->session, extents, n, bytes, e);
+
+		return (rc < 0 ? rc : thin_check(st, op->session, extents, n, e));
+	}
 	if (data.bytes != bytes)
 		return (err_set(e, ERR_INVALID, "%zu bytes came for a body of %llu", data.bytes,
 		    (unsigned long long)bytes));

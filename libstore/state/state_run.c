@@ -227,6 +227,8 @@ run_session_load(struct state *st, struct session *s, const Hf__VolumeUse *use, 
 	uint64_t left = s->volume != 0 ? s->volume_bytes - s->volume_granted : 0;
 
 	session_hold(s, volume);
+	if (use->thin_extents > 0)
+		thin_session_load(st, s, volume);
 	if (row == NULL)
 		return;
 	if (row->state == HF__CATALOG_VOLUME__STATE__ACTIVE && row->bytes > use->granted &&

@@ -262,6 +262,7 @@ layout_drive(struct drive_set *drives, unsigned slot)
 	l->space_bytes = d.space.total_bytes;
 	l->free_bytes = d.space.free_bytes;
 	string_replace(&l->note, d.note);
+	l->lacking = catalog_lacking_marked(drives, slot);
 	return (l);
 }
 

@@ -83,9 +83,10 @@ int volume_punched_sync(struct drive_set *s, uint64_t id, uint32_t *missed, stru
 struct volume_range { uint64_t volume, offset, bytes; };
 int volume_punch_slot(struct drive_set *s, uint64_t id, unsigned slot,
     const struct volume_range *ranges, size_t count, struct err *e);
-/* Catalog: SEALED / DROPPED (then unlinks the files; *left gets the slots where one may be
- * left). */
-int volume_seal(struct drive_set *s, uint64_t id, struct err *e);
+/* Catalog: SEALED, with the shards marked that live extents were written without. Harmless to
+ * repeat. */
+int volume_seal(struct drive_set *s, uint64_t id, uint32_t thin, struct err *e);
+/* Catalog: DROPPED; then unlinks the files. *left gets the slots where one may be left. */
 int volume_drop(struct drive_set *s, uint64_t id, uint32_t *left, struct err *e);
 
 #endif

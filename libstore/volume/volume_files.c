@@ -418,19 +418,9 @@ volume_punch_slot(struct drive_set *s, uint64_t id, unsigned slot,
 }
 
 int
-volume_seal(struct drive_set *s, uint64_t id, struct err *e)
+volume_seal(struct drive_set *s, uint64_t id, uint32_t thin, struct err *e)
 {
-	Hf__CatalogVolume *row = volume_row_find(s, id, e);
-	int rc = 0;
-
-	if (row == NULL)
-		return (ERR_NOT_FOUND);
-	if (row->state != HF__CATALOG_VOLUME__STATE__SEALED) {
-		row->state = HF__CATALOG_VOLUME__STATE__SEALED;
-		rc = catalog_volume_put(s, row, "volume sealed", e);
-	}
-	hf__catalog_volume__free_unpacked(row, NULL);
-	return (rc);
+	return (catalog_volume_seal(s, id, thin, e));
 }
 
 int

@@ -6,7 +6,8 @@
  *                   quiet and still open is sealed first: nothing may come that would fill it
  *   vacuum          garbage above vacuum_garbage_percent, not held by an operator, not just
  *                   vacuumed; the highest share first
- *   drive_rebuild   a drive that is back and lacks what was written meanwhile
+ *   drive_rebuild   a drive that is back and lacks what was written meanwhile, or was there and
+ *                   lacks what could not be written
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -197,9 +198,10 @@ drive_why(const struct detector_view *view, const Hf__DriveLayout *drive)
 {
 	uint64_t task;
 
-	if (drive->state == HF__CATALOG_DRIVE__STATE__ONLINE)
+	if (drive->state == HF__CATALOG_DRIVE__STATE__ONLINE && drive->lacking == 0)
 		return (DETECTOR_HEALTHY);
-	if (drive->state != HF__CATALOG_DRIVE__STATE__RETURNING)
+	if (drive->state != HF__CATALOG_DRIVE__STATE__RETURNING &&
+	    drive->state != HF__CATALOG_DRIVE__STATE__ONLINE)
 		return (DETECTOR_NOT_BACK);
 	if (duplicates_active(view->duplicates, drive->slot, TASK_KIND_DRIVE_REBUILD, &task))
 		return (DETECTOR_TASK_ON_IT);
@@ -252,8 +254,10 @@ candidate_drive(const struct detector_view *view, const Hf__DriveLayout *drive,
 	c->priority = HF__TASK__PRIORITY__URGENT;
 	c->server = drive->slot < 32 ? 1u << drive->slot : 0;
 	c->estimate_ms = estimate_ms(view, TASK_KIND_DRIVE_REBUILD, used);
-	snprintf(c->reason, sizeof(c->reason), "drive %u is back and lacks what was written "
-	    "meanwhile", drive->slot);
+	snprintf(c->reason, sizeof(c->reason), "drive %u %s", drive->slot,
+	    drive->state == HF__CATALOG_DRIVE__STATE__ONLINE ?
+	    "lacks shards: writes failed on it" :
+	    "is back and lacks what was written meanwhile");
 }
 
 static int

@@ -177,13 +177,16 @@ segment_pick(struct history_work *h, enum work_kind kind)
 	return (found);
 }
 
-/* A drive that is there and not ONLINE; UINT64_MAX: none. */
+/* A drive that is there and lacks something; UINT64_MAX: none. */
 static uint64_t
 slot_pick(struct history_work *h)
 {
 	struct drive_set *s = h->model->w.drives;
 	uint32_t mask = drive_present_mask(s) & ~drive_online_mask(s);
 
+	for (unsigned slot = 0; mask == 0 && slot < drive_count(s); slot++)
+		if (drive_online_mask(s) >> slot & 1 && catalog_lacking_marked(s, slot) > 0)
+			mask = 1u << slot;
 	return (mask == 0 ? UINT64_MAX : (uint64_t)__builtin_ctz(mask));
 }
 

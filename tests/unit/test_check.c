@@ -17,6 +17,7 @@
 #include "libbase/file.h"
 #include "libstore/check/check.h"
 #include "libstore/index/index_keys.h"
+#include "libstore/index/rows.h"
 #include "libstore/volume/volume.h"
 #include "tests/unit/state_world.h"
 
@@ -584,6 +585,36 @@ Test(check, a_row_of_the_index_that_the_log_does_not_know)
 	index_close(&x);
 	check_finds(0, 2, 0);
 	cr_assert_not_null(strstr(faults[0].text, "Csection\\x00name"));
+}
+
+Test(check, a_volume_of_which_a_thin_extent_is_counted_that_is_none)
+{
+	struct index_layer *l = index_layer_new();
+	struct index_reader r = { 0 };
+	Hf__VolumeUse *use;
+	struct index *x = NULL;
+	struct buf key = BUF_INIT;
+	uint8_t value[256];
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/index", w.directory);
+	cr_assert_eq(index_open(path, 8 << 20, &x, NULL), 0);
+	r.index = x;
+	key_volume(&key, big.volume);
+	cr_assert_eq(row_get(&r, buf_slice(&key), &hf__volume_use__descriptor, (void *)&use,
+	    NULL), 0);
+	use->thin_extents = 1;
+	cr_assert_leq(hf__volume_use__get_packed_size(use), sizeof(value));
+	index_put(l, buf_slice(&key), SLICE(value, hf__volume_use__pack(use, value)));
+	cr_assert_eq(index_write(x, l, index_applied(x), NULL), 0);
+	hf__volume_use__free_unpacked(use, NULL);
+	index_layer_free(l);
+	index_close(&x);
+	buf_release(&key);
+	cr_assert_eq(check(NULL), 0);
+	cr_assert_eq(sum.faults[CHECK_LOST], 0);
+	cr_assert_eq(sum.faults[CHECK_DEGRADED], 3, "two of the comparison");
+	cr_assert_not_null(strstr(faults[2].text, "lack a shard"));
 }
 
 /* What is counted of a segment is told twice, too: and by the rows that have their home there. */

@@ -138,7 +138,7 @@ Test(deadline, a_set_goes_on_without_a_drive_that_hangs, .timeout = 60)
 	cr_assert_not_null(strstr(dr.note, "answer"), "%s", dr.note);
 	drive_set_probe(s);
 	drive_set_refresh_space(s);
-	cr_assert_eq(volume_seal(s, id, &e), 0, "%s", e.text);
+	cr_assert_eq(volume_seal(s, id, 0, &e), 0, "%s", e.text);
 	disk_memory_set_hang(under, 2, false);
 	hung_wait(d, 0);
 	cr_assert_eq(drive_set_return(s, 2, &e), 0, "%s", e.text);

@@ -164,7 +164,7 @@ lacking_check_and_clear(struct drive_set *s, unsigned slot, uint64_t id)
 	cr_assert_eq(lacks.held, 1);
 	cr_assert_eq(lacks.volume_count, 0);
 	catalog_lacking_release(&lacks);
-	cr_assert_eq(volume_seal(s, id, &e), 0);
+	cr_assert_eq(volume_seal(s, id, 0, &e), 0);
 	catalog_lacking_find(s, slot, 0, 8, &lacks);
 	cr_assert_eq(lacks.volume_count, 1);
 	cr_assert_eq(lacks.volumes[0]->id, id);

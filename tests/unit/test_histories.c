@@ -74,7 +74,8 @@ struct history {
 static struct {
 	uint64_t	histories, maintained, operations, acknowledged, reads, uploads, cuts,
 			kills, stops, resumed_late, old_indexes, behind_horizon, lost_indexes,
-			returned, no_room, died, whole, rebuilt_equal, task_moves, tasks, joins;
+			returned, no_room, died, whole, thin,
+			without_victims, rebuilt_equal, task_moves, tasks, joins;
 	uint64_t	bads[BADS + 1], victims[3];	/* histories with them */
 	uint64_t	runs[WORK_KINDS], done[WORK_KINDS], ends[WORK_ENDS];
 	struct disk_tally disk;
@@ -489,15 +490,16 @@ rebuilt_check(struct history *h)
 	free(rebuilt);
 }
 
-/* With any m drives of each set away all of it can be read. */
+/* With any m drives of each set away all of it can be read; and with all that failed among them,
+ * though nothing was rebuilt. */
 static void
-without_m_drives(struct history *h)
+without_m_drives(struct history *h, uint32_t failed)
 {
 	unsigned n = sets[h->set].drives;
 	uint32_t away = 0;
 
 	for (unsigned first = 0; first < n; first += sets[h->set].width) {
-		uint32_t some = 0;
+		uint32_t some = failed & ((1u << sets[h->set].width) - 1) << first;
 
 		while ((unsigned)__builtin_popcount(some) < sets[h->set].m)
 			some |= 1u << (first + chance(h, sets[h->set].width));
@@ -518,7 +520,10 @@ static void
 all_is_done_check(struct history *h)
 {
 	hw_client_open(&h->m.w, HISTORY_WORKER);
-	hw_settle(&h->m.w);
+	for (unsigned i = 0; i < 20; i++) {	/* what nobody holds any more is sealed */
+		h->m.w.now_ms += 2000;
+		hw_settle(&h->m.w);
+	}
 	h->working = true;
 	history_work_all(&h->work, HISTORY_WORKER);
 	h->working = false;
@@ -528,8 +533,8 @@ all_is_done_check(struct history *h)
 }
 
 /*
- * Whether every body has all of its shards. A write that failed on a drive which stayed leaves an
- * extent without one: it can be read, and is for heal to find, not for the rebuild of a drive.
+ * Every body has all of its shards, those too of which one could not be written when it came, on a
+ * drive which stayed.
  */
 static bool
 bodies_whole(struct history *h)
@@ -547,7 +552,15 @@ bodies_whole(struct history *h)
 		Hf__Extent *x = hf__extent__unpack(NULL, value.bytes, value.data);
 		Hf__CatalogVolume *v = catalog_volume(h->m.w.drives, x->volume);
 
-		whole = v != NULL && (x->missing & ~v->complete) == 0;
+		whole = v != NULL && v->lacking == 0 && (x->missing & ~v->complete) == 0;
+		sum.thin += x->missing != 0;
+		if (!whole)
+			model_wrong(&h->m, "%llu bytes at %llu of volume %llx lack shards %x and "
+			    "nobody rebuilds them (it is %s, marked %x)",
+			    (unsigned long long)x->bytes, (unsigned long long)x->offset,
+			    (unsigned long long)x->volume, x->missing, v == NULL ? "gone" :
+			    v->state == HF__CATALOG_VOLUME__STATE__SEALED ? "sealed" : "active",
+			    v == NULL ? 0 : v->lacking);
 		hf__extent__free_unpacked(x, NULL);
 		if (v != NULL)
 			hf__catalog_volume__free_unpacked(v, NULL);
@@ -620,8 +633,10 @@ history_end(struct history *h)
 			nothing_left_check(h);
 		closed_again(h);
 	}
-	if (!m->failed && (h->bad == 0 || whole) && sets[h->set].m > 0)
-		without_m_drives(h);
+	if (!m->failed && sets[h->set].m > 0) {
+		sum.without_victims += h->bad != 0 && !whole;
+		without_m_drives(h, h->bad == 0 || whole ? 0 : h->victims);
+	}
 	if (m->failed)
 		fprintf(stderr, "HOLDFAST_TEST_SEED=%llu HOLDFAST_TEST_CUT=%llu (set %s, bad %u, "
 		    "victims "
@@ -792,6 +807,10 @@ say_maintenance(void)
 	    (unsigned long long)sum.task_moves);
 	proof_say("maintenance in histories", sum.whole,
 	    "sets with failures that were whole again and then lost any m drives");
+	proof_say("maintenance in histories", sum.thin,
+	    "extents of which a shard could not be written when they came, all rebuilt");
+	proof_say("histories", sum.without_victims,
+	    "with failures, not rebuilt, read without any m drives, the failed ones among them");
 	proof_say("index rebuilds compared", sum.rebuilt_equal,
 	    "byte by byte, at the end of a history");
 }

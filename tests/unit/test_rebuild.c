@@ -68,6 +68,9 @@ row_write(const Hf__Extent *x, const Hf__CatalogVolume *layout, uint64_t index)
 	erasure_free(c);
 }
 
+/* Shards whose writes fail, although their drives are there. */
+static uint32_t failing;
+
 /* Stores a body as a protocol server would: shards on drives that are not there are missing. */
 static void
 body_put(const char *key, uint64_t bytes)
@@ -89,6 +92,7 @@ body_put(const char *key, uint64_t bytes)
 		if (!(drive_present_mask(w.drives) >> layout->slots[i] & 1) ||
 		    layout->lacking >> i & 1)
 			x.missing |= 1u << i;
+	x.missing |= failing;
 	for (uint64_t i = 0; i < volume_row_count(layout->k, &x); i++)
 		row_write(&x, layout, i);
 	world_put_extent(&w, ++sequence, "b", key, &x);
@@ -379,6 +383,136 @@ Test(rebuild, a_damaged_row_is_named_and_the_rest_is_rebuilt, .timeout = 60)
 	cr_assert_eq(drive_online_mask(w.drives), 7, "it does not count");
 	world_close(&w);
 	world_remove(&w);
+}
+
+/* --- drives that were there all the time ------------------------------------------------------ */
+
+/* Writes of two shards fail, now of one and now of the other; all drives stay online. */
+static void
+thin_history(uint64_t seed)
+{
+	begin(seed);
+	bodies_put(2);
+	failing = 2;
+	bodies_put(1);
+	failing = 8;
+	bodies_put(2);
+	failing = 0;
+	bodies_put(1);
+	body_delete(0);
+	seal();
+	world_session(&w, 2);
+	cr_assert_eq(drive_online_mask(w.drives), 15);
+}
+
+/* Every drive that lacks something is rebuilt; false: that failed. */
+static bool
+thin_rebuild(struct err *e)
+{
+	for (unsigned slot = 0; slot < 4; slot++)
+		if (catalog_lacking_marked(w.drives, slot) > 0 && rebuild(slot, e) < 0)
+			return (false);
+	return (true);
+}
+
+Test(thin, what_could_not_be_written_is_rebuilt, .timeout = 60)
+{
+	struct err e = ERR_INIT;
+	unsigned lack = 0;
+	uint64_t epoch;
+
+	thin_history(61);
+	for (unsigned slot = 0; slot < 4; slot++)
+		lack += catalog_lacking_marked(w.drives, slot) > 0;
+	cr_assert_gt(lack, 0);
+	cr_assert(thin_rebuild(&e), "%s", e.text);
+	cr_assert_eq(drive_online_mask(w.drives), 15);
+	epoch = drive_set_epoch(w.drives);
+	for (unsigned slot = 0; slot < 4; slot++) {
+		cr_assert_eq(catalog_lacking_marked(w.drives, slot), 0);
+		cr_assert_eq(rebuild(slot, &e), 0, "%s", e.text);
+	}
+	cr_assert_eq(drive_set_epoch(w.drives), epoch, "nothing to do");
+	close_and_check_all();
+	world_remove(&w);
+}
+
+/* What check says of extents that lack shards; the store is closed. */
+static void
+thin_check(const char *says)
+{
+	char index[128];
+	enum check_severity least = CHECK_DEGRADED;
+	struct check_options o = { .on_fault = on_fault, .context = &least, .view = {
+	    .disk = w.disk, .paths = (const char *const[]){ "/d0", "/d1", "/d2", "/d3" },
+	    .count = 4, .index_dir = index, .cache_bytes = 8 << 20 } };
+	struct err e = ERR_INIT;
+
+	snprintf(index, sizeof(index), "%s/index", w.directory);
+	disk_memory_restart(w.disk);
+	cr_assert_eq(check_run(&o, &sum, &e), 0, "%s", e.text);
+	cr_assert_gt(sum.faults[CHECK_DEGRADED], 0);
+	cr_assert_eq(sum.faults[CHECK_LOST], 0, "%s", lost_text);
+	cr_assert_not_null(strstr(lost_text, "not rebuilt"), "%s", lost_text);
+	cr_assert_eq(strstr(lost_text, "nothing says") != NULL, strcmp(says, "nothing") == 0,
+	    "%s", lost_text);
+}
+
+Test(thin, the_check_names_what_nobody_knows, .timeout = 60)
+{
+	Hf__CatalogChange change = HF__CATALOG_CHANGE__INIT;
+	uint64_t *ids;
+	size_t n;
+	struct err e = ERR_INIT;
+
+	thin_history(62);
+	world_close(&w);
+	thin_check("it is marked");
+	world_open(&w);
+	n = catalog_volume_ids(w.drives, &ids);
+	for (size_t i = 0; i < n; i++) {
+		Hf__CatalogVolume *row = catalog_volume(w.drives, ids[i]);
+
+		row->lacking = 0;
+		change.volumes = &row;
+		change.n_volumes = 1;
+		cr_assert_eq(catalog_commit_locked(w.drives, &change, 0, NULL, &e), 0);
+		hf__catalog_volume__free_unpacked(row, NULL);
+	}
+	free(ids);
+	world_close(&w);
+	thin_check("nothing");
+	world_remove(&w);
+}
+
+Test(thin, the_power_fails_at_every_step, .timeout = 300)
+{
+	unsigned restarts = 0;
+
+	for (uint64_t cut = 1;; cut++) {
+		struct err e = ERR_INIT;
+		bool power;
+
+		thin_history(cut);
+		disk_memory_cut_at(w.disk, cut);
+		thin_rebuild(&e);
+		power = disk_memory_cut(w.disk);
+		if (power) {
+			restarts++;
+			world_close(&w);
+			reopen(3);
+			cr_assert(thin_rebuild(&e), "cut %" PRIu64 ": %s", cut, e.text);
+		}
+		world_close(&w);
+		disk_memory_restart(w.disk);
+		check(CHECK_DEGRADED);
+		world_remove(&w);
+		if (!power)
+			break;
+	}
+	proof_say("histories", restarts,
+	    "rebuild of shards that could not be written: the power cut at every step");
+	cr_assert_gt(restarts, 10);
 }
 
 /* --- another drive in its place --------------------------------------------------------------- */

@@ -176,6 +176,21 @@ Test(detector, rebuilds_a_drive_that_is_back)
 	desk_close(&d);
 }
 
+Test(detector, rebuilds_what_a_drive_could_not_write)
+{
+	struct desk d;
+
+	desk_open(&d);
+	d.board.volumes.layout->drives[2]->lacking = 1;
+	d.board.volumes.layout->drives[4]->lacking = 1;
+	d.board.volumes.layout->drives[4]->state = HF__CATALOG_DRIVE__STATE__OFFLINE;
+	board_scanned(&d.board, NOW);
+	cr_assert(d.submitted_count == 1 && d.submitted[0]->volume_id == 2);
+	cr_assert_str_eq(d.submitted[0]->type, "drive_rebuild");
+	cr_assert_not_null(strstr(d.submitted[0]->reason, "writes failed on it"));
+	desk_close(&d);
+}
+
 /* --- capacity --------------------------------------------------------------------------------- */
 
 Test(capacity, counts_what_tasks_do_and_did)

@@ -287,7 +287,7 @@ Test(volume, files_from_creation_to_drop)
 	struct err e = ERR_INIT;
 	Hf__CatalogVolume *row;
 	struct stat st;
-	uint64_t id, other;
+	uint64_t id, other, epoch;
 	uint32_t missed;
 	int i;
 
@@ -319,11 +319,22 @@ Test(volume, files_from_creation_to_drop)
 	    ERR_INVALID);
 	cr_assert_eq(volume_allocate(t.set, 999999, 0, 4096, &e), ERR_NOT_FOUND);
 
-	cr_assert_eq(volume_seal(t.set, id, &e), 0, "%s", e.text);
-	cr_assert_eq(volume_seal(t.set, id, &e), 0, "again: %s", e.text);
+	cr_assert_eq(volume_seal(t.set, id, 0, &e), 0, "%s", e.text);
+	cr_assert_eq(volume_seal(t.set, id, 0, &e), 0, "again: %s", e.text);
 	row = catalog_volume(t.set, id);
 	cr_assert_eq(row->state, HF__CATALOG_VOLUME__STATE__SEALED);
+	cr_assert_eq(row->lacking, 0);
 	hf__catalog_volume__free_unpacked(row, NULL);
+	epoch = drive_set_epoch(t.set);
+	cr_assert_eq(volume_seal(t.set, id, 2, &e), 0, "%s", e.text);
+	cr_assert_eq(volume_seal(t.set, id, 2, &e), 0, "again: %s", e.text);
+	cr_assert_eq(drive_set_epoch(t.set), epoch + 1, "what is so already takes no epoch");
+	cr_assert_eq(catalog_lacking_marked(t.set, (unsigned)(id + 1) % DRIVES), 1);
+	cr_assert_eq(catalog_lacking_marked(t.set, (unsigned)(id + 2) % DRIVES), 0);
+	row = catalog_volume(t.set, id);
+	cr_assert_eq(row->lacking, 2);
+	hf__catalog_volume__free_unpacked(row, NULL);
+	cr_assert_eq(volume_seal(t.set, 999999, 2, &e), ERR_NOT_FOUND);
 	cr_assert_eq(volume_drop(t.set, id, &missed, &e), 0, "%s", e.text);
 	cr_assert_eq(missed, 0);
 	cr_assert_lt(shard_stat(&t, 0, id, &st), 0);
