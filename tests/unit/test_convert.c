@@ -543,3 +543,61 @@ Test(convert, a_bit_flips_at_every_step, .timeout = 240)
 {
 	meanwhile(bit_flips, false);
 }
+
+/* All records of a converted segment, from any two of its four shards. */
+static void
+any_two_shards_check(uint64_t id)
+{
+	Hf__CatalogSegment *row = catalog_segment(w.drives, id);
+	struct segment_source *source;
+	struct segment_paths paths;
+	struct err e = ERR_INIT;
+	uint64_t n;
+
+	cr_assert_eq(row->state, CONVERTED);
+	for (unsigned gone = 1; gone < 16; gone++) {
+		if (__builtin_popcount(gone) != 2)
+			continue;
+		for (unsigned i = 0; i < 4; i++)
+			disk_memory_set_missing(w.disk, i, gone >> i & 1);
+		segment_paths_of_set(w.drives, &paths);
+		cr_assert_eq(segment_source_open(&paths, row, &source, &e), 0, "%s", e.text);
+		n = 0;
+		cr_assert_eq(segment_source_records(source, 0, count_each, &n, &e), 0,
+		    "seed %lu, without %x: %s", (unsigned long)step, gone, e.text);
+		cr_assert_eq(n, row->last_lsn - row->first_lsn + 1);
+		segment_source_close(&source);
+	}
+	for (unsigned i = 0; i < 4; i++)
+		disk_memory_set_missing(w.disk, i, false);
+	hf__catalog_segment__free_unpacked(row, NULL);
+}
+
+/* A drive tells writes as done that are lost or go elsewhere: a shard with such a hole, be it of
+ * parity, is not committed. */
+Test(convert, a_drive_lies, .timeout = 240)
+{
+	const struct disk_tally *tally;
+	struct err e = ERR_INIT;
+	unsigned refused = 0, rc;
+	uint64_t id, told;
+
+	for (step = 1; step <= 24; step++) {
+		world_fill(step);
+		id = segment_in(SEALED);
+		tally = disk_memory_tally(w.disk);
+		disk_memory_set_liar(w.disk, 1u << step % 4, 4);
+		told = tally->lost + tally->misdirected;
+		rc = convert(id, 1, &e) != 0;
+		disk_memory_set_liar(w.disk, 0, 0);
+		cr_assert(rc == 0 || tally->lost + tally->misdirected > told, "seed %lu: %s",
+		    (unsigned long)step, e.text);
+		refused += rc;
+		if (rc == 0)
+			any_two_shards_check(id);
+		world_end();
+	}
+	cr_assert_gt(refused, 4);
+	cr_assert_lt(refused, 24);
+	proof_say("histories", step - 1, "conversion: a drive that lies");
+}
