@@ -64,13 +64,15 @@ drive_print(const cJSON *d)
 {
 	const cJSON *task = cJSON_GetObjectItemCaseSensitive(d, "task");
 	double lacking = json_number(d, "lacking_files") + json_number(d, "lacking_unsealed");
-	const char *note = json_text(d, "note");
+	const char *note = json_text(d, "note"), *slow = json_text(d, "slow");
 
 	printf("%4.0f  %3.0f  %-10s %9.1f %9.1f %8.0f  %s\n", json_number(d, "slot"),
 	    json_number(d, "set"), json_text(d, "state"), json_number(d, "space_bytes") / GIB,
 	    json_number(d, "free_bytes") / GIB, lacking, json_text(d, "path"));
 	if (note[0] != '\0')
 		printf("      %s\n", note);
+	if (slow[0] != '\0')
+		printf("      %s\n", slow);
 	if (task != NULL && lacking > 0)
 		printf("      rebuild: task %.0f is %s, %.0f %%%s%s\n", json_number(task, "id"),
 		    json_text(task, "state"), json_number(task, "progress") * 100,

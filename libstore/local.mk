@@ -19,7 +19,9 @@ libstore_libstore_a_SOURCES += \
 	libstore/disk/disk_read_only.c \
 	libstore/disk/disk_read_only.h \
 	libstore/disk/disk_step.c \
-	libstore/disk/disk_step.h
+	libstore/disk/disk_step.h \
+	libstore/disk/latency.c \
+	libstore/disk/latency.h
 
 # Bytes of the files on drives.
 libstore_libstore_a_SOURCES += \
@@ -46,7 +48,9 @@ libstore_libstore_a_SOURCES += \
 	libstore/drive/drive_open.c \
 	libstore/drive/drive_quarantine.c \
 	libstore/drive/drive_replace.c \
-	libstore/drive/drive_sets.c
+	libstore/drive/drive_sets.c \
+	libstore/drive/drive_slow.c \
+	libstore/drive/drive_slow.h
 
 # Memory that the store shares with those who read.
 libstore_libstore_a_SOURCES += \
@@ -362,6 +366,12 @@ check_PROGRAMS += tests/unit/test_disk_deadline
 tests_unit_test_disk_deadline_SOURCES = tests/unit/test_disk_deadline.c tests/unit/disk_memory.c \
 	tests/unit/disk_memory.h
 tests_unit_test_disk_deadline_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
+	$(CRITERION_LIBS) $(LIBSTORE_LIBS)
+
+check_PROGRAMS += tests/unit/test_drive_slow
+tests_unit_test_drive_slow_SOURCES = tests/unit/test_drive_slow.c tests/unit/disk_memory.c \
+	tests/unit/disk_memory.h
+tests_unit_test_drive_slow_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
 	$(CRITERION_LIBS) $(LIBSTORE_LIBS)
 
 check_PROGRAMS += tests/unit/test_rebuild

@@ -248,10 +248,13 @@ static void
 on_status(void *context, const char *text)
 {
 	struct child *c = context;
+	bool changed = strcmp(c->status_text, text) != 0;
 
 	snprintf(c->status_text, sizeof(c->status_text), "%s", text);
 	if (c->state == CHILD_STARTING)
 		start_tell(c, clock_mono_ms());
+	else if (changed)	/* what it lacks, or "": nothing any more */
+		supervisor_event(c->supervisor, "status", c, c->status_text, 0, "");
 	supervisor_changed(c->supervisor);
 }
 

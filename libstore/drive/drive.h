@@ -96,8 +96,9 @@ unsigned drive_set_width(const struct drive_set *s);	/* k + m */
 unsigned drive_set_of(const struct drive_set *s, unsigned slot);
 uint32_t drive_set_mask(const struct drive_set *s, unsigned set);
 /*
- * All sets, best first, for what is made anew: those whose drives are all online, then those with
- * the most room on the drive that has least, then those that hold less. Returns how many.
+ * All sets, best first, for what is made anew: those whose drives are all online, then those of
+ * which none is slow (drive_slow.h), then those with the most room on the drive that has least,
+ * then those that hold less. Returns how many.
  */
 unsigned drive_sets_order(const struct drive_set *s, unsigned order[DRIVES_MAX]);
 /* All drives of the set that are there have space (drive_has_space); and: of any set. */

@@ -14,6 +14,7 @@
 
 #include "libbase/buf.h"
 #include "libstore/drive/catalog.h"
+#include "libstore/drive/drive_slow.h"
 
 #define PATH_BYTES_MAX	3800	/* leaves room for names below it */
 #define OLD_PATHS_MAX	1024
@@ -33,6 +34,15 @@ struct catalog_rows {
 	size_t			  volume_count, volume_capacity;
 };
 
+/* drive_slow.c. since: it answers slowly without a break; calm: it does not any more; 0: not. */
+struct drive_slow {
+	struct latency	 latencies[LATENCY_KINDS];
+	bool		 slow;
+	uint64_t	 since_ms, calm_ms, ended_ms;
+	unsigned	 relapses;
+	char		 why[200];
+};
+
 struct drive_set {
 	struct disk		*disk;
 	/* count: slots of the sets in use; configured: paths, at least as many */
@@ -49,6 +59,9 @@ struct drive_set {
 	bool			 read_only;
 	/* view.h: of a store that runs; what is behind it may be on its way. 0: nothing writes */
 	uint64_t		 looked_lsn;
+	struct drive_slow	 slow[DRIVES_MAX];
+	struct drive_slow_rule	 slow_rule;	/* constant while it is used */
+	uint64_t		 slow_slid_ms;	/* when the slice began that is counted in */
 	bool			 starved;	/* read-only because of drives that are closed */
 	char			*old_paths[OLD_PATHS_MAX];	/* of slots that moved */
 	unsigned		 old_path_count;

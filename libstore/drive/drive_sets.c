@@ -92,6 +92,7 @@ drive_sets_may_start(const struct drive_set *s, uint32_t read)
 
 struct set_look {
 	bool		 whole;		/* all its drives are online */
+	bool		 slow;		/* one of them is */
 	uint64_t	 room;		/* of the drive that has least */
 	uint64_t	 placed;	/* bytes of files in it, as the catalog has them */
 };
@@ -141,6 +142,7 @@ sets_look(const struct drive_set *s, struct set_look *looks)
 
 		l->whole &= live >> i & 1 &&
 		    s->drives[i].state == HF__CATALOG_DRIVE__STATE__ONLINE;
+		l->slow |= s->slow[i].slow;
 		if (live >> i & 1 && room < l->room)
 			l->room = room;
 	}
@@ -155,6 +157,8 @@ set_better(const struct set_look *a, const struct set_look *b)
 
 	if (a->whole != b->whole)
 		return (a->whole);
+	if (a->slow != b->slow)
+		return (b->slow);
 	if (most - least > most / ROOM_ALIKE)
 		return (a->room > b->room);
 	return (a->placed < b->placed);

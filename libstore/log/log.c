@@ -414,6 +414,17 @@ log_drives_changed(struct log *l)
 	pthread_mutex_unlock(&l->lock);
 }
 
+void
+log_drives_slow(struct log *l)
+{
+	pthread_mutex_lock(&l->lock);
+	l->leave_slow = true;
+	pthread_cond_signal(&l->keeper_wake);
+	while (!l->threads && log_keeper_step(l))
+		;
+	pthread_mutex_unlock(&l->lock);
+}
+
 int
 log_wake_fd(const struct log *l)
 {

@@ -83,6 +83,8 @@ void log_submit(struct log *l);
 uint64_t log_seal_early(struct log *l);
 /* Drives came or were rebuilt: the keeper looks whether they can be ONLINE. */
 void log_drives_changed(struct log *l);
+/* A drive became slow: the log goes on in another segment, if there is one to be had without it. */
+void log_drives_slow(struct log *l);
 
 /* eventfd, readable when log_collect has something */
 int log_wake_fd(const struct log *l);

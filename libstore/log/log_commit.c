@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "libbase/clock.h"
+#include "libstore/drive/drive_slow.h"
 #include "libstore/log/log_internal.h"
 
 #define IMAGE_BYTES_MIN		(64u * 1024)
@@ -119,8 +120,12 @@ mirror_write(struct drive_set *s, const struct flight *f, unsigned i, struct err
 {
 	struct disk *d = drive_set_disk_direct(s);	/* the log has its own: write_ms_max */
 	struct iovec iov = { f->image.bytes, f->image_bytes };
+	uint64_t from = clock_mono_ns();
+	int rc;
 
-	return (d->ops->pwritev_sync(d, f->segment->handles[i], &iov, 1, f->offset, e));
+	rc = d->ops->pwritev_sync(d, f->segment->handles[i], &iov, 1, f->offset, e);
+	drive_latency_note(s, f->segment->slots[i], LATENCY_LOG, (clock_mono_ns() - from) / 1000);
+	return (rc);
 }
 
 /* A mirror answered; with lock. True if it was the last one: then the caller is to be woken. */

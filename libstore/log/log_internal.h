@@ -106,6 +106,7 @@ struct log {
 
 	struct segment		*current, *next, *sealing;
 	bool			 want_next, prepare_failed, returning;
+	bool			 leave_slow;	/* see log_drives_slow */
 	bool			 seal_early;	/* the current segment, though it has room */
 	struct prewrite		 prewrite;
 	uint32_t		 failing;	/* slots */

@@ -15,6 +15,7 @@
 
 #include "libbase/clock.h"
 #include "libstore/drive/drive_internal.h"
+#include "libstore/drive/drive_slow.h"
 #include "libstore/log/log_internal.h"
 
 #define FIRST_PREWRITE_BYTES (UINT64_C(16) << 20)
@@ -408,6 +409,44 @@ log_returning_bring(struct log *l)
 	}
 }
 
+/* --- slow drives ------------------------------------------------------------------------------ */
+
+/* A mirror of it is on a slow drive, and its set has enough others for another segment. */
+static bool
+segment_slow(const struct log *l, const struct segment *g)
+{
+	uint32_t slow = drive_slow_mask(l->set), mirrors = 0, others;
+	unsigned i;
+
+	for (i = 0; i < g->mirror_count; i++)
+		mirrors |= 1u << g->slots[i];
+	others = drive_present_mask(l->set) & ~slow &
+	    drive_set_mask(l->set, drive_set_of(l->set, g->slots[0]));
+	return ((mirrors & slow) != 0 &&
+	    (unsigned)__builtin_popcount(others) > drive_set_m(l->set));
+}
+
+/* The prepared segment first: else the log would roll into it. */
+static void
+slow_leave(struct log *l)
+{
+	struct segment *next = l->next;
+	struct err e = ERR_INIT;
+
+	l->leave_slow = false;
+	if (next != NULL && segment_slow(l, next)) {
+		l->next = NULL;
+		pthread_mutex_unlock(&l->lock);
+		segment_drop(l->set, next, &e);	/* fails only with the set */
+		pthread_mutex_lock(&l->lock);
+		log_segment_put(l, next);	/* zeros may be on their way to it */
+	}
+	if (l->state != LOG_RUNNING || l->current == NULL || !segment_slow(l, l->current))
+		return;
+	l->seal_early = true;
+	l->want_next |= l->next == NULL;
+}
+
 /* --- the keeper ------------------------------------------------------------------------------- */
 
 bool
@@ -415,6 +454,8 @@ log_keeper_step(struct log *l)
 {
 	if (l->state == LOG_REPAIRING)
 		repair(l);
+	else if (l->leave_slow && l->state == LOG_RUNNING)
+		slow_leave(l);
 	else if (l->state == LOG_RUNNING && l->want_next && l->next == NULL)
 		prepare(l);
 	else if (l->seal_early && l->state == LOG_RUNNING && l->flight == NULL &&

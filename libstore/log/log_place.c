@@ -12,6 +12,7 @@
 
 #include "libbase/clock.h"
 #include "libstore/drive/drive_internal.h"
+#include "libstore/drive/drive_slow.h"
 #include "libstore/log/log_internal.h"
 
 /* A full log looks that often whether it still is: an append that would be refused pays for it. */
@@ -19,6 +20,7 @@
 
 struct candidate {
 	unsigned slot;
+	bool slow;
 	uint64_t free_bytes, filesystem;
 };
 
@@ -27,6 +29,8 @@ candidate_order(const void *a, const void *b)
 {
 	const struct candidate *x = a, *y = b;
 
+	if (x->slow != y->slow)
+		return (x->slow ? 1 : -1);
 	if (x->free_bytes != y->free_bytes)
 		return (x->free_bytes < y->free_bytes ? 1 : -1);
 	return (x->slot < y->slot ? -1 : 1);
@@ -73,14 +77,15 @@ drive_takes(const struct log *l, unsigned slot, enum log_share share, uint64_t b
 	    share_leaves(l, slot, share, sharing) + 65536));
 }
 
-/* Online drives of a set with room, most free space first; drives of a shared file system must hold
- * all mirrors. */
+/* Online drives of a set with room, slow ones last, most free space first; drives of a shared file
+ * system must hold all mirrors. */
 static unsigned
 candidates_find(const struct log *l, unsigned set, enum log_share share, uint64_t bytes,
     struct candidate c[DRIVES_MAX])
 {
 	struct drive_set *s = l->set;
 	uint32_t online = drive_present_mask(s) & drive_set_mask(s, set);
+	uint32_t slow = drive_slow_mask(s);
 	unsigned i, j, shared, n = 0, want = drive_set_m(s) + 1;
 	struct drive d, other;
 
@@ -93,7 +98,8 @@ candidates_find(const struct log *l, unsigned set, enum log_share share, uint64_
 			shared += (online >> j & 1) && other.space.filesystem == d.space.filesystem;
 		}
 		if (drive_takes(l, i, share, bytes, shared < want ? shared : want))
-			c[n++] = (struct candidate){ i, d.space.free_bytes, d.space.filesystem };
+			c[n++] = (struct candidate){ i, slow >> i & 1, d.space.free_bytes,
+			    d.space.filesystem };
 	}
 	qsort(c, n, sizeof(*c), candidate_order);
 	return (n);

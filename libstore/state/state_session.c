@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "libstore/drive/drive_slow.h"
 #include "libstore/state/op.h"
 
 static int
@@ -263,6 +264,7 @@ layout_drive(struct drive_set *drives, unsigned slot)
 	l->free_bytes = d.space.free_bytes;
 	string_replace(&l->note, d.note);
 	l->lacking = catalog_lacking_marked(drives, slot);
+	l->slow = drive_slow_mask(drives) >> slot & 1;
 	return (l);
 }
 

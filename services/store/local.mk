@@ -13,6 +13,7 @@ services_store_holdfast_store_SOURCES = \
 	services/store/store_hold.c \
 	services/store/store_seal.c \
 	services/store/store_drives.c \
+	services/store/store_slow.c \
 	services/store/store_start.c \
 	services/store/store_status.c
 services_store_holdfast_store_LDADD = libservice/libservice.a libstore/libstore.a \

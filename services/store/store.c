@@ -37,7 +37,8 @@ store_turn(struct store *t)
 		return;
 	state_turn(t->state, now);
 	if (t->phase == STORE_DRAINING) {
-		if (state_idle(t->state) && !t->probing && !t->acting && !t->copy.busy)
+		if (state_idle(t->state) && !t->probing && !t->slow_probing && !t->acting &&
+		    !t->copy.busy)
 			service_drained(t->service);
 		return;
 	}
@@ -156,6 +157,7 @@ store_serve(struct store *t, struct err *e)
 	    on_log_wake, t);
 	t->metrics = event_new(service_base(t->service), -1, 0, on_metrics_due, t);
 	assert(t->wake != NULL && t->metrics != NULL);
+	slow_open(t);
 	rc = state_start(t, e);
 	if (rc == 0)
 		rc = drives_watch(t, e);
@@ -304,6 +306,7 @@ store_close(struct service *s)
 	if (t == NULL)
 		return;
 	drives_unwatch(t);
+	slow_close(t);
 	copy_close(t);
 	clients_close(t);
 	if (t->wake != NULL)

@@ -12,6 +12,7 @@
 #include "libipc/channel.h"
 #include "libservice/service.h"
 #include "libstore/disk/disk_deadline.h"
+#include "libstore/drive/drive_slow.h"
 #include "libstore/state/state.h"
 
 #define DRIVE_MS_MAX	20000	/* a step on a drive; then the drive is failed */
@@ -25,7 +26,7 @@ struct store_progress {
 };
 
 struct store_drives_seen {
-	uint32_t	online, present, closed;
+	uint32_t	online, present, closed, slow;
 	bool		read_only, full, known;
 };
 
@@ -74,6 +75,10 @@ struct store {
 	uint64_t		 returned_ms[DRIVES_MAX];	/* tried by itself; 0: never */
 	uint32_t		 suspects;	/* slots that a client had an error on */
 	uint64_t		 probed_ms;
+	struct event		*slow_timer;	/* while a drive is slow, or may be */
+	uint32_t		 slow;		/* drives, as of the last look */
+	uint64_t		 slow_looked_ms;
+	bool			 slow_probing;
 	struct store_drives_seen seen;
 	char			 degraded[480];
 	struct event		*metrics;	/* once after traffic */
@@ -126,6 +131,12 @@ void on_segment_hold(void *context, struct message *m);
 
 /* store_drive_act.c */
 extern const struct message_handler store_messages[];
+
+/* store_slow.c: drives that are slower than their peers. */
+void slow_open(struct store *t);
+void slow_close(struct store *t);
+void slow_turn(struct store *t);
+void slow_status(const struct store *t, unsigned slot, cJSON *drive);
 
 /* store_drives.c: the mount table, probes, and telling everybody what became of the drives. */
 int drives_watch(struct store *t, struct err *e);

@@ -276,6 +276,22 @@ full_text(struct store *t, struct buf *text)
 }
 
 static void
+slow_text(struct store *t, struct buf *text)
+{
+	for (unsigned slot = 0; slot < drive_count(t->drives); slot++) {
+		struct drive d;
+		char why[200];
+
+		if (!(t->slow >> slot & 1))
+			continue;
+		drive_get(t->drives, slot, &d);
+		drive_slow_why(t->drives, slot, why, sizeof(why));
+		buf_printf(text, "%sslot %u (%s) %s", text->bytes > 0 ? "; " : "", slot, d.path,
+		    why);
+	}
+}
+
+static void
 degraded_text(struct store *t, char *out, size_t out_bytes)
 {
 	unsigned count = drive_count(t->drives);
@@ -283,11 +299,13 @@ degraded_text(struct store *t, char *out, size_t out_bytes)
 	struct buf text = BUF_INIT;
 	struct err why = ERR_INIT;
 
+	slow_text(t, &text);
 	if (drive_set_writable(t->drives, &why) == ERR_FULL)
-		buf_printf(&text, "storage full: %s", why.text);
+		buf_printf(&text, "%sstorage full: %s", text.bytes > 0 ? "; " : "", why.text);
 	else if (t->seen.read_only)
-		buf_printf(&text, "read-only: too few drives are there to know what is newest; "
-		    "mount the others, or restart the store when they are there");
+		buf_printf(&text, "%sread-only: too few drives are there to know what is newest; "
+		    "mount the others, or restart the store when they are there",
+		    text.bytes > 0 ? "; " : "");
 	if (away > 0)
 		buf_printf(&text, "%s%u of %u drives not online: ", text.bytes > 0 ? "; " : "",
 		    away, count);
@@ -339,6 +357,7 @@ drives_metrics(struct store *t)
 		}
 	}
 	metric_set(METRIC_store_drives_online, (uint64_t)__builtin_popcount(t->seen.online));
+	metric_set(METRIC_store_drives_slow, (uint64_t)__builtin_popcount(t->slow));
 	metric_set(METRIC_store_drives_total, drive_count(t->drives));
 	metric_set(METRIC_store_space_bytes, space);
 	metric_set(METRIC_store_free_bytes, free_bytes);
@@ -347,16 +366,19 @@ drives_metrics(struct store *t)
 void
 drives_turn(struct store *t)
 {
-	struct store_drives_seen now = {
+	struct store_drives_seen now;
+
+	slow_turn(t);
+	now = (struct store_drives_seen){
 		.online = drive_online_mask(t->drives), .present = drive_present_mask(t->drives),
 		.read_only = drive_set_read_only(t->drives),
 		.full = !drive_sets_have_room(t->drives, room_wanted(t->drives)), .known = true,
-		.closed = drives_closed(t->drives),
+		.closed = drives_closed(t->drives), .slow = t->slow,
 	};
 
 	if (now.online != t->seen.online || now.present != t->seen.present || !t->seen.known ||
 	    now.read_only != t->seen.read_only || now.full != t->seen.full ||
-	    now.closed != t->seen.closed) {
+	    now.closed != t->seen.closed || now.slow != t->seen.slow) {
 		t->seen = now;
 		closed_watch(t);
 		drives_tell(t);

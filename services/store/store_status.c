@@ -14,8 +14,9 @@ add_u64(cJSON *o, const char *name, uint64_t value)
 }
 
 static void
-add_drive(cJSON *list, struct drive_set *s, unsigned slot, uint32_t suspects)
+add_drive(cJSON *list, const struct store *t, unsigned slot)
 {
+	struct drive_set *s = t->drives;
 	cJSON *o = cJSON_CreateObject();
 	struct catalog_lacking lacks;
 	const char *state;
@@ -29,10 +30,13 @@ add_drive(cJSON *list, struct drive_set *s, unsigned slot, uint32_t suspects)
 	state = (unsigned)d.state < 4 ? drive_states[d.state] : "unknown";
 	if (d.state == HF__CATALOG_DRIVE__STATE__RETURNING && lacks.drive.replaced)
 		state = "replaced";
-	else if (d.state == HF__CATALOG_DRIVE__STATE__ONLINE && suspects >> slot & 1)
+	else if (d.state == HF__CATALOG_DRIVE__STATE__ONLINE && t->suspects >> slot & 1)
 		state = "suspect";
 	else if (d.state == HF__CATALOG_DRIVE__STATE__ONLINE && d.closed != DRIVE_WRITABLE)
 		state = d.closed == DRIVE_NO_ROOM ? "full" : "read-only";
+	if (d.state == HF__CATALOG_DRIVE__STATE__ONLINE && d.closed == DRIVE_WRITABLE &&
+	    t->slow >> slot & 1)
+		state = "suspect";
 	cJSON_AddStringToObject(o, "state", state);
 	add_u64(o, "since_epoch", lacks.drive.since_epoch);
 	add_u64(o, "lacking_files", lacks.left);
@@ -41,6 +45,7 @@ add_drive(cJSON *list, struct drive_set *s, unsigned slot, uint32_t suspects)
 	cJSON_AddBoolToObject(o, "writable", d.closed == DRIVE_WRITABLE &&
 	    drive_present_mask(s) >> slot & 1);
 	cJSON_AddStringToObject(o, "note", d.note);
+	slow_status(t, slot, o);
 	add_u64(o, "space_bytes", d.space.total_bytes);
 	add_u64(o, "free_bytes", d.space.free_bytes);
 	cJSON_AddItemToArray(list, o);
@@ -87,7 +92,7 @@ add_set(cJSON *status, struct store *t)
 	add_sets(status, s);
 	list = cJSON_AddArrayToObject(status, "drives");
 	for (unsigned slot = 0; slot < drive_count(s); slot++)
-		add_drive(list, s, slot, t->suspects);
+		add_drive(list, t, slot);
 }
 
 static void

@@ -4,85 +4,12 @@
 # one is throttled to a byte a second for the S3 processes (blkio control group), so it needs root and those.
 #
 # SPDX-License-Identifier: Apache-2.0
-import os
-import shutil
-import subprocess
-import tempfile
 import time
 
-from house import PATIENCE, House, body_of, check, run, say, skip, wait_for
+from house import PATIENCE, House, body_of, check, run, say, wait_for
+from loops import MIB, LoopDrives
 
-MIB = 1 << 20
-GROUPS = "/sys/fs/cgroup/blkio"
 SIZES = (3000, 200000, 3 * MIB)
-
-
-class LoopDrives:
-    def __init__(self, count, megabytes):
-        if os.geteuid() != 0:
-            skip("loop devices need root")
-        if not os.path.exists(os.path.join(GROUPS, "blkio.throttle.read_bps_device")):
-            skip("there is no blkio control group with throttling here")
-        self.base = tempfile.mkdtemp(prefix="holdfast-loops-")
-        self.group = tempfile.mkdtemp(prefix="holdfast-", dir=GROUPS)
-        self.paths, self.devices = [], []
-        for n in range(1, count + 1):
-            self.add(n, megabytes)
-
-    def add(self, n, megabytes):
-        image, path = os.path.join(self.base, f"image{n}"), os.path.join(self.base, f"drive{n}")
-        with open(image, "wb") as file:
-            file.truncate(megabytes * MIB)
-        os.mkdir(path)
-        made = subprocess.run(["mkfs.ext4", "-q", "-F", image], capture_output=True)
-        loop = subprocess.run(["losetup", "--show", "-f", image], capture_output=True, text=True)
-        if made.returncode != 0 or loop.returncode != 0:
-            self.close()
-            skip("cannot make a file system on a loop device here")
-        self.devices.append(loop.stdout.strip())
-        if subprocess.run(["mount", self.devices[-1], path], capture_output=True).returncode != 0:
-            self.close()
-            skip("cannot mount a loop device here")
-        self.paths.append(path)
-        os.rmdir(os.path.join(path, "lost+found"))
-
-    def throttle(self, number, pids):
-        for pid in pids:
-            with open(os.path.join(self.group, "cgroup.procs"), "w") as file:
-                file.write(str(pid))
-        self.rate(number, 1)
-
-    def rate(self, number, bytes_each_second):
-        with open(f"/sys/block/{os.path.basename(self.devices[number - 1])}/dev") as file:
-            device = file.read().strip()
-        with open(os.path.join(self.group, "blkio.throttle.read_bps_device"), "w") as file:
-            file.write(f"{device} {bytes_each_second}")
-
-    def forget(self):
-        """Nothing of the drives stays in the page cache."""
-        os.sync()
-        for path in self.paths:
-            for directory, _, names in os.walk(path):
-                for name in names:
-                    with open(os.path.join(directory, name), "rb") as file:
-                        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-
-    def close(self):
-        for n in range(len(self.devices)):
-            self.rate(n + 1, 0)
-        for path in self.paths:
-            subprocess.run(["umount", "-l", path], capture_output=True)
-        for device in self.devices:
-            subprocess.run(["losetup", "-d", device], capture_output=True)
-        try:
-            with open(os.path.join(self.group, "cgroup.procs")) as file:
-                for pid in file.read().split():
-                    with open(os.path.join(GROUPS, "cgroup.procs"), "w") as root:
-                        root.write(pid)
-            os.rmdir(self.group)
-        except OSError as error:
-            say("the control group stays:", error)
-        shutil.rmtree(self.base, ignore_errors=True)
 
 
 def gets(house, count):
@@ -108,7 +35,8 @@ def scenario():
             drives.forget()
             say(f"cold, all well: a get takes at most {gets(house, 8):.2f} s")
             drives.forget()
-            drives.throttle(1, [row["pid"] for row in house.services("s3")])
+            drives.take([row["pid"] for row in house.services("s3")])
+            drives.rate(1, 1)
             longest = gets(house, 8)
             say(f"one drive hangs: a get takes at most {longest:.2f} s")
             check(longest > 0.5, "the drive did not hang for it: the scenario shows nothing")

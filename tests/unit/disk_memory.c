@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "tests/unit/disk_content.h"
 
@@ -62,6 +63,7 @@ struct memory {
 	uint64_t die_at;
 	bool died; /* all processes at once; what they wrote stays */
 	bool cut, dead, eio[DRIVES], missing[DRIVES], hang[DRIVES], read_only[DRIVES];
+	unsigned latency_ms[DRIVES];
 	uint32_t stalling, stalled; /* the next write of these hangs; these answer nothing */
 	struct late late[DRIVES];
 	unsigned bad_reads[DRIVES]; /* one in so many fails */
@@ -166,10 +168,21 @@ failed(struct memory *m, const char *what)
 	return (ERR_IO);
 }
 
+/* Others go on meanwhile. */
+static void
+latency_wait(struct memory *m, unsigned ms)
+{
+	pthread_mutex_unlock(&m->lock);
+	nanosleep(&(struct timespec){ ms / 1000, (long)(ms % 1000) * 1000000 }, NULL);
+	pthread_mutex_lock(&m->lock);
+}
+
 /* Gate of every call: is the drive there? A changing step counts and may cut the power. */
 static int
 gate(struct memory *m, unsigned drive, bool changing, const char *what, struct err *e)
 {
+	if (m->latency_ms[drive] > 0)
+		latency_wait(m, m->latency_ms[drive]);
 	while (changing && m->hang[drive])
 		pthread_cond_wait(&m->unhang, &m->lock);
 	if (m->cut || m->dead || m->died)
@@ -868,6 +881,15 @@ void
 disk_memory_set_missing(struct disk *d, unsigned drive, bool on)
 {
 	((struct memory *)d)->missing[drive] = on;
+}
+
+void
+disk_memory_set_latency(struct disk *d, unsigned drive, unsigned ms)
+{
+	struct memory *m = enter(d);
+
+	m->latency_ms[drive] = ms;
+	leave(m, 0);
 }
 
 void

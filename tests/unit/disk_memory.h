@@ -70,6 +70,8 @@ bool disk_memory_flip(struct disk *d, const char *path, uint64_t offset);
 bool disk_memory_exists(struct disk *d, const char *path);
 /* The n-th file whose path contains part, or NULL. */
 const char *disk_memory_find(struct disk *d, const char *part, unsigned n);
+/* Every step on a drive takes so long from now on. */
+void disk_memory_set_latency(struct disk *d, unsigned drive, unsigned ms);
 /* Makes every write on a drive block until it is called with on = false. */
 void disk_memory_set_hang(struct disk *d, unsigned drive, bool on);
 
