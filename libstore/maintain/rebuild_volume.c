@@ -4,10 +4,11 @@
  * Rows that follow each other without a gap are taken together, up to 1 MiB of each shard: a piece.
  * Three pieces are under way, one in each step of a round:
  *
- *   read k shards, side by side  ──►  check, compute the shard  ──►  write it
+ *   read k shards and check them, side by side  ──►  compute the shard  ──►  write it
  *
- * Then the whole file is synced and read back, and what no extent covers is given back. Which
- * extents there are is asked in pages; one that was freed meanwhile needs no rebuilding.
+ * Then the whole file is synced and read back, three pieces at once, and what no extent covers is
+ * given back. Which extents there are is asked in pages; one that was freed meanwhile needs no
+ * rebuilding.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -15,6 +16,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include "libstore/maintain/rebuild_internal.h"
 #include "libstore/volume/volume.h"
@@ -23,18 +25,20 @@
 #define PIECE_ROWS	(PIECE_BYTES / VOLUME_ALIGN_BYTES)
 #define PIECES		3
 #define PAGE_EXTENTS	1024
+#define LARGE_PAGE	(2u << 20)
 
 struct piece_row {
 	Hf__Extent		 x;
 	struct volume_row	 row;
 	bool			 have;		/* nothing to write: it is whole, or was freed */
+	bool			 good[DRIVES_MAX];	/* by shard: its unit was read and is whole */
 };
 
 struct piece {
 	struct piece_row	 rows[PIECE_ROWS];
 	unsigned		 count;
 	uint64_t		 offset, bytes;		/* in each shard file */
-	uint8_t			*memory[DRIVES_MAX];	/* by shard; NULL until needed */
+	uint8_t			*memory;		/* PIECE_BYTES for each shard */
 	uint32_t		 read;			/* shards whose bytes are there */
 	int			 rc;
 	struct err		 e;
@@ -42,6 +46,7 @@ struct piece {
 
 struct volume_buffers {
 	struct piece	 pieces[PIECES];
+	uint8_t		*memory;		/* theirs */
 };
 
 /* Where the listing of a volume's extents is. */
@@ -60,7 +65,6 @@ struct volume_rebuild {
 	int			 handles[DRIVES_MAX];	/* by shard; target: to write */
 	uint32_t		 sources;		/* k shards that are read first */
 	bool			 fresh;			/* the file was not there */
-	bool			 checking;		/* read back: nothing is written */
 	struct cursor		 at;
 };
 
@@ -69,7 +73,7 @@ struct shard_read {
 	struct volume_rebuild	*v;
 	struct piece		*p;
 	unsigned		 shard;
-	bool			 good;
+	bool			 done;
 };
 
 struct piece_step { struct volume_rebuild *v; struct piece *p; };
@@ -197,11 +201,15 @@ piece_fill(struct volume_rebuild *v, struct piece *p, struct err *e)
 /* --- reading ---------------------------------------------------------------------------------- */
 
 static uint8_t *
-shard_memory(struct piece *p, unsigned shard)
+shard_memory(const struct piece *p, unsigned shard)
 {
-	if (p->memory[shard] == NULL)
-		p->memory[shard] = rebuild_memory(PIECE_BYTES);
-	return (p->memory[shard]);
+	return (p->memory + (size_t)shard * PIECE_BYTES);
+}
+
+static uint8_t *
+unit_memory(const struct piece *p, const struct piece_row *pr, unsigned shard)
+{
+	return (shard_memory(p, shard) + (pr->row.offset - p->offset));
 }
 
 static void
@@ -209,13 +217,20 @@ shard_read(void *context)
 {
 	struct shard_read *j = context;
 	struct disk *d = j->v->r->m->disk;
+	struct piece *p = j->p;
 	int handle = j->v->handles[j->shard];
 
-	j->good = handle >= 0 && d->ops->pread(d, handle, j->p->memory[j->shard], j->p->bytes,
-	    j->p->offset, NULL) == (ssize_t)j->p->bytes;
+	j->done = handle >= 0 && d->ops->pread(d, handle, shard_memory(p, j->shard), p->bytes,
+	    p->offset, NULL) == (ssize_t)p->bytes;
+	for (unsigned i = 0; i < p->count; i++) {
+		struct piece_row *pr = &p->rows[i];
+
+		pr->good[j->shard] = j->done && volume_unit_check(&pr->x, &pr->row, j->shard,
+		    unit_memory(p, pr, j->shard), NULL) == 0;
+	}
 }
 
-/* Reads one more shard of a piece, if it was not read yet. */
+/* Reads one more shard of a piece, if it was not read yet. False: it cannot be. */
 static bool
 shard_get(struct volume_rebuild *v, struct piece *p, unsigned shard)
 {
@@ -223,21 +238,9 @@ shard_get(struct volume_rebuild *v, struct piece *p, unsigned shard)
 
 	if (p->read >> shard & 1)
 		return (true);
-	shard_memory(p, shard);
 	shard_read(&j);
-	p->read |= (uint32_t)j.good << shard;
-	return (j.good);
-}
-
-static bool
-unit_good(const struct piece *p, const struct piece_row *pr, unsigned shard)
-{
-	const uint8_t *unit;
-
-	if (!(p->read >> shard & 1))
-		return (false);
-	unit = p->memory[shard] + (pr->row.offset - p->offset);
-	return (volume_unit_check(&pr->x, &pr->row, shard, unit, NULL) == 0);
+	p->read |= (uint32_t)j.done << shard;
+	return (j.done);
 }
 
 /* What is whole on the drive already is not made again: after a run that ended early. */
@@ -249,7 +252,7 @@ piece_look(struct volume_rebuild *v, struct piece *p)
 	if (v->fresh || p->count == 0 || !shard_get(v, p, v->shard))
 		return;
 	for (i = 0; i < p->count; i++)
-		p->rows[i].have = unit_good(p, &p->rows[i], v->shard);
+		p->rows[i].have = p->rows[i].good[v->shard];
 }
 
 static bool
@@ -278,7 +281,7 @@ row_present(struct volume_rebuild *v, struct piece *p, const struct piece_row *p
 				continue;
 			if ((unsigned)__builtin_popcount(good) == v->row->k)
 				return (good);
-			if (shard_get(v, p, i) && unit_good(p, pr, i))
+			if (shard_get(v, p, i) && pr->good[i])
 				good |= 1u << i;
 		}
 	return (good);
@@ -288,7 +291,6 @@ static int
 row_compute(struct volume_rebuild *v, struct piece *p, struct piece_row *pr, struct err *e)
 {
 	uint32_t present = row_present(v, p, pr);
-	uint64_t at = pr->row.offset - p->offset;
 	uint8_t *units[ERASURE_UNITS_MAX] = { NULL };
 	unsigned i;
 	int rc;
@@ -303,7 +305,7 @@ row_compute(struct volume_rebuild *v, struct piece *p, struct piece_row *pr, str
 		    __builtin_popcount(present), v->row->k + v->row->m, v->row->k));
 	}
 	for (i = 0; i < v->row->k + v->row->m; i++)
-		units[i] = p->memory[i] != NULL ? p->memory[i] + at : NULL;
+		units[i] = unit_memory(p, pr, i);
 	rc = erasure_rebuild(v->erasure, pr->row.unit_bytes - VOLUME_TRAILER_BYTES, present,
 	    1u << v->shard, units);
 	assert(rc == 0);
@@ -341,7 +343,7 @@ piece_write(void *context)
 			to += p->rows[j].row.unit_bytes;
 		if (p->rows[i].have)
 			continue;
-		iov = (struct iovec){ p->memory[s->v->shard] + from, to - from };
+		iov = (struct iovec){ shard_memory(p, s->v->shard) + from, to - from };
 		p->rc = d->ops->pwritev(d, s->v->handles[s->v->shard], &iov, 1, p->offset + from,
 		    &p->e);
 	}
@@ -364,13 +366,12 @@ round_run(struct volume_rebuild *v, struct piece *a, struct piece *b, struct pie
 		jobs[count++] = (struct crew_job){ piece_compute, &steps[0] };
 	for (i = 0; a != NULL && i < v->row->k + v->row->m; i++)
 		if (v->sources >> i & 1) {
-			shard_memory(a, i);
 			reads[n] = (struct shard_read){ .v = v, .p = a, .shard = i };
 			jobs[count++] = (struct crew_job){ shard_read, &reads[n++] };
 		}
 	crew_run(v->r->crew, jobs, count);
 	for (i = 0; i < n; i++)
-		a->read |= (uint32_t)reads[i].good << reads[i].shard;
+		a->read |= (uint32_t)reads[i].done << reads[i].shard;
 }
 
 /* Fills a with the next piece that has something to do; NULL at the end. */
@@ -389,7 +390,6 @@ piece_next(struct volume_rebuild *v, struct piece **a, struct err *e)
 			return (rc);
 		piece_look(v, p);
 	} while (p->count > 0 && !piece_needed(p));
-	shard_memory(p, v->shard);
 	if (p->count > 0)
 		*a = p;
 	return (0);
@@ -429,13 +429,16 @@ shard_make(struct volume_rebuild *v, struct err *e)
 /* --- reading back ----------------------------------------------------------------------------- */
 
 static int
-piece_verify(struct volume_rebuild *v, struct piece *p, struct err *e)
+piece_verify(struct volume_rebuild *v, const struct piece *p, struct err *e)
 {
 	unsigned i;
 	int rc;
 
+	if (!(p->read >> v->shard & 1))
+		return (err_set(e, ERR_IO, "shard %u of volume %016" PRIx64 ", in slot %u, cannot "
+		    "be read back", v->shard, v->row->id, v->r->slot));
 	for (i = 0; i < p->count; i++) {
-		if (unit_good(p, &p->rows[i], v->shard))
+		if (p->rows[i].good[v->shard])
 			continue;
 		rc = extent_lives(v, &p->rows[i].x, e);
 		if (rc < 0)
@@ -458,31 +461,52 @@ gap_punch(struct volume_rebuild *v, uint64_t from, uint64_t to, struct err *e)
 	return (d->ops->punch(d, v->handles[v->shard], from, to - from, e));
 }
 
-/* B2; and a sealed volume gets no extents any more, so what lies between is nobody's. */
+/* The next pieces, as many as go side by side; *end: behind what was looked at. */
 static int
-shard_verify(struct volume_rebuild *v, struct err *e)
+back_fill(struct volume_rebuild *v, unsigned *count, uint64_t *end, struct err *e)
 {
-	struct piece *p = &v->r->buffers->pieces[0];
-	uint64_t end = 0;
-	int rc;
+	struct piece *pieces = v->r->buffers->pieces;
+	int rc = 0;
 
-	cursor_reset(&v->at);
-	for (;;) {
+	for (*count = 0; rc == 0 && *count < PIECES; ++*count) {
+		struct piece *p = &pieces[*count];
+
 		rc = piece_fill(v, p, e);
 		if (rc < 0 || p->count == 0)
 			break;
 		rc = rebuild_pace(v->r, p->bytes, e);
 		if (rc == 0)
-			rc = gap_punch(v, end, p->offset, e);
-		end = p->offset + p->bytes;
-		if (rc == 0 && !shard_get(v, p, v->shard))
-			rc = err_set(e, ERR_IO, "shard %u of volume %016" PRIx64 ", in slot %u, "
-			    "cannot be read back", v->shard, v->row->id, v->r->slot);
-		if (rc == 0)
-			rc = piece_verify(v, p, e);
-		if (rc < 0)
-			return (rc);
+			rc = gap_punch(v, *end, p->offset, e);
+		*end = p->offset + p->bytes;
 	}
+	return (rc);
+}
+
+/* B2; and a sealed volume gets no extents any more, so what lies between is nobody's. */
+static int
+shard_verify(struct volume_rebuild *v, struct err *e)
+{
+	struct piece *pieces = v->r->buffers->pieces;
+	struct shard_read reads[PIECES];
+	struct crew_job jobs[PIECES];
+	uint64_t end = 0;
+	unsigned count, i;
+	int rc;
+
+	cursor_reset(&v->at);
+	do {
+		rc = back_fill(v, &count, &end, e);
+		for (i = 0; rc == 0 && i < count; i++) {
+			reads[i] = (struct shard_read){ v, &pieces[i], v->shard, false };
+			jobs[i] = (struct crew_job){ shard_read, &reads[i] };
+		}
+		if (rc == 0)
+			crew_run(v->r->crew, jobs, count);
+		for (i = 0; rc == 0 && i < count; i++) {
+			pieces[i].read = (uint32_t)reads[i].done << v->shard;
+			rc = piece_verify(v, &pieces[i], e);
+		}
+	} while (rc == 0 && count == PIECES);
 	return (rc == 0 ? gap_punch(v, end, v->row->bytes, e) : rc);
 }
 
@@ -555,6 +579,24 @@ volume_begin(struct volume_rebuild *v, struct err *e)
 	return (rc == 0 ? sources_open(v, name, e) : rc);
 }
 
+/* What no shard needs of it is never touched. Large pages: the kernel pins each one it reads into. */
+static void
+buffers_make(struct rebuild *r)
+{
+	struct volume_buffers *b;
+
+	if (r->buffers != NULL)
+		return;
+	b = calloc(1, sizeof(*b));
+	assert(b != NULL);
+	b->memory = aligned_alloc(LARGE_PAGE, PIECES * DRIVES_MAX * (size_t)PIECE_BYTES);
+	assert(b->memory != NULL);
+	madvise(b->memory, PIECES * DRIVES_MAX * (size_t)PIECE_BYTES, MADV_HUGEPAGE);
+	for (unsigned i = 0; i < PIECES; i++)
+		b->pieces[i].memory = b->memory + i * DRIVES_MAX * (size_t)PIECE_BYTES;
+	r->buffers = b;
+}
+
 int
 rebuild_volume(struct rebuild *r, const Hf__CatalogVolume *row, struct err *e)
 {
@@ -563,9 +605,7 @@ rebuild_volume(struct rebuild *r, const Hf__CatalogVolume *row, struct err *e)
 	unsigned i;
 	int rc;
 
-	if (r->buffers == NULL)
-		r->buffers = calloc(1, sizeof(*r->buffers));
-	assert(r->buffers != NULL);
+	buffers_make(r);
 	for (i = 0; i < DRIVES_MAX; i++)
 		v.handles[i] = -1;
 	rc = volume_begin(&v, e);
@@ -589,11 +629,8 @@ rebuild_volume(struct rebuild *r, const Hf__CatalogVolume *row, struct err *e)
 void
 rebuild_volume_release(struct rebuild *r)
 {
-	unsigned i, j;
-
-	for (i = 0; r->buffers != NULL && i < PIECES; i++)
-		for (j = 0; j < DRIVES_MAX; j++)
-			free(r->buffers->pieces[i].memory[j]);
+	if (r->buffers != NULL)
+		free(r->buffers->memory);
 	free(r->buffers);
 	r->buffers = NULL;
 }
