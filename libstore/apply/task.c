@@ -324,6 +324,26 @@ task_transition(const struct task_rules *rules, const Hf__Task *was, const Hf__T
 	}
 }
 
+const char *
+task_parameter(const Hf__Task *t, const char *name)
+{
+	for (size_t i = 0; i < t->n_parameters; i++)
+		if (strcmp(t->parameters[i]->name, name) == 0)
+			return (t->parameters[i]->value);
+	return ("");
+}
+
+uint64_t
+task_answers_until_ms(const struct task_rules *rules, const Hf__Task *finished,
+    const Hf__Task *asked)
+{
+	if (strcmp(task_parameter(finished, TASK_PARAMETER_SINCE), task_parameter(asked,
+	    TASK_PARAMETER_SINCE)) != 0)
+		return (0);
+	return (finished->finished_ms + (finished->state == S(CANCELLED) ? rules->cancel_hold_ms :
+	    rules->merge_window_ms));
+}
+
 bool
 task_merge(const Hf__Task *was, const Hf__Task *asked, Hf__Task *next)
 {

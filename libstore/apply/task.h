@@ -59,11 +59,18 @@ struct task_rules {
 	uint64_t	queue_max;		/* open tasks */
 	uint64_t	attempts_max;
 	uint64_t	merge_window_ms;	/* a finished task answers for a new one */
+	uint64_t	cancel_hold_ms;		/* a cancelled one, for so long */
 	uint64_t	claim_grace_ms;
 	uint64_t	history_max;		/* finished tasks that are kept */
 	uint64_t	history_age_ms;
 };
-#define TASK_RULES_DEFAULT { 10000, 10, 600000, 300000, 1000, UINT64_C(7) * 86400000 }
+#define TASK_RULES_DEFAULT { 10000, 10, 600000, 3600000, 300000, 1000, UINT64_C(7) * 86400000 }
+
+/*
+ * A parameter that says since when what a task is about is as it is: an epoch of the catalog. In
+ * another state it is other work, for which no finished task answers.
+ */
+#define TASK_PARAMETER_SINCE	"since"
 
 /* Lists of table Q, each in the order of a time: */
 #define TASK_LIST_WAITING(priority) (3 - (priority))	/* 0 urgent to 3 low: not_before_ms */
@@ -105,6 +112,11 @@ void task_fingerprint(const Hf__Task *t, char out[TASK_FINGERPRINT_BYTES_MAX + 1
  */
 int task_transition(const struct task_rules *rules, const Hf__Task *was, const Hf__Task *asked,
     uint64_t now_ms, Hf__Task *next, struct err *e);
+/* Until when a finished task answers for `asked`, ms since 1970; 0: that is other work. */
+uint64_t task_answers_until_ms(const struct task_rules *rules, const Hf__Task *finished,
+    const Hf__Task *asked);
+/* The value of a parameter; "": it has none. */
+const char *task_parameter(const Hf__Task *t, const char *name);
 /* The same work was asked for again. False: nothing changes. */
 bool task_merge(const Hf__Task *was, const Hf__Task *asked, Hf__Task *next);
 

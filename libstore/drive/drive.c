@@ -121,6 +121,7 @@ drive_get(const struct drive_set *s, unsigned slot, struct drive *out)
 	assert(slot < s->count);
 	set_lock(s);
 	*out = s->drives[slot];
+	out->since_epoch = s->rows.drives[slot].since_epoch;
 	set_unlock(s);
 }
 

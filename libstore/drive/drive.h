@@ -37,6 +37,7 @@ struct drive {
 	char		 note[160];		/* why it is not online, for people */
 	enum drive_closed closed;		/* as of the last try to write its catalog */
 	struct disk_space space;		/* as of the last drive_set_refresh_space */
+	uint64_t	 since_epoch;		/* of its row; filled in by drive_get */
 };
 
 struct drive_set;

@@ -260,6 +260,7 @@ layout_drive(struct drive_set *drives, unsigned slot)
 	l->path = NULL;
 	string_replace(&l->path, d.path);
 	l->state = d.state;
+	l->since_epoch = d.since_epoch;
 	l->space_bytes = d.space.total_bytes;
 	l->free_bytes = d.space.free_bytes;
 	string_replace(&l->note, d.note);

@@ -2,7 +2,7 @@
  * state_task - admission of tasks and of their transitions, and what is read of them.
  *
  *   submit ── same fingerprint is open ──► MERGED into it (a record, if that changes it)
- *          ├─ finished a moment ago ─────► MERGED with that one
+ *          ├─ finished or cancelled a moment ago, and nothing changed since ──► MERGED with that one
  *          ├─ tasks.queue_max are open ──► TASKS_FULL
  *          └─ QUEUED: a record; its LSN is the task's id
  *   update ── is not what the client thinks ──► ERR_STALE, with the task as it is
@@ -221,7 +221,7 @@ recent_find(struct state *st, const char *fingerprint, const Hf__Task *asked, Hf
 	rc = print_find(st, fingerprint, true, out, e);
 	if (rc != 0)
 		return (rc);
-	if ((*out)->finished_ms + st->o.tasks.merge_window_ms > state_real_ms(st))
+	if (task_answers_until_ms(&st->o.tasks, *out, asked) > state_real_ms(st))
 		return (0);
 	hf__task__free_unpacked(*out, NULL);
 	*out = NULL;

@@ -131,6 +131,7 @@ state_start(struct store *t, struct err *e)
 		.tasks = { .queue_max = c->tasks_queue_max,
 		    .attempts_max = c->tasks_attempts_max,
 		    .merge_window_ms = c->tasks_merge_window,
+		    .cancel_hold_ms = c->tasks_cancel_hold,
 		    .claim_grace_ms = c->tasks_claim_grace,
 		    .history_max = c->tasks_history_max,
 		    .history_age_ms = c->tasks_history_age },

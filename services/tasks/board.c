@@ -119,14 +119,18 @@ board_load_finish(struct board *b, uint64_t now_ms)
 	board_hint(b, true, now_ms);
 }
 
+static void
+board_hint_at(struct board *b, uint64_t at_ms)
+{
+	if (at_ms < b->scan_ms)
+		b->scan_ms = at_ms;
+	board_due(b, b->scan_ms);
+}
+
 void
 board_hint(struct board *b, bool soon, uint64_t now_ms)
 {
-	uint64_t at = now_ms + (soon ? 0 : b->settings.scan_interval_ms);
-
-	if (at < b->scan_ms)
-		b->scan_ms = at;
-	board_due(b, b->scan_ms);
+	board_hint_at(b, now_ms + (soon ? 0 : b->settings.scan_interval_ms));
 }
 
 bool
@@ -219,6 +223,32 @@ board_scanned(struct board *b, uint64_t now_ms)
 	seal(b);
 }
 
+/* U3 */
+static void
+note_ended(struct board *b, const Hf__Task *task, uint64_t ended_ms)
+{
+	const struct duplicate_recent recent = { .volume_id = task->volume_id,
+	    .kind = task_kind_of(task->type), .ended_ms = ended_ms,
+	    .held_ms = task_answers_until_ms(&b->settings.rules, task, task),
+	    .since = strtoull(task_parameter(task, TASK_PARAMETER_SINCE), NULL, 10),
+	    .cancelled = task->state == HF__TASK__STATE__CANCELLED };
+
+	duplicates_note_recent(&b->duplicates, &recent);
+}
+
+/* A task that is over answers for what was submitted: it is looked again when it does no more. */
+static void
+answered(struct board *b, const Hf__Task *sent, const Hf__Task *task, uint64_t now_ms)
+{
+	uint64_t until_ms = task_answers_until_ms(&b->settings.rules, task, sent);
+
+	board_note(b, "%s of %llu was %s a moment ago, as task %llu: it is not done again now",
+	    sent->type, (unsigned long long)sent->volume_id, task_state_name((int)task->state),
+	    (unsigned long long)task->id);
+	note_ended(b, task, task->finished_ms);
+	board_hint_at(b, until_ms > now_ms ? until_ms : now_ms + SCAN_SOON_MS);
+}
+
 void
 board_submitted(struct board *b, const Hf__Task *sent, int code, unsigned admission,
     const Hf__Task *task, uint64_t now_ms)
@@ -232,6 +262,8 @@ board_submitted(struct board *b, const Hf__Task *sent, int code, unsigned admiss
 		duplicates_end(&b->duplicates, sent->volume_id, kind);
 	if (code == 0 && task != NULL && admission != HF__ADMISSION__TASKS_FULL) {
 		board_task(b, task->id, task, now_ms);
+		if (!task_is_open((int)task->state))
+			answered(b, sent, task, now_ms);
 		return;
 	}
 	board_note(b, "%s of %llu was not taken: %s", sent->type,
@@ -273,7 +305,7 @@ item_moved(struct board *b, struct board_item *it, const Hf__Task *task, uint64_
 		item_tell_worker(b, it);
 	if (was_open && !task_is_open((int)task->state)) {
 		metrics_end(b, it, now_ms);
-		duplicates_note_recent(&b->duplicates, it->task->volume_id, it->kind, now_ms);
+		note_ended(b, it->task, now_ms);
 		board_hint(b, true, now_ms + SCAN_SOON_MS);
 	}
 	if (!task_matters(it->task))
@@ -379,13 +411,33 @@ looks_back(struct board *b, struct worker *w, uint64_t now_ms)
 	return (true);
 }
 
+/* Of one that is active and silent: slots that lost tasks took when it spoke last may be free. */
+static bool
+strays_asked(struct board *b, struct worker *w, uint64_t now_ms)
+{
+	uint64_t silence_ms = b->settings.heartbeat_ms * b->settings.missed_heartbeats_max;
+
+	if (w->strays == 0)
+		return (false);
+	if (w->again_ms < w->last_seen_ms + silence_ms)
+		w->again_ms = w->last_seen_ms + silence_ms;
+	if (w->again_ms > now_ms) {
+		board_due(b, w->again_ms);
+		return (false);
+	}
+	w->again_ms = now_ms + silence_ms;
+	board_due(b, w->again_ms);
+	return (true);
+}
+
 static void
 knock_all(struct board *b, uint64_t now_ms)
 {
 	for (unsigned i = 0; i < b->roster.count; i++) {
 		struct worker *w = &b->roster.workers[i];
 
-		if (w->status == WORKER_ACTIVE ? !w->knock : !looks_back(b, w, now_ms))
+		if (w->status == WORKER_ACTIVE ? !strays_asked(b, w, now_ms) && !w->knock :
+		    !looks_back(b, w, now_ms))
 			continue;
 		w->knock = false;
 		b->ops->knock(b->context, w);

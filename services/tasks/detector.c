@@ -39,6 +39,7 @@ static const char *const why_texts[DETECTOR_WHY_COUNT] = {
 	[DETECTOR_NOT_BACK] = "not reachable",
 	[DETECTOR_SEAL] = "full enough and quiet: it is sealed first",
 	[DETECTOR_DISABLED] = "switched off by tasks.types",
+	[DETECTOR_CANCELLED] = "cancelled lately",
 };
 
 const char *
@@ -66,16 +67,31 @@ due_at(struct detection *d, uint64_t ms)
 		d->next_ms = ms;
 }
 
-static bool
-recent(const struct detector_view *view, uint64_t id, enum task_kind kind, struct detection *d)
+/* U3: why a finished task keeps it from being done; DETECTOR_CANDIDATE: none does. */
+static enum detector_why
+held_why(const struct detector_view *view, uint64_t id, enum task_kind kind, uint64_t since,
+    struct detection *d)
 {
-	uint64_t ended_ms = duplicates_recent_ms(view->duplicates, id, kind);
-	uint64_t until_ms = ended_ms + view->settings->vacuum_again_ms;
+	const struct duplicate_recent *last = duplicates_recent(view->duplicates, id, kind);
 
-	if (ended_ms == 0 || until_ms <= view->now_ms)
-		return (false);
-	due_at(d, until_ms);
-	return (true);
+	if (last == NULL || last->since != since || last->held_ms <= view->now_ms)
+		return (DETECTOR_CANDIDATE);
+	due_at(d, last->held_ms);
+	return (last->cancelled ? DETECTOR_CANCELLED : DETECTOR_RECENT);
+}
+
+static enum detector_why
+recent_why(const struct detector_view *view, uint64_t id, enum task_kind kind,
+    struct detection *d)
+{
+	const struct duplicate_recent *last = duplicates_recent(view->duplicates, id, kind);
+	uint64_t again_ms = view->settings->vacuum_again_ms;
+	enum detector_why why = held_why(view, id, kind, 0, d);
+
+	if (why != DETECTOR_CANDIDATE || last == NULL || last->ended_ms + again_ms <= view->now_ms)
+		return (why);
+	due_at(d, last->ended_ms + again_ms);
+	return (DETECTOR_RECENT);
 }
 
 /* --- erasure coding --------------------------------------------------------------------------- */
@@ -102,6 +118,7 @@ ec_why(const struct detector_view *view, const struct volume_state *s, struct de
 	const struct task_settings *set = view->settings;
 	const Hf__Layout *l = view->volumes->layout;
 	uint64_t quiet_ms = quiet_since_ms(s) + set->ec_quiet_ms;
+	enum detector_why why;
 
 	if (s->state == HF__CATALOG_SEGMENT__STATE__CONVERTED)
 		return (DETECTOR_DONE);
@@ -123,8 +140,9 @@ ec_why(const struct detector_view *view, const struct volume_state *s, struct de
 		return (DETECTOR_HELD);
 	if (!volume_states_whole(view->volumes, s))
 		return (DETECTOR_DRIVE_AWAY);
-	if (recent(view, s->id, TASK_KIND_ERASURE_CODING, d))
-		return (DETECTOR_RECENT);
+	why = recent_why(view, s->id, TASK_KIND_ERASURE_CODING, d);
+	if (why != DETECTOR_CANDIDATE)
+		return (why);
 	if (s->use_known && (set->kinds & 1u << TASK_KIND_VACUUM) != 0 &&
 	    garbage_above(s, set->vacuum_garbage_percent))
 		return (DETECTOR_VACUUM_FIRST);
@@ -156,9 +174,7 @@ vacuum_why(const struct detector_view *view, const struct volume_state *s, struc
 		return (DETECTOR_HELD);
 	if (s->task != 0)
 		return (DETECTOR_TASK_ON_IT);
-	if (recent(view, s->id, TASK_KIND_VACUUM, d))
-		return (DETECTOR_RECENT);
-	return (DETECTOR_CANDIDATE);
+	return (recent_why(view, s->id, TASK_KIND_VACUUM, d));
 }
 
 static void
@@ -177,7 +193,8 @@ vacuum_describe(const struct detector_view *view, const struct volume_state *s,
 
 /* --- the table -------------------------------------------------------------------------------- */
 
-static enum detector_why drive_why(const struct detector_view *view, const Hf__DriveLayout *drive);
+static enum detector_why drive_why(const struct detector_view *view, const Hf__DriveLayout *drive,
+    struct detection *d);
 
 static const struct detector_row {
 	enum task_kind	kind;
@@ -186,7 +203,7 @@ static const struct detector_row {
 	void		(*describe)(const struct detector_view *view, const struct volume_state *s,
 	    struct candidate *c);
 	enum detector_why (*drive_why)(const struct detector_view *view,
-	    const Hf__DriveLayout *drive);
+	    const Hf__DriveLayout *drive, struct detection *d);
 } rows[] = {
 	{ TASK_KIND_DRIVE_REBUILD, NULL, NULL, drive_why },
 	{ TASK_KIND_VACUUM, vacuum_why, vacuum_describe, NULL },
@@ -194,7 +211,7 @@ static const struct detector_row {
 };
 
 static enum detector_why
-drive_why(const struct detector_view *view, const Hf__DriveLayout *drive)
+drive_why(const struct detector_view *view, const Hf__DriveLayout *drive, struct detection *d)
 {
 	uint64_t task;
 
@@ -205,7 +222,7 @@ drive_why(const struct detector_view *view, const Hf__DriveLayout *drive)
 		return (DETECTOR_NOT_BACK);
 	if (duplicates_active(view->duplicates, drive->slot, TASK_KIND_DRIVE_REBUILD, &task))
 		return (DETECTOR_TASK_ON_IT);
-	return (DETECTOR_CANDIDATE);
+	return (held_why(view, drive->slot, TASK_KIND_DRIVE_REBUILD, drive->since_epoch, d));
 }
 
 /* --- candidates ------------------------------------------------------------------------------- */
@@ -253,6 +270,7 @@ candidate_drive(const struct detector_view *view, const Hf__DriveLayout *drive,
 	candidate_init(view, TASK_KIND_DRIVE_REBUILD, drive->slot, drive->slot, c);
 	c->priority = HF__TASK__PRIORITY__URGENT;
 	c->server = drive->slot < 32 ? 1u << drive->slot : 0;
+	c->since_epoch = drive->since_epoch;
 	c->estimate_ms = estimate_ms(view, TASK_KIND_DRIVE_REBUILD, used);
 	snprintf(c->reason, sizeof(c->reason), "drive %u %s", drive->slot,
 	    drive->state == HF__CATALOG_DRIVE__STATE__ONLINE ?
@@ -330,7 +348,7 @@ detect_drives(const struct detector_view *view, const struct detector_row *row, 
 	const Hf__Layout *l = view->volumes->layout;
 
 	for (size_t i = 0; l != NULL && i < l->n_drives; i++) {
-		enum detector_why why = row->drive_why(view, l->drives[i]);
+		enum detector_why why = row->drive_why(view, l->drives[i], d);
 		struct candidate *c;
 
 		d->why[row->kind][why]++;
@@ -379,6 +397,22 @@ candidate_of(const struct detector_view *view, uint64_t volume_id, enum task_kin
 	return (s != NULL && s->state != HF__CATALOG_SEGMENT__STATE__DROPPED);
 }
 
+static void
+task_set_since(Hf__Task *t, uint64_t epoch)
+{
+	Hf__NameValue *p = malloc(sizeof(*p));
+	char text[24];
+
+	t->parameters = malloc(sizeof(*t->parameters));
+	assert(p != NULL && t->parameters != NULL);
+	hf__name_value__init(p);
+	snprintf(text, sizeof(text), "%llu", (unsigned long long)epoch);
+	task_set_text(&p->name, TASK_PARAMETER_SINCE);
+	task_set_text(&p->value, text);
+	t->parameters[0] = p;
+	t->n_parameters = 1;
+}
+
 Hf__Task *
 candidate_task(const struct candidate *c, const char *source)
 {
@@ -404,5 +438,7 @@ candidate_task(const struct candidate *c, const char *source)
 	t->detected_ms = c->detected_ms;
 	t->old_capacity = c->old_capacity;
 	t->new_capacity = c->new_capacity;
+	if (c->since_epoch != 0)
+		task_set_since(t, c->since_epoch);
 	return (t);
 }

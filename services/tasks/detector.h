@@ -18,7 +18,7 @@ enum detector_why {
 	DETECTOR_CANDIDATE, DETECTOR_OPEN, DETECTOR_NOT_FULL, DETECTOR_NOT_QUIET, DETECTOR_DONE,
 	DETECTOR_HELD, DETECTOR_LITTLE_GARBAGE, DETECTOR_RECENT, DETECTOR_TASK_ON_IT,
 	DETECTOR_VACUUM_FIRST, DETECTOR_NO_GAIN, DETECTOR_DRIVE_AWAY, DETECTOR_UNKNOWN_USE,
-	DETECTOR_HEALTHY, DETECTOR_NOT_BACK, DETECTOR_DISABLED, DETECTOR_SEAL,
+	DETECTOR_HEALTHY, DETECTOR_NOT_BACK, DETECTOR_DISABLED, DETECTOR_SEAL, DETECTOR_CANCELLED,
 	DETECTOR_WHY_COUNT
 };
 const char *detector_why_text(enum detector_why why);
@@ -34,6 +34,7 @@ struct candidate {
 	uint64_t	 detected_ms;
 	uint64_t	 order;			/* lower is sooner, among its kind */
 	uint64_t	 bytes, estimate_ms, old_capacity, new_capacity;
+	uint64_t	 since_epoch;		/* of a drive; 0: of a segment */
 };
 
 struct detection {

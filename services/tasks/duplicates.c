@@ -67,10 +67,9 @@ recent_find(const struct duplicates *d, uint64_t volume_id, enum task_kind kind)
 
 /* The last of the array is the one that ended last. */
 void
-duplicates_note_recent(struct duplicates *d, uint64_t volume_id, enum task_kind kind,
-    uint64_t now_ms)
+duplicates_note_recent(struct duplicates *d, const struct duplicate_recent *recent)
 {
-	unsigned i = recent_find(d, volume_id, kind);
+	unsigned i = recent_find(d, recent->volume_id, recent->kind);
 
 	if (i == d->recent_count && i == DUPLICATES_RECENT_MAX)
 		i = 0;			/* U2 */
@@ -79,7 +78,7 @@ duplicates_note_recent(struct duplicates *d, uint64_t volume_id, enum task_kind 
 		memmove(&d->recent[i], &d->recent[i + 1],
 		    (d->recent_count - i) * sizeof(d->recent[0]));
 	}
-	d->recent[d->recent_count++] = (struct duplicate_recent){ volume_id, now_ms, kind };
+	d->recent[d->recent_count++] = *recent;
 }
 
 bool
@@ -93,10 +92,10 @@ duplicates_active(const struct duplicates *d, uint64_t volume_id, enum task_kind
 	return (a != NULL);
 }
 
-uint64_t
-duplicates_recent_ms(const struct duplicates *d, uint64_t volume_id, enum task_kind kind)
+const struct duplicate_recent *
+duplicates_recent(const struct duplicates *d, uint64_t volume_id, enum task_kind kind)
 {
 	unsigned i = recent_find(d, volume_id, kind);
 
-	return (i < d->recent_count ? d->recent[i].ended_ms : 0);
+	return (i < d->recent_count ? &d->recent[i] : NULL);
 }

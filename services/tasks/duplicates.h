@@ -3,6 +3,8 @@
  *
  * U1  A fingerprint is active at most once.
  * U2  The recent ones are bounded: the one that ended longest ago makes room.
+ * U3  What a finished task answers for (task_answers_until_ms) is left alone until then, and while
+ *     it is as it was.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -15,6 +17,8 @@
 
 struct duplicate_recent {
 	uint64_t	volume_id, ended_ms;
+	uint64_t	held_ms, since;	/* U3: until then, of what is so since that epoch */
+	bool		cancelled;
 	enum task_kind	kind;
 };
 struct duplicate_active {
@@ -32,12 +36,12 @@ void duplicates_release(struct duplicates *d);
 /* False: it is active already, for another task. */
 bool duplicates_begin(struct duplicates *d, uint64_t volume_id, enum task_kind kind, uint64_t task);
 void duplicates_end(struct duplicates *d, uint64_t volume_id, enum task_kind kind);
-void duplicates_note_recent(struct duplicates *d, uint64_t volume_id, enum task_kind kind,
-    uint64_t now_ms);
+void duplicates_note_recent(struct duplicates *d, const struct duplicate_recent *recent);
 /* The active one: its task (0: being submitted) into *task. */
 bool duplicates_active(const struct duplicates *d, uint64_t volume_id, enum task_kind kind,
     uint64_t *task);
-/* When it ended last; 0: not lately. */
-uint64_t duplicates_recent_ms(const struct duplicates *d, uint64_t volume_id, enum task_kind kind);
+/* How it ended last; NULL: not lately. Borrowed until the next is noted. */
+const struct duplicate_recent *duplicates_recent(const struct duplicates *d, uint64_t volume_id,
+    enum task_kind kind);
 
 #endif

@@ -9,12 +9,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "libstore/apply/task.h"
+
 struct task_settings {
 	uint32_t	kinds;			/* bit mask: found by detectors */
 	unsigned	ec_full_percent;
 	uint64_t	ec_quiet_ms;
 	unsigned	vacuum_garbage_percent;
 	uint64_t	vacuum_again_ms;
+	struct task_rules rules;		/* of the store's queue: what answers for what */
 	uint64_t	scan_interval_ms;
 	unsigned	stuck_factor;
 	uint64_t	stuck_ms_min;

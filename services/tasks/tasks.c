@@ -52,6 +52,8 @@ settings_of(const struct config *c, struct task_settings *out)
 		.ec_quiet_ms = c->tasks_ec_quiet,
 		.vacuum_garbage_percent = (unsigned)c->tasks_vacuum_garbage_percent,
 		.vacuum_again_ms = c->tasks_vacuum_again,
+		.rules = { .merge_window_ms = c->tasks_merge_window,
+		    .cancel_hold_ms = c->tasks_cancel_hold },
 		.scan_interval_ms = c->tasks_scan_interval,
 		.stuck_factor = (unsigned)c->tasks_stuck_factor,
 		.stuck_ms_min = c->tasks_stuck_after,

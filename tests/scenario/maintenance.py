@@ -20,7 +20,8 @@ KILL_SECONDS = 14
 KEYS = 300
 CONFIG = {
     "store.segment_bytes": "4MiB", "tasks.ec_quiet": "1s", "tasks.scan_interval": "300ms",
-    "tasks.vacuum_again": "500ms", "tasks.merge_window": "0s", "tasks.start_timeout": "2s", "worker.processes": "2",
+    "tasks.vacuum_again": "500ms", "tasks.merge_window": "0s", "tasks.cancel_hold": "0s",
+    "tasks.start_timeout": "2s", "worker.processes": "2",
     "worker.heartbeat_interval": "200ms", "supervisor.healthy_after": "0s",
     "store.reclaim_grace": "200ms",
 }

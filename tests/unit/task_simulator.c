@@ -24,7 +24,8 @@ settings_make(struct task_settings *t)
 	    .scan_interval_ms = 600000, .stuck_factor = 2, .stuck_ms_min = 60000,
 	    .start_timeout_ms = 60000, .run_timeout_ms = UINT64_C(86400000),
 	    .heartbeat_ms = 5000, .missed_heartbeats_max = 3, .concurrent_max = 8,
-	    .per_collection_max = 8, .batch_max = 4, .queue_max = 1000 };
+	    .per_collection_max = 8, .batch_max = 4, .queue_max = 1000,
+	    .rules = TASK_RULES_DEFAULT };
 }
 
 static void

@@ -8,6 +8,7 @@
  *   I3  a segment is converted or vacuumed at most once, and under a good lease
  *   I4  the adjusted capacity of a segment is what its tasks will have made of it
  *   I5  of each task that waits it is known why
+ *   I7  what an operator cancelled is not queued again before its time
  * And at the end: I6 each task has ended, none is lost, and the board has forgotten none.
  *
  * SPDX-License-Identifier: Apache-2.0
@@ -27,6 +28,7 @@ enum failure_type {
 	FAILURE_STORE_RESTART,		/* no answers for `duration` */
 	FAILURE_TASKS_RESTART,		/* the board is lost; another starts after `duration` */
 	FAILURE_MESSAGE_LOST,		/* this worker's next message or its answer */
+	FAILURE_CANCELLED,		/* an operator cancels the task */
 	FAILURE_TYPES
 };
 
@@ -59,6 +61,8 @@ struct simulation_result {
 	uint64_t	seed, steps, ended_ms;
 	unsigned	submitted, completed, cancelled, dead_letters;
 	unsigned	converted, vacuumed;		/* segments */
+	unsigned	held;		/* submissions that a finished task answered */
+	uint64_t	cancelled_ms, again_ms;	/* the last cancel; the next of its kind queued */
 	unsigned	assignments, kills, stucks, duplicates_refused, stale_refused;
 	unsigned	restarts_of_store, restarts_of_tasks;
 	struct board_metrics metrics;

@@ -60,6 +60,27 @@ volume_find(struct sim *s, uint64_t id)
 	return (NULL);
 }
 
+/* What the store's queue does: a task that ended lately answers, unless an operator asks. */
+static Hf__Task *
+recent_find(struct sim *s, const Hf__Task *asked)
+{
+	Hf__Task *last = NULL;
+
+	for (unsigned i = 0; i < s->task_count; i++)
+		if (s->tasks[i]->volume_id == asked->volume_id &&
+		    strcmp(s->tasks[i]->type, asked->type) == 0)
+			last = s->tasks[i];
+	if (last == NULL || strcmp(asked->source, "operator") == 0)
+		return (NULL);
+	if (task_answers_until_ms(&s->rules, last, asked) > s->now_ms)
+		return (last);
+	if (last->state == HF__TASK__STATE__CANCELLED) {
+		s->result->cancelled_ms = last->finished_ms;
+		s->result->again_ms = s->now_ms;
+	}
+	return (NULL);
+}
+
 /* One open task has a fingerprint: the others are merged. */
 Hf__Task *
 store_submit(struct sim *s, const Hf__Task *task, unsigned *admission)
@@ -75,6 +96,12 @@ store_submit(struct sim *s, const Hf__Task *task, unsigned *admission)
 			continue;
 		t->merged++;
 		s->result->duplicates_refused++;
+		*admission = HF__ADMISSION__MERGED;
+		return (t);
+	}
+	t = recent_find(s, task);
+	if (t != NULL) {
+		s->result->held++;
 		*admission = HF__ADMISSION__MERGED;
 		return (t);
 	}

@@ -69,6 +69,8 @@ static void
 failure_happen(struct sim *s, struct sim_worker *w, struct execution *x,
     const struct failure_pattern *p)
 {
+	struct err e = ERR_INIT;
+
 	switch (p->type) {
 	case FAILURE_WORKER_KILLED:
 		worker_die(s, w, p->duration_ms);
@@ -101,6 +103,10 @@ failure_happen(struct sim *s, struct sim_worker *w, struct execution *x,
 		break;
 	case FAILURE_MESSAGE_LOST:
 		w->lose += 1 + (unsigned)(chance(s) % 3);
+		break;
+	case FAILURE_CANCELLED:
+		if (s->board_up)
+			board_cancel(&s->board, x->id, "enough", &e);
 		break;
 	case FAILURE_TYPES:
 		break;

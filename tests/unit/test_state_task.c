@@ -372,7 +372,32 @@ Test(state_task, what_was_finished_a_moment_ago_answers)
 	update(7, r->tasks[0], S(CANCELLED));
 	w.real_ms += 600001;
 	r = submit(8, &t);
+	cr_assert_eq(r->admission, HF__ADMISSION__MERGED,
+	    "what is cancelled is left alone for longer");
+	cr_assert_eq(r->tasks[0]->state, S(CANCELLED));
+	w.real_ms += 3600000;
+	r = submit(9, &t);
 	cr_assert_eq(r->admission, HF__ADMISSION__QUEUED, "the window has passed");
+	tables_agree();
+}
+
+Test(state_task, what_was_finished_answers_for_the_same_state_only)
+{
+	Hf__NameValue since = HF__NAME_VALUE__INIT, *parameters[1] = { &since };
+	Hf__Task t = vacuum_of(7);
+	const Hf__StoreReply *r;
+
+	t.type = TEXT("drive_rebuild");
+	t.parameters = parameters;
+	t.n_parameters = 1;
+	since.name = TEXT(TASK_PARAMETER_SINCE);
+	since.value = TEXT("7");
+	r = submit(1, &t);
+	update(2, r->tasks[0], S(CANCELLED));
+	cr_assert_eq(submit(3, &t)->admission, HF__ADMISSION__MERGED);
+	since.value = TEXT("9");
+	cr_assert_eq(submit(4, &t)->admission, HF__ADMISSION__QUEUED, "the drive went away again");
+	cr_assert_eq(submit(5, &t)->admission, HF__ADMISSION__MERGED, "with the open one");
 	tables_agree();
 }
 

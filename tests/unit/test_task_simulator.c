@@ -114,6 +114,31 @@ Test(task_simulator, state_divergence_after_a_restart)
 	proof_say("simulator scenarios", 20, "states that differ after a restart");
 }
 
+/* An operator's cancel holds for its time, also over restarts of tasks; then it is found again. */
+Test(task_simulator, cancelled_by_an_operator)
+{
+	const struct failure_pattern cancelled[] = {
+		{ FAILURE_CANCELLED, 1.0, { 40, 1 }, 0 },
+		{ FAILURE_TASKS_RESTART, 0.5, { 90, 1 }, 5 * MINUTE },	/* the other's */
+	};
+	const struct simulation_scenario s = { "cancelled", 2, 2, cancelled, 2, 3 * HOUR,
+		30 * GIB, 0, 32768 };
+	struct simulation_result r;
+	unsigned asked_in_vain = 0;
+
+	for (uint64_t seed = 1; seed <= 20; seed++) {
+		run(&s, seed, &r);
+		cr_assert(r.submitted == 3 && r.cancelled == 1 && r.completed == 2 &&
+		    r.converted == 2, "seed %" PRIu64 ": %u submitted", seed, r.submitted);
+		cr_assert(r.again_ms >= r.cancelled_ms + HOUR, "seed %" PRIu64, seed);
+		cr_assert(r.again_ms <= r.cancelled_ms + HOUR + 10 * MINUTE, "seed %" PRIu64
+		    ": %" PRIu64 " s later", seed, (r.again_ms - r.cancelled_ms) / 1000);
+		asked_in_vain += r.held;
+	}
+	cr_assert(asked_in_vain > 0, "a new `tasks' learns it from the store");
+	proof_say("simulator scenarios", 20, "a task cancelled by an operator");
+}
+
 /* --- random scenarios ------------------------------------------------------------------------- */
 
 static uint64_t

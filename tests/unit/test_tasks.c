@@ -10,6 +10,16 @@
 
 #include "tests/unit/desk.h"
 
+/* A vacuum. */
+static void
+ended(struct duplicates *d, uint64_t volume_id, uint64_t ended_ms)
+{
+	const struct duplicate_recent recent = { .volume_id = volume_id, .ended_ms = ended_ms,
+	    .kind = TASK_KIND_VACUUM };
+
+	duplicates_note_recent(d, &recent);
+}
+
 /* --- discovery -------------------------------------------------------------------------------- */
 
 Test(detector, finds_what_the_design_says_in_its_order)
@@ -82,7 +92,7 @@ Test(detector, passes_over_what_is_being_done_was_done_or_is_switched_off)
 	cr_assert(d.submitted_count == 0);
 	cr_assert(d.board.detection.why[TASK_KIND_VACUUM][DETECTOR_TASK_ON_IT] == 1);
 	board_task(&d.board, d.last_id, NULL, NOW);
-	duplicates_note_recent(&d.board.duplicates, 5, TASK_KIND_VACUUM, NOW);
+	ended(&d.board.duplicates, 5, NOW);
 	board_scanned(&d.board, NOW);
 	cr_assert(d.board.detection.why[TASK_KIND_VACUUM][DETECTOR_RECENT] == 1);
 	cr_assert(d.board.detection.why[TASK_KIND_ERASURE_CODING][DETECTOR_VACUUM_FIRST] == 1);
@@ -660,15 +670,106 @@ Test(duplicates, forget_the_oldest_of_the_recent)
 	struct duplicates d = { 0 };
 
 	for (uint64_t i = 1; i <= DUPLICATES_RECENT_MAX; i++)
-		duplicates_note_recent(&d, i, TASK_KIND_VACUUM, i);
-	duplicates_note_recent(&d, 1, TASK_KIND_VACUUM, 9000);	/* again: the newest now */
-	duplicates_note_recent(&d, 5000, TASK_KIND_VACUUM, 9001);
-	cr_assert(duplicates_recent_ms(&d, 1, TASK_KIND_VACUUM) == 9000);
-	cr_assert(duplicates_recent_ms(&d, 2, TASK_KIND_VACUUM) == 0);
-	cr_assert(duplicates_recent_ms(&d, 3, TASK_KIND_VACUUM) == 3);
+		ended(&d, i, i);
+	ended(&d, 1, 9000);	/* again: the newest now */
+	ended(&d, 5000, 9001);
+	cr_assert(duplicates_recent(&d, 1, TASK_KIND_VACUUM)->ended_ms == 9000);
+	cr_assert_null(duplicates_recent(&d, 2, TASK_KIND_VACUUM));
+	cr_assert(duplicates_recent(&d, 3, TASK_KIND_VACUUM)->ended_ms == 3);
 	cr_assert(duplicates_begin(&d, 1, TASK_KIND_VACUUM, 7));
 	cr_assert(!duplicates_begin(&d, 1, TASK_KIND_VACUUM, 8));
 	duplicates_end(&d, 1, TASK_KIND_VACUUM);
 	cr_assert(duplicates_begin(&d, 1, TASK_KIND_VACUUM, 8));
 	duplicates_release(&d);
+}
+
+/* --- what was finished or cancelled ----------------------------------------------------------- */
+
+/* Drive 3 is back since an epoch; looks for work. */
+static void
+desk_returning(struct desk *d, uint64_t since, uint64_t now_ms)
+{
+	struct volume_states *v = &d->board.volumes;
+
+	v->layout->drives[3]->state = HF__CATALOG_DRIVE__STATE__RETURNING;
+	v->layout->drives[3]->since_epoch = since;
+	d->board.scan_ms = UINT64_MAX;
+	board_scanned(&d->board, now_ms);
+}
+
+/* The store says that a task which ended answers for what was submitted last. */
+static void
+desk_answered(struct desk *d, unsigned state, uint64_t ended_ms, uint64_t now_ms)
+{
+	Hf__Task *sent = d->submitted[d->submitted_count - 1], *t = task_copy(sent);
+
+	t->id = ++d->last_id;
+	t->state = (Hf__Task__State)state;
+	t->finished_ms = ended_ms;
+	board_submitted(&d->board, sent, 0, HF__ADMISSION__MERGED, t, now_ms);
+	task_free(&t);
+}
+
+Test(cancelled, rebuild_is_left_alone_until_its_time_or_the_drive_changes)
+{
+	struct desk d;
+
+	desk_open(&d);
+	desk_returning(&d, 7, NOW);
+	cr_assert_eq(d.submitted_count, 1);
+	cr_assert_str_eq(task_parameter(d.submitted[0], TASK_PARAMETER_SINCE), "7");
+	desk_answered(&d, HF__TASK__STATE__CANCELLED, NOW - 1000, NOW);
+	cr_assert_eq(d.board.scan_ms, NOW - 1000 + HOUR, "it is looked again when that is over");
+	desk_returning(&d, 7, NOW + 60000);
+	cr_assert_eq(d.submitted_count, 1, "not at once");
+	cr_assert_eq(d.board.detection.why[TASK_KIND_DRIVE_REBUILD][DETECTOR_CANCELLED], 1);
+	cr_assert_eq(d.board.scan_ms, NOW - 1000 + HOUR);
+	desk_returning(&d, 9, NOW + 60000);
+	cr_assert_eq(d.submitted_count, 2, "it went away and came back");
+	desk_answered(&d, HF__TASK__STATE__CANCELLED, NOW + 60000, NOW + 60000);
+	desk_returning(&d, 9, NOW + 60000 + HOUR - 1);
+	cr_assert_eq(d.submitted_count, 2);
+	desk_returning(&d, 9, NOW + 60000 + HOUR);
+	cr_assert_eq(d.submitted_count, 3);
+	desk_close(&d);
+}
+
+Test(cancelled, at_work_is_not_submitted_again_and_then_it_is)
+{
+	const struct segment rows[] = { { 7, 64 * MIB, 40 * MIB, NOW - 2 * HOUR, SEALED, false } };
+	struct desk d;
+	const Hf__Task *t = desk_running(&d);
+	struct err e = ERR_INIT;
+	Hf__Task *ended_task;
+
+	cr_assert_eq(board_cancel(&d.board, t->id, "enough", &e), 0);
+	board_turn(&d.board, NOW);
+	ended_task = task_copy(desk_asked(&d));
+	ended_task->finished_ms = NOW;
+	board_updated(&d.board, ended_task->id, 0, ended_task, NOW);
+	task_free(&ended_task);
+	desk_segments(&d, rows, 1);
+	board_scanned(&d.board, NOW + 30 * 60000);
+	cr_assert_eq(d.submitted_count, 0, "tasks.vacuum_again is over, the cancel is not");
+	cr_assert_eq(d.board.detection.why[TASK_KIND_VACUUM][DETECTOR_CANCELLED], 1);
+	cr_assert_eq(d.board.scan_ms, NOW + HOUR);
+	board_scanned(&d.board, NOW + HOUR);
+	cr_assert_eq(d.submitted_count, 1);
+	desk_close(&d);
+}
+
+Test(finished, rebuild_answers_for_the_same_absence_only)
+{
+	struct desk d;
+
+	desk_open(&d);
+	desk_returning(&d, 7, NOW);
+	desk_answered(&d, HF__TASK__STATE__COMPLETED, NOW, NOW);
+	cr_assert_eq(d.board.scan_ms, NOW + 600000);
+	desk_returning(&d, 7, NOW + 1000);
+	cr_assert_eq(d.submitted_count, 1);
+	cr_assert_eq(d.board.detection.why[TASK_KIND_DRIVE_REBUILD][DETECTOR_RECENT], 1);
+	desk_returning(&d, 12, NOW + 2000);
+	cr_assert_eq(d.submitted_count, 2, "lost again within the window: rebuilt again");
+	desk_close(&d);
 }
