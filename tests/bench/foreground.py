@@ -246,7 +246,7 @@ def work(name, house, drives, turns):
 def one(name):
     drives = Drives(WHERE)
     try:
-        config = {"tasks.types": "drive_rebuild", "store.erasure": "4+2", "tasks.merge_window": "0s"}
+        config = {"tasks.types": "drive_rebuild", "store.erasure": "4+2"}
         with House(drives=DRIVES, drive_paths=drives.paths, config=config) as house:
             house.show = lambda: None
             as_prior([house.process.pid, *house.pids()])

@@ -7,34 +7,19 @@
 # The generator signs by presigned URLs made beforehand, so that it costs what wrk costs with nginx.
 #
 # SPDX-License-Identifier: Apache-2.0
-import datetime
-import hashlib
-import hmac
 import os
 import re
 import subprocess
 import sys
 import time
-import urllib.parse
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../scenario"))
-from house import ACCESS, SECRET, House, free_port, sign_key  # noqa: E402
+from house import House, free_port  # noqa: E402
+from s3_presign import presign  # noqa: E402
 
 SECONDS = int(sys.argv[1]) if len(sys.argv) > 1 else 10
 CLIENTS, KEYS, BYTES = 16, 4000, 4096
-
-
-def presign(method, port, path):
-    now = datetime.datetime.now(datetime.timezone.utc)
-    stamp, date = now.strftime("%Y%m%dT%H%M%SZ"), now.strftime("%Y%m%d")
-    scope = f"{date}/us-east-1/s3/aws4_request"
-    query = urllib.parse.urlencode(sorted({
-        "X-Amz-Algorithm": "AWS4-HMAC-SHA256", "X-Amz-Credential": f"{ACCESS}/{scope}", "X-Amz-Date": stamp,
-        "X-Amz-Expires": "3600", "X-Amz-SignedHeaders": "host"}.items()), quote_via=urllib.parse.quote, safe="-_.~")
-    canonical = f"{method}\n{path}\n{query}\nhost:127.0.0.1:{port}\n\nhost\nUNSIGNED-PAYLOAD"
-    text = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
-    signature = hmac.new(sign_key(SECRET, date, "us-east-1"), text.encode(), hashlib.sha256).hexdigest()
-    return f"{path}?{query}&X-Amz-Signature={signature}"
 
 
 def wrk(directory, port, method, targets, body):
