@@ -31,7 +31,7 @@ duplicates_begin(struct duplicates *d, uint64_t volume_id, enum task_kind kind, 
 	struct duplicate_active *a = active_find(d, volume_id, kind);
 
 	if (a != NULL) {
-		if (a->task != 0 && a->task != task)
+		if (task == 0 || (a->task != 0 && a->task != task))
 			return (false);		/* U1 */
 		a->task = task;
 		return (true);

@@ -33,7 +33,7 @@ struct duplicates {
 };
 
 void duplicates_release(struct duplicates *d);
-/* False: it is active already, for another task. */
+/* task 0: it is being submitted. False: it is active already, for another task or submission. */
 bool duplicates_begin(struct duplicates *d, uint64_t volume_id, enum task_kind kind, uint64_t task);
 void duplicates_end(struct duplicates *d, uint64_t volume_id, enum task_kind kind);
 void duplicates_note_recent(struct duplicates *d, const struct duplicate_recent *recent);

@@ -116,6 +116,22 @@ Test(discovery, converts_nothing_that_is_held)
 	desk_close(&d);
 }
 
+/* Until the store has said what became of it. */
+Test(discovery, submits_nothing_twice)
+{
+	const struct segment row = { 1, 60 * MIB, 0, NOW - 2 * HOUR, SEALED, false };
+	struct desk d;
+
+	desk_open(&d);
+	desk_look(&d, &row, 1, NOW);
+	desk_look(&d, &row, 1, NOW + 1000);
+	cr_assert(d.submitted_count == 1);
+	board_submitted(&d.board, d.submitted[0], ERR_BUSY, 0, NULL, NOW + 2000);
+	desk_look(&d, &row, 1, NOW + 3000);
+	cr_assert(d.submitted_count == 2, "the store did not take it");
+	desk_close(&d);
+}
+
 /* --- limits ----------------------------------------------------------------------------------- */
 
 static unsigned
@@ -282,6 +298,53 @@ Test(deadlines, what_is_not_begun_in_time_goes_back)
 	desk_close(&d);
 }
 
+/* A word that was true of an earlier lease. */
+Test(deadlines, what_was_said_of_an_old_lease_is_forgotten)
+{
+	struct desk d;
+	const Hf__Task *t = desk_running(&d);
+	Hf__Task *taken;
+	unsigned asked;
+
+	cr_assert(desk_done(&d, "worker.0", t->id, t->lease, 0) == 0);
+	board_turn(&d.board, NOW);
+	cr_assert(desk_asked(&d)->state == HF__TASK__STATE__COMPLETED);
+	taken = task_copy(t);
+	taken->lease++;			/* another got it meanwhile */
+	board_updated(&d.board, t->id, ERR_STALE, NULL, NOW);
+	board_task(&d.board, taken->id, taken, NOW);
+	task_free(&taken);
+	cr_assert(d.answers == 1 && d.answer == ERR_STALE);
+	asked = d.asked_count;
+	board_turn(&d.board, NOW + 5000);
+	cr_assert(d.asked_count == asked, "the new one goes on");
+	desk_close(&d);
+}
+
+/* Two deaths of a worker may be chance. */
+Test(deadlines, a_task_that_kills_its_workers_has_failed)
+{
+	struct desk d;
+
+	desk_running(&d);
+	for (unsigned life = 2; life <= 4; life++) {
+		const struct applicant again = { "worker.0", "vacuum", 2, 0, 0, (uint8_t)life };
+		struct err e = ERR_INIT;
+		Hf__Task *t;
+
+		desk_register(&d, &again, NULL, NOW, &e);
+		board_turn(&d.board, NOW);
+		cr_assert(desk_asked(&d)->state == (life < 4 ? HF__TASK__STATE__PENDING :
+		    HF__TASK__STATE__FAILED), "life %u", life);
+		t = task_copy(desk_asked(&d));
+		t->state = HF__TASK__STATE__IN_PROGRESS;	/* and is begun again */
+		t->lease++;
+		board_updated(&d.board, t->id, 0, t, NOW);
+		task_free(&t);
+	}
+	desk_close(&d);
+}
+
 /* --- reconciliation --------------------------------------------------------------------------- */
 
 /* A conversion that the store does not show, and never will. */
@@ -315,6 +378,22 @@ Test(reconciliation, gives_up_after_three_lists_and_says_so_until_then)
 	cr_assert(volume_adjusted_capacity(&d.board.volumes,
 	    volume_states_find(&d.board.volumes, 1)) == 192 * MIB, "what the store says");
 	desk_close(&d);
+}
+
+/* --- performance history ---------------------------------------------------------------------- */
+
+Test(history, is_speed_times_the_share_that_ended_well)
+{
+	struct worker fast = { .id = "fast" }, slow = { .id = "slow" };
+
+	cr_assert(worker_score(&fast, TASK_KIND_VACUUM) == 0, "no history");
+	worker_did(&fast, TASK_KIND_VACUUM, true, 30000000, 1000);
+	worker_did(&slow, TASK_KIND_VACUUM, true, 20000000, 1000);
+	cr_assert(worker_score(&fast, TASK_KIND_VACUUM) > worker_score(&slow, TASK_KIND_VACUUM));
+	cr_assert(worker_score(&fast, TASK_KIND_ERASURE_CODING) == 0, "of another type");
+	worker_did(&fast, TASK_KIND_VACUUM, false, 0, 0);
+	cr_assert(worker_score(&fast, TASK_KIND_VACUUM) < worker_score(&slow, TASK_KIND_VACUUM),
+	    "half of what it does fails");
 }
 
 /* --- SystemMetrics ---------------------------------------------------------------------------- */
