@@ -238,6 +238,7 @@ static const struct {
 int
 verb_drive(const struct ctl *ctl, const struct verb *v, char **arguments, unsigned count)
 {
+	(void)v;
 	for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		if (strcmp(rows[i].word, arguments[0]) != 0)
 			continue;
@@ -246,6 +247,7 @@ verb_drive(const struct ctl *ctl, const struct verb *v, char **arguments, unsign
 		fprintf(stderr, "usage: holdfastctl drive %s %s\n", rows[i].word, rows[i].usage);
 		return (CTL_USAGE);
 	}
-	fprintf(stderr, "usage: holdfastctl drive %s\n", v->arguments);
+	fprintf(stderr, "holdfastctl: drive: there is no \"%s\"; see holdfastctl drive --help\n",
+	    arguments[0]);
 	return (CTL_USAGE);
 }

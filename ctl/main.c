@@ -48,8 +48,17 @@ usage_print(FILE *out)
 	    "  -c CONFIG        its config file (default " HOLDFAST_SYSCONFDIR "/holdfast.conf)\n"
 	    "  --reason TEXT    goes into the log with an action\n"
 	    "  VERB --help      tells more about a verb; --version\n\n"
-	    "Exit status: 0 done, 1 failed, 2 wrong usage, 3 holdfastd does not run, 4 something\n"
-	    "that should run does not. See holdfastctl(1).\n", out);
+	    "Exit status: 0 done, 1 failed, 2 wrong usage, 3 holdfastd does not run,\n"
+	    "4 something that should run does not. See holdfastctl(1).\n", out);
+}
+
+static void
+verb_usage_print(FILE *out, const struct verb *v)
+{
+	bool fits = strlen(v->name) + strlen(v->arguments) < 55;	/* in 80 columns */
+
+	fprintf(out, "usage: holdfastctl %s%s%s\n", v->name, fits ? " " : "\n           ",
+	    v->arguments);
 }
 
 static int
@@ -164,11 +173,12 @@ verb_run(struct arguments *a, char **words, unsigned count)
 		return (CTL_USAGE);
 	}
 	if (a->help) {
-		printf("usage: holdfastctl %s %s\n\n%s\n", v->name, v->arguments, v->help);
+		verb_usage_print(stdout, v);
+		printf("\n%s\n", v->help);
 		return (CTL_OK);
 	}
 	if (count - 1 < v->arguments_min || count - 1 > v->arguments_max) {
-		fprintf(stderr, "usage: holdfastctl %s %s\n", v->name, v->arguments);
+		verb_usage_print(stderr, v);
 		return (CTL_USAGE);
 	}
 	if (target_find(a, &e) < 0) {

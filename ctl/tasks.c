@@ -117,6 +117,7 @@ note_of(const cJSON *row)
 	return (json_text(row, "reason"));
 }
 
+/* Two lines that fit into 80 columns, and as much text as there is. */
 static void
 row_print(const cJSON *row)
 {
@@ -126,11 +127,12 @@ row_print(const cJSON *row)
 		snprintf(progress, sizeof(progress), "%.0f%%", 100 * json_number(row, "progress"));
 		duration_print(json_number(row, "eta_ms"), eta);
 	}
-	printf("%-12.0f %-15s %6.0f %-11s %-8s %-10s %5.0f %8s %8s  %s\n", json_number(row, "id"),
+	printf("%-12.0f %-14s %5.0f %-11s %-6s %-9s %5.0f %4s %6s\n", json_number(row, "id"),
 	    json_text(row, "type"), json_number(row, "volume_id"), json_text(row, "state"),
 	    json_text(row, "priority"), json_text(row, "worker_id")[0] != '\0' ?
-	    json_text(row, "worker_id") : "-", json_number(row, "attempts"), progress, eta,
-	    note_of(row));
+	    json_text(row, "worker_id") : "-", json_number(row, "attempts"), progress, eta);
+	if (note_of(row)[0] != '\0')
+		printf("    %s\n", note_of(row));
 }
 
 /* 0: no such state. */
@@ -195,8 +197,8 @@ tasks_list(const struct ctl *ctl, char **words, unsigned count)
 	if (ctl->json)
 		return (json_print(document));
 	if (cJSON_GetArraySize(cJSON_GetObjectItem(document, "tasks")) > 0)
-		printf("%-12s %-15s %6s %-11s %-8s %-10s %5s %8s %8s  %s\n", "ID", "TYPE", "ON",
-		    "STATE", "PRIORITY", "WORKER", "FAILS", "PROGRESS", "ETA", "NOTE");
+		printf("%-12s %-14s %5s %-11s %-6s %-9s %5s %4s %6s\n", "ID", "TYPE", "ON",
+		    "STATE", "PRIO", "WORKER", "FAILS", "DONE", "ETA");
 	cJSON_ArrayForEach(row, cJSON_GetObjectItem(document, "tasks"))
 		row_print(row);
 	if (json_text(document, "why_idle")[0] != '\0')
@@ -223,6 +225,16 @@ number_of(const char *word, const char *what, uint64_t *out)
 		return (CTL_OK);
 	fprintf(stderr, "holdfastctl: \"%s\" is no %s\n", word, what);
 	return (CTL_USAGE);
+}
+
+/* As `tasks' shows it, or as `store' names it and its files: 16 hexadecimal digits. */
+static int
+segment_of(const char *word, const char *what, uint64_t *out)
+{
+	if (strlen(word) != 16 || strspn(word, "0123456789abcdef") != 16)
+		return (number_of(word, what, out));
+	*out = strtoull(word, NULL, 16);
+	return (CTL_OK);
 }
 
 static int
@@ -257,10 +269,11 @@ worker_print(const cJSON *row)
 		completed += json_number(kind, "completed");
 		failed += json_number(kind, "failed");
 	}
-	printf("%-12s %-9s %3.0f/%-3.0f %9.0f %7.0f  %-24s  %s\n", json_text(row, "id"),
+	printf("%-12s %-9s %3.0f/%-3.0f %9.0f %7.0f  %s\n", json_text(row, "id"),
 	    json_text(row, "status"), json_number(row, "current_load"),
-	    json_number(row, "max_concurrent"), completed, failed, json_text(row, "last_seen"),
-	    json_text(row, "note"));
+	    json_number(row, "max_concurrent"), completed, failed, json_text(row, "last_seen"));
+	if (json_text(row, "note")[0] != '\0')
+		printf("    %s\n", json_text(row, "note"));
 }
 
 static int
@@ -278,12 +291,26 @@ tasks_workers(const struct ctl *ctl, char **words, unsigned count)
 		return (status);
 	if (ctl->json)
 		return (json_print(document));
-	printf("%-12s %-9s %-7s %9s %7s  %-24s  %s\n", "WORKER", "STATUS", "LOAD", "COMPLETED",
-	    "FAILED", "LAST SEEN", "NOTE");
+	printf("%-12s %-9s %-7s %9s %7s  %s\n", "WORKER", "STATUS", "LOAD", "COMPLETED", "FAILED",
+	    "LAST SEEN");
 	cJSON_ArrayForEach(row, cJSON_GetObjectItem(document, "workers"))
 		worker_print(row);
 	cJSON_Delete(document);
 	return (CTL_OK);
+}
+
+/* SystemMetrics. */
+static void
+metrics_print(const cJSON *m)
+{
+	printf("queue depth %.0f, in work %.0f, %.2f tasks a second, %.1f s each\n",
+	    json_number(m, "queue_depth"), json_number(m, "in_work"),
+	    json_number(m, "tasks_per_second"), json_number(m, "average_task_time_ms") / 1000);
+	printf("workers %.0f %% busy, %.0f %% of %.0f attempts failed, states %s\n",
+	    100 * json_number(m, "worker_utilization"), 100 * json_number(m, "failure_rate"),
+	    json_number(m, "completed") + json_number(m, "failed"),
+	    cJSON_IsTrue(cJSON_GetObjectItem(m, "volume_states_sync")) ? "in sync" :
+	    "not in sync");
 }
 
 static int
@@ -310,6 +337,7 @@ tasks_why(const struct ctl *ctl, char **words, unsigned count)
 	    json_text(document, "last_look") : "never",
 	    json_text(document, "next_look")[0] != '\0' ? json_text(document, "next_look") :
 	    "when something was written");
+	metrics_print(cJSON_GetObjectItem(document, "system_metrics"));
 	cJSON_ArrayForEach(kind, cJSON_GetObjectItem(document, "passed_over"))
 		cJSON_ArrayForEach(why, kind)
 			printf("  %-15s %6.0f  %s\n", kind->string, why->valuedouble, why->string);
@@ -347,7 +375,7 @@ static int
 tasks_submit(const struct ctl *ctl, char **words, unsigned count)
 {
 	Hf__TasksAct a = HF__TASKS_ACT__INIT;
-	int status = number_of(words[1], "number of a segment or drive", &a.volume_id);
+	int status = segment_of(words[1], "number of a segment or drive", &a.volume_id);
 
 	(void)count;
 	a.action = (char *)(uintptr_t)"submit";
@@ -361,7 +389,7 @@ static int
 segment_hold(const struct ctl *ctl, const char *word, bool held)
 {
 	Hf__SegmentHold q = HF__SEGMENT_HOLD__INIT;
-	int status = number_of(word, "number of a segment", &q.segment);
+	int status = segment_of(word, "number of a segment", &q.segment);
 
 	if (status != CTL_OK)
 		return (status);
@@ -404,6 +432,7 @@ static const struct {
 int
 verb_tasks(const struct ctl *ctl, const struct verb *v, char **arguments, unsigned count)
 {
+	(void)v;
 	for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		if (strcmp(rows[i].word, arguments[0]) != 0)
 			continue;
@@ -412,6 +441,7 @@ verb_tasks(const struct ctl *ctl, const struct verb *v, char **arguments, unsign
 		fprintf(stderr, "usage: holdfastctl tasks %s %s\n", rows[i].word, rows[i].usage);
 		return (CTL_USAGE);
 	}
-	fprintf(stderr, "usage: holdfastctl tasks %s\n", v->arguments);
+	fprintf(stderr, "holdfastctl: tasks: there is no \"%s\"; see holdfastctl tasks --help\n",
+	    arguments[0]);
 	return (CTL_USAGE);
 }

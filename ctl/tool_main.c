@@ -36,27 +36,29 @@ static const char help[] =
     "  dump index       every row, sorted, to be compared byte by byte with another\n"
     "  dump object      where each byte of one object lies\n"
     "  stat             counts, bytes, garbage and overhead\n\n"
-    "check looks at a store that runs, too; the others need one that is stopped. Nothing is\n"
-    "written to its drives.\n\n"
+    "check looks at a store that runs, too; the others need one that is stopped.\n"
+    "Nothing is written to its drives. Of one that runs, or will: rebuild-index and\n"
+    "seal (holdfastctl(1)).\n\n"
     "  -c FILE          the config file (default " HOLDFAST_SYSCONFDIR "/holdfast.conf)\n"
     "  --temp-dir DIR   where the copy of the index goes (default: beside the index)\n"
-    "  --max-faults N   lines of faults of each severity that are printed (1000; 0: all)\n"
-    "  --mib-per-second N  what check reads at most (0: no limit; if not given, of a store that\n"
-    "                   runs worker.io_bytes_per_second)\n"
+    "  --max-faults N   lines of faults of each severity that are printed\n"
+    "                   (1000; 0: all)\n"
+    "  --mib-per-second N   what check reads at most (0: no limit; not given, of a\n"
+    "                   store that runs: worker.io_bytes_per_second)\n"
     "  --quiet          no progress, no summary\n\n"
-    "Exit status: 0 clean, 1 data is lost, 2 wrong usage, or it could not be carried out\n"
-    "(the store runs, say), 3 interrupted by Ctrl-C, 4 redundancy is lost but no data. See\n"
-    "holdfast-store-tool(8).\n";
+    "Exit status: 0 clean, 1 data is lost, 2 wrong usage, or it could not be carried\n"
+    "out (the store runs, say), 3 interrupted by Ctrl-C, 4 redundancy is lost but no\n"
+    "data. See holdfast-store-tool(8).\n";
 
 static struct tool tool = { .faults_max = 1000, .bytes_per_second = UINT64_MAX };
 
 static void
 usage(FILE *out)
 {
-	fputs("usage:", out);
+	fputs("usage: holdfastctl [-c FILE] store COMMAND\n\n", out);
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		fprintf(out, "%s holdfastctl [-c FILE] store %s %s\n", i == 0 ? "" : "      ",
-		    rows[i].name, rows[i].arguments);
+		fprintf(out, "  %s %s\n", rows[i].name, rows[i].arguments);
+	fputs("  rebuild-index\n  seal\n", out);
 }
 
 int

@@ -177,8 +177,8 @@ segments_print(const struct stat_sums *s)
 	const struct catalog_rows *r = &s->view->set->rows;
 	uint64_t raw = 0, log = 0, records = 0, dead = 0, used;
 
-	puts("segment           state     files        bytes      records         dead  garbage"
-	    "  allocated");
+	puts("segment          state  files      bytes   records      dead garbage   "
+	    "allocated");
 	for (size_t i = 0; i < r->segment_count; i++) {
 		const Hf__CatalogSegment *g = r->segments[i];
 		Hf__SegmentUse use = segment_use(s, g->id);
@@ -188,8 +188,8 @@ segments_print(const struct stat_sums *s)
 		log += g->bytes;
 		records += use.bytes;
 		dead += use.dead_bytes;
-		printf("%016" PRIx64 "  %-6s  %7zu %12" PRIu64 " %12" PRIu64 " %12" PRIu64
-		    " %7.1f%% %10" PRIu64 "\n", g->id, segment_state(g), g->n_slots, g->bytes,
+		printf("%016" PRIx64 " %-6s %5zu %10" PRIu64 " %9" PRIu64 " %9" PRIu64
+		    "  %5.1f%% %11" PRIu64 "\n", g->id, segment_state(g), g->n_slots, g->bytes,
 		    use.records, use.dead_records,
 		    garbage_percent(use.dead_bytes, use.bytes), used);
 	}
@@ -207,8 +207,7 @@ volumes_print(const struct stat_sums *s)
 	char name[VOLUME_NAME_BYTES], path[4096];
 	uint64_t raw = 0, used;
 
-	puts("volume            state     erasure   size/shard      granted         live  "
-	    "allocated   freed");
+	puts("volume           state  k+m   shard MiB     granted        live   allocated freed");
 	for (size_t i = 0; i < r->volume_count; i++) {
 		const Hf__CatalogVolume *v = r->volumes[i];
 		Hf__VolumeUse *use = NULL;
@@ -224,10 +223,10 @@ volumes_print(const struct stat_sums *s)
 				used += file_blocks(path);
 			}
 		raw += used;
-		printf("%016" PRIx64 "  %-8s  %3u+%-3u %12" PRIu64 " %12" PRIu64 " %12" PRIu64
-		    " %10" PRIu64 " %7" PRIu64 "%s\n", v->id,
+		printf("%016" PRIx64 " %-6s %2u+%-2u %9" PRIu64 " %11" PRIu64 " %11" PRIu64
+		    " %11" PRIu64 " %5" PRIu64 "%s\n", v->id,
 		    v->state == HF__CATALOG_VOLUME__STATE__ACTIVE ? "active" : "sealed", v->k, v->m,
-		    v->bytes, use != NULL ? use->granted : 0, use != NULL ? use->live_bytes : 0,
+		    v->bytes >> 20, use != NULL ? use->granted : 0, use != NULL ? use->live_bytes : 0,
 		    used, use != NULL ? use->freed_rows : 0,
 		    use != NULL && use->punched ? " punched" : "");
 		if (use != NULL)

@@ -44,25 +44,29 @@ const struct verb verbs[] = {
 	{ "log-level", "SERVICE LEVEL", 2, 2, verb_log_level,
 	    "Changes what a running service logs: error, warn, info or debug." },
 	{ "store", "check|dump|stat|rebuild-index|seal [ARGUMENTS]", 1, 4, verb_store,
-	    "Looks into a store: `check' reads everything and names every fault, also of one that\n"
-	    "runs; of one that is stopped `dump' prints, and `stat' counts,\n"
-	    "what is in it. `store --help' tells more. `store rebuild-index' restarts\n"
-	    "the store and lets it build its index anew from the log; shows how far it is.\n"
-	    "`store seal' has the open segment sealed, so that it can be converted or vacuumed." },
-	{ "tasks", "list|show|cancel|retry|submit|hold|release|workers|why [ARGUMENTS] [--json]",
-	    1, 3,
-	    verb_tasks, "Maintenance: `list [STATE|all]' shows what waits and runs, with progress; "
-	    "`show TASK'\n"
-	    "everything about one; `submit TYPE SEGMENT|DRIVE' asks for work, `cancel TASK' ends "
-	    "it,\n"
-	    "`retry TASK' tries again what failed; `hold SEGMENT' keeps one as it is until "
-	    "`release\n"
-	    "SEGMENT'; `workers' shows who does it, and `why' of what is not done, why not." },
+	    "Looks into a store: `check' reads everything and names every fault, also of one\n"
+	    "that runs; of one that is stopped `dump' prints, and `stat' counts, what is in it.\n"
+	    "`store --help' tells more. `store rebuild-index' restarts the store and lets it\n"
+	    "build its index anew from the log; shows how far it is. `store seal' has the open\n"
+	    "segment sealed, so that it can be converted or vacuumed." },
+	{ "tasks", "list|show|submit|cancel|retry|hold|release|workers|why ...", 1, 3, verb_tasks,
+	    "Maintenance: what waits and runs, who does it, and why nothing is done.\n\n"
+	    "  list [STATE|all]      what waits and runs, and how far it is\n"
+	    "  show TASK             everything about one\n"
+	    "  submit TYPE SEGMENT   asks for erasure_coding or vacuum of a segment: its\n"
+	    "                        number, or the 16 digits in the names of its files\n"
+	    "  submit drive_rebuild SLOT   asks for what the drive of a slot lacks\n"
+	    "  cancel TASK           ends it; of a dead letter: writes it off\n"
+	    "  retry TASK            tries again now what failed\n"
+	    "  hold SEGMENT          keeps a segment as it is, until\n"
+	    "  release SEGMENT\n"
+	    "  workers               who does it, and how well\n"
+	    "  why                   of what is not done, why not; how it goes, in numbers" },
 	{ "drive", "list|replace|return|accept-loss|retire [ARGUMENTS] [--json]", 1, 33, verb_drive,
-	    "The drives: `list' shows what they are and lack; `replace SLOT [DIRECTORY]' takes an\n"
-	    "empty directory for a slot, `return SLOT' the slot's own drive again; `accept-loss\n"
-	    "SLOT...' gives up drives that are away; `retire SLOT' tells why a slot cannot be\n"
-	    "taken out." },
+	    "The drives: `list' shows what they are and lack; `replace SLOT [DIRECTORY]' takes\n"
+	    "an empty directory for a slot, `return SLOT' the slot's own drive again;\n"
+	    "`accept-loss SLOT...' gives up drives that are away; `retire SLOT' tells why a slot\n"
+	    "cannot be taken out." },
 	{ "shutdown", "[--no-wait] [--wait SECONDS]", 0, 0, verb_shutdown,
 	    "Stops all services in order, and holdfastd. Waits until it is gone." },
 };

@@ -9,7 +9,6 @@
 import http.client
 import os
 import random
-import re
 import signal
 import threading
 import time
@@ -41,13 +40,7 @@ class Client(threading.Thread):
 
 
 def repeats(house):
-    with open(os.path.join(house.data, "scrape.token")) as file:
-        token = file.read().strip()
-    connection = http.client.HTTPConnection("127.0.0.1", house.admin_port, timeout=60)
-    connection.request("GET", "/metrics", headers={"Authorization": f"Bearer {token}"})
-    found = re.search(r"^holdfast_store_repeats_total\S* (\d+)", connection.getresponse().read().decode(), re.M)
-    connection.close()
-    return int(found.group(1)) if found else 0
+    return int(house.metrics("store").get("store_repeats_total", 0))
 
 
 def scenario():

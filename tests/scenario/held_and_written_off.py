@@ -47,14 +47,16 @@ def held(house, segment):
     for words, part in ((("hold", "999999"), "no segment"), (("hold", "x"), "no number"), (("release",), "usage")):
         refused = house.ctl("tasks", *words, check_status=False)
         check(refused.returncode != 0 and part in refused.stderr, words, "was answered", refused.stdout, refused.stderr)
-    house.ctl("tasks", "release", str(segment))
+    house.ctl("tasks", "release", f"{segment:016x}")
     in_state(house, task, "completed")
     say(f"segment {segment}: left alone while it was held, over a restart of the store, vacuumed after that")
 
 
 def just_sealed(house, s3):
     """Nobody looked since the segment was made: it is looked for when it is asked for."""
-    sealed = int(house.ctl("store", "seal").stdout.split()[1], 16)
+    said = house.ctl("store", "seal").stdout.split()
+    sealed = int(said[1])
+    check(said[2] == f"({sealed:016x})", said)
     wait_for("it to be sealed", lambda: house.ctl("tasks", "submit", "erasure_coding", str(sealed),
                                                   check_status=False).returncode == 0, 20)
     s3.put("kept", "after", b"x")

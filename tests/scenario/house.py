@@ -279,6 +279,18 @@ class House:
     def s3(self, **more):
         return S3(self.s3_port, **more)
 
+    def metrics(self, service):
+        """Of the first instance of a service, without the prefix holdfast_."""
+        with open(os.path.join(self.data, "scrape.token")) as file:
+            token = file.read().strip()
+        connection = http.client.HTTPConnection("127.0.0.1", self.admin_port, timeout=60)
+        connection.request("GET", "/metrics", headers={"Authorization": f"Bearer {token}"})
+        text = connection.getresponse().read().decode()
+        connection.close()
+        label = f'{{service="{service}",instance="0"}} '
+        return {name[len("holdfast_"):]: float(value) for name, found, value in
+                (line.partition(label) for line in text.splitlines()) if found}
+
     def log(self, name):
         """The text of a service's log files, oldest first."""
         text, directory = "", os.path.join(self.data, "log")

@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import random
+import re
 import signal
 import threading
 import time
@@ -141,6 +142,22 @@ def kill_some(house, rng):
     return killed
 
 
+def system_metrics(house):
+    """The six of them: to people, to programs, and to Prometheus."""
+    said = house.ctl("tasks", "why").stdout
+    check(re.search(r"queue depth 0, in work 0, \d+\.\d\d tasks a second, \d+\.\d s each\n"
+                    r"workers 0 % busy, \d+ % of \d+ attempts failed, states in sync\n", said), said)
+    metrics = tasks(house, "why")["system_metrics"]
+    shown = house.metrics("tasks")
+    check(metrics["queue_depth"] == 0 == shown["tasks_queue_depth"], metrics, shown)
+    check(metrics["volume_states_sync"] and shown["tasks_volume_states_sync"] == 1, metrics, shown)
+    check(metrics["worker_utilization"] == 0 == shown["tasks_worker_utilization"], metrics, shown)
+    for name, of in (("average_task_time_ms", shown["tasks_average_task_seconds"] * 1000),
+                     ("failure_rate", shown["tasks_failure_rate"])):
+        check(abs(metrics[name] - of) < 0.001, name, metrics, shown)
+    check(0 <= shown["tasks_per_second"] < 100 and metrics["average_task_time_ms"] > 0, metrics, shown)
+
+
 def people(house):
     """What holdfastctl tasks says, of a store with nothing to do."""
     done = tasks(house, "list", "completed")["tasks"]
@@ -215,6 +232,7 @@ def scenario():
         bound = live * 1.5 / 0.7 + 3 * 3 * (4 << 20)
         check(segment_bytes(house) <= bound, segment_bytes(house), "bytes of segments, more than", bound)
         people(house)
+        system_metrics(house)
         gone = {row["volume_id"] for row in done if row["type"] == "vacuum"}
         segment = next(row["volume_id"] for row in done if row["type"] == "erasure_coding" and
                        row["volume_id"] not in gone)

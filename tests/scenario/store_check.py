@@ -89,8 +89,9 @@ def seal(house, objects):
         objects[key] = (1, 4096)
         if key == "sealed-before":
             said = house.ctl("store", "seal").stdout
-            check(re.match("segment [0-9a-f]{16} takes no more", said), "store seal says", said)
-            segment = said.split()[1]
+            match = re.match(r"segment [0-9]+ \(([0-9a-f]{16})\) takes no more", said)
+            check(match, "store seal says", said)
+            segment = match.group(1)
             wait_for("the next segment", lambda: segment not in house.ctl("store", "seal").stdout)
     return segment
 
