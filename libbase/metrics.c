@@ -8,7 +8,7 @@
 #include <assert.h>
 #include <stdatomic.h>
 
-enum metric_kind { COUNTER, GAUGE };
+enum metric_kind { COUNTER, GAUGE, MILLI };
 
 struct metric_row {
 	const char		*name, *help;
@@ -43,7 +43,7 @@ metric_add(enum metric m, uint64_t n)
 void
 metric_set(enum metric m, uint64_t value)
 {
-	assert(m < METRIC_COUNT && rows[m].kind == GAUGE);
+	assert(m < METRIC_COUNT && rows[m].kind != COUNTER);
 	atomic_store_explicit(&values[m], value, memory_order_relaxed);
 	metric_touch(m);
 }
@@ -81,4 +81,11 @@ metric_is_counter(enum metric m)
 {
 	assert(m < METRIC_COUNT);
 	return (rows[m].kind == COUNTER);
+}
+
+unsigned
+metric_scale(enum metric m)
+{
+	assert(m < METRIC_COUNT);
+	return (rows[m].kind == MILLI ? 1000 : 1);
 }

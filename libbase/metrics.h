@@ -25,5 +25,7 @@ bool metric_touched(enum metric m);
 const char *metric_name(enum metric m);
 const char *metric_help(enum metric m);
 bool metric_is_counter(enum metric m);
+/* What a value is to be divided by before it is shown. */
+unsigned metric_scale(enum metric m);
 
 #endif

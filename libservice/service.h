@@ -68,6 +68,8 @@ struct service_ops {
 	void	(*status)(struct service *s, cJSON *status);
 	/* Adds to the contract's `reconcile.plan` (strings). May be NULL. */
 	void	(*reconcile)(struct service *s, cJSON *plan);
+	/* Sets metrics that are only known by looking: called before they are told. As status. */
+	void	(*observe)(struct service *s);
 	/* Further control messages; the handlers' context is the struct service. May be NULL. */
 	const struct message_handler *messages;
 };

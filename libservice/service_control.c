@@ -35,6 +35,8 @@ on_metrics(void *context, struct message *m)
 	char instance[16];
 	int i;
 
+	if (s->ops->observe != NULL)
+		s->ops->observe(s);
 	snprintf(instance, sizeof(instance), "%u", s->launch.instance);
 	reply.service = (char *)(uintptr_t)s->ops->name;
 	reply.instance = instance;

@@ -42,8 +42,12 @@ print_metric(const struct collection *c, enum metric m, struct buf *out)
 		if (first)
 			print_family(out, metric_name(m), metric_is_counter(m), metric_help(m));
 		first = false;
-		buf_printf(out, "holdfast_%s{service=\"%s\",instance=\"%s\"} %" PRIu64 "\n",
-		    metric_name(m), r->service, r->instance, value);
+		buf_printf(out, "holdfast_%s{service=\"%s\",instance=\"%s\"} ", metric_name(m),
+		    r->service, r->instance);
+		if (metric_scale(m) == 1)
+			buf_printf(out, "%" PRIu64 "\n", value);
+		else
+			buf_printf(out, "%.15g\n", (double)value / metric_scale(m));
 	}
 }
 

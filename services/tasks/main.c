@@ -31,6 +31,7 @@ static const struct service_ops ops = {
 	.cancel = tasks_cancel,
 	.close = tasks_close,
 	.status = tasks_status,
+	.observe = tasks_observe,
 	.reconcile = tasks_reconcile,
 	.messages = tasks_messages,
 };

@@ -96,6 +96,29 @@ metrics_tell(const struct tasks *t)
 	metric_set(METRIC_tasks_volume_states_sync, b->volumes.in_sync);
 }
 
+static uint64_t
+thousandths(double value)
+{
+	return ((uint64_t)(value * 1000 + 0.5));
+}
+
+/* The rest of SystemMetrics: they change as time goes by. */
+void
+tasks_observe(struct service *s)
+{
+	const struct tasks *t = service_context(s);
+	const struct board *b;
+
+	if (t == NULL)
+		return;
+	b = &t->board;
+	metrics_tell(t);
+	metric_set(METRIC_tasks_per_second, thousandths(board_tasks_per_second(b, tasks_now(t))));
+	metric_set(METRIC_tasks_worker_utilization, thousandths(board_worker_utilization(b)));
+	metric_set(METRIC_tasks_average_task_seconds, board_average_task_ms(b));
+	metric_set(METRIC_tasks_failure_rate, thousandths(board_failure_rate(b)));
+}
+
 static void
 turn_arm(struct tasks *t)
 {

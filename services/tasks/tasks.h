@@ -46,6 +46,7 @@ void tasks_run_now(struct service *s);
 void tasks_cancel(struct service *s, const char *reason, uint64_t deadline_ms);
 void tasks_close(struct service *s);
 void tasks_status(struct service *s, cJSON *status);
+void tasks_observe(struct service *s);
 void tasks_reconcile(struct service *s, cJSON *plan);
 extern const struct message_handler tasks_messages[];
 

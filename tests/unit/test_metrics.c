@@ -29,6 +29,9 @@ Test(metrics, kinds)
 	cr_assert(metric_is_counter(METRIC_s3_requests_total));
 	cr_assert(!metric_is_counter(METRIC_store_objects));
 	cr_assert_str_eq(metric_name(METRIC_store_objects), "store_objects");
+	cr_assert(metric_scale(METRIC_store_objects) == 1);
+	cr_assert(!metric_is_counter(METRIC_tasks_failure_rate));
+	cr_assert(metric_scale(METRIC_tasks_failure_rate) == 1000);
 	metric_set(METRIC_store_objects, 9);
 	cr_assert_eq(metric_get(METRIC_store_objects), 9);
 }
