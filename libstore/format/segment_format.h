@@ -49,6 +49,8 @@ enum {
  * }. */
 #define FOOTER_MAGIC		0x31464648u	/* "HFF1" */
 #define FOOTER_HEADER_BYTES	32u
+/* What the head of a record takes of a footer, about. */
+#define FOOTER_HEAD_BYTES(meta_bytes) (8 + RECORD_HEADER_BYTES + (uint64_t)(meta_bytes))
 enum {
 	FOOTER_AT_BYTES = 4, FOOTER_AT_SEGMENT = 8, FOOTER_AT_OFFSET = 16, FOOTER_AT_COUNT = 24,
 	    FOOTER_AT_CRC = 28,

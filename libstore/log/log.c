@@ -288,6 +288,7 @@ batch_add(struct log *l, struct batch *b, uint16_t type, struct slice meta, stru
 	log_image_grow(l, &b->image, b->encoded_bytes + bytes);
 	record_lay(type, meta, data, b->image.bytes + b->encoded_bytes);
 	b->encoded_bytes += bytes;
+	b->head_bytes += FOOTER_HEAD_BYTES(meta.bytes);
 }
 
 /* What a segment that is there has for a share. */

@@ -428,6 +428,7 @@ flight_land(struct log *l, struct flight *f)
 	struct segment *g = f->segment;
 
 	g->end = f->offset + f->image_bytes;
+	g->head_bytes += f->batch->head_bytes;
 	g->last_lsn = f->first_lsn + f->batch->count - 1;
 	l->acked_lsn = g->last_lsn;
 	l->stats.batches++;

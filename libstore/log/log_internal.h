@@ -66,6 +66,7 @@ struct batch {
 	struct pending	*records;
 	uint32_t	 count, capacity;
 	uint64_t	 encoded_bytes;	/* header and records */
+	uint64_t	 head_bytes;	/* of its records, in a footer */
 	bool		 closed;	/* it flew once: takes no more */
 	struct batch	*link;
 };

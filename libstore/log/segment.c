@@ -15,7 +15,8 @@
 #include "libbase/checksum.h"
 #include "libstore/log/segment_shard.h"
 
-#define PREWRITE_CHUNK (256u * 1024)
+#define PREWRITE_CHUNK (1024u * 1024)
+#define WINDOW_BYTES (1024u * 1024)
 #define LOOK_AHEAD_MAX (2 * (uint64_t)BATCH_BYTES_MAX)
 
 /* --- files --------------------------------------------------------------------------------------
@@ -396,6 +397,49 @@ segment_acked_behind(struct drive_set *s, const struct segment *g, uint64_t from
 		to = from + LOOK_AHEAD_MAX;
 	for (i = 0; i < g->mirror_count; i++) {
 		if (g->handles[i] < 0)
+struct window_view {
+	struct disk		*disk;
+	const struct segment	*segment;
+	struct segment_window	*window;
+};
+
+/* More than the stretch is asked of the disk at once. */
+static ssize_t
+window_read(void *context, unsigned handle, void *out, size_t bytes, uint64_t offset)
+{
+	struct window_view *v = context;
+	struct segment_window *w = v->window;
+	uint64_t end = w->at + w->bytes.bytes;
+	size_t wanted = bytes > WINDOW_BYTES ? bytes : WINDOW_BYTES;
+	ssize_t n;
+
+	if (offset < w->at || offset >= end || (end - offset < bytes && end < v->segment->end)) {
+		buf_reset(&w->bytes);
+		w->at = offset;
+		n = v->disk->ops->pread(v->disk, (int)handle, buf_reserve(&w->bytes, wanted),
+		    wanted, offset, NULL);
+		if (n < 0)
+			return (n);
+		w->bytes.bytes = (size_t)n;
+		end = offset + (uint64_t)n;
+	}
+	if (bytes > end - offset)
+		bytes = (size_t)(end - offset);
+	memcpy(out, w->bytes.data + (offset - w->at), bytes);
+	return ((ssize_t)bytes);
+}
+
+bool
+segment_window_batch(struct drive_set *s, const struct segment *g, struct segment_window *w,
+    uint64_t offset, uint64_t expected_lsn, struct buf *out, struct batch_head *head)
+{
+	struct window_view view = { drive_set_disk(s), g, w };
+	struct segment_copy copy = { window_read, &view, (unsigned)g->handles[w->mirror],
+	    g->bytes };
+
+	return (segment_copy_batch(&copy, g->id, offset, expected_lsn, out, head));
+}
+
 			continue;
 		for (at = from; at < to; at += PREWRITE_CHUNK) {
 			n = d->ops->pread(d, g->handles[i], window, PREWRITE_CHUNK, at, NULL);

@@ -23,6 +23,7 @@
 struct segment {
 	uint64_t	id, bytes, end;		/* file size; where the next batch goes */
 	uint64_t	first_lsn, last_lsn;	/* last 0: no record */
+	uint64_t	head_bytes;		/* that a footer takes; 0: not known */
 	uint32_t	sector_bytes;
 	unsigned	mirror_count;
 	uint32_t	slots[DRIVES_MAX];
@@ -83,6 +84,14 @@ bool segment_batch_read(struct drive_set *s, const struct segment *g, uint32_t m
  * none. */
 uint64_t segment_acked_behind(struct drive_set *s, const struct segment *g, uint64_t from,
     uint64_t to);
+/* The same from one mirror, of which a stretch is held: for who reads batch after batch. */
+struct segment_window {
+	unsigned	 mirror;
+	struct buf	 bytes;
+	uint64_t	 at;			/* of the file, where bytes begin */
+};
+bool segment_window_batch(struct drive_set *s, const struct segment *g, struct segment_window *w,
+    uint64_t offset, uint64_t expected_lsn, struct buf *out, struct batch_head *head);
 
 /* segment_footer.c */
 /* Writes the footer behind the batches of all mirrors of mask and cuts the files there. Returns the

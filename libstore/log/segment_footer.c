@@ -18,6 +18,7 @@ struct footer {
 	const struct segment *segment;
 	uint32_t mask, failed;
 	struct buf block;
+	struct segment_window window;
 	uint64_t at, record_count, head_bytes;
 	uint32_t block_count;
 	struct err *err;
@@ -76,6 +77,19 @@ block_add(struct footer *f, const uint8_t *record, const struct record *r)
 		block_end(f);
 }
 
+/* From the first mirror by the window, and where that has it not, from any. */
+static bool
+batch_read(struct footer *f, uint64_t offset, uint64_t lsn, struct buf *batch,
+    struct batch_head *h)
+{
+	const struct segment *g = f->segment;
+	uint32_t bad;
+
+	return ((f->mask >> f->window.mirror & 1 && g->handles[f->window.mirror] >= 0 &&
+	    segment_window_batch(f->set, g, &f->window, offset, lsn, batch, h)) ||
+	    segment_batch_read(f->set, g, f->mask, offset, lsn, false, batch, h, &bad));
+}
+
 /* Walks all batches; writes blocks, or only counts the bytes of heads. */
 static bool
 batches_walk(struct footer *f, bool write)
@@ -85,12 +99,11 @@ batches_walk(struct footer *f, bool write)
 	struct batch_head h;
 	struct record r;
 	uint64_t offset = SEGMENT_HEADER_BYTES, lsn = g->first_lsn, at;
-	uint32_t bad, i;
 	bool whole = true;
+	uint32_t i;
 
 	while (whole && offset < g->end) {
-		whole =
-		    segment_batch_read(f->set, g, f->mask, offset, lsn, false, &batch, &h, &bad);
+		whole = batch_read(f, offset, lsn, &batch, &h);
 		for (i = 0, at = BATCH_HEADER_BYTES; whole && i < h.count; i++) {
 			if (record_parse_head(SLICE(batch.data + at, h.bytes - at), g->id,
 				offset + at, &r, NULL) < 0)
@@ -98,7 +111,7 @@ batches_walk(struct footer *f, bool write)
 			else if (write)
 				block_add(f, batch.data + at, &r);
 			else
-				f->head_bytes += 8 + RECORD_HEADER_BYTES + r.meta.bytes;
+				f->head_bytes += FOOTER_HEAD_BYTES(r.meta.bytes);
 			at += align_up(r.place.record_bytes, 8);
 		}
 		if (whole) {
@@ -130,13 +143,15 @@ uint32_t
 segment_footer_write(struct drive_set *s, const struct segment *g, uint32_t mask, struct err *e)
 {
 	struct disk *d = drive_set_disk(s);
-	struct footer f = { .set = s, .segment = g, .mask = mask, .block = BUF_INIT, .err = e };
+	struct footer f = { .set = s, .segment = g, .mask = mask, .block = BUF_INIT, .err = e,
+		.window = { mask != 0 ? (unsigned)__builtin_ctz(mask) : 0, BUF_INIT, 0 },
+		.head_bytes = g->head_bytes };
 	uint64_t footer_at = align_up(g->end, 4096);
 	unsigned i;
 
 	f.at = footer_at;
-	if (batches_walk(&f, false) && f.head_bytes < (g->end - SEGMENT_HEADER_BYTES) / 2 &&
-	    batches_walk(&f, true)) {
+	if ((f.head_bytes > 0 || batches_walk(&f, false)) &&
+	    f.head_bytes < (g->end - SEGMENT_HEADER_BYTES) / 2 && batches_walk(&f, true)) {
 		block_end(&f);
 		trailer_write(&f, footer_at);
 	} else
@@ -147,5 +162,6 @@ segment_footer_write(struct drive_set *s, const struct segment *g, uint32_t mask
 			d->ops->datasync(d, g->handles[i], e) < 0))
 			f.failed |= 1u << i;
 	buf_release(&f.block);
+	buf_release(&f.window.bytes);
 	return (f.failed);
 }
