@@ -24,7 +24,7 @@ struct disk;
 typedef void disk_list_fn(void *context, const char *name);
 
 /* A page-aligned stretch of zeros, there for ever: whoever writes of it needs no copy. */
-#define DISK_ZEROS_BYTES	(1024u * 1024)
+#define DISK_ZEROS_BYTES	(4u * 1024 * 1024)
 void *disk_zeros(void);
 
 struct disk_space {

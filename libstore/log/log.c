@@ -19,7 +19,7 @@
 #include "libstore/log/log_internal.h"
 
 #define CLOSE_MS_MAX      12000u
-#define PREWRITE_PAUSE_US 4000u /* behind each 256 KiB: at most 64 MiB/s on each mirror */
+#define PREWRITE_PAUSE_US 4000u /* behind each MiB */
 
 void
 log_wake(struct log *l)

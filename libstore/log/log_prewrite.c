@@ -4,8 +4,9 @@
  *
  * Z1  A stretch is zeroed only beyond everything that was written or flies, and no flight may reach
  *     into it until that is done (segment.zeroing): log_commit.c holds it back.
- * Z2  Nothing depends on these zeros, so nothing waits for them, and a log that grows very fast is
- *     left alone: large batches share the price of metadata, and zeros would cost them more.
+ * Z2  Nothing depends on these zeros, so nothing waits for them, and few are synced. A log that is
+ *     busy is left alone while enough is prepared, and one that grows very fast anyway: large
+ *     batches share the price of metadata, and zeros would cost them more.
  * Z3  A log that was not used prewrites nothing; one that rests finishes both segments, and sleeps.
  *
  * A thread of its own, because a drive may hang: the keeper must go on watching flights.
@@ -20,15 +21,19 @@
 #include "libbase/clock.h"
 #include "libstore/log/log_internal.h"
 
-#define CHUNK_BYTES	DISK_ZEROS_BYTES
+#define CHUNK_BYTES	(1024u * 1024)
+#define CLOSE_CHUNK_BYTES DISK_ZEROS_BYTES	/* large ones cost less, and more of who waits */
 #define AHEAD_BYTES_MAX	(16u * 1024 * 1024)	/* of the end of a segment in use */
 #define USED_BYTES_MIN	(1024u * 1024)		/* Z3 */
-/* behind a chunk: at most 64 MiB/s on each mirror */
 #define PAUSE_MS	16u		/* behind a chunk: at most 64 MiB/s on each mirror */
 #define CLOSE_BYTES	(64u * 1024 * 1024)	/* when the log comes so near: */
 #define CLOSE_PAUSE_MS	1u
-#define BUSY_PAUSE_MS	100u
+#define FAST_PAUSE_MS	100u
+#define BUSY_PAUSE_MS	20u
 #define FAST_BYTES_A_MS	(512u * 1024)		/* Z2 */
+#define BUSY_BYTES_A_MS	(32u * 1024)
+#define ENOUGH_BYTES	(2 * CLOSE_BYTES)
+#define SYNC_BYTES	(32u * 1024 * 1024)	/* between syncs: each is one of metadata */
 
 /* Where records end, those that fly included. */
 static uint64_t
@@ -66,15 +71,16 @@ chunk_segment(const struct log *l)
 
 /* No lock. The mask of mirrors that failed. */
 static uint32_t
-chunk_write(struct drive_set *s, const struct segment *g, uint64_t from, struct iovec *zeros,
+chunk_write(struct drive_set *s, const struct segment *g, uint64_t from, size_t bytes,
     struct err e[DRIVES_MAX])
 {
-	struct disk *d = drive_set_disk(s);
+	uint64_t end = from + bytes;
+	bool sync = end == g->bytes || end / SYNC_BYTES > from / SYNC_BYTES;
 	uint32_t failed = 0;
 	unsigned i;
 
 	for (i = 0; i < g->mirror_count; i++)
-		if (d->ops->pwritev_sync(d, g->handles[i], zeros, 1, from, &e[i]) < 0)
+		if (segment_zeros_write(s, g, i, from, bytes, sync, &e[i]) < 0)
 			failed |= 1u << i;
 	return (failed);
 }
@@ -96,33 +102,6 @@ chunk_failed(struct log *l, const struct segment *g, uint32_t failed,
 	pthread_cond_signal(&l->keeper_wake);
 }
 
-static void
-chunk_do(struct log *l, struct segment *g)
-{
-	uint64_t from = chunk_begin(l, g);
-	struct iovec zeros = { disk_zeros(), g->bytes - from < CHUNK_BYTES
-	    ? (size_t)(g->bytes - from)
-								   : CHUNK_BYTES };
-	struct err e[DRIVES_MAX] = { ERR_INIT };
-	uint32_t failed;
-
-	assert(from >= records_end(l, g));	/* Z1 */
-	g->zeroing = from;
-	g->refs++;
-	pthread_mutex_unlock(&l->lock);
-	failed = chunk_write(l->set, g, from, &zeros, e);
-	pthread_mutex_lock(&l->lock);
-	g->zeroing = 0;
-	g->prewritten = from + zeros.iov_len;
-	if (failed != 0)
-		chunk_failed(l, g, failed, e);
-	if (g != l->current && g != l->next)
-		pthread_cond_signal(&l->keeper_wake);	/* it may be sealed now */
-	log_segment_put(l, g);
-	if (l->head != NULL && l->flight == NULL)
-		log_wake(l);	/* a batch may have been held back */
-}
-
 /* What can be appended before the log comes to blocks that are only allocated. */
 static uint64_t
 prepared_bytes(const struct log *l)
@@ -134,12 +113,50 @@ prepared_bytes(const struct log *l)
 	return (bytes);
 }
 
-static unsigned
-pause_ms(const struct log *l, bool fast)
+static void
+chunk_do(struct log *l, struct segment *g)
 {
-	if (fast)
-		return (BUSY_PAUSE_MS);
-	return (prepared_bytes(l) < CLOSE_BYTES ? CLOSE_PAUSE_MS : PAUSE_MS);
+	uint64_t from = chunk_begin(l, g);
+	size_t bytes = prepared_bytes(l) < CLOSE_BYTES ? CLOSE_CHUNK_BYTES : CHUNK_BYTES;
+	struct err e[DRIVES_MAX] = { ERR_INIT };
+	uint32_t failed;
+
+	if (bytes > g->bytes - from)
+		bytes = (size_t)(g->bytes - from);
+	assert(from >= records_end(l, g));	/* Z1 */
+	g->zeroing = from;
+	g->refs++;
+	pthread_mutex_unlock(&l->lock);
+	failed = chunk_write(l->set, g, from, bytes, e);
+	pthread_mutex_lock(&l->lock);
+	g->zeroing = 0;
+	g->prewritten = from + bytes;
+	if (failed != 0)
+		chunk_failed(l, g, failed, e);
+	if (g != l->current && g != l->next)
+		pthread_cond_signal(&l->keeper_wake);	/* it may be sealed now */
+	log_segment_put(l, g);
+	if (l->head != NULL && l->flight == NULL)
+		log_wake(l);	/* a batch may have been held back */
+}
+
+/* Of the log, since it was looked at last. */
+struct growth {
+	uint64_t	bytes, ms;
+};
+
+/* Z2: how long to leave it alone; 0: not at all. */
+static unsigned
+left_alone_ms(const struct log *l, struct growth *seen)
+{
+	uint64_t now = clock_mono_ms(), ms = now - seen->ms + 1;
+	uint64_t bytes = l->stats.bytes - seen->bytes;
+
+	*seen = (struct growth){ l->stats.bytes, now };
+	if (bytes > ms * FAST_BYTES_A_MS)
+		return (FAST_PAUSE_MS);
+	return (bytes > ms * BUSY_BYTES_A_MS && prepared_bytes(l) >= ENOUGH_BYTES ?
+	    BUSY_PAUSE_MS : 0);
 }
 
 static void
@@ -167,9 +184,9 @@ void *
 log_prewrite_main(void *context)
 {
 	struct log *l = context;
-	uint64_t seen_bytes = 0, seen_ms = 0, now;
+	struct growth seen = { 0 };
 	struct segment *g;
-	bool fast;
+	unsigned ms;
 
 	pthread_mutex_lock(&l->lock);
 	while (!l->stopping) {
@@ -179,18 +196,16 @@ log_prewrite_main(void *context)
 			pthread_cond_wait(&l->zero_wake, &l->lock);
 			continue;
 		}
-		now = clock_mono_ms();
-		fast = l->stats.bytes - seen_bytes > (now - seen_ms + 1) * FAST_BYTES_A_MS;
-		seen_bytes = l->stats.bytes;
-		seen_ms = now;
-		if (!fast) {
+		ms = left_alone_ms(l, &seen);
+		if (ms == 0) {
 			l->zero_busy = true;
 			chunk_do(l, g);
 			l->zero_busy = false;
 			pthread_cond_broadcast(&l->idle);
+			ms = prepared_bytes(l) < CLOSE_BYTES ? CLOSE_PAUSE_MS : PAUSE_MS;
 		}
 		if (!l->stopping)
-			rest(l, pause_ms(l, fast));
+			rest(l, ms);
 	}
 	pthread_mutex_unlock(&l->lock);
 	return (NULL);

@@ -54,16 +54,36 @@ header_encode(
 	put_u32(page + SEGMENT_AT_CRC, crc32c(crc32c_seed(g->id, 0), page, SEGMENT_AT_CRC));
 }
 
+/* Where the file system takes no O_DIRECT, or not so, the page cache takes them. */
+int
+segment_zeros_write(struct drive_set *s, const struct segment *g, unsigned mirror, uint64_t from,
+    size_t bytes, bool sync, struct err *e)
+{
+	struct iovec zeros = { disk_zeros(), bytes };
+	struct disk *d = drive_set_disk(s);
+	int (*put)(struct disk *d, int handle, const struct iovec *iov, int iov_count,
+	    uint64_t offset, struct err *e) = sync ? d->ops->pwritev_sync : d->ops->pwritev;
+	int rc = ERR_UNSUPPORTED;
+
+	assert(bytes <= DISK_ZEROS_BYTES);
+	if (g->direct[mirror] >= 0)
+		rc = put(d, g->direct[mirror], &zeros, 1, from, e);
+	if (rc == ERR_UNSUPPORTED || rc == ERR_IO)
+		rc = put(d, g->handles[mirror], &zeros, 1, from, e);
+	return (rc);
+}
+
 /* A chunk of zeros on every mirror; now and then a sync, which keeps the queues short. */
 static int
-zeros_write(struct disk *d, const struct segment *g, uint64_t at, struct iovec *zeros,
+zeros_write(struct drive_set *s, const struct segment *g, uint64_t at, size_t bytes,
     unsigned *mirror, struct err *e)
 {
+	struct disk *d = drive_set_disk(s);
 	int rc = 0;
 
 	for (*mirror = 0; rc == 0 && *mirror < g->mirror_count; ++*mirror) {
-		rc = d->ops->pwritev(d, g->handles[*mirror], zeros, 1, at, e);
-		if (rc == 0 && (at / PREWRITE_CHUNK) % 16 == 15)
+		rc = segment_zeros_write(s, g, *mirror, at, bytes, false, e);
+		if (rc == 0 && (at / PREWRITE_CHUNK) % 4 == 3)
 			rc = d->ops->datasync(d, g->handles[*mirror], e);
 		if (rc < 0)
 			return (rc);
@@ -76,13 +96,13 @@ static int
 segment_prewrite(struct drive_set *s, struct segment *g, struct prewrite *how, unsigned *mirror,
     struct err *e)
 {
-	struct iovec zeros = { disk_zeros(), 0 };
 	uint64_t end = g->bytes < how->bytes_max ? g->bytes : how->bytes_max, at;
+	size_t bytes;
 	int rc = 0;
 
-	for (at = SEGMENT_HEADER_BYTES; rc == 0 && at < end && !how->hurry; at += zeros.iov_len) {
-		zeros.iov_len = end - at < PREWRITE_CHUNK ? (size_t)(end - at) : PREWRITE_CHUNK;
-		rc = zeros_write(drive_set_disk(s), g, at, &zeros, mirror, e);
+	for (at = SEGMENT_HEADER_BYTES; rc == 0 && at < end && !how->hurry; at += bytes) {
+		bytes = end - at < PREWRITE_CHUNK ? (size_t)(end - at) : PREWRITE_CHUNK;
+		rc = zeros_write(s, g, at, bytes, mirror, e);
 		if (rc == 0 && how->pause_us > 0)
 			usleep(how->pause_us);
 	}
@@ -102,6 +122,8 @@ mirror_create(struct drive_set *s, struct segment *g, unsigned i, struct err *e)
 	if (rc < 0)
 		return (rc);
 	g->handles[i] = rc;
+	rc = d->ops->open(d, fresh, O_RDWR | O_DIRECT, NULL);
+	g->direct[i] = rc < 0 ? -1 : rc;
 	return (d->ops->allocate(d, g->handles[i], 0, g->bytes, e));
 }
 
@@ -204,7 +226,7 @@ segment_create(struct drive_set *s, uint64_t id, const uint32_t *slots, unsigned
 	g->refs = 1;
 	for (i = 0; i < count; i++) {
 		g->slots[i] = slots[i];
-		g->handles[i] = -1;
+		g->handles[i] = g->direct[i] = -1;
 	}
 	rc = mirrors_make(s, g, prewrite, &mirror, e);
 	if (rc < 0) {
@@ -260,6 +282,7 @@ segment_open(struct drive_set *s, const Hf__CatalogSegment *row, bool writable, 
 	*readable = 0;
 	for (i = 0; i < g->mirror_count; i++) {
 		g->slots[i] = row->slots[i] < drive_count(s) ? row->slots[i] : 0;
+		g->direct[i] = -1;
 		g->handles[i] =
 		    row->slots[i] < drive_count(s) ? mirror_open(s, g, i, writable) : -1;
 		*readable += g->handles[i] >= 0;
@@ -270,15 +293,19 @@ segment_open(struct drive_set *s, const Hf__CatalogSegment *row, bool writable, 
 void
 segment_close(struct drive_set *s, struct segment **segment)
 {
+	struct disk *d = drive_set_disk(s);
 	struct segment *g = *segment;
 	unsigned i;
 
 	*segment = NULL;
 	if (g == NULL)
 		return;
-	for (i = 0; i < g->mirror_count; i++)
+	for (i = 0; i < g->mirror_count; i++) {
 		if (g->handles[i] >= 0)
-			drive_set_disk(s)->ops->close(drive_set_disk(s), g->handles[i]);
+			d->ops->close(d, g->handles[i]);
+		if (g->direct[i] >= 0)
+			d->ops->close(d, g->direct[i]);
+	}
 	free(g);
 }
 
@@ -370,33 +397,6 @@ segment_batch_read(struct drive_set *s, const struct segment *g, uint32_t mask, 
 	return (found);
 }
 
-static uint64_t
-window_acked(const struct segment *g, const uint8_t *p, size_t bytes, uint64_t offset)
-{
-	struct batch_head h;
-	uint64_t acked = 0;
-	size_t at;
-
-	for (at = 0; at + BATCH_HEADER_BYTES <= bytes; at += 512)
-		if (batch_head_parse(p + at, g->id, offset + at, &h) && h.acked_lsn > acked)
-			acked = h.acked_lsn;
-	return (acked);
-}
-
-uint64_t
-segment_acked_behind(struct drive_set *s, const struct segment *g, uint64_t from, uint64_t to)
-{
-	struct disk *d = drive_set_disk(s);
-	uint8_t *window = malloc(PREWRITE_CHUNK);
-	uint64_t acked = 0, seen, at;
-	ssize_t n;
-	unsigned i;
-
-	assert(window != NULL);
-	if (to - from > LOOK_AHEAD_MAX)
-		to = from + LOOK_AHEAD_MAX;
-	for (i = 0; i < g->mirror_count; i++) {
-		if (g->handles[i] < 0)
 struct window_view {
 	struct disk		*disk;
 	const struct segment	*segment;
@@ -440,6 +440,33 @@ segment_window_batch(struct drive_set *s, const struct segment *g, struct segmen
 	return (segment_copy_batch(&copy, g->id, offset, expected_lsn, out, head));
 }
 
+static uint64_t
+window_acked(const struct segment *g, const uint8_t *p, size_t bytes, uint64_t offset)
+{
+	struct batch_head h;
+	uint64_t acked = 0;
+	size_t at;
+
+	for (at = 0; at + BATCH_HEADER_BYTES <= bytes; at += 512)
+		if (batch_head_parse(p + at, g->id, offset + at, &h) && h.acked_lsn > acked)
+			acked = h.acked_lsn;
+	return (acked);
+}
+
+uint64_t
+segment_acked_behind(struct drive_set *s, const struct segment *g, uint64_t from, uint64_t to)
+{
+	struct disk *d = drive_set_disk(s);
+	uint8_t *window = malloc(PREWRITE_CHUNK);
+	uint64_t acked = 0, seen, at;
+	ssize_t n;
+	unsigned i;
+
+	assert(window != NULL);
+	if (to - from > LOOK_AHEAD_MAX)
+		to = from + LOOK_AHEAD_MAX;
+	for (i = 0; i < g->mirror_count; i++) {
+		if (g->handles[i] < 0)
 			continue;
 		for (at = from; at < to; at += PREWRITE_CHUNK) {
 			n = d->ops->pread(d, g->handles[i], window, PREWRITE_CHUNK, at, NULL);

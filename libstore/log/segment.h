@@ -28,6 +28,7 @@ struct segment {
 	unsigned	mirror_count;
 	uint32_t	slots[DRIVES_MAX];
 	int		handles[DRIVES_MAX];
+	int		direct[DRIVES_MAX];	/* for zeros, past the page cache; -1: by handles */
 	uint32_t	missing;		/* bit i: mirror i lacks records */
 	uint8_t		share;			/* enum log_share: the first that may use it */
 	/* up to here all mirrors were written with zeros; 0: none */
@@ -66,6 +67,9 @@ struct segment *segment_open(struct drive_set *s, const Hf__CatalogSegment *row,
  * alone.
  */
 int segment_versions_check(const struct drive_set *s, struct err *e);
+/* Zeros on a mirror that nothing depends on; sync: as pwritev_sync of the disk. */
+int segment_zeros_write(struct drive_set *s, const struct segment *g, unsigned mirror,
+    uint64_t from, size_t bytes, bool sync, struct err *e);
 void segment_close(struct drive_set *s, struct segment **g);
 /* Removes the files, as far as their drives let us: what stays is not named by the catalog. */
 void segment_unlink(struct drive_set *s, const struct segment *g);
@@ -80,10 +84,6 @@ void segment_unlink_row(struct drive_set *s, const Hf__CatalogSegment *row);
 bool segment_batch_read(struct drive_set *s, const struct segment *g, uint32_t mask,
     uint64_t offset, uint64_t expected_lsn, bool every, struct buf *out, struct batch_head *head,
     uint32_t *bad);
-/* Highest acknowledged LSN that a batch header between two offsets of any mirror tells of; 0:
- * none. */
-uint64_t segment_acked_behind(struct drive_set *s, const struct segment *g, uint64_t from,
-    uint64_t to);
 /* The same from one mirror, of which a stretch is held: for who reads batch after batch. */
 struct segment_window {
 	unsigned	 mirror;
@@ -92,6 +92,10 @@ struct segment_window {
 };
 bool segment_window_batch(struct drive_set *s, const struct segment *g, struct segment_window *w,
     uint64_t offset, uint64_t expected_lsn, struct buf *out, struct batch_head *head);
+/* Highest acknowledged LSN that a batch header between two offsets of any mirror tells of; 0:
+ * none. */
+uint64_t segment_acked_behind(struct drive_set *s, const struct segment *g, uint64_t from,
+    uint64_t to);
 
 /* segment_footer.c */
 /* Writes the footer behind the batches of all mirrors of mask and cuts the files there. Returns the
