@@ -8,7 +8,8 @@
  * The store is services/store/holdfast-store (or HOLDFAST_STORE), four drives, 2+2, hence three
  * mirrors. Puts are of 4 KiB, from CLIENTS at once through one process, as a protocol server
  * carries them. The bare loop commits the same bytes in batches of as many records; both take
- * turns. Its blocks were written before; the log prepares its own while it runs.
+ * turns. Its blocks were written before, and so are the log's, which prepares them when it is used:
+ * the store rests before. A last figure is of a burst that goes on behind them.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -116,8 +117,8 @@ median_us(uint64_t *took, size_t n)
 	return ((double)took[n / 2] / 1e3);
 }
 
-/* Both sides in turns, so that they see the same drives. */
-static void
+/* Both sides in turns, so that they see the same drives. The ratio. */
+static double
 puts_many(struct load *l, struct store_process *s, struct puts *p, struct bare *b, uint64_t first,
     uint64_t puts)
 {
@@ -138,8 +139,7 @@ puts_many(struct load *l, struct store_process *s, struct puts *p, struct bare *
 	    "%.1f us of the store's CPU each\n", CLIENTS, BODY_BYTES, MIRRORS,
 	    (double)puts * 1e9 / (double)bare_ns, (double)puts * 1e9 / (double)store_ns,
 	    (double)cpu / (double)puts);
-	verdict("durable puts, of the bare loop", (double)bare_ns / (double)store_ns,
-	    (double)bare_ns / (double)store_ns >= FLOOR_PUTS, ">= 0.70");
+	return ((double)bare_ns / (double)store_ns);
 }
 
 static void
@@ -163,6 +163,20 @@ puts_one(struct load *l, struct puts *p, struct bare *b, uint64_t first)
 	printf("one client: bare append p50 %.0f us, put p50 %.0f us\n", bare_us, store_us);
 	verdict("one put, us above a bare append", store_us - bare_us,
 	    store_us - bare_us <= ONE_US_MAX, "<= 60");
+}
+
+static void
+puts_all(struct load *l, struct store_process *s, struct puts *p, struct bare *b, uint64_t puts)
+{
+	double ratio;
+
+	store_rest(s);
+	puts_one(l, p, b, 0);
+	store_rest(s);
+	ratio = puts_many(l, s, p, b, ONE_ROUNDS, puts);
+	verdict("durable puts, of the bare loop", ratio, ratio >= FLOOR_PUTS, ">= 0.70");
+	ratio = puts_many(l, s, p, b, ONE_ROUNDS + puts, puts / 2);
+	printf("%-44s %8.2f\n", "as many again as half of them, without a rest", ratio);
 }
 
 /* --- warm reads ------------------------------------------------------------------------------- */
@@ -377,12 +391,12 @@ main(int argc, char **argv)
 	struct bare *b;
 	uint64_t id;
 
-	if (argc < 2 || puts < SLICES * CLIENTS) {
+	if (argc < 2 || puts < 2 * SLICES * CLIENTS) {
 		fprintf(stderr, "usage: store DIR [PUTS [OBJECTS]]\n");
 		return (2);
 	}
 	program = program != NULL ? program : "services/store/holdfast-store";
-	puts = puts / SLICES / CLIENTS * SLICES * CLIENTS;
+	puts = puts / SLICES / CLIENTS / 2 * SLICES * CLIENTS * 2;
 	store_prepare(&s, argv[1], NULL, 4, "erasure = 2+2");
 	store_start(&s, program);
 	b = bare_open(s.directory, MIRRORS, UINT64_C(64) << 20, true);
@@ -390,9 +404,8 @@ main(int argc, char **argv)
 	load_bucket(l, BUCKET);
 	p.body_bytes = BODY_BYTES;
 	load_run(l, CLIENTS, UINT64_C(1) << 40, 1000, put_make, &p, NULL);	/* warm */
-	puts_one(l, &p, b, 0);
-	puts_many(l, &s, &p, b, ONE_ROUNDS, puts);
-	first = ONE_ROUNDS + puts;
+	puts_all(l, &s, &p, b, puts);
+	first = ONE_ROUNDS + puts + puts / 2;
 	p.body_bytes = 64;
 	if (objects > first)
 		load_run(l, 1024, first, objects - first, put_make, &p, NULL);

@@ -181,19 +181,42 @@ store_end(struct store_process *s, int signal)
 	s->pid = 0;
 }
 
-uint64_t
-store_memory_bytes(const struct store_process *s, const char *field)
+static uint64_t
+proc_field(const struct store_process *s, const char *file, const char *field)
 {
 	struct buf text = BUF_INIT;
 	char path[64], *at;
 	uint64_t value = 0;
 
-	snprintf(path, sizeof(path), "/proc/%d/status", (int)s->pid);
+	snprintf(path, sizeof(path), "/proc/%d/%s", (int)s->pid, file);
 	if (file_read(path, 65536, &text, NULL) == 0 &&
 	    (at = strstr(buf_string(&text), field)) != NULL)
-		value = strtoull(at + strlen(field), NULL, 10) * 1024;
+		value = strtoull(at + strlen(field), NULL, 10);
 	buf_release(&text);
 	return (value);
+}
+
+uint64_t
+store_memory_bytes(const struct store_process *s, const char *field)
+{
+	return (proc_field(s, "status", field) * 1024);
+}
+
+#define REST_MS		500
+#define REST_MS_MAX	60000
+
+void
+store_rest(const struct store_process *s)
+{
+	uint64_t deadline = clock_mono_ms() + REST_MS_MAX, since = clock_mono_ms(), seen = 0, now;
+
+	while (clock_mono_ms() - since < REST_MS && clock_mono_ms() < deadline) {
+		now = proc_field(s, "io", "write_bytes:");
+		if (now != seen)
+			since = clock_mono_ms();
+		seen = now;
+		usleep(20000);
+	}
 }
 
 uint64_t

@@ -24,6 +24,8 @@ void store_prepare(struct store_process *s, const char *where, const char *keep,
 void store_start(struct store_process *s, const char *program);
 void store_end(struct store_process *s, int signal);
 uint64_t store_memory_bytes(const struct store_process *s, const char *field);	/* "VmRSS:" */
+/* Returns when it has not written for a while: the log is as far prepared as it will be. */
+void store_rest(const struct store_process *s);
 uint64_t store_cpu_us(const struct store_process *s);		/* user and system */
 void store_remove(struct store_process *s);
 
