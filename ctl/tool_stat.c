@@ -226,8 +226,8 @@ volumes_print(const struct stat_sums *s)
 		printf("%016" PRIx64 " %-6s %2u+%-2u %9" PRIu64 " %11" PRIu64 " %11" PRIu64
 		    " %11" PRIu64 " %5" PRIu64 "%s\n", v->id,
 		    v->state == HF__CATALOG_VOLUME__STATE__ACTIVE ? "active" : "sealed", v->k, v->m,
-		    v->bytes >> 20, use != NULL ? use->granted : 0, use != NULL ? use->live_bytes : 0,
-		    used, use != NULL ? use->freed_rows : 0,
+		    v->bytes >> 20, use != NULL ? use->granted : 0,
+		    use != NULL ? use->live_bytes : 0, used, use != NULL ? use->freed_rows : 0,
 		    use != NULL && use->punched ? " punched" : "");
 		if (use != NULL)
 			hf__volume_use__free_unpacked(use, NULL);

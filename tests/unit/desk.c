@@ -160,7 +160,8 @@ desk_segments(struct desk *d, const struct segment *rows, unsigned count)
 
 		row.id = rows[i].id;
 		row.state = (Hf__CatalogSegment__State)rows[i].state;
-		row.bytes = rows[i].state == OPEN ? 64 * MIB : rows[i].bytes;	/* as the log does */
+		/* as the log does */
+		row.bytes = rows[i].state == OPEN ? 64 * MIB : rows[i].bytes;
 		row.capacity = rows[i].state == OPEN ? 0 : 64 * MIB;
 		row.sealed_ms = rows[i].sealed_ms;
 		row.held = rows[i].held;
