@@ -80,6 +80,25 @@ drive_print(const cJSON *d)
 		    json_text(task, "error"));
 }
 
+/* Once for each file system that several drives are on. */
+static void
+shared_print(const cJSON *drives)
+{
+	const cJSON *d, *other;
+
+	cJSON_ArrayForEach(d, drives) {
+		const cJSON *with = cJSON_GetObjectItemCaseSensitive(d, "shares_with");
+
+		if (cJSON_GetArraySize(with) == 0 ||
+		    cJSON_GetArrayItem(with, 0)->valuedouble < json_number(d, "slot"))
+			continue;
+		printf("slots %.0f", json_number(d, "slot"));
+		cJSON_ArrayForEach(other, with)
+			printf(" %.0f", other->valuedouble);
+		printf(" are on one file system: lost together, its space shared\n");
+	}
+}
+
 static int
 list(const struct ctl *ctl, char **arguments, unsigned count)
 {
@@ -112,6 +131,7 @@ list(const struct ctl *ctl, char **arguments, unsigned count)
 		printf("SLOT  SET  STATE       SIZE GiB  FREE GiB  LACKING  PATH\n");
 		cJSON_ArrayForEach(d, drives)
 			drive_print(d);
+		shared_print(drives);
 	}
 	cJSON_Delete(drives);
 	return (CTL_OK);

@@ -244,6 +244,7 @@ store_started(struct store *t)
 		    (unsigned long long)t->recovery_ms, (unsigned long long)t->recovery.records,
 		    (unsigned long long)drive_set_epoch(t->drives));
 		notes_tell(t);
+		shared_tell(t);
 		rot_tell(t);
 		rc = store_serve(t, &e);
 	}

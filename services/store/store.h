@@ -129,6 +129,10 @@ void on_segment_seal(void *context, struct message *m);
 /* store_hold.c */
 void on_segment_hold(void *context, struct message *m);
 
+/* store_shared.c: drives on one file system. */
+void shared_tell(struct store *t);
+void shared_status(const struct store *t, unsigned slot, cJSON *drive);
+
 /* store_drive_act.c */
 extern const struct message_handler store_messages[];
 

@@ -46,6 +46,7 @@ add_drive(cJSON *list, const struct store *t, unsigned slot)
 	    drive_present_mask(s) >> slot & 1);
 	cJSON_AddStringToObject(o, "note", d.note);
 	slow_status(t, slot, o);
+	shared_status(t, slot, o);
 	add_u64(o, "space_bytes", d.space.total_bytes);
 	add_u64(o, "free_bytes", d.space.free_bytes);
 	cJSON_AddItemToArray(list, o);

@@ -60,6 +60,7 @@ def read_all(house, prefixes, what):
 
 
 def comes_back(house, base, paths):
+    check("one file system" not in house.ctl("drive", "list").stdout + house.log("store"), "each has its own")
     unmount(paths[0])
     wait_for("the drive to be missed", lambda: state(house, 0) == "offline", 10)
     put_all(house.s3(), "away")

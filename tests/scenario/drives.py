@@ -3,6 +3,7 @@
 # swapped, a second store on the same drives. Each is told clearly; nothing is lost.
 #
 # SPDX-License-Identifier: Apache-2.0
+import json
 import os
 import shutil
 import subprocess
@@ -58,6 +59,15 @@ def missing(house):
     check(house.s3().get("drives", "while-missing") == b"w" * 500000, "... after the drive came back")
     house.stop()
     say("one drive missing: read, written, named; back again")
+
+
+def shared(house):
+    """All drives of a test are directories of one file system: warned about, and shown."""
+    said = house.ctl("drive", "list").stdout
+    check("slots 0 1 2 3 are on one file system" in said, said)
+    rows = json.loads(house.ctl("drive", "list", "--json").stdout)
+    check([row["shares_with"] for row in rows] == [[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2]], rows)
+    check("the drives in slots 0 1 2 3 are on one file system" in house.log("store"), "not in the log")
 
 
 def too_many_missing(house):
@@ -129,6 +139,7 @@ def swapped(house):
 def scenario():
     with House() as house:
         fill(house)
+        shared(house)
         check(house.stop() == 0, "exit status")
         missing(house)
         too_many_missing(house)
