@@ -79,7 +79,7 @@ row_release(struct body_writer *w, struct row *r)
 	if (r->memory == NULL)
 		return;
 	memory_give(w->objects, r->memory_bytes);
-	buffer_put(w->objects, r->memory, r->buffer_bytes);
+	buffer_put(w->objects, BUFFERS_LOOP, r->memory, r->buffer_bytes);
 	r->memory = NULL;
 	r->memory_bytes = 0;
 	r->stride = 0;
@@ -106,7 +106,7 @@ row_find(struct body_writer *w, uint32_t stride)
 	if (empty == NULL || !memory_for(w, bytes, held == 0))	/* B3 */
 		return (NULL);
 	empty->memory_bytes = empty->buffer_bytes = bytes;
-	empty->memory = buffer_get(w->objects, &empty->buffer_bytes);
+	empty->memory = buffer_get(w->objects, BUFFERS_LOOP, &empty->buffer_bytes);
 	empty->stride = stride;
 	return (empty);
 }

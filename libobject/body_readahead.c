@@ -1,70 +1,52 @@
 /*
- * body_readahead - who reads the jobs of a reader: threads of the pool, several jobs or one a turn,
- * or the loop itself.
+ * body_readahead - who reads the jobs of readers: threads of the pool, or the loop itself.
  *
- *     waiting ──claim──► taken ──► done ──► delivered
- *        │ in a group of the pool, or none     (by whoever claimed it)
+ *     new ──► waiting ──► taken ──► done ──► delivered
+ *      └───────────────────▲ (by the loop)
  *
  * Waking a thread, and being woken by it, costs as much as copying 100 KiB from the page cache. So
  * while bytes are there (not `cold`), the loop reads the job that the caller waits for, or another
- * one while a thread has that, instead of sleeping; and threads get the others by the group. When
- * bytes are not there every job goes to a thread of its own, so that all drives are busy.
+ * one while a thread has that, instead of sleeping; and helpers read the others, one for each
+ * processor that the loop leaves, which stay while any reader has jobs. More of them would only
+ * take turns with the loop. When bytes are not there, every job has a thread, so that all drives
+ * are busy.
  *
- * A1  A job is read by whoever claims it, once. The loop alone makes, groups, delivers and frees.
- * A2  A job is freed when its reader has dropped it and no group holds it. Its memory goes back
- *     before that, if no thread is reading it.
+ * A1  A job is read by whoever takes it, once: a thread from the queue, with the lock; the loop
+ *     also one that was not queued. The loop alone makes, delivers and frees.
+ * A2  A job that was dropped while a thread has it is freed when that thread told so.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include <assert.h>
+#include <sched.h>
 #include <stdlib.h>
 
+#include "libbase/clock.h"
 #include "libbase/metrics.h"
 #include "libobject/body_reader_internal.h"
 
-#define GROUP_MIN	50	/* jobs that are worth waking a thread for */
-#define GROUP_MAX	32
-#define GROUP_ENDED	0x80000000u
+#define HELP_JOBS_MIN	2	/* that are worth waking a helper for */
+#define LINGER_NS	30000	/* less than to sleep and be woken */
 #define COLD_JOBS	8
+#define WARM_UNITS	32u	/* under way, or read and not delivered */
+#define COLD_UNITS	48u
 
-struct read_group {
+struct readahead_thread {
 	struct work	 work;
-	struct body_reader *reader;	/* stays until its last group is back */
-	struct read_job	*jobs[GROUP_MAX];
-	unsigned	 count;		/* atomic; with GROUP_ENDED no more are taken */
-	bool		 claimed;	/* its one job was claimed for it */
+	struct objects	*objects;
+	unsigned	 owner;		/* of its buffers; a helper stays while there are jobs */
 };
 
-/* A1 */
-static bool
-job_claim(struct read_job *j)
+static enum job_state
+job_state(const struct read_job *j)
 {
-	enum job_state waiting = JOB_WAITING;
-
-	return (__atomic_compare_exchange_n(&j->state, &waiting, JOB_TAKEN, false, __ATOMIC_ACQ_REL,
-	    __ATOMIC_ACQUIRE));
-}
-
-static bool
-job_done(const struct read_job *j)
-{
-	return (__atomic_load_n(&j->state, __ATOMIC_ACQUIRE) == JOB_DONE);
+	return (__atomic_load_n(&j->state, __ATOMIC_ACQUIRE));
 }
 
 static void
-job_finish(struct read_job *j)
+job_set(struct read_job *j, enum job_state state)
 {
-	__atomic_store_n(&j->state, JOB_DONE, __ATOMIC_RELEASE);
-}
-
-static void
-job_memory_put(struct read_job *j)
-{
-	if (j->memory_bytes > 0)
-		memory_give(j->objects, j->memory_bytes);
-	buffer_put(j->objects, j->memory, j->buffer_bytes);
-	j->memory = NULL;
-	j->memory_bytes = 0;
+	__atomic_store_n(&j->state, state, __ATOMIC_RELEASE);
 }
 
 static void
@@ -78,107 +60,132 @@ job_count_rebuilt(struct read_job *j)
 void
 readahead_job_free(struct read_job *j)
 {
-	assert(j->groups == 0);		/* A2 */
 	job_count_rebuilt(j);
-	job_memory_put(j);
+	if (j->memory_bytes > 0)
+		memory_give(j->objects, j->memory_bytes);
+	read_job_buffer_put(j);
 	free(j);
 }
 
-void
-readahead_drop(struct body_reader *r, struct read_job *j)
-{
-	TAILQ_REMOVE(&r->jobs, j, entry);
-	r->job_count--;
-	j->reader = NULL;
-	if (j->groups == 0)
-		readahead_job_free(j);
-	else if (job_done(j) || job_claim(j))
-		job_memory_put(j);
-}
-
-/* --- Groups. --- */
+/* --- The queue, with the lock. --- */
 
 static void
-group_run(void *context)
+queue_add(struct readahead *h, struct read_job *j)
 {
-	struct read_group *g = context;
-	unsigned i, n;
+	TAILQ_INSERT_TAIL(&h->waiting, j, queue_entry);
+	__atomic_fetch_add(&h->waiting_count, 1, __ATOMIC_RELAXED);
+	job_set(j, JOB_WAITING);
+}
 
-	for (i = 0;; i++) {
-		n = i;
-		if (__atomic_compare_exchange_n(&g->count, &n, n | GROUP_ENDED, false,
-		    __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
-			return;
-		if (g->claimed || job_claim(g->jobs[i])) {
-			read_job_run(g->jobs[i]);
-			job_finish(g->jobs[i]);
-		}
+static void
+queue_remove(struct readahead *h, struct read_job *j)
+{
+	TAILQ_REMOVE(&h->waiting, j, queue_entry);
+	__atomic_fetch_sub(&h->waiting_count, 1, __ATOMIC_RELAXED);
+	job_set(j, JOB_TAKEN);
+}
+
+static struct read_job *
+queue_take(struct readahead *h)
+{
+	struct read_job *j = TAILQ_FIRST(&h->waiting);
+
+	if (j != NULL)
+		queue_remove(h, j);
+	return (j);
+}
+
+/* --- Threads. --- */
+
+/* On the loop. */
+static void
+on_told(void *context)
+{
+	struct objects *o = context;
+	struct readahead *h = &o->readahead;
+	struct read_job *j;
+
+	pthread_mutex_lock(&h->lock);
+	h->telling = false;
+	while ((j = TAILQ_FIRST(&h->told)) != NULL) {
+		TAILQ_REMOVE(&h->told, j, queue_entry);
+		j->tell = false;
+		pthread_mutex_unlock(&h->lock);
+		if (j->reader != NULL)
+			reader_advance(j->reader);
+		else
+			readahead_job_free(j);	/* A2 */
+		pthread_mutex_lock(&h->lock);
 	}
+	pthread_mutex_unlock(&h->lock);
+}
+
+/* With the lock, which is dropped meanwhile. */
+static void
+job_read(struct objects *o, struct read_job *j, unsigned owner)
+{
+	struct readahead *h = &o->readahead;
+
+	pthread_mutex_unlock(&h->lock);
+	read_job_run(j, owner);
+	pthread_mutex_lock(&h->lock);
+	job_set(j, JOB_DONE);
+	if (!j->tell)
+		return;
+	TAILQ_INSERT_TAIL(&h->told, j, queue_entry);
+	if (!h->telling)
+		pool_tell(o->pool, on_told, o);
+	h->telling = true;
+}
+
+/* The loop has delivered what was read, and plans the next. With the lock, which is dropped
+ * meanwhile. */
+static struct read_job *
+queue_linger(struct readahead *h)
+{
+	uint64_t until = clock_mono_ns() + LINGER_NS;
+
+	pthread_mutex_unlock(&h->lock);
+	while (__atomic_load_n(&h->waiting_count, __ATOMIC_RELAXED) == 0 && clock_mono_ns() < until)
+		__builtin_ia32_pause();
+	pthread_mutex_lock(&h->lock);
+	return (queue_take(h));
 }
 
 static void
-on_group(void *context)
+thread_run(void *context)
 {
-	struct read_group *g = context;
-	struct body_reader *r = g->reader;
-	unsigned i;
+	struct readahead_thread *t = context;
+	struct readahead *h = &t->objects->readahead;
+	struct read_job *j;
 
-	for (i = 0; i < (g->count & ~GROUP_ENDED); i++)
-		if (--g->jobs[i]->groups == 0 && g->jobs[i]->reader == NULL)
-			readahead_job_free(g->jobs[i]);
-	if (r->group == g)
-		r->group = NULL;
-	free(g);
-	r->groups--;
-	if (!r->freed)
-		reader_advance(r);
-	else if (r->groups == 0)
-		free(r);
+	pthread_mutex_lock(&h->lock);
+	while ((j = queue_take(h)) != NULL ||
+	    (t->owner != BUFFERS_LOOP && (j = queue_linger(h)) != NULL)) {
+		job_read(t->objects, j, t->owner);
+		if (t->owner == BUFFERS_LOOP)
+			break;
+	}
+	h->helpers &= ~(1u << t->owner);
+	pthread_mutex_unlock(&h->lock);
 }
 
-static struct read_group *
-group_new(struct body_reader *r)
+static void
+on_thread(void *context)
 {
-	struct read_group *g = calloc(1, sizeof(*g));
+	free(context);
+}
 
-	if (g == NULL)
+static void
+thread_start(struct objects *o, unsigned owner)
+{
+	struct readahead_thread *t = calloc(1, sizeof(*t));
+
+	if (t == NULL)
 		abort();
-	g->reader = r;
-	return (g);
-}
-
-/* False: it is full, or its thread has ended it. */
-static bool
-group_add(struct read_group *g, struct read_job *j)
-{
-	unsigned n = __atomic_load_n(&g->count, __ATOMIC_ACQUIRE);
-
-	if (n >= GROUP_MAX)
-		return (false);
-	g->jobs[n] = j;
-	if (!__atomic_compare_exchange_n(&g->count, &n, n + 1, false, __ATOMIC_ACQ_REL,
-	    __ATOMIC_ACQUIRE))
-		return (false);
-	j->given = true;
-	j->groups++;
-	return (true);
-}
-
-static void
-group_submit(struct read_group *g)
-{
-	g->reader->groups++;
-	work_submit(g->reader->objects, &g->work, group_run, on_group, g);
-}
-
-static void
-job_submit(struct body_reader *r, struct read_job *j, bool claimed)
-{
-	struct read_group *g = group_new(r);
-
-	g->claimed = claimed;
-	(void)group_add(g, j);
-	group_submit(g);
+	t->objects = o;
+	t->owner = owner;
+	work_submit(o, &t->work, thread_run, on_thread, t);
 }
 
 /* --- For the reader. --- */
@@ -189,6 +196,14 @@ reader_warm(const struct body_reader *r)
 	return (r->cold == 0 && r->objects->disk == disk_posix());
 }
 
+unsigned
+readahead_jobs_max(const struct body_reader *r)
+{
+	unsigned k = r->objects->k, units = k > JOB_UNITS_WANTED ? k : JOB_UNITS_WANTED;
+
+	return ((reader_warm(r) ? WARM_UNITS : COLD_UNITS) / units);
+}
+
 void
 readahead_add(struct body_reader *r, struct read_job *j)
 {
@@ -197,48 +212,95 @@ readahead_add(struct body_reader *r, struct read_job *j)
 	r->job_count++;
 }
 
-static bool
-job_ungiven(const struct read_job *j)
+/* All go to the queue but the first, which is the loop's. */
+static void
+go_warm(struct body_reader *r)
 {
-	return (!j->given && !job_done(j));
+	struct readahead *h = &r->objects->readahead;
+	struct read_job *j, *first = TAILQ_FIRST(&r->jobs);
+	unsigned owner = BUFFERS_HELPER;
+	bool start;
+
+	pthread_mutex_lock(&h->lock);
+	TAILQ_FOREACH(j, &r->jobs, entry)
+		if (j != first && j->state == JOB_NEW)
+			queue_add(h, j);
+	while (h->helpers >> owner & 1)
+		owner++;
+	start = owner - BUFFERS_HELPER < h->helpers_max && h->waiting_count >= HELP_JOBS_MIN;
+	h->helpers |= (uint32_t)start << owner;
+	pthread_mutex_unlock(&h->lock);
+	if (start)
+		thread_start(r->objects, owner);
 }
 
-/* The first is the loop's. The thread that is at it takes what came since; if there is none, some
- * must come together. */
+/* A thread for each that no thread was woken for. */
 static void
-group_feed(struct body_reader *r)
+go_cold(struct body_reader *r, bool queued_warm)
 {
-	struct read_job *j, *first = TAILQ_FIRST(&r->jobs);
-	unsigned n = 0;
+	struct readahead *h = &r->objects->readahead;
+	unsigned threads = 0;
+	struct read_job *j;
 
+	pthread_mutex_lock(&h->lock);
 	TAILQ_FOREACH(j, &r->jobs, entry) {
-		if (j == first || !job_ungiven(j))
-			continue;
-		if (r->group != NULL && !group_add(r->group, j))
-			r->group = NULL;
-		n += !j->given;
+		threads += j->state == JOB_NEW || (queued_warm && j->state == JOB_WAITING);
+		if (j->state == JOB_NEW)
+			queue_add(h, j);
 	}
-	if (n + 1 < read_jobs_max(r->objects->k) / 2)
-		return;
-	r->group = group_new(r);
-	TAILQ_FOREACH(j, &r->jobs, entry)
-		if (j != first && job_ungiven(j))
-			(void)group_add(r->group, j);
-	group_submit(r->group);
+	pthread_mutex_unlock(&h->lock);
+	while (threads-- > 0)
+		thread_start(r->objects, BUFFERS_LOOP);
 }
 
 void
 readahead_go(struct body_reader *r)
 {
-	struct read_job *j;
+	struct read_job *last = TAILQ_LAST(&r->jobs, read_job_list);
 
-	if (reader_warm(r)) {
-		group_feed(r);
+	if (last == NULL || job_state(last) != JOB_NEW)
 		return;
-	}
-	TAILQ_FOREACH(j, &r->jobs, entry)
-		if (job_ungiven(j))
-			job_submit(r, j, false);
+	if (!reader_warm(r))
+		go_cold(r, false);
+	else if (last != TAILQ_FIRST(&r->jobs))
+		go_warm(r);
+}
+
+/* A job that no thread has is the loop's. */
+static bool
+job_claim(struct read_job *j)
+{
+	struct readahead *h = &j->objects->readahead;
+	bool mine = job_state(j) == JOB_NEW;
+
+	if (mine)
+		job_set(j, JOB_TAKEN);
+	if (job_state(j) != JOB_WAITING)
+		return (mine);
+	pthread_mutex_lock(&h->lock);
+	mine = j->state == JOB_WAITING;
+	if (mine)
+		queue_remove(h, j);
+	pthread_mutex_unlock(&h->lock);
+	return (mine);
+}
+
+/* True: the first job is done meanwhile. */
+static bool
+first_wait(struct body_reader *r)
+{
+	struct readahead *h = &r->objects->readahead;
+	struct read_job *first = TAILQ_FIRST(&r->jobs);
+	bool done;
+
+	if (first == NULL)
+		return (false);
+	pthread_mutex_lock(&h->lock);
+	done = first->state == JOB_DONE;
+	if (!done)
+		first->tell = true;
+	pthread_mutex_unlock(&h->lock);
+	return (done);
 }
 
 bool
@@ -247,20 +309,20 @@ readahead_take(struct body_reader *r)
 	struct read_job *j;
 
 	if (!reader_warm(r))
-		return (false);
+		return (first_wait(r));
 	TAILQ_FOREACH(j, &r->jobs, entry)
 		if (job_claim(j))
 			break;
 	if (j == NULL)
-		return (false);
+		return (first_wait(r));
 	if (read_job_try(j)) {
-		job_finish(j);
+		job_set(j, JOB_DONE);
 		return (true);
 	}
 	r->cold = COLD_JOBS;
-	job_submit(r, j, true);
-	readahead_go(r);
-	return (false);
+	job_set(j, JOB_NEW);
+	go_cold(r, true);
+	return (first_wait(r));
 }
 
 struct read_job *
@@ -268,7 +330,7 @@ readahead_first(struct body_reader *r)
 {
 	struct read_job *j = TAILQ_FIRST(&r->jobs);
 
-	if (j == NULL || !job_done(j))
+	if (j == NULL || job_state(j) != JOB_DONE)
 		return (NULL);
 	if (!j->settled) {
 		j->settled = true;
@@ -277,4 +339,51 @@ readahead_first(struct body_reader *r)
 		damages_report(r->objects, r->request_id, &j->damages, &r->told);
 	}
 	return (j);
+}
+
+void
+readahead_drop(struct body_reader *r, struct read_job *j)
+{
+	struct readahead *h = &r->objects->readahead;
+	bool taken;
+
+	TAILQ_REMOVE(&r->jobs, j, entry);
+	r->job_count--;
+	j->reader = NULL;
+	pthread_mutex_lock(&h->lock);
+	taken = j->state == JOB_TAKEN;
+	if (j->state == JOB_WAITING)
+		queue_remove(h, j);
+	else if (j->state == JOB_DONE && j->tell)
+		TAILQ_REMOVE(&h->told, j, queue_entry);
+	j->tell = taken;	/* A2 */
+	pthread_mutex_unlock(&h->lock);
+	if (!taken)
+		readahead_job_free(j);
+}
+
+/* --- For all readers. --- */
+
+void
+readahead_init(struct objects *o)
+{
+	struct readahead *h = &o->readahead;
+	cpu_set_t cpus;
+
+	pthread_mutex_init(&h->lock, NULL);
+	TAILQ_INIT(&h->waiting);
+	TAILQ_INIT(&h->told);
+	if (sched_getaffinity(0, sizeof(cpus), &cpus) == 0 && CPU_COUNT(&cpus) > 0)
+		h->helpers_max = (unsigned)CPU_COUNT(&cpus) - 1;
+	if (h->helpers_max > HELPERS_MAX)
+		h->helpers_max = HELPERS_MAX;
+}
+
+void
+readahead_release(struct objects *o)
+{
+	struct readahead *h = &o->readahead;
+
+	assert(h->helpers == 0 && TAILQ_EMPTY(&h->waiting) && TAILQ_EMPTY(&h->told));
+	pthread_mutex_destroy(&h->lock);
 }

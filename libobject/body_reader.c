@@ -26,7 +26,7 @@
 #include "libobject/body_reader_internal.h"
 #include "libobject/entry_cache.h"
 
-#define TURN_JOBS	8
+#define TURN_JOBS	4
 
 uint64_t
 reader_deadline(const struct body_reader *r)
@@ -112,9 +112,7 @@ job_start(struct body_reader *r, struct read_job *j, size_t bytes)
 			memory_wait(r->objects, &r->memory_waiter, bytes, false, on_memory, r);
 		return (false);
 	}
-	j->memory_bytes = j->buffer_bytes = bytes;
-	j->memory = buffer_get(r->objects, &j->buffer_bytes);
-	read_job_place(j);
+	j->memory_bytes = bytes;
 	readahead_add(r, j);
 	return (true);
 }
@@ -205,7 +203,7 @@ job_plan(struct body_reader *r)
 static void
 reader_pump(struct body_reader *r)
 {
-	while (r->job_count < read_jobs_max(r->objects->k) && r->error.code == 0) {
+	while (r->job_count < readahead_jobs_max(r) && r->error.code == 0) {
 		struct read_job *j;
 
 		if (r->waiting_job == NULL && !job_plan(r))
@@ -393,7 +391,5 @@ body_reader_free(struct body_reader **rp)
 	body_source_release(&r->source);
 	free(r->bucket);
 	free(r->key);
-	r->freed = true;
-	if (r->groups == 0)
-		free(r);
+	free(r);
 }

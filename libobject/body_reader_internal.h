@@ -9,17 +9,6 @@
 
 #include "libobject/read_job.h"
 
-/*
- * Delivered, and read ahead: 3 MiB. Many short jobs beat few long ones: what was read is still in
- * the processor's cache when it is checked and when it is sent.
- */
-#define READ_UNITS_AHEAD	48u
-static inline unsigned
-read_jobs_max(unsigned k)
-{
-	return (READ_UNITS_AHEAD / (k > JOB_UNITS_WANTED ? k : JOB_UNITS_WANTED));
-}
-
 struct body_reader {
 	struct objects		*objects;
 	char			 request_id[40];
@@ -34,16 +23,13 @@ struct body_reader {
 
 	struct read_job		*waiting_job;	/* has its map, not its memory */
 	size_t			 granted;
-	TAILQ_HEAD(, read_job)	 jobs;
+	struct read_job_list	 jobs;
 	unsigned		 job_count;
 	struct map_question	*map_question;
 	struct memory_waiter	 memory_waiter;
 	struct object_call	*call;		/* parts, or the object again */
 	uint32_t		 told;
 	unsigned		 cold;		/* jobs until the page cache is tried again */
-	struct read_group	*group;		/* that a thread may still be at, or NULL */
-	unsigned		 groups;	/* in the pool */
-	bool			 freed;		/* by its caller; the last group frees it */
 	unsigned		 turn_jobs;	/* delivered in this turn of the loop */
 	struct event		*next_turn;	/* NULL until needed */
 
@@ -65,11 +51,16 @@ void reader_fail(struct body_reader *r, int code, const struct err *e);
 void reader_advance(void *context);
 
 /* body_readahead.c */
-/* A job that has its memory; its turn comes with readahead_go. */
+/* How many jobs may be there: 3 MiB, 2 MiB of what the page cache has. Short jobs and few of them
+ * beat long ones and many: what was read is still in the processor's cache when it is checked and
+ * sent. */
+unsigned readahead_jobs_max(const struct body_reader *r);
+/* A job whose memory is counted; its turn comes with readahead_go. */
 void readahead_add(struct body_reader *r, struct read_job *j);
-/* Gives what waits to the pool, but for what the loop does better itself. */
+/* Gives what is new to the pool, but for what the loop does better itself. */
 void readahead_go(struct body_reader *r);
-/* The caller waits: reads one job on the loop, if it is in the page cache. False: none. */
+/* The caller waits: reads one job on the loop, if it is in the page cache. False: none, and
+ * reader_advance comes when the first is done. */
 bool readahead_take(struct body_reader *r);
 /* The first job, if it is done; its damage is reported. */
 struct read_job *readahead_first(struct body_reader *r);

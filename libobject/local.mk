@@ -35,7 +35,10 @@ libobject_libobject_a_SOURCES = \
 	libobject/object.h \
 	libobject/objects.c libobject/objects_internal.h \
 	libobject/pin.c \
-	libobject/read_job.c libobject/read_job.h \
+	libobject/read_drive.c \
+	libobject/read_extent.c \
+	libobject/read_job.c libobject/read_job.h libobject/read_job_internal.h \
+	libobject/read_record.c \
 	libobject/run.c \
 	libobject/session.c \
 	libobject/soon.c \

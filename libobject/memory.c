@@ -95,31 +95,58 @@ memory_give(struct objects *o, size_t bytes)
 	memory_serve_soon(o);
 }
 
-/* --- Buffers (M4). --- */
+/* --- Buffers (M4), with the lock. --- */
 
 static void *
-buffer_remove(struct buffers *b, unsigned i)
+buffer_remove(struct buffers *b, struct buffer_stack *s, unsigned i)
 {
-	void *memory = b->idle[i].memory;
+	void *memory = s->idle[i].memory;
 
-	b->idle_bytes -= b->idle[i].bytes;
-	memmove(&b->idle[i], &b->idle[i + 1], (--b->count - i) * sizeof(b->idle[0]));
+	b->idle_bytes -= s->idle[i].bytes;
+	memmove(&s->idle[i], &s->idle[i + 1], (--s->count - i) * sizeof(s->idle[0]));
 	return (memory);
 }
 
+/* The one that came back last; NULL: none fits. */
+static void *
+buffer_find(struct buffers *b, struct buffer_stack *s, size_t want, size_t *bytes)
+{
+	unsigned i;
+
+	for (i = s->count; i-- > 0; )
+		if (s->idle[i].bytes >= want && s->idle[i].bytes <= 2 * want) {
+			*bytes = s->idle[i].bytes;
+			return (buffer_remove(b, s, i));
+		}
+	return (NULL);
+}
+
+/* Of a size that is not asked for any more, or of another owner. */
+static void
+buffer_drop(struct buffers *b, struct buffer_stack *s)
+{
+	unsigned i;
+
+	for (i = 0; s->count == 0; i++)
+		s = &b->stacks[i];
+	free(buffer_remove(b, s, 0));
+}
+
 void *
-buffer_get(struct objects *o, size_t *bytes)
+buffer_get(struct objects *o, unsigned owner, size_t *bytes)
 {
 	struct buffers *b = &o->buffers;
 	size_t want = (*bytes + VOLUME_ALIGN_BYTES - 1) / VOLUME_ALIGN_BYTES * VOLUME_ALIGN_BYTES;
 	void *memory;
 	unsigned i;
 
-	for (i = b->count; i-- > 0; )
-		if (b->idle[i].bytes >= want && b->idle[i].bytes <= 2 * want) {
-			*bytes = b->idle[i].bytes;
-			return (buffer_remove(b, i));
-		}
+	pthread_mutex_lock(&b->lock);
+	memory = buffer_find(b, &b->stacks[owner], want, bytes);
+	for (i = 0; memory == NULL && i < BUFFERS_OWNERS; i++)
+		memory = buffer_find(b, &b->stacks[i], want, bytes);
+	pthread_mutex_unlock(&b->lock);
+	if (memory != NULL)
+		return (memory);
 	memory = aligned_alloc(VOLUME_ALIGN_BYTES, want);
 	if (memory == NULL)
 		abort();
@@ -128,9 +155,10 @@ buffer_get(struct objects *o, size_t *bytes)
 }
 
 void
-buffer_put(struct objects *o, void *memory, size_t bytes)
+buffer_put(struct objects *o, unsigned owner, void *memory, size_t bytes)
 {
 	struct buffers *b = &o->buffers;
+	struct buffer_stack *s = &b->stacks[owner];
 
 	if (memory == NULL)
 		return;
@@ -138,17 +166,27 @@ buffer_put(struct objects *o, void *memory, size_t bytes)
 		free(memory);
 		return;
 	}
-	while (b->count == BUFFERS_IDLE_MAX || b->idle_bytes + bytes > BUFFERS_IDLE_BYTES)
-		free(buffer_remove(b, 0));	/* of a size that is not asked for any more */
-	b->idle[b->count].memory = memory;
-	b->idle[b->count++].bytes = bytes;
+	pthread_mutex_lock(&b->lock);
+	while (s->count == BUFFERS_IDLE_MAX || b->idle_bytes + bytes > BUFFERS_IDLE_BYTES)
+		buffer_drop(b, s);
+	s->idle[s->count].memory = memory;
+	s->idle[s->count++].bytes = bytes;
 	b->idle_bytes += bytes;
+	pthread_mutex_unlock(&b->lock);
+}
+
+void
+buffers_init(struct objects *o)
+{
+	pthread_mutex_init(&o->buffers.lock, NULL);
 }
 
 void
 buffers_release(struct objects *o)
 {
-	while (o->buffers.count > 0)
-		free(o->buffers.idle[--o->buffers.count].memory);
-	o->buffers.idle_bytes = 0;
+	struct buffers *b = &o->buffers;
+
+	while (b->idle_bytes > 0)
+		buffer_drop(b, &b->stacks[0]);
+	pthread_mutex_destroy(&b->lock);
 }

@@ -64,6 +64,8 @@ objects_open(const struct objects_options *options, struct objects **out, struct
 	calls_init(o);
 	works_init(o);
 	hasher_init(o);
+	buffers_init(o);
+	readahead_init(o);
 	if (options->read_ms_max > 0)
 		o->deadline = disk_deadline_new(o->disk, options->read_ms_max);
 	o->files = file_cache_new(o->disk, o->deadline);
@@ -108,6 +110,7 @@ objects_release(struct objects *o)
 	buffers_release(o);
 	runs_release(o);
 	works_release(o);
+	readahead_release(o);
 	hasher_release(o);
 	file_cache_free(&o->files);
 	disk_deadline_free(&o->deadline);

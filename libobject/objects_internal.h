@@ -143,14 +143,26 @@ void memory_give(struct objects *o, size_t bytes);
 
 #define BUFFERS_IDLE_MAX	32
 #define BUFFERS_IDLE_BYTES	(8u << 20)
-struct buffers {
+/* Who writes into a buffer has the next one that it wrote, too: then the memory is in its
+ * processor's cache, and in no other's. */
+#define BUFFERS_LOOP		0	/* and all threads but the helpers of body_readahead.c */
+#define BUFFERS_HELPER		1	/* the first of them */
+#define HELPERS_MAX		3u
+#define BUFFERS_OWNERS		(1 + HELPERS_MAX)
+struct buffer_stack {
 	struct { void *memory; size_t bytes; } idle[BUFFERS_IDLE_MAX];
 	unsigned	 count;
-	size_t		 idle_bytes;
 };
-/* Aligned memory of at least *bytes, which becomes its size; what was taken is counted apart. */
-void *buffer_get(struct objects *o, size_t *bytes);
-void buffer_put(struct objects *o, void *memory, size_t bytes);
+struct buffers {
+	pthread_mutex_t		 lock;
+	struct buffer_stack	 stacks[BUFFERS_OWNERS];
+	size_t			 idle_bytes;
+};
+/* By any thread. Aligned memory of at least *bytes, which becomes its size; what was taken is
+ * counted apart. */
+void *buffer_get(struct objects *o, unsigned owner, size_t *bytes);
+void buffer_put(struct objects *o, unsigned owner, void *memory, size_t bytes);
+void buffers_init(struct objects *o);
 void buffers_release(struct objects *o);
 
 /* --- work.c: jobs for the pool that are never refused ----------------------------------------- */
@@ -204,6 +216,22 @@ void hasher_add(struct objects *o, struct hash_lane *l, struct row *r);
 struct row *hasher_take(struct objects *o, struct hash_lane *l);
 /* The next row that no thread has begun, which will not be hashed; or NULL. */
 struct row *hasher_drop(struct objects *o, struct hash_lane *l);
+
+/* --- body_readahead.c: jobs of readers -------------------------------------------------------- */
+
+struct read_job;
+TAILQ_HEAD(read_job_list, read_job);
+struct readahead {
+	pthread_mutex_t		 lock;
+	struct read_job_list	 waiting;	/* for any thread */
+	struct read_job_list	 told;		/* done, and the loop is to hear of it */
+	unsigned		 waiting_count;	/* atomic */
+	uint32_t		 helpers;	/* threads that stay while there are jobs */
+	unsigned		 helpers_max;
+	bool			 telling;
+};
+void readahead_init(struct objects *o);
+void readahead_release(struct objects *o);
 
 /* --- map.c: where segments and volumes lie ---------------------------------------------------- */
 
@@ -331,6 +359,7 @@ struct objects {
 	struct buffers		 buffers;
 	struct works		 works;
 	struct hasher		 hasher;
+	struct readahead	 readahead;
 	struct runs		 runs;
 	struct map		*maps;
 	struct file_cache	*files;

@@ -1,6 +1,9 @@
 /*
- * read_job - see read_job.h. Every unit and record is verified before it is good; what is not good
- * comes from another mirror or from parity, and is put down as damage.
+ * read_job - see read_job.h: what of a body one job reads, where in its memory, and how that is
+ * delivered.
+ *
+ * Every unit and record is verified before it is good; what is not good comes from another mirror
+ * or from parity, and is put down as damage.
  *
  * D1  Drives that are not online, and shards that were not written, are not tried while there are
  *     others.
@@ -11,31 +14,25 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "libobject/read_job.h"
-
 #include <assert.h>
-#include <stdlib.h>
-#include <sys/uio.h>
 
-#include "libstore/format/record.h"
-#include "libstore/log/shard_reader.h"
+#include "libobject/read_job_internal.h"
 
 /* --- Planning. --- */
 
-static bool
-slot_offline(const struct read_job *j, unsigned slot)
+static void
+unit_add(struct read_job *j, unsigned shard, uint32_t at, uint32_t bytes)
 {
-	return (j->offline >> slot & 1);
-}
+	struct read_unit *u = &j->units[j->unit_count++];
+	struct read_shard *s = &j->shards[shard];
 
-/* D1: shard is worth trying in this pass. */
-static bool
-shard_usable(const struct read_job *j, unsigned shard, bool desperate)
-{
-	if (!j->inlined && (j->extent.missing & ~j->map.complete) >> shard & 1)
-		return (false);
-	/* A mirror that lacks records may still have this one, a shard this extent. */
-	return ((slot_offline(j, j->map.slots[shard]) || j->map.missing >> shard & 1) == desperate);
+	assert(j->unit_count <= JOB_UNITS_MAX);
+	*u = (struct read_unit){ .row = j->row_count, .shard = shard, .at = at, .bytes = bytes };
+	if (s->count == 0)
+		s->first = j->row_count;
+	s->count = j->row_count - s->first + 1;
+	j->wanted |= 1u << shard;
+	j->degraded |= !shard_usable(j, shard, false);
 }
 
 static void
@@ -53,27 +50,46 @@ plan_units(struct read_job *j)
 		payload = row->unit_bytes - VOLUME_TRAILER_BYTES;
 		row_end = row->body_offset + row->body_bytes;
 		while (at < end && at < row_end) {
-			struct read_unit *u = &j->units[j->unit_count++];
 			uint64_t in_row = at - row->body_offset, rest = payload - in_row % payload;
 
-			assert(j->unit_count <= JOB_UNITS_MAX);
 			if (rest > row_end - at)
 				rest = row_end - at;
 			if (rest > end - at)
 				rest = end - at;
-			*u = (struct read_unit){ .row = j->row_count,
-			    .shard = (unsigned)(in_row / payload) };
-			u->wanted = SLICE((void *)(uintptr_t)(in_row % payload), rest);
+			unit_add(j, (unsigned)(in_row / payload), (uint32_t)(in_row % payload),
+			    (uint32_t)rest);
 			at += rest;
 		}
 		j->row_count++;
 	}
 }
 
+/* What is wanted will be rebuilt: whole rows of all shards have their place. */
+static void
+plan_rows(struct read_job *j)
+{
+	unsigned i;
+
+	for (i = 0; i < j->map.k + j->map.m; i++)
+		j->shards[i] = (struct read_shard){ .count = j->row_count };
+}
+
+/* Half as many when some will be rebuilt: parity shares the processor's cache with them. */
+static unsigned
+units_wanted(const struct read_job *j)
+{
+	unsigned i;
+
+	for (i = 0; i < j->map.k; i++)
+		if (!shard_usable(j, i, false))
+			return (JOB_UNITS_WANTED / 2);
+	return (JOB_UNITS_WANTED);
+}
+
 static uint64_t
 rows_bytes(const struct read_job *j, uint64_t skip)
 {
-	unsigned k = j->map.k, rows = k >= JOB_UNITS_WANTED ? 1 : JOB_UNITS_WANTED / k;
+	unsigned k = j->map.k, units = units_wanted(j), rows = k >= units ? 1 : units / k;
 	uint64_t row_bytes = volume_row_body_bytes(k);
 
 	return ((skip / row_bytes + rows) * row_bytes - skip);
@@ -94,410 +110,98 @@ read_job_plan(struct read_job *j, struct span *span)
 	span->bytes -= j->bytes;
 	if (!j->inlined)
 		plan_units(j);
+	if (j->degraded)
+		plan_rows(j);
+}
+
+static size_t
+shards_bytes(const struct read_job *j, uint32_t shards)
+{
+	size_t bytes = 0;
+	unsigned i;
+
+	for (i = 0; i < j->map.k + j->map.m; i++)
+		if (shards >> i & 1 && j->shards[i].count > 0)
+			bytes += rows_unit_bytes(j, j->shards[i].first, j->shards[i].count);
+	return (bytes);
 }
 
 size_t
 read_job_bytes(const struct read_job *j)
 {
-	size_t bytes = 0, spare = 0;
-	unsigned i;
-
-	if (j->inlined)
-		return (j->place.record_bytes);
-	for (i = 0; i < j->unit_count; i++) {
-		bytes += j->rows[j->units[i].row].unit_bytes;
-		if (!shard_usable(j, j->units[i].shard, false))
-			spare = (size_t)(j->map.k + j->map.m) * j->rows[0].unit_bytes;
-	}
-	return (bytes + spare);
+	return (j->inlined ? j->place.record_bytes : shards_bytes(j, UINT32_MAX));
 }
 
-/* The first row's units are the largest. */
-void
-read_job_place(struct read_job *j)
-{
-	uint8_t *at = j->memory;
-	bool spare = false;
-	unsigned i;
-
-	for (i = 0; i < j->unit_count; i++) {
-		struct read_unit *u = &j->units[i];
-
-		u->memory = at;
-		u->wanted.data = at + (uintptr_t)u->wanted.data;
-		at += j->rows[u->row].unit_bytes;
-		if (!shard_usable(j, u->shard, false))
-			spare = true;
-	}
-	j->spare = spare ? at : NULL;
-}
+/* --- Delivering. --- */
 
 bool
 read_job_next(struct read_job *j, struct slice *out)
 {
+	const struct read_unit *u;
+
 	if (j->inlined) {
 		*out = j->data;
 		return (j->next++ == 0);
 	}
 	if (j->next == j->unit_count)
 		return (false);
-	*out = j->units[j->next++].wanted;
+	u = &j->units[j->next++];
+	*out = SLICE(shard_unit(&j->shards[u->shard], u->row) + u->at, u->bytes);
 	return (true);
 }
 
 /* --- Reading. --- */
 
-/* What is in the page cache does not wait for the drive, and costs no other thread. Handles of the
- * real disk are descriptors. */
-static bool
-read_now(struct objects *o, const struct file *f, uint64_t offset, void *out, size_t bytes)
-{
-	struct iovec iov = { out, bytes };
-
-	return (o->disk == disk_posix() &&
-	    preadv2(file_handle(f), &iov, 1, (off_t)offset, RWF_NOWAIT) == (ssize_t)bytes);
-}
-
-static bool
-try_at(struct read_job *j, enum file_kind kind, unsigned slot, uint64_t offset, void *out,
-    size_t bytes)
-{
-	struct file *f = file_peek(j->objects->files, kind, j->map.id, slot);
-	bool there;
-
-	if (f == NULL)
-		return (false);
-	there = read_now(j->objects, f, offset, out, bytes);
-	file_put(&f);
-	return (there);
-}
-
-/* D3 */
-static ssize_t
-read_by_deadline(struct objects *o, const struct file *f, uint64_t offset, void *out, size_t bytes,
-    struct err *e)
-{
-	struct disk *d = o->deadline != NULL ? o->deadline : o->disk;
-
-	if (o->deadline != NULL && read_now(o, f, offset, out, bytes))
-		return ((ssize_t)bytes);
-	return (d->ops->pread(d, file_handle(f), out, bytes, offset, e));
-}
-
-/* Reads exactly; a file that ends before is ERR_STALE: what was there is gone. */
-static int
-read_at(struct read_job *j, unsigned slot, uint64_t offset, void *out, size_t bytes, struct err *e)
-{
-	struct objects *o = j->objects;
-	enum file_kind kind = !j->inlined ? FILE_VOLUME : j->map.k > 0 ? FILE_SHARD : FILE_SEGMENT;
-	struct file *f;
-	ssize_t n;
-	int rc;
-
-	if (j->trying)
-		return (try_at(j, kind, slot, offset, out, bytes) ? 0 : ERR_BUSY);
-	rc = file_get(o->files, kind, j->map.id, slot, false, &f, e);
-	if (rc < 0)
-		return (rc == ERR_NOT_FOUND ? err_prefix(e, "slot %u", slot), ERR_STALE : rc);
-	n = read_by_deadline(o, f, offset, out, bytes, e);
-	file_put(&f);
-	if (n < 0)
-		return ((int)n);
-	if ((size_t)n < bytes)
-		return (err_set(e, ERR_STALE, "the file in slot %u ends before %llu", slot,
-		    (unsigned long long)offset + bytes));
-	return (0);
-}
-
+/* The spare is hot in the cache of who rebuilds all the time. */
 static void
-shard_bad(struct read_job *j, unsigned slot, uint64_t offset, int code, struct err *why)
+memory_place(struct read_job *j, unsigned owner)
 {
-	if (j->trying) {	/* a thread finds out what it is */
-		j->blocked = true;
-		return;
-	}
-	why->code = code;
-	damages_add(&j->damages, j->inlined ? FILE_SEGMENT : FILE_VOLUME, j->map.id, offset, slot,
-	    why);
-	/* Of several reasons, the one that says most: gone, then damaged, then not readable. */
-	if (j->why.code == 0 || (code == ERR_STALE && j->why.code != ERR_STALE) ||
-	    (code == ERR_CORRUPT && j->why.code != ERR_STALE))
-		j->why = *why;
-}
+	uint8_t *at[2];
+	unsigned i;
 
-static bool
-unit_read(struct read_job *j, const struct volume_row *row, unsigned shard, uint8_t *memory)
-{
-	unsigned slot = j->map.slots[shard];
-	struct err why = ERR_INIT;
-	int rc;
+	assert(j->memory == NULL && j->spare == NULL);
+	j->owner = owner;
+	j->buffer_bytes = j->inlined ? j->place.record_bytes : shards_bytes(j, j->wanted);
+	j->memory = at[1] = buffer_get(j->objects, owner, &j->buffer_bytes);
+	j->spare_bytes = shards_bytes(j, ~j->wanted);
+	if (j->spare_bytes > 0)
+		j->spare = at[0] = buffer_get(j->objects, owner, &j->spare_bytes);
+	for (i = 0; !j->inlined && i < j->map.k + j->map.m; i++) {
+		struct read_shard *s = &j->shards[i];
+		unsigned which = j->wanted >> i & 1;
 
-	rc = read_at(j, slot, row->offset, memory, row->unit_bytes, &why);
-	if (rc == 0)
-		rc = volume_unit_check(&j->extent, row, shard, memory, &why);
-	if (rc < 0)
-		shard_bad(j, slot, row->offset, rc, &why);
-	return (rc == 0);
-}
-
-/* Reads more shards of the row until k are good. */
-static void
-row_gather(struct read_job *j, const struct volume_row *row, uint8_t *units[], uint32_t *present,
-    uint32_t *tried)
-{
-	unsigned shards = j->map.k + j->map.m, i, pass;
-
-	for (pass = 0; pass < 2 && !j->blocked; pass++)
-		for (i = 0; i < shards && (unsigned)__builtin_popcount(*present) < j->map.k; i++) {
-			if (*tried >> i & 1 || !shard_usable(j, i, pass == 1))
-				continue;
-			*tried |= 1u << i;
-			if (unit_read(j, row, i, units[i]))
-				*present |= 1u << i;
-		}
-}
-
-/* Rebuilds the units of a row that are wanted and not good. */
-static int
-row_rebuild(struct read_job *j, unsigned row_index)
-{
-	const struct volume_row *row = &j->rows[row_index];
-	uint32_t present = 0, lost = 0, tried = 0;
-	unsigned shards = j->map.k + j->map.m, i;
-	uint8_t *units[ERASURE_UNITS_MAX], *extra = j->spare, *own = NULL;
-	int rc = 0;
-
-	if (extra == NULL)
-		extra = own = aligned_alloc(VOLUME_ALIGN_BYTES, (size_t)shards * row->unit_bytes);
-	if (extra == NULL)
-		abort();
-	for (i = 0; i < shards; i++)
-		units[i] = extra + (size_t)i * row->unit_bytes;
-	for (i = 0; i < j->unit_count; i++) {
-		struct read_unit *u = &j->units[i];
-
-		if (u->row != row_index)
+		if (s->count == 0)
 			continue;
-		units[u->shard] = u->memory;
-		if (u->good)
-			present |= 1u << u->shard;
-		else
-			lost |= 1u << u->shard;
-		if (u->good || shard_usable(j, u->shard, false))
-			tried |= 1u << u->shard;	/* by read_units */
+		s->memory = at[which];
+		at[which] += rows_unit_bytes(j, s->first, s->count);
 	}
-	row_gather(j, row, units, &present, &tried);
-	lost &= ~present;	/* an offline drive had it after all */
-	if (j->blocked) {
-		rc = ERR_BUSY;
-	} else if ((unsigned)__builtin_popcount(present) < j->map.k) {
-		if (j->why.code == 0)
-			err_set(&j->why, ERR_NO_QUORUM,
-			    "only %d of %u shards of volume %llu can be read",
-			    __builtin_popcount(present), shards, (unsigned long long)j->map.id);
-		rc = j->why.code;
-	} else {
-		rc = erasure_rebuild(j->objects->erasure, row->unit_bytes - VOLUME_TRAILER_BYTES,
-		    present, lost, units);
-		assert(rc == 0);
-		j->rebuilt += (unsigned)__builtin_popcount(lost);
-	}
-	free(own);
-	return (rc);
-}
-
-/* D2. True if all are good. */
-static bool
-read_units(struct read_job *j, bool bad_rows[JOB_UNITS_MAX])
-{
-	bool all = true;
-	unsigned i;
-
-	for (i = 0; i < j->unit_count && !j->blocked; i++) {
-		struct read_unit *u = &j->units[i];
-
-		u->good = shard_usable(j, u->shard, false) &&
-		    unit_read(j, &j->rows[u->row], u->shard, u->memory);
-		bad_rows[u->row] |= !u->good;
-		all &= u->good;
-	}
-	return (all);
 }
 
 static void
-run_extent(struct read_job *j)
+spare_put(struct read_job *j)
 {
-	bool bad_rows[JOB_UNITS_MAX] = { false };
-	unsigned i;
-
-	if (read_units(j, bad_rows) || j->blocked)
-		return;
-	for (i = 0; i < j->row_count; i++)
-		if (bad_rows[i] && row_rebuild(j, i) < 0)
-			return;
-	j->why = (struct err)ERR_INIT;
-}
-
-static bool
-record_take(struct read_job *j, struct err *why)
-{
-	struct slice data;
-
-	if (record_body(SLICE(j->memory, j->place.record_bytes), &j->place, &data, why) < 0)
-		return (false);
-	if (j->skip > data.bytes || j->bytes > data.bytes - j->skip) {
-		err_set(why, ERR_CORRUPT, "a record holds %zu bytes, not %llu", data.bytes,
-		    (unsigned long long)(j->skip + j->bytes));
-		return (false);
-	}
-	j->data = SLICE((const uint8_t *)data.data + j->skip, j->bytes);
-	return (true);
-}
-
-/* The mirror to begin with: always the same one for a stretch, so that one page cache has it. */
-static unsigned
-first_mirror(const struct read_job *j)
-{
-	return ((unsigned)((j->place.offset >> 20) % j->map.count));
-}
-
-static void
-run_mirrors(struct read_job *j)
-{
-	unsigned i, pass;
-
-	for (pass = 0; pass < 2; pass++)
-		for (i = 0; i < j->map.count; i++) {
-			unsigned mirror = (first_mirror(j) + i) % j->map.count,
-			    slot = j->map.slots[mirror];
-			struct err why = ERR_INIT;
-			int rc;
-
-			if (!shard_usable(j, mirror, pass == 1))
-				continue;
-			rc = read_at(j, slot, j->place.offset, j->memory, j->place.record_bytes,
-			    &why);
-			if (rc == 0 && record_take(j, &why)) {
-				j->why = (struct err)ERR_INIT;
-				return;
-			}
-			shard_bad(j, slot, j->place.offset, rc < 0 ? rc : why.code, &why);
-		}
-}
-
-/* --- A record of a converted segment. --- */
-
-static int
-shard_read(void *context, unsigned shard, void *out, size_t bytes, uint64_t offset, struct err *e)
-{
-	struct read_job *j = context;
-
-	if (!j->desperate && !shard_usable(j, shard, false))	/* D1 */
-		return (err_set(e, ERR_UNAVAILABLE, "slot %u is offline", j->map.slots[shard]));
-	return (read_at(j, j->map.slots[shard], offset, out, bytes, e));
-}
-
-static void
-shard_damaged(void *context, unsigned shard, uint64_t offset, const struct err *why)
-{
-	struct read_job *j = context;
-	struct err copy = *why;
-
-	if (why->code != ERR_UNAVAILABLE)
-		shard_bad(j, j->map.slots[shard], offset, why->code, &copy);
-}
-
-static struct shard_reader
-shard_reader_of(struct read_job *j)
-{
-	return ((struct shard_reader){ .layout = { .segment = j->map.id,
-	    .shard_bytes = j->map.shard_bytes, .k = j->map.k, .m = j->map.m },
-	    .read = shard_read, .damaged = shard_damaged, .context = j });
-}
-
-/* One read on one drive, if all is well; else from the other shards, then from those whose blocks
- * prove themselves. */
-static void
-run_shards(struct read_job *j)
-{
-	unsigned shard = (unsigned)(j->place.offset / j->map.shard_bytes), pass, way;
-	struct shard_reader r = shard_reader_of(j);
-
-	for (pass = 0; pass < 2; pass++)
-		for (way = 0; way < SHARD_WAYS; way++) {
-			struct err why = ERR_INIT;
-			int rc;
-
-			j->desperate = pass == 1;
-			rc = shard_reader_read(&r, way, j->memory, j->place.record_bytes,
-			    j->place.offset, &why);
-			if (rc == 0 && record_take(j, &why)) {
-				j->why = (struct err)ERR_INIT;
-				j->rebuilt += way != SHARD_PLAIN;
-				return;
-			}
-			if (way == SHARD_PLAIN && shard < j->map.count)
-				shard_damaged(j, shard, j->place.offset, &why);
-		}
-}
-
-static void
-run_record(struct read_job *j)
-{
-	if (j->map.k > 0)
-		run_shards(j);
-	else
-		run_mirrors(j);
-	if (j->why.code == 0 && j->data.data == NULL)
-		err_set(&j->why, ERR_NO_QUORUM, "too little of segment %llu can be read",
-		    (unsigned long long)j->map.id);
+	buffer_put(j->objects, j->owner, j->spare, j->spare_bytes);
+	j->spare = NULL;
 }
 
 void
-read_job_run(struct read_job *j)
+read_job_run(struct read_job *j, unsigned owner)
 {
+	memory_place(j, owner);
 	if (j->inlined)
-		run_record(j);
+		read_record_run(j);
 	else
-		run_extent(j);
-}
-
-/* --- What is in the page cache. --- */
-
-/* Where a record is in one file, to be read at once. */
-static bool
-record_file(const struct read_job *j, unsigned *shard, uint64_t *offset)
-{
-	if (j->map.k == 0) {
-		*shard = first_mirror(j);
-		*offset = j->place.offset;
-		return (true);
-	}
-	*shard = (unsigned)(j->place.offset / j->map.shard_bytes);
-	*offset = SHARD_HEADER_BYTES + j->place.offset % j->map.shard_bytes;
-	return (*shard < j->map.k &&
-	    j->place.offset % j->map.shard_bytes + j->place.record_bytes <= j->map.shard_bytes);
+		read_extent_run(j);
+	spare_put(j);
 }
 
 static bool
-try_record(struct read_job *j)
-{
-	struct err why = ERR_INIT;
-	uint64_t offset;
-	unsigned shard;
-
-	return (record_file(j, &shard, &offset) && shard_usable(j, shard, false) &&
-	    try_at(j, j->map.k > 0 ? FILE_SHARD : FILE_SEGMENT, j->map.slots[shard], offset,
-	    j->memory, j->place.record_bytes) && record_take(j, &why));
-}
-
-static bool
-try_units(struct read_job *j)
+try_extent(struct read_job *j)
 {
 	bool there;
 
 	j->trying = true;
-	run_extent(j);
+	read_extent_run(j);
 	there = !j->blocked && j->why.code == 0;
 	j->trying = j->blocked = false;
 	if (!there)
@@ -508,7 +212,21 @@ try_units(struct read_job *j)
 bool
 read_job_try(struct read_job *j)
 {
+	bool there;
+
 	if (j->objects->disk != disk_posix())
 		return (false);
-	return (j->inlined ? try_record(j) : try_units(j));	/* D2 */
+	memory_place(j, BUFFERS_LOOP);
+	there = j->inlined ? read_record_try(j) : try_extent(j);	/* D2 */
+	spare_put(j);
+	if (!there)
+		read_job_buffer_put(j);
+	return (there);
+}
+
+void
+read_job_buffer_put(struct read_job *j)
+{
+	buffer_put(j->objects, j->owner, j->memory, j->buffer_bytes);
+	j->memory = NULL;
 }
