@@ -73,6 +73,9 @@ drive_print(const cJSON *d)
 		printf("      %s\n", note);
 	if (slow[0] != '\0')
 		printf("      %s\n", slow);
+	if (json_text(d, "moves_from")[0] != '\0')
+		printf("      takes over from %s: %.0f files to be copied\n",
+		    json_text(d, "moves_from"), lacking);
 	if (task != NULL && lacking > 0)
 		printf("      rebuild: task %.0f is %s, %.0f %%%s%s\n", json_number(task, "id"),
 		    json_text(task, "state"), json_number(task, "progress") * 100,
@@ -209,20 +212,27 @@ slots_act(const struct ctl *ctl, const char *action, char **arguments, unsigned 
 	return (act(ctl, &q));
 }
 
+/* SLOT [DIRECTORY] */
 static int
-replace(const struct ctl *ctl, char **arguments, unsigned count)
+slot_act(const struct ctl *ctl, const char *action, char **arguments, unsigned count)
 {
 	Hf__DriveAct q = HF__DRIVE_ACT__INIT;
 	uint32_t slots[SLOTS_MAX];
 
 	if (!slots_parse(arguments, 1, slots))
 		return (CTL_USAGE);
-	q.action = (char *)(uintptr_t)"replace";
+	q.action = (char *)(uintptr_t)action;
 	q.slots = slots;
 	q.n_slots = 1;
 	if (count > 1)
 		q.path = arguments[1];
 	return (act(ctl, &q));
+}
+
+static int
+replace(const struct ctl *ctl, char **arguments, unsigned count)
+{
+	return (slot_act(ctl, "replace", arguments, count));
 }
 
 static int
@@ -240,7 +250,7 @@ accept_loss(const struct ctl *ctl, char **arguments, unsigned count)
 static int
 retire(const struct ctl *ctl, char **arguments, unsigned count)
 {
-	return (slots_act(ctl, "retire", arguments, count));
+	return (slot_act(ctl, "retire", arguments, count));
 }
 
 static const struct {
@@ -252,7 +262,7 @@ static const struct {
 	{ "replace", "SLOT [DIRECTORY]", 1, 2, replace },
 	{ "return", "SLOT", 1, 1, come_back },
 	{ "accept-loss", "SLOT...", 1, SLOTS_MAX, accept_loss },
-	{ "retire", "SLOT", 1, 1, retire },
+	{ "retire", "SLOT [DIRECTORY]", 1, 2, retire },
 };
 
 int

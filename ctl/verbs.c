@@ -65,8 +65,8 @@ const struct verb verbs[] = {
 	{ "drive", "list|replace|return|accept-loss|retire [ARGUMENTS] [--json]", 1, 33, verb_drive,
 	    "The drives: `list' shows what they are and lack; `replace SLOT [DIRECTORY]' takes\n"
 	    "an empty directory for a slot, `return SLOT' the slot's own drive again;\n"
-	    "`accept-loss SLOT...' gives up drives that are away; `retire SLOT' tells why a slot\n"
-	    "cannot be taken out." },
+	    "`accept-loss SLOT...' gives up drives that are away; `retire SLOT DIRECTORY' copies\n"
+	    "a drive that works to an empty directory, which takes its slot." },
 	{ "shutdown", "[--no-wait] [--wait SECONDS]", 0, 0, verb_shutdown,
 	    "Stops all services in order, and holdfastd. Waits until it is gone." },
 };

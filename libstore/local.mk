@@ -46,8 +46,10 @@ libstore_libstore_a_SOURCES += \
 	libstore/drive/drive_internal.h \
 	libstore/drive/drive_join.c \
 	libstore/drive/drive_open.c \
+	libstore/drive/drive_place.c \
 	libstore/drive/drive_quarantine.c \
 	libstore/drive/drive_replace.c \
+	libstore/drive/drive_retire.c \
 	libstore/drive/drive_sets.c \
 	libstore/drive/drive_slow.c \
 	libstore/drive/drive_slow.h
@@ -375,9 +377,16 @@ tests_unit_test_drive_slow_LDADD = libstore/libstore.a schema/libschema.a libbas
 	$(CRITERION_LIBS) $(LIBSTORE_LIBS)
 
 check_PROGRAMS += tests/unit/test_rebuild
-tests_unit_test_rebuild_SOURCES = tests/unit/test_rebuild.c tests/unit/state_world.c \
+rebuild_world = tests/unit/rebuild_world.c tests/unit/rebuild_world.h tests/unit/state_world.c \
 	tests/unit/state_world.h tests/unit/disk_memory.c tests/unit/disk_memory.h
+tests_unit_test_rebuild_SOURCES = tests/unit/test_rebuild.c $(rebuild_world)
 tests_unit_test_rebuild_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
+	$(CRITERION_LIBS) $(LIBSTORE_LIBS) $(EVENT_LIBS)
+
+# A drive that works is copied to another, which takes its slot.
+check_PROGRAMS += tests/unit/test_retire
+tests_unit_test_retire_SOURCES = tests/unit/test_retire.c $(rebuild_world)
+tests_unit_test_retire_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
 	$(CRITERION_LIBS) $(LIBSTORE_LIBS) $(EVENT_LIBS)
 
 check_PROGRAMS += tests/fuzz/fuzz_store_request

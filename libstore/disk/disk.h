@@ -58,6 +58,11 @@ struct disk_ops {
 	int	(*lock)(struct disk *d, int handle, struct err *e);
 	int	(*rename)(struct disk *d, const char *from, const char *to, struct err *e);
 	int	(*unlink)(struct disk *d, const char *path, struct err *e);
+	/* A symbolic link at path; ERR_EXISTS. Whoever opens path gets the file at target. */
+	int	(*symlink)(struct disk *d, const char *target, const char *path, struct err *e);
+	/* ERR_NOT_FOUND: nothing is there; ERR_INVALID: no link; ERR_TOO_LARGE. */
+	int	(*readlink)(struct disk *d, const char *path, char *out, size_t bytes,
+	    struct err *e);
 	/* existing is fine */
 	int	(*mkdir)(struct disk *d, const char *path, struct err *e);
 	int	(*sync_dir)(struct disk *d, const char *path, struct err *e);

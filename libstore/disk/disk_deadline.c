@@ -463,6 +463,25 @@ deadline_unlink(struct disk *disk, const char *path, struct err *e)
 }
 
 static int
+deadline_symlink(struct disk *disk, const char *target, const char *path, struct err *e)
+{
+	return (path_step(disk, step_run_symlink, path, target, e));
+}
+
+static int
+deadline_readlink(struct disk *disk, const char *path, char *out, size_t bytes, struct err *e)
+{
+	struct step *s = step_new(step_run_readlink, path, -1);
+
+	step_memory(s, bytes);
+	if (!step_wait(self(disk), s, root_of(self(disk), path), e))
+		return (ERR_TIMEOUT);
+	if (s->rc == 0)
+		memcpy(out, s->data, strlen((char *)s->data) + 1);
+	return ((int)step_end(s, e));
+}
+
+static int
 deadline_mkdir(struct disk *disk, const char *path, struct err *e)
 {
 	return (path_step(disk, step_run_mkdir, path, NULL, e));
@@ -521,6 +540,8 @@ static const struct disk_ops deadline_ops = {
 	.lock = deadline_lock,
 	.rename = deadline_rename,
 	.unlink = deadline_unlink,
+	.symlink = deadline_symlink,
+	.readlink = deadline_readlink,
 	.mkdir = deadline_mkdir,
 	.sync_dir = deadline_sync_dir,
 	.list = deadline_list,

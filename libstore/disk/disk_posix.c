@@ -244,6 +244,31 @@ posix_unlink(struct disk *d, const char *path, struct err *e)
 }
 
 static int
+posix_symlink(struct disk *d, const char *target, const char *path, struct err *e)
+{
+	(void)d;
+	if (symlink(target, path) < 0)
+		return (err_errno(e, errno, "link %s to %s", path, target));
+	return (0);
+}
+
+static int
+posix_readlink(struct disk *d, const char *path, char *out, size_t bytes, struct err *e)
+{
+	ssize_t n = readlink(path, out, bytes);
+
+	(void)d;
+	if (n < 0 && errno == EINVAL)
+		return (err_set(e, ERR_INVALID, "%s is no link", path));
+	if (n < 0)
+		return (err_errno(e, errno, "read the link %s", path));
+	if ((size_t)n == bytes)
+		return (err_set(e, ERR_TOO_LARGE, "%s links to a path that is too long", path));
+	out[n] = '\0';
+	return (0);
+}
+
+static int
 posix_mkdir(struct disk *d, const char *path, struct err *e)
 {
 	(void)d;
@@ -365,6 +390,8 @@ static const struct disk_ops posix_ops = {
 	.lock = posix_lock,
 	.rename = posix_rename,
 	.unlink = posix_unlink,
+	.symlink = posix_symlink,
+	.readlink = posix_readlink,
 	.mkdir = posix_mkdir,
 	.sync_dir = posix_sync_dir,
 	.list = posix_list,

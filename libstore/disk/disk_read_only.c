@@ -148,6 +148,21 @@ guard_unlink(struct disk *d, const char *path, struct err *e)
 }
 
 static int
+guard_symlink(struct disk *d, const char *target, const char *path, struct err *e)
+{
+	(void)d;
+	(void)target;
+	(void)path;
+	return (refuse(e, "make a link"));
+}
+
+static int
+guard_readlink(struct disk *d, const char *path, char *out, size_t bytes, struct err *e)
+{
+	return (under(d)->ops->readlink(under(d), path, out, bytes, e));
+}
+
+static int
 guard_mkdir(struct disk *d, const char *path, struct err *e)
 {
 	(void)d;
@@ -196,6 +211,8 @@ static const struct disk_ops guard_ops = {
 	.lock = guard_lock,
 	.rename = guard_rename,
 	.unlink = guard_unlink,
+	.symlink = guard_symlink,
+	.readlink = guard_readlink,
 	.mkdir = guard_mkdir,
 	.sync_dir = guard_sync_dir,
 	.list = guard_list,

@@ -156,6 +156,18 @@ step_run_unlink(struct disk *u, struct step *s)
 }
 
 void
+step_run_symlink(struct disk *u, struct step *s)
+{
+	s->rc = u->ops->symlink(u, s->to, s->path, &s->e);
+}
+
+void
+step_run_readlink(struct disk *u, struct step *s)
+{
+	s->rc = u->ops->readlink(u, s->path, (char *)s->data, s->bytes, &s->e);
+}
+
+void
 step_run_mkdir(struct disk *u, struct step *s)
 {
 	s->rc = u->ops->mkdir(u, s->path, &s->e);

@@ -42,7 +42,7 @@ void step_free(struct step *s);
 /* What a step does, by the operation of struct disk_ops. */
 step_fn step_run_open, step_run_close, step_run_pread, step_run_pwrite, step_run_pwrite_sync,
     step_run_datasync, step_run_size, step_run_truncate, step_run_allocate, step_run_punch,
-    step_run_lock, step_run_rename, step_run_unlink, step_run_mkdir, step_run_sync_dir,
-    step_run_list, step_run_space, step_run_same;
+    step_run_lock, step_run_rename, step_run_unlink, step_run_symlink, step_run_readlink,
+    step_run_mkdir, step_run_sync_dir, step_run_list, step_run_space, step_run_same;
 
 #endif

@@ -75,7 +75,8 @@ change_write(struct drive_set *s, const Hf__CatalogChange *change, struct slice 
 
 	for (i = 0; i < s->count; i++) {
 		jobs[i] = (struct change_job){ .set = s, .slot = i, .epoch = change->epoch,
-		    .version = change->n_sets > 0 ? CATALOG_VERSION_SETS : CATALOG_VERSION_PLAIN,
+		    .version = catalog_rows_version(change->drives, change->n_drives,
+		    change->n_sets > 0),
 		    .body = body };
 		if (!(mask >> i & 1))
 			continue;
@@ -196,29 +197,49 @@ shards_away(const struct drive_set *s, const Hf__CatalogVolume *v)
  * and only a rebuild takes a mark away.
  */
 static void
+volume_marks_keep(struct drive_set *s, Hf__CatalogVolume *v)
+{
+	const Hf__CatalogVolume *now;
+	uint32_t links = drive_volume_links(s, v);
+
+	pthread_mutex_lock(&s->lock);
+	now = catalog_rows_volume(&s->rows, v->id);
+	if (now != NULL) {
+		v->lacking = now->lacking;
+		v->complete = now->complete;
+		v->linked = now->linked;
+	} else {
+		v->lacking |= shards_away(s, v);
+		v->linked = links;
+	}
+	pthread_mutex_unlock(&s->lock);
+}
+
+static void
+segment_marks_keep(struct drive_set *s, Hf__CatalogSegment *g)
+{
+	const Hf__CatalogSegment *now;
+	uint32_t links = drive_segment_links(s, g);
+
+	pthread_mutex_lock(&s->lock);
+	now = catalog_rows_segment(&s->rows, g->id);
+	if (now != NULL && slots_same(g->slots, g->n_slots, now->slots, now->n_slots)) {
+		g->missing |= now->missing;
+		g->linked = now->linked;
+	} else
+		g->linked = links;
+	pthread_mutex_unlock(&s->lock);
+}
+
+static void
 marks_keep(struct drive_set *s, Hf__CatalogChange *change)
 {
 	size_t i;
 
-	pthread_mutex_lock(&s->lock);
-	for (i = 0; i < change->n_volumes; i++) {
-		Hf__CatalogVolume *v = change->volumes[i],
-				  *now = catalog_rows_volume(&s->rows, v->id);
-
-		if (now != NULL) {
-			v->lacking = now->lacking;
-			v->complete = now->complete;
-		} else
-			v->lacking |= shards_away(s, v);
-	}
-	for (i = 0; i < change->n_segments; i++) {
-		Hf__CatalogSegment *g = change->segments[i],
-				   *now = catalog_rows_segment(&s->rows, g->id);
-
-		if (now != NULL && slots_same(g->slots, g->n_slots, now->slots, now->n_slots))
-			g->missing |= now->missing;
-	}
-	pthread_mutex_unlock(&s->lock);
+	for (i = 0; i < change->n_volumes; i++)
+		volume_marks_keep(s, change->volumes[i]);
+	for (i = 0; i < change->n_segments; i++)
+		segment_marks_keep(s, change->segments[i]);
 }
 
 static struct slice
@@ -274,6 +295,13 @@ quorum_lost(struct drive_set *s, uint32_t survivors, struct err *e)
 	    "%d of %u drives are left; writing needs %u of each set of %u: the store is read-only",
 	    __builtin_popcount(survivors), s->count, s->k + s->min_write_redundancy,
 	    drive_set_width(s)));
+}
+
+void
+catalog_change_pack(struct drive_set *s, Hf__CatalogChange *change, struct buf *out)
+{
+	change_number(s, change);
+	(void)change_pack(change, out);
 }
 
 int
@@ -380,6 +408,7 @@ catalog_segment_convert(struct drive_set *s, const Hf__CatalogSegment *row, stru
 	change.reason = (char *)"segment erasure coded";
 	pthread_mutex_lock(&s->commit_lock);
 	rc = convert_check(s, row, e);
+	copy.linked = drive_segment_links(s, &copy);
 	if (rc == 0)
 		rc = catalog_commit_locked(s, &change, 0, NULL, e);
 	pthread_mutex_unlock(&s->commit_lock);

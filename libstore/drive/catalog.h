@@ -68,11 +68,14 @@ struct catalog_lacking {
 	uint64_t		  left;		/* files behind `after` that can be rebuilt */
 	/* one of those held is a segment with few mirrors */
 	bool			  thin;
+	bool			  moving;	/* the drive takes over from another */
 };
 /* Of files behind an id the first `max`; catalog_lacking_release. Allocated once, not copied. */
 void catalog_lacking_find(struct drive_set *s, unsigned slot, uint64_t after, unsigned max,
     struct catalog_lacking *out);
 void catalog_lacking_release(struct catalog_lacking *l);
+/* One of its mirrors is a link to a drive that is retired. */
+bool catalog_segment_linked(struct drive_set *s, uint64_t id);
 /* Ids of volumes that are not sealed and lack a shard on the slot; returns how many, up to max. */
 size_t catalog_lacking_active(struct drive_set *s, unsigned slot, uint64_t *ids, size_t max);
 /*

@@ -160,8 +160,8 @@ catalog_file_load(struct disk *d, const char *path, const uint8_t deployment[16]
 	return (rc);
 }
 
-static int
-frame_write(struct disk *d, int handle, uint64_t epoch, uint32_t version, struct slice body,
+int
+catalog_frame_write(struct disk *d, int handle, uint64_t epoch, uint32_t version, struct slice body,
     uint64_t offset, uint64_t *end, struct err *e)
 {
 	uint64_t bytes = align_up(CATALOG_HEADER_BYTES + body.bytes, CATALOG_ALIGN);
@@ -188,7 +188,7 @@ catalog_file_append(struct drive_set *s, unsigned slot, uint64_t epoch, uint32_t
     struct slice body, struct err *e)
 {
 	assert(s->catalog_handle[slot] >= 0);
-	return (frame_write(s->disk, s->catalog_handle[slot], epoch, version, body,
+	return (catalog_frame_write(s->disk, s->catalog_handle[slot], epoch, version, body,
 	    s->catalog_end[slot], &s->catalog_end[slot], e));
 }
 
@@ -253,28 +253,34 @@ catalog_file_continue(struct drive_set *s, unsigned slot, uint64_t end, struct e
 	return (rc);
 }
 
-int
-catalog_file_replace(struct drive_set *s, unsigned slot, struct err *e)
+static uint32_t
+rows_version(const struct catalog_rows *r)
+{
+	Hf__CatalogDrive *drives[DRIVES_MAX];
+
+	for (unsigned i = 0; i < DRIVES_MAX; i++)
+		drives[i] = (Hf__CatalogDrive *)(uintptr_t)&r->drives[i];
+	return (catalog_rows_version(drives, DRIVES_MAX, r->set_count > 1));
+}
+
+/* A new file in a directory, in place and durable. */
+static int
+file_make(struct drive_set *s, const char *directory, int handle, uint64_t *end, struct err *e)
 {
 	struct disk *d = s->disk;
-	char fresh[4096], path[4096], directory[4096];
+	char fresh[4096], path[4096];
 	struct buf body = BUF_INIT;
-	uint64_t end = 0;
-	int handle, rc;
+	int rc;
 
-	drive_path(s, slot, "", "catalog.new", fresh);
-	drive_path(s, slot, "", "catalog", path);
-	drive_path(s, slot, "", "", directory);
-	handle = d->ops->open(d, fresh, O_RDWR | O_CREAT, e);
-	if (handle < 0)
-		return (handle);
+	snprintf(fresh, sizeof(fresh), "%s/catalog.new", directory);
+	snprintf(path, sizeof(path), "%s/catalog", directory);
 	catalog_rows_pack(&s->rows, s->deployment, s->k, s->m, &body);
 	rc = d->ops->truncate(d, handle, 0, e);
 	if (rc == 0)
-		rc = frame_write(d, handle, s->rows.epoch, s->rows.set_count > 1 ?
-		    CATALOG_VERSION_SETS : CATALOG_VERSION_PLAIN, buf_slice(&body), 0, &end, e);
+		rc = catalog_frame_write(d, handle, s->rows.epoch, rows_version(&s->rows),
+		    buf_slice(&body), 0, end, e);
 	if (rc == 0)
-		rc = room_keep(d, handle, end, e);
+		rc = room_keep(d, handle, *end, e);
 	if (rc == 0)
 		rc = d->ops->datasync(d, handle, e);
 	if (rc == 0)
@@ -282,11 +288,43 @@ catalog_file_replace(struct drive_set *s, unsigned slot, struct err *e)
 	if (rc == 0)
 		rc = d->ops->sync_dir(d, directory, e);
 	buf_release(&body);
-	if (rc < 0) {
-		d->ops->close(d, handle);
-		d->ops->unlink(d, fresh, NULL);	/* its room */
+	return (rc);
+}
+
+int
+catalog_file_make(struct drive_set *s, const char *directory, int *handle, uint64_t *end,
+    struct err *e)
+{
+	struct disk *d = s->disk;
+	char fresh[4096];
+	int rc;
+
+	assert(strlen(directory) <= PATH_BYTES_MAX);
+	snprintf(fresh, sizeof(fresh), "%s/catalog.new", directory);
+	*end = 0;
+	*handle = d->ops->open(d, fresh, O_RDWR | O_CREAT, e);
+	if (*handle < 0)
+		return (*handle);
+	rc = file_make(s, directory, *handle, end, e);
+	if (rc == 0)
+		return (0);
+	d->ops->close(d, *handle);
+	d->ops->unlink(d, fresh, NULL);	/* its room */
+	*handle = -1;
+	return (rc);
+}
+
+int
+catalog_file_replace(struct drive_set *s, unsigned slot, struct err *e)
+{
+	char directory[4096];
+	uint64_t end;
+	int handle, rc;
+
+	drive_path(s, slot, "", "", directory);
+	rc = catalog_file_make(s, directory, &handle, &end, e);
+	if (rc < 0)
 		return (rc);
-	}
 	file_take(s, slot, handle, end, end);
-	return (room_keep(d, handle, end, e));	/* what the old one had may be it */
+	return (room_keep(s->disk, handle, end, e));	/* what the old one had may be it */
 }

@@ -33,14 +33,14 @@ catalog_segment_thin(const struct drive_set *s, const Hf__CatalogSegment *g, uns
 static bool
 segment_lacks(const struct drive_set *s, const Hf__CatalogSegment *g, unsigned slot)
 {
-	return ((g->missing & slot_bits(g->slots, g->n_slots, slot)) != 0 ||
+	return (((g->missing | g->linked) & slot_bits(g->slots, g->n_slots, slot)) != 0 ||
 		catalog_segment_thin(s, g, slot));
 }
 
 static bool
 volume_lacks(const Hf__CatalogVolume *v, unsigned slot)
 {
-	return ((v->lacking & slot_bits(v->slots, v->n_slots, slot)) != 0);
+	return (((v->lacking | v->linked) & slot_bits(v->slots, v->n_slots, slot)) != 0);
 }
 
 static void
@@ -96,7 +96,9 @@ catalog_lacking_find(
 	assert(out->segments != NULL && out->volumes != NULL);
 	pthread_mutex_lock(&s->lock);
 	out->drive = s->rows.drives[slot];
-	out->drive.uuid = (ProtobufCBinaryData){ 0, NULL };
+	out->moving = out->drive.former_uuid.len > 0;
+	out->drive.uuid = out->drive.former_uuid = (ProtobufCBinaryData){ 0, NULL };
+	out->drive.former_path = (char *)(uintptr_t)protobuf_c_empty_string;
 	segments_find(s, slot, after, max, out);
 	volumes_find(&s->rows, slot, after, max, out);
 	pthread_mutex_unlock(&s->lock);
@@ -130,6 +132,19 @@ catalog_lacking_active(struct drive_set *s, unsigned slot, uint64_t *ids, size_t
 	return (n);
 }
 
+bool
+catalog_segment_linked(struct drive_set *s, uint64_t id)
+{
+	const Hf__CatalogSegment *row;
+	bool linked;
+
+	pthread_mutex_lock(&s->lock);
+	row = catalog_rows_segment(&s->rows, id);
+	linked = row != NULL && row->linked != 0;
+	pthread_mutex_unlock(&s->lock);
+	return (linked);
+}
+
 /* --- taking marks away ------------------------------------------------------------------------ */
 
 struct cleared {
@@ -159,6 +174,7 @@ clear_one(const struct drive_set *s, unsigned slot, uint64_t id, struct cleared 
 		Hf__CatalogSegment *row = catalog_row_copy(&g->base);
 
 		row->missing &= ~slot_bits(row->slots, row->n_slots, slot);
+		row->linked &= ~slot_bits(row->slots, row->n_slots, slot);
 		if (catalog_segment_thin(s, g, slot))
 			mirror_add(row, slot);
 		c->segments[c->segment_count++] = row;
@@ -166,8 +182,10 @@ clear_one(const struct drive_set *s, unsigned slot, uint64_t id, struct cleared 
 	if (v != NULL && v->state == HF__CATALOG_VOLUME__STATE__SEALED && volume_lacks(v, slot)) {
 		Hf__CatalogVolume *row = catalog_row_copy(&v->base);
 
+		if (row->lacking & slot_bits(row->slots, row->n_slots, slot))
+			row->complete |= slot_bits(row->slots, row->n_slots, slot);
 		row->lacking &= ~slot_bits(row->slots, row->n_slots, slot);
-		row->complete |= slot_bits(row->slots, row->n_slots, slot);
+		row->linked &= ~slot_bits(row->slots, row->n_slots, slot);
 		c->volumes[c->volume_count++] = row;
 	}
 	return (g != NULL || v != NULL);

@@ -5,6 +5,7 @@
  * R1  What a drive lacks is marked in the rows of the files, in the epoch in which it begins to
  *     lack
  *     it: see files_mark. So a catalog alone tells what is to be rebuilt.
+ * R2  So is what it has as links to the files of the drive from which it takes over: files_link.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -13,6 +14,7 @@
 
 #include "libbase/message_copy.h"
 #include "libstore/drive/drive_internal.h"
+#include "libstore/format/catalog_format.h"
 
 void
 catalog_rows_init(struct catalog_rows *r)
@@ -30,6 +32,19 @@ catalog_rows_init(struct catalog_rows *r)
 	}
 }
 
+static void
+former_forget(struct catalog_rows *r, unsigned slot)
+{
+	Hf__CatalogDrive *d = &r->drives[slot];
+
+	if (d->former_uuid.len > 0)
+		free(d->former_path);
+	d->former_uuid = (ProtobufCBinaryData){ 0, NULL };
+	d->former_path = (char *)(uintptr_t)protobuf_c_empty_string;
+	d->former_lost = false;
+	d->former_epoch = 0;
+}
+
 void
 catalog_rows_release(struct catalog_rows *r)
 {
@@ -39,6 +54,8 @@ catalog_rows_release(struct catalog_rows *r)
 		hf__catalog_segment__free_unpacked(r->segments[i], NULL);
 	for (i = 0; i < r->volume_count; i++)
 		hf__catalog_volume__free_unpacked(r->volumes[i], NULL);
+	for (i = 0; i < DRIVES_MAX; i++)
+		former_forget(r, (unsigned)i);
 	free(r->segments);
 	free(r->volumes);
 	memset(r, 0, sizeof(*r));
@@ -142,6 +159,46 @@ slot_bits(const uint32_t *slots, size_t count, unsigned slot)
 	return (bits);
 }
 
+/* R2. Whatever the drive has is a link to what its former one has; or that is gone, and the drive
+ * lacks it. */
+static void
+files_link(struct catalog_rows *r, unsigned slot, bool lost)
+{
+	size_t i;
+
+	for (i = 0; i < r->volume_count; i++) {
+		Hf__CatalogVolume *v = r->volumes[i];
+		uint32_t bits = slot_bits(v->slots, v->n_slots, slot);
+
+		if (!lost)
+			v->linked |= bits;
+		v->lacking |= lost ? bits & v->linked : 0;
+		v->complete &= ~(lost ? bits & v->linked : 0);
+	}
+	for (i = 0; i < r->segment_count; i++) {
+		Hf__CatalogSegment *g = r->segments[i];
+		uint32_t bits = slot_bits(g->slots, g->n_slots, slot);
+
+		if (!lost)
+			g->linked |= bits;
+		g->missing |= lost ? bits & g->linked : 0;
+	}
+}
+
+/* None of its files is a link: it began empty, or has them all. */
+static void
+files_unlink(struct catalog_rows *r, unsigned slot)
+{
+	size_t i;
+
+	for (i = 0; i < r->volume_count; i++)
+		r->volumes[i]->linked &=
+		    ~slot_bits(r->volumes[i]->slots, r->volumes[i]->n_slots, slot);
+	for (i = 0; i < r->segment_count; i++)
+		r->segments[i]->linked &=
+		    ~slot_bits(r->segments[i]->slots, r->segments[i]->n_slots, slot);
+}
+
 /*
  * R1. A drive that goes away lacks from now on what is written to volumes that are not sealed. (A
  * segment is sealed at what all its mirrors had, or recovery marks it.) A drive that was replaced
@@ -167,6 +224,21 @@ files_mark(struct catalog_rows *r, unsigned slot, bool everything)
 }
 
 static void
+former_apply(struct catalog_rows *r, const Hf__CatalogDrive *row)
+{
+	Hf__CatalogDrive *d = &r->drives[row->slot];
+
+	former_forget(r, row->slot);
+	if (row->former_uuid.len != 16)
+		return;
+	memcpy(r->formers[row->slot], row->former_uuid.data, 16);
+	d->former_uuid = (ProtobufCBinaryData){ 16, r->formers[row->slot] };
+	d->former_path = strdup(row->former_path);
+	assert(d->former_path != NULL);
+	d->former_epoch = row->former_epoch;
+}
+
+static void
 drive_apply(struct catalog_rows *r, const Hf__CatalogDrive *row)
 {
 	Hf__CatalogDrive *d;
@@ -186,7 +258,26 @@ drive_apply(struct catalog_rows *r, const Hf__CatalogDrive *row)
 		memcpy(r->uuids[row->slot], row->uuid.data, 16);
 		d->uuid.data = r->uuids[row->slot];
 		d->uuid.len = 16;
+		former_apply(r, row);
 	}
+	d->former_lost |= row->former_lost;
+}
+
+/* What a row of a drive says of the files on it. */
+static void
+drive_files_apply(struct catalog_rows *r, const Hf__CatalogDrive *d)
+{
+	bool fresh = d->replaced && d->uuid.len == 16;
+
+	if (d->slot >= DRIVES_MAX)
+		return;
+	if (fresh || d->state == HF__CATALOG_DRIVE__STATE__OFFLINE ||
+	    d->state == HF__CATALOG_DRIVE__STATE__LOST)
+		files_mark(r, d->slot, fresh);
+	if (d->uuid.len == 16 && d->former_uuid.len != 16)
+		files_unlink(r, d->slot);
+	else if (d->uuid.len == 16 || d->former_lost)
+		files_link(r, d->slot, d->former_lost);
 }
 
 static void
@@ -218,18 +309,21 @@ catalog_rows_apply(struct catalog_rows *r, const Hf__CatalogChange *change)
 		set_apply(r, change->sets[i]);
 	for (i = 0; i < change->n_drives; i++)
 		drive_apply(r, change->drives[i]);
-	for (i = 0; !change->snapshot && i < change->n_drives; i++) {
-		const Hf__CatalogDrive *d = change->drives[i];
-		bool fresh = d->replaced && d->uuid.len == 16;
-
-		if (fresh || d->state == HF__CATALOG_DRIVE__STATE__OFFLINE ||
-		    d->state == HF__CATALOG_DRIVE__STATE__LOST)
-			files_mark(r, d->slot, fresh);
-	}
+	for (i = 0; !change->snapshot && i < change->n_drives; i++)
+		drive_files_apply(r, change->drives[i]);
 	for (i = 0; i < change->n_segments; i++)
 		segment_apply(r, change->segments[i]);
 	for (i = 0; i < change->n_volumes; i++)
 		volume_apply(r, change->volumes[i]);
+}
+
+uint32_t
+catalog_rows_version(Hf__CatalogDrive *const *drives, size_t count, bool sets)
+{
+	for (size_t i = 0; i < count; i++)
+		if (drives[i]->former_uuid.len > 0 || drives[i]->former_lost)
+			return (CATALOG_VERSION_FORMER);
+	return (sets ? CATALOG_VERSION_SETS : CATALOG_VERSION_PLAIN);
 }
 
 void

@@ -251,6 +251,7 @@ drive_set_online(struct drive_set *s, unsigned slot, struct err *e)
 	Hf__CatalogChange change = HF__CATALOG_CHANGE__INIT;
 	Hf__CatalogDrive row = HF__CATALOG_DRIVE__INIT, *rows[1] = { &row };
 	struct catalog_lacking lacks;
+	uint8_t uuid[16];
 	int rc;
 
 	row.slot = slot;
@@ -260,6 +261,9 @@ drive_set_online(struct drive_set *s, unsigned slot, struct err *e)
 	change.reason = (char *)"the drive was brought up to date";
 	pthread_mutex_lock(&s->commit_lock);
 	catalog_lacking_find(s, slot, 0, 0, &lacks);
+	memcpy(uuid, s->rows.uuids[slot], sizeof(uuid));
+	if (lacks.moving)	/* named again, without a former one */
+		row.uuid = (ProtobufCBinaryData){ 16, uuid };
 	if (drive_set_read_only(s))
 		rc = err_set(e, ERR_READ_ONLY, "the set is read-only");
 	else if (!(drive_present_mask(s) >> slot & 1))
@@ -267,14 +271,16 @@ drive_set_online(struct drive_set *s, unsigned slot, struct err *e)
 	else if (lacks.left + lacks.held > 0)
 		rc = err_set(e, ERR_BUSY, "%" PRIu64 " files are to be rebuilt on it, %u more "
 		    "when they are sealed", lacks.left, lacks.held);
-	else if (lacks.drive.state != HF__CATALOG_DRIVE__STATE__ONLINE)
+	else if (lacks.drive.state != HF__CATALOG_DRIVE__STATE__ONLINE || lacks.moving)
 		rc = catalog_commit_locked(s, &change, 0, NULL, e);
 	else
 		rc = 0;
 	pthread_mutex_unlock(&s->commit_lock);
 	catalog_lacking_release(&lacks);
-	if (rc == 0 && (drive_online_mask(s) >> slot & 1))
+	if (rc == 0 && (drive_online_mask(s) >> slot & 1)) {
 		drive_note(s, slot, HF__CATALOG_DRIVE__STATE__ONLINE, "");
+		drive_former_close(s, slot);
+	}
 	return (rc);
 }
 
@@ -293,7 +299,20 @@ drive_set_probe(struct drive_set *s)
 			drive_fail(
 			    s, i, "its drive file is not at its path any more (unmounted?)", NULL);
 	}
+	drive_formers_probe(s);
 	drive_set_probe_mounts(s);
+}
+
+void
+drive_steady_begin(struct drive_set *s)
+{
+	pthread_rwlock_rdlock(&s->steady);
+}
+
+void
+drive_steady_end(struct drive_set *s)
+{
+	pthread_rwlock_unlock(&s->steady);
 }
 
 void
@@ -414,11 +433,14 @@ drive_set_close(struct drive_set **set)
 			s->disk->ops->close(s->disk, s->catalog_handle[i]);
 		if (s->drives[i].lock_handle >= 0)
 			s->disk->ops->close(s->disk, s->drives[i].lock_handle);
+		if (s->former_handle[i] >= 0)
+			s->disk->ops->close(s->disk, s->former_handle[i]);
 		free(s->drives[i].path);
 	}
 	for (i = 0; i < s->old_path_count && i < OLD_PATHS_MAX; i++)
 		free(s->old_paths[i]);
 	catalog_rows_release(&s->rows);
+	pthread_rwlock_destroy(&s->steady);
 	pthread_mutex_destroy(&s->commit_lock);
 	pthread_mutex_destroy(&s->lock);
 	free(s);

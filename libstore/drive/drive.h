@@ -9,6 +9,7 @@
  *   DRIVE/vol/%016x.vol      shards of volumes
  *   DRIVE/quarantine/        files that the catalog does not name
  *   DRIVE/index/             on one of them, a copy of the index (index_copy.h)
+ *   DRIVE/moved              on one that was retired: a link to the drive that took over
  *
  * D1  No state is changed on drives that are not locked by us.
  * D2  A drive's state changes in memory only after the epoch that says so is durable on the
@@ -23,6 +24,7 @@
 #include "schema/log.pb-c.h"
 
 #define DRIVES_MAX 32	/* of all sets */
+#define DRIVE_MOVED "moved"
 #define SHARDS_MAX 16	/* k + m of a set */
 
 /* Why a drive that is there cannot be written. */
@@ -38,6 +40,8 @@ struct drive {
 	enum drive_closed closed;		/* as of the last try to write its catalog */
 	struct disk_space space;		/* as of the last drive_set_refresh_space */
 	uint64_t	 since_epoch;		/* of its row; filled in by drive_get */
+	/* Path of the drive from which it takes over (drive_set_retire), or NULL; stays valid. */
+	const char	*former;
 };
 
 struct drive_set;
@@ -146,6 +150,16 @@ int drive_set_return(struct drive_set *s, unsigned slot, struct err *e);
  * empty.
  */
 int drive_set_replace(struct drive_set *s, unsigned slot, const char *path, struct err *e);
+/*
+ * drive_retire.c. A new drive at path, an empty directory, takes over from the slot's, which is
+ * ONLINE: it has links to all of its files, and is to copy them. Refused: what drive_set_replace
+ * refuses; a drive that lacks something or takes over itself; too little room (ERR_FULL).
+ */
+int drive_set_retire(struct drive_set *s, unsigned slot, const char *path, struct err *e);
+/* For who makes or renames files in log/ or vol/ of drives: from taking the path until the file has
+ * its name. Short; no catalog is written meanwhile. */
+void drive_steady_begin(struct drive_set *s);
+void drive_steady_end(struct drive_set *s);
 /*
  * Drives that are not there are LOST: they do not count any more, and are refused when they come
  * back. A set that was read-only for want of them is read-write when it is opened again.

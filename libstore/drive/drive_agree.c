@@ -56,9 +56,12 @@ drive_rows_take(struct drive_set *s, struct catalog_rows *rows)
 	catalog_rows_release(&s->rows);
 	s->rows = *rows;
 	catalog_rows_init(rows);
-	for (i = 0; i < DRIVES_MAX; i++)	/* the struct moved: point at its own bytes */
-		s->rows.drives[i].uuid.data =
-		    s->rows.drives[i].uuid.len > 0 ? s->rows.uuids[i] : NULL;
+	for (i = 0; i < DRIVES_MAX; i++) {	/* the struct moved: point at its own bytes */
+		Hf__CatalogDrive *d = &s->rows.drives[i];
+
+		d->uuid.data = d->uuid.len > 0 ? s->rows.uuids[i] : NULL;
+		d->former_uuid.data = d->former_uuid.len > 0 ? s->rows.formers[i] : NULL;
+	}
 }
 
 /* --- copies ----------------------------------------------------------------------------------- */

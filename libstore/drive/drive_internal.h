@@ -22,8 +22,10 @@
 /* What a catalog says, in memory. Rows are sorted by id; dropped ones are gone. */
 struct catalog_rows {
 	uint64_t		  epoch, next_id, horizon, reign, reign_id;
-	Hf__CatalogDrive	  drives[DRIVES_MAX];	/* uuid.data points into uuids */
-	uint8_t			  uuids[DRIVES_MAX][16];
+	/* uuid.data points into uuids, former_uuid.data into formers; former_path is from malloc,
+	 * or empty. */
+	Hf__CatalogDrive	  drives[DRIVES_MAX];
+	uint8_t			  uuids[DRIVES_MAX][16], formers[DRIVES_MAX][16];
 	/* the last epoch in which it was not ONLINE; of this process only */
 	uint64_t		  away_epochs[DRIVES_MAX];
 	Hf__CatalogSet		  sets[DRIVES_MAX];
@@ -65,6 +67,11 @@ struct drive_set {
 	bool			 starved;	/* read-only because of drives that are closed */
 	char			*old_paths[OLD_PATHS_MAX];	/* of slots that moved */
 	unsigned		 old_path_count;
+	/* drive_retire.c; its lock, or -1 */
+	int			 former_handle[DRIVES_MAX];
+	/* Held for reading by who makes or renames files in log/ or vol/, from taking a path until
+	 * the file has its name there. */
+	pthread_rwlock_t	 steady;
 };
 
 /* What stands in a slot's path, at the start. DAMAGED: a drive file that is not whole. WRONG: not
@@ -92,6 +99,51 @@ int drive_directories_make(struct drive_set *s, unsigned slot, struct err *e);
 /* s->rows = *rows; they are initialised then. */
 void drive_rows_take(struct drive_set *s, struct catalog_rows *rows);
 
+/* drive_place.c */
+struct drive_names { char **name; size_t count, capacity; };
+/* Names in a directory; drive_names_release also after an error. */
+int drive_names_list(struct disk *d, const char *directory, struct drive_names *out,
+    struct err *e);
+void drive_names_release(struct drive_names *n);
+/* What stands in a directory that shall be a drive. */
+struct drive_place {
+	const char	*path;
+	Hf__DriveFile	*file;		/* NULL: empty */
+	int		 handle;	/* of the drive file, locked; -1 */
+	bool		 full, has_catalog;
+	char		 found[64];	/* one name of what is in it */
+};
+int drive_place_look(struct drive_set *s, const char *path, struct drive_place *p, struct err *e);
+void drive_place_release(struct drive_set *s, struct drive_place *p);
+/* ERR_EXISTS: it holds something. What was left of an interrupted retirement goes. */
+int drive_place_check(struct drive_set *s, unsigned slot, struct drive_place *p, struct err *e);
+/* It holds the drive that the catalog has for the slot. */
+bool drive_place_is_of_slot(const struct drive_set *s, unsigned slot,
+    const struct drive_place *p);
+
+/* drive_replace.c; commit_lock is held. */
+/* Enough others of its set are there to know of a drive that takes the slot (P1). */
+int drive_others_check(const struct drive_set *s, unsigned slot, struct err *e);
+/* The drive in a place is that of the slot from now on, in memory; takes its handle. */
+void drive_slot_take(struct drive_set *s, unsigned slot, struct drive_place *p,
+    const uint8_t uuid[16]);
+/* An epoch on the others: the slot's drive is RETURNING with this row; then its catalog. */
+int drive_slot_commit(struct drive_set *s, unsigned slot, Hf__CatalogDrive *row,
+    const char *reason, struct err *e);
+
+/* drive_retire.c */
+/* Opens and locks the drives from which others take over; those that are not there are lost. */
+int drive_formers_open(struct drive_set *s, struct err *e);
+/* An epoch: what is still a link to its files is to be rebuilt. */
+int drive_former_lose(struct drive_set *s, unsigned slot, const char *why, struct err *e);
+/* In memory: the slot's drive has all of its files itself. */
+void drive_former_close(struct drive_set *s, unsigned slot);
+/* Which of a file's copies are links; looks at drives that take over only. commit_lock is held. */
+uint32_t drive_segment_links(struct drive_set *s, const Hf__CatalogSegment *row);
+uint32_t drive_volume_links(struct drive_set *s, const Hf__CatalogVolume *row);
+/* Of each slot's former drive: is it still there? */
+void drive_formers_probe(struct drive_set *s);
+
 /* drive_sets.c */
 /* Catalogs of a set that must be read so that one of them has the last epoch: see
  * holdfast-format(5). */
@@ -109,6 +161,8 @@ int drive_sets_join(struct drive_set *s, const struct drive_look *looks, struct 
 void catalog_rows_init(struct catalog_rows *r);
 void catalog_rows_release(struct catalog_rows *r);
 void catalog_rows_apply(struct catalog_rows *r, const Hf__CatalogChange *change);
+/* The version of a frame with these rows of drives. */
+uint32_t catalog_rows_version(Hf__CatalogDrive *const *drives, size_t count, bool sets);
 /* The whole as a packed snapshot. */
 void catalog_rows_pack(const struct catalog_rows *r, const uint8_t deployment[16], unsigned k,
     unsigned m, struct buf *out);
@@ -127,6 +181,12 @@ int catalog_file_load(struct disk *d, const char *path, const uint8_t deployment
     struct catalog_rows *rows, uint64_t *end, struct err *e);
 /* Replaces the drive's catalog by a snapshot of s->rows, durably, and keeps it open. */
 int catalog_file_replace(struct drive_set *s, unsigned slot, struct err *e);
+/* Makes one in any directory; *handle stays open, *end is where a change would go. */
+int catalog_file_make(struct drive_set *s, const char *directory, int *handle, uint64_t *end,
+    struct err *e);
+/* One frame, not synced. */
+int catalog_frame_write(struct disk *d, int handle, uint64_t epoch, uint32_t version,
+    struct slice body, uint64_t offset, uint64_t *end, struct err *e);
 /* Goes on with the file that is there, loaded as of the newest epoch and with its end. ERR_FULL:
  * there is too little room for more changes, in the file and on the drive. */
 int catalog_file_continue(struct drive_set *s, unsigned slot, uint64_t end, struct err *e);
@@ -139,6 +199,8 @@ int catalog_file_sync(struct drive_set *s, unsigned slot, struct err *e);
  * epoch. */
 int catalog_commit_locked(struct drive_set *s, Hf__CatalogChange *change, uint32_t failing,
     const char *why, struct err *e);
+/* The bytes that the next commit of this change will write, unless a drive fails. */
+void catalog_change_pack(struct drive_set *s, Hf__CatalogChange *change, struct buf *out);
 void *catalog_row_copy(const ProtobufCMessage *m);	/* from malloc */
 /* ONLINE and RETURNING; lock is held or single-threaded */
 uint32_t drive_live_mask(const struct drive_set *s);

@@ -67,9 +67,47 @@ look_own(const struct drive_set *s, unsigned slot, const char *path, struct err 
 	return (0);
 }
 
+/* The drive was retired while a store ran that had its path; another took over. */
+static bool
+look_moved(struct drive_set *s, unsigned slot)
+{
+	struct drive *dr = &s->drives[slot];
+	char path[4096], target[PATH_BYTES_MAX];
+
+	drive_path(s, slot, "", DRIVE_MOVED, path);
+	if (s->disk->ops->readlink(s->disk, path, target, sizeof(target), NULL) < 0 ||
+	    target[0] != '/')
+		return (false);
+	snprintf(dr->note, sizeof(dr->note), "store.drives is to name %.90s, which took over",
+	    target);
+	free(dr->path);
+	dr->path = strdup(target);
+	assert(dr->path != NULL);
+	return (true);
+}
+
+static int
+look_at(struct drive_set *s, unsigned slot, struct drive_look *l, struct err *e);
+
 /* Opens, locks and reads the drive file. Only what must stop the start is an error. */
 static int
 look(struct drive_set *s, unsigned slot, struct drive_look *l, struct err *e)
+{
+	int rc = look_at(s, slot, l, e);
+
+	for (unsigned i = 0; rc == 0 && l->as == LOOKS_FORMATTED && i < DRIVES_MAX &&
+	    look_moved(s, slot); i++) {
+		s->disk->ops->close(s->disk, s->drives[slot].lock_handle);
+		s->drives[slot].lock_handle = -1;
+		hf__drive_file__free_unpacked(l->file, NULL);
+		*l = (struct drive_look){ .file = NULL };
+		rc = look_at(s, slot, l, e);
+	}
+	return (rc);
+}
+
+static int
+look_at(struct drive_set *s, unsigned slot, struct drive_look *l, struct err *e)
 {
 	struct disk *d = s->disk;
 	struct drive *dr = &s->drives[slot];
@@ -483,6 +521,8 @@ set_open(struct drive_set *s, const struct drive_set_options *o, struct drive_lo
 		rc = segment_versions_check(s, e);
 	if (rc == 0)
 		rc = set_start(s, looks, read, e);
+	if (rc == 0)
+		rc = drive_formers_open(s, e);
 	if (rc == 0 && !s->read_only)
 		rc = drive_sets_join(s, looks, e);
 	if (rc == 0) {
@@ -515,12 +555,13 @@ drive_set_open(
 	s->min_write_redundancy = o->min_write_redundancy;
 	pthread_mutex_init(&s->commit_lock, NULL);
 	pthread_mutex_init(&s->lock, NULL);
+	pthread_rwlock_init(&s->steady, NULL);
 	catalog_rows_init(&s->rows);
 	for (i = 0; i < s->count; i++) {
 		s->drives[i].slot = i;
 		s->drives[i].path = strdup(o->paths[i]);
 		assert(s->drives[i].path != NULL);
-		s->drives[i].lock_handle = s->catalog_handle[i] = -1;
+		s->drives[i].lock_handle = s->catalog_handle[i] = s->former_handle[i] = -1;
 	}
 	rc = set_open(s, o, looks, e);
 	for (i = 0; i < s->configured; i++)

@@ -18,26 +18,6 @@
 #include "libstore/format/segment_format.h"
 #include "libstore/state/conversion.h"
 
-struct names {
-	char **name;
-	size_t count, capacity;
-};
-
-static void
-names_add(void *context, const char *name)
-{
-	struct names *n = context;
-
-	if (n->count == n->capacity) {
-		n->capacity = n->capacity == 0 ? 64 : n->capacity * 2;
-		n->name = realloc(n->name, n->capacity * sizeof(*n->name));
-		assert(n->name != NULL);
-	}
-	n->name[n->count] = strdup(name);
-	assert(n->name[n->count] != NULL);
-	n->count++;
-}
-
 static bool
 slot_among(const uint32_t *slots, size_t count, unsigned slot)
 {
@@ -126,13 +106,13 @@ move_away(struct drive_set *s, unsigned slot, const char *sub, const char *name,
 static int
 directory_clean(struct drive_set *s, unsigned slot, const char *sub, struct err *e)
 {
-	struct names n = { 0 };
+	struct drive_names n;
 	char path[4096];
 	size_t i, moved = 0;
 	int rc;
 
 	drive_path(s, slot, sub, "", path);
-	rc = s->disk->ops->list(s->disk, path, names_add, &n, e);
+	rc = drive_names_list(s->disk, path, &n, e);
 	for (i = 0; i < n.count; i++) {
 		enum fate fate = rc == 0 ? file_fate(s, slot, sub, n.name[i]) : KEEP;
 
@@ -140,9 +120,8 @@ directory_clean(struct drive_set *s, unsigned slot, const char *sub, struct err 
 			rc = move_away(s, slot, sub, n.name[i], fate == REMOVE, e);
 			moved++;
 		}
-		free(n.name[i]);
 	}
-	free(n.name);
+	drive_names_release(&n);
 	if (rc == 0 && moved > 0)
 		rc = s->disk->ops->sync_dir(s->disk, path, e);
 	return (rc);

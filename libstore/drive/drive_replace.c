@@ -6,9 +6,6 @@
  *     every
  *     set of drives that may start has one that knows, and the one that was there before is refused
  *     (holdfast-format(5), "Which epoch wins").
- * P2  Nothing is written to a directory that holds anything, but to the drive of the slot and to
- *     what
- *     an interrupted replacement left.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -23,100 +20,6 @@
 #include "libstore/format/catalog_format.h"
 
 #define LOSS_EPOCHS (UINT64_C(1) << 20)	/* more than those who are away can have had */
-
-/* What stands in a directory that shall be a drive. */
-struct place {
-	const char	*path;
-	Hf__DriveFile	*file;		/* NULL: empty */
-	int		 handle;	/* of the drive file, locked; -1 */
-	bool		 full, has_catalog;
-	char		 found[64];	/* one name of what is in it */
-};
-
-static void
-place_name(void *context, const char *name)
-{
-	struct place *p = context;
-
-	if (strcmp(name, "catalog") == 0)
-		p->has_catalog = true;
-	else if (strcmp(name, "lost+found") != 0 && strcmp(name, "drive") != 0 &&
-	    strcmp(name, "drive.new") != 0 && strcmp(name, "log") != 0 &&
-	    strcmp(name, "vol") != 0 && strcmp(name, "quarantine") != 0) {
-		p->full = true;
-		snprintf(p->found, sizeof(p->found), "%.60s", name);
-	}
-}
-
-static void
-place_inner(void *context, const char *name)
-{
-	struct place *p = context;
-
-	p->full = true;
-	snprintf(p->found, sizeof(p->found), "%.60s", name);
-}
-
-static void
-place_release(struct drive_set *s, struct place *p)
-{
-	if (p->file != NULL)
-		hf__drive_file__free_unpacked(p->file, NULL);
-	if (p->handle >= 0)
-		s->disk->ops->close(s->disk, p->handle);
-}
-
-static int
-place_look(struct drive_set *s, const char *path, struct place *p, struct err *e)
-{
-	struct disk *d = s->disk;
-	char name[4096];
-	int rc;
-
-	*p = (struct place){ .path = path, .handle = -1 };
-	rc = d->ops->list(d, path, place_name, p, e);
-	if (rc < 0)
-		return (rc);
-	snprintf(name, sizeof(name), "%s/drive", path);
-	p->handle = d->ops->open(d, name, O_RDWR, e);
-	if (p->handle == ERR_NOT_FOUND)
-		return (0);
-	if (p->handle < 0)
-		return (p->handle);
-	rc = d->ops->lock(d, p->handle, e);
-	return (rc < 0 ? rc : drive_file_read(d, p->handle, name, &p->file, e));
-}
-
-/* P2. A drive file without catalog, log and volumes is what an interrupted replacement left. */
-static int
-place_check(struct drive_set *s, unsigned slot, struct place *p, struct err *e)
-{
-	static const char *const inner[] = { "log", "vol" };
-	char path[4096];
-
-	for (unsigned i = 0; !p->full && i < 2; i++) {
-		snprintf(path, sizeof(path), "%s/%s", p->path, inner[i]);
-		s->disk->ops->list(s->disk, path, place_inner, p, NULL);
-	}
-	if (p->file != NULL && (memcmp(p->file->deployment.data, s->deployment, 16) != 0 ||
-	    p->file->slot != slot || p->full))
-		return (err_set(e, ERR_EXISTS, "%s holds the drive of slot %u of %s: it is left "
-		    "alone; give an empty directory", p->path, p->file->slot,
-		    memcmp(p->file->deployment.data, s->deployment, 16) == 0 ?
-		    "this deployment" : "another deployment"));
-	if (p->full || (p->file == NULL && p->has_catalog))
-		return (err_set(e, ERR_EXISTS, "%s is not empty (%s): a drive begins as an empty "
-		    "directory", p->path, p->full ? p->found : "catalog"));
-	return (0);
-}
-
-static bool
-place_is_of_slot(const struct drive_set *s, unsigned slot, const struct place *p)
-{
-	return (p->file != NULL && s->rows.drives[slot].uuid.len == 16 &&
-	    memcmp(p->file->deployment.data, s->deployment, 16) == 0 &&
-	    memcmp(p->file->uuid.data, s->rows.uuids[slot], 16) == 0);
-}
 
 /* --- taking a drive into its slot ------------------------------------------------------------- */
 
@@ -138,8 +41,8 @@ slot_clear(struct drive_set *s, unsigned slot)
 			s->disk->ops->close(s->disk, handles[i]);
 }
 
-static void
-slot_take(struct drive_set *s, unsigned slot, struct place *p, const uint8_t uuid[16])
+void
+drive_slot_take(struct drive_set *s, unsigned slot, struct drive_place *p, const uint8_t uuid[16])
 {
 	struct drive *dr = &s->drives[slot];
 	struct disk_space space = { 0 };
@@ -165,8 +68,8 @@ slot_take(struct drive_set *s, unsigned slot, struct place *p, const uint8_t uui
 }
 
 /* P1: the epoch on the others; then the catalog on the drive itself. */
-static int
-slot_commit(struct drive_set *s, unsigned slot, Hf__CatalogDrive *row, const char *reason,
+int
+drive_slot_commit(struct drive_set *s, unsigned slot, Hf__CatalogDrive *row, const char *reason,
     struct err *e)
 {
 	Hf__CatalogChange change = HF__CATALOG_CHANGE__INIT;
@@ -202,8 +105,8 @@ others_live(const struct drive_set *s, unsigned slot)
 	return (drive_present_mask(s) & ~(1u << slot));
 }
 
-static int
-others_check(const struct drive_set *s, unsigned slot, struct err *e)
+int
+drive_others_check(const struct drive_set *s, unsigned slot, struct err *e)
 {
 	unsigned n = (unsigned)__builtin_popcount(others_live(s, slot) &
 	    drive_set_mask(s, drive_set_of(s, slot)));
@@ -222,7 +125,7 @@ others_check(const struct drive_set *s, unsigned slot, struct err *e)
 
 /* A drive that was used elsewhere meanwhile. */
 static int
-later_check(struct drive_set *s, const struct place *p, struct err *e)
+later_check(struct drive_set *s, const struct drive_place *p, struct err *e)
 {
 	struct catalog_rows rows;
 	struct err why = ERR_INIT;
@@ -246,7 +149,7 @@ later_check(struct drive_set *s, const struct place *p, struct err *e)
 }
 
 static int
-return_locked(struct drive_set *s, unsigned slot, struct place *p, struct err *e)
+return_locked(struct drive_set *s, unsigned slot, struct drive_place *p, struct err *e)
 {
 	Hf__CatalogDrive row = HF__CATALOG_DRIVE__INIT;
 	uint8_t uuid[16];
@@ -263,32 +166,32 @@ return_locked(struct drive_set *s, unsigned slot, struct place *p, struct err *e
 	if (rc < 0)
 		return (rc);
 	memcpy(uuid, p->file->uuid.data, 16);
-	slot_take(s, slot, p, uuid);
+	drive_slot_take(s, slot, p, uuid);
 	rc = drive_directories_make(s, slot, e);
-	return (rc < 0 ? rc : slot_commit(s, slot, &row, "the drive is there again", e));
+	return (rc < 0 ? rc : drive_slot_commit(s, slot, &row, "the drive is there again", e));
 }
 
 int
 drive_set_return(struct drive_set *s, unsigned slot, struct err *e)
 {
-	struct place p = { .handle = -1 };
+	struct drive_place p = { .handle = -1 };
 	int rc;
 
 	assert(slot < s->count);
 	pthread_mutex_lock(&s->commit_lock);
-	rc = others_check(s, slot, e);
+	rc = drive_others_check(s, slot, e);
 	if (rc == 0 && drive_present_mask(s) >> slot & 1)
 		rc = err_set(e, ERR_EXISTS, "the drive in slot %u is there", slot);
 	if (rc == 0) {
 		slot_clear(s, slot);	/* its lock, if it is the same file system */
-		rc = place_look(s, s->drives[slot].path, &p, e);
+		rc = drive_place_look(s, s->drives[slot].path, &p, e);
 	}
-	if (rc == 0 && !place_is_of_slot(s, slot, &p))
+	if (rc == 0 && !drive_place_is_of_slot(s, slot, &p))
 		rc = err_set(e, ERR_NOT_FOUND, "%s does not hold the drive of slot %u", p.path,
 		    slot);
 	if (rc == 0)
 		rc = return_locked(s, slot, &p, e);
-	place_release(s, &p);
+	drive_place_release(s, &p);
 	pthread_mutex_unlock(&s->commit_lock);
 	return (rc);
 }
@@ -325,12 +228,12 @@ files_needing(struct drive_set *s, uint32_t live)
 }
 
 static int
-replace_check(struct drive_set *s, unsigned slot, const char *path, struct err *e)
+redrive_place_check(struct drive_set *s, unsigned slot, const char *path, struct err *e)
 {
 	uint64_t needing;
 	int rc;
 
-	rc = others_check(s, slot, e);
+	rc = drive_others_check(s, slot, e);
 	if (rc < 0)
 		return (rc);
 	if (drive_present_mask(s) >> slot & 1 && strcmp(path, s->drives[slot].path) == 0)
@@ -365,14 +268,14 @@ replace_leave(struct drive_set *s, unsigned slot, struct err *e)
 }
 
 static int
-replace_locked(struct drive_set *s, unsigned slot, struct place *p, struct err *e)
+replace_locked(struct drive_set *s, unsigned slot, struct drive_place *p, struct err *e)
 {
 	Hf__CatalogDrive row = HF__CATALOG_DRIVE__INIT;
 	Hf__DriveFile file;
 	uint8_t uuid[16];
 	int rc;
 
-	rc = place_check(s, slot, p, e);
+	rc = drive_place_check(s, slot, p, e);
 	if (rc < 0)
 		return (rc);
 	if (p->handle >= 0)
@@ -386,17 +289,18 @@ replace_locked(struct drive_set *s, unsigned slot, struct place *p, struct err *
 	if (rc < 0)
 		return (rc);
 	slot_clear(s, slot);
-	slot_take(s, slot, p, uuid);
+	drive_former_close(s, slot);
+	drive_slot_take(s, slot, p, uuid);
 	rc = drive_directories_make(s, slot, e);
 	row.uuid = (ProtobufCBinaryData){ 16, uuid };
 	row.replaced = true;
-	return (rc < 0 ? rc : slot_commit(s, slot, &row, "a new drive, to be rebuilt", e));
+	return (rc < 0 ? rc : drive_slot_commit(s, slot, &row, "a new drive, to be rebuilt", e));
 }
 
 int
 drive_set_replace(struct drive_set *s, unsigned slot, const char *path, struct err *e)
 {
-	struct place p = { .handle = -1 };
+	struct drive_place p = { .handle = -1 };
 	int rc;
 
 	assert(slot < s->count);
@@ -406,15 +310,15 @@ drive_set_replace(struct drive_set *s, unsigned slot, const char *path, struct e
 		path = s->drives[slot].path;
 	rc = strlen(path) > PATH_BYTES_MAX || path[0] != '/' ?
 	    err_set(e, ERR_INVALID, "\"%.100s\" is not an absolute path of a directory", path) :
-	    replace_check(s, slot, path, e);
+	    redrive_place_check(s, slot, path, e);
 	if (rc == 0 && strcmp(path, s->drives[slot].path) == 0)
 		slot_clear(s, slot);
 	if (rc == 0)
-		rc = place_look(s, path, &p, e);
+		rc = drive_place_look(s, path, &p, e);
 	if (rc == 0)
-		rc = place_is_of_slot(s, slot, &p) && p.has_catalog ?
+		rc = drive_place_is_of_slot(s, slot, &p) && p.has_catalog ?
 		    return_locked(s, slot, &p, e) : replace_locked(s, slot, &p, e);
-	place_release(s, &p);
+	drive_place_release(s, &p);
 	pthread_mutex_unlock(&s->commit_lock);
 	return (rc);
 }

@@ -16,8 +16,10 @@ enum { DRIVE_AT_VERSION = 8, DRIVE_AT_BYTES = 12, DRIVE_AT_CRC = 16 };
 
 /* The catalog: frames, each on a page of its own, of one CatalogChange. The first is a snapshot. */
 #define CATALOG_MAGIC		0x31434648u	/* "HFC1" */
-#define CATALOG_VERSION		2u		/* the newest that we know */
-/* A frame that names sets; and any other, which programs from before there were sets know. */
+#define CATALOG_VERSION		3u		/* the newest that we know */
+/* A frame in which a drive takes over from another; one that names sets; and any other, which
+ * programs from before there were sets know. */
+#define CATALOG_VERSION_FORMER	3u
 #define CATALOG_VERSION_SETS	2u
 #define CATALOG_VERSION_PLAIN	1u
 #define CATALOG_ALIGN		4096u

@@ -249,7 +249,7 @@ segment_roll(struct log *l)
 /*
  * A mirror on a drive that is not online any more does not count: replace the segment first. Nor
  * does one that was opened before the drive went away: what stands in the slot now is another, and
- * has not failed.
+ * has not failed. And one that is a link to a drive that is retired keeps that from being let go.
  */
 static bool
 segment_live(struct log *l)
@@ -260,7 +260,7 @@ segment_live(struct log *l)
 
 	for (i = 0; i < g->mirror_count; i++)
 		gone |= (whole >> g->slots[i] & 1) == 0;
-	if (gone == 0)
+	if (gone == 0 && !catalog_segment_linked(l->set, g->id))
 		return (true);
 	present = drive_present_mask(l->set);
 	for (i = 0; i < g->mirror_count; i++)

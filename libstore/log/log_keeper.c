@@ -67,8 +67,10 @@ segment_make(
 		}
 		if (count < 0)
 			return (count);
+		drive_steady_begin(s);
 		rc = segment_create(s, catalog_next_id(s), slots, (unsigned)count,
 		    bytes, prewrite, &g, &failed, &why);
+		drive_steady_end(s);
 		if (rc == 0)
 			break;
 		err_set(e, rc, "%s", why.text);
@@ -315,7 +317,7 @@ segment_usable(struct drive_set *s, const struct segment *g)
 	for (i = 0; i < g->mirror_count; i++)
 		if (!(whole >> g->slots[i] & 1))
 			return (false);
-	return (true);
+	return (!catalog_segment_linked(s, g->id));	/* the drive that it is on is let go */
 }
 
 /* L5, in this order: the failed drives, the end of the current segment, another segment. No lock.
@@ -468,6 +470,9 @@ log_keeper_step(struct log *l)
 		pthread_mutex_unlock(&l->lock);
 		log_returning_bring(l);
 		pthread_mutex_lock(&l->lock);
+		if (l->flight == NULL && l->current != NULL && l->state == LOG_RUNNING &&
+		    catalog_segment_linked(l->set, l->current->id))
+			l->state = LOG_REPAIRING;
 	} else {
 		l->want_next = false;
 		return (false);

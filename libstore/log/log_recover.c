@@ -289,7 +289,11 @@ mirror_copy(struct drive_set *s, const struct segment *g, unsigned i, struct err
 			rc = 0;
 	segment_path(s, g->slots[i], g->id, ".seg", path);
 	drive_path(s, g->slots[i], "log", "", directory);
-	handle = rc < 0 ? rc : d->ops->open(d, path, O_RDWR | O_CREAT, e);
+	handle = rc < 0 ? rc : d->ops->open(d, path, O_RDWR, e);
+	if (rc == 0 && handle == ERR_NOT_FOUND) {	/* or a link to what is gone */
+		(void)d->ops->unlink(d, path, NULL);
+		handle = d->ops->open(d, path, O_RDWR | O_CREAT, e);
+	}
 	if (handle < 0)
 		return (handle);
 	rc = d->ops->pwritev(d, handle, &iov, 1, 0, e);

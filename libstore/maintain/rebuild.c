@@ -55,6 +55,42 @@ rebuild_path(const struct rebuild *r, unsigned slot, const char *sub, const char
 }
 
 int
+rebuild_place_find(struct rebuild *r, const char *sub, const char *name,
+    struct rebuild_place *out, struct err *e)
+{
+	struct disk *d = r->m->disk;
+	char target[4096];
+	int rc;
+
+	if (!rebuild_path(r, r->slot, sub, name, out->final) ||
+	    strlen(out->final) + sizeof(".new") > sizeof(out->path))
+		return (err_set(e, ERR_STALE, "the drive in slot %u is not there", r->slot));
+	rc = d->ops->readlink(d, out->final, target, sizeof(target), e);
+	if (rc < 0 && rc != ERR_NOT_FOUND && rc != ERR_INVALID)
+		return (rc);
+	out->link = rc == 0;
+	out->there = rc != ERR_NOT_FOUND;
+	snprintf(out->path, sizeof(out->path), "%.4080s%s", out->final, out->link ? ".new" : "");
+	return (0);
+}
+
+int
+rebuild_place_take(struct rebuild *r, const struct rebuild_place *p, struct err *e)
+{
+	return (p->link ? r->m->disk->ops->rename(r->m->disk, p->path, p->final, e) : 0);
+}
+
+bool
+rebuild_place_done(const struct rebuild *r, const struct rebuild_place *p, const uint32_t *slots,
+    size_t count, uint32_t linked, uint32_t lacking)
+{
+	for (size_t i = 0; i < count && i < 32; i++)
+		if (slots[i] == r->slot)
+			return (p->there && !p->link && linked >> i & 1 && !(lacking >> i & 1));
+	return (false);
+}
+
+int
 rebuild_open(struct rebuild *r, const char *path, int flags, struct err *e)
 {
 	struct disk *d = r->m->disk;
@@ -286,7 +322,7 @@ begin(struct rebuild *r, struct err *e)
 		return (rc);
 	r->since_epoch = reply->rebuild->drive->since_epoch;
 	online = reply->rebuild->drive->state == HF__CATALOG_DRIVE__STATE__ONLINE &&
-	    reply->rebuild->left + reply->rebuild->held == 0;
+	    reply->rebuild->left + reply->rebuild->held == 0 && !reply->rebuild->moving;
 	hf__store_reply__free_unpacked(reply, NULL);
 	if (online)
 		return (1);

@@ -26,12 +26,27 @@ struct rebuild {
 	struct err		 first;		/* the first of them */
 };
 
+/* Where a file of the drive is made: in place; or, where a link to the former drive's file stands,
+ * beside it, and renamed over it when it is whole. */
+struct rebuild_place {
+	char	 path[4096], final[4096];
+	bool	 there, link;
+};
+
 /* --- rebuild.c */
 int rebuild_ask(struct rebuild *r, Hf__StoreRequest *q, Hf__StoreReply **out, struct err *e);
 int rebuild_pace(struct rebuild *r, uint64_t bytes, struct err *e);
 /* Path of "sub/name" on a slot that is ONLINE or RETURNING into out[4096]; false: it is not. */
 bool rebuild_path(const struct rebuild *r, unsigned slot, const char *sub, const char *name,
     char out[4096]);
+/* ERR_STALE: the drive is not there. */
+int rebuild_place_find(struct rebuild *r, const char *sub, const char *name,
+    struct rebuild_place *out, struct err *e);
+/* It is synced and was read back. */
+int rebuild_place_take(struct rebuild *r, const struct rebuild_place *p, struct err *e);
+/* Whether it was copied before: it is marked as a link only, and is none. */
+bool rebuild_place_done(const struct rebuild *r, const struct rebuild_place *p,
+    const uint32_t *slots, size_t count, uint32_t linked, uint32_t lacking);
 /* Opens past the page cache where the file system can. */
 int rebuild_open(struct rebuild *r, const char *path, int flags, struct err *e);
 /* Memory for I/O past the page cache. */

@@ -30,7 +30,7 @@ struct mirror {
 	struct segment_source	*source;	/* all but the one that is made */
 	uint32_t		 sector_bytes;
 	int			 target;
-	char			 path[4096];
+	struct rebuild_place	 place;
 };
 
 /* --- windows ---------------------------------------------------------------------------------- */
@@ -211,16 +211,16 @@ read_back(struct mirror *s, struct err *e)
 	uint32_t sector;
 	int rc;
 
-	rc = window_open(s->r, &w, s->path, e);
+	rc = window_open(s->r, &w, s->place.path, e);
 	if (rc < 0)
 		return (rc);
 	if (!segment_header_parse(window_page(s->r, &w), s->r->m->layout->deployment.data,
 	    s->row->id, &sector))
-		rc = err_set(e, ERR_IO, "%s reads back with another header", s->path);
+		rc = err_set(e, ERR_IO, "%s reads back with another header", s->place.path);
 	while (rc == 0 && offset < s->row->bytes) {
 		if (window_batch(s->r, &w, s->row->id, offset, lsn, &h) == NULL)
 			rc = err_set(e, ERR_IO, "%s reads back different at offset %" PRIu64,
-			    s->path, offset);
+			    s->place.path, offset);
 		else
 			rc = rebuild_pace(s->r, h.bytes, e);
 		offset = align_up(offset + h.bytes, s->sector_bytes);
@@ -231,46 +231,59 @@ read_back(struct mirror *s, struct err *e)
 }
 
 static int
-mirror_make(struct rebuild *r, const Hf__CatalogSegment *row, struct segment_source *source,
-    struct err *e)
+mirror_make(struct mirror *s, struct err *e)
 {
-	struct mirror s = { .r = r, .row = row, .source = source };
-	struct disk *d = r->m->disk;
-	char name[32];
+	struct disk *d = s->r->m->disk;
 	int rc;
 
-	snprintf(name, sizeof(name), "%016" PRIx64 ".seg", row->id);
-	if (!rebuild_path(r, r->slot, "log", name, s.path))
-		return (err_set(e, ERR_STALE, "the drive in slot %u is not there", r->slot));
-	s.target = d->ops->open(d, s.path, O_RDWR | O_CREAT, e);
-	if (s.target < 0)
-		return (s.target);
-	rc = header_copy(&s, e);
+	s->target = d->ops->open(d, s->place.path, O_RDWR | O_CREAT, e);
+	if (s->target < 0)
+		return (s->target);
+	rc = header_copy(s, e);
 	if (rc == 0)
-		rc = batches_copy(&s, e);
+		rc = batches_copy(s, e);
 	if (rc == 0)
-		rc = footer_copy(&s, e);
+		rc = footer_copy(s, e);
 	if (rc == 0)
-		rc = d->ops->datasync(d, s.target, e);
-	d->ops->close(d, s.target);
-	return (rc == 0 ? read_back(&s, e) : rc);
+		rc = d->ops->datasync(d, s->target, e);
+	d->ops->close(d, s->target);
+	if (rc == 0)
+		rc = read_back(s, e);
+	return (rc == 0 ? rebuild_place_take(s->r, &s->place, e) : rc);
+}
+
+/* What the link leads to is one of the sources: the drive that is retired. */
+static int
+mirror_copy(struct mirror *s, struct err *e)
+{
+	struct rebuild *r = s->r;
+	struct segment_paths paths;
+	int rc;
+
+	segment_paths_of_layout(r->m->disk, r->m->layout, &paths);
+	if (!s->place.link)
+		paths.path[r->slot] = NULL;
+	rc = segment_source_open(&paths, s->row, &s->source, e);
+	if (rc < 0)
+		return (rc == ERR_STALE ? ERR_NO_QUORUM : rc);
+	rc = mirror_make(s, e);
+	segment_source_close(&s->source);
+	return (rc);
 }
 
 int
 rebuild_segment(struct rebuild *r, const Hf__CatalogSegment *row, struct err *e)
 {
-	struct segment_paths paths;
-	struct segment_source *source = NULL;
+	struct mirror s = { .r = r, .row = row };
+	char name[32];
 	int rc;
 
 	if (row->state == HF__CATALOG_SEGMENT__STATE__CONVERTED)
 		return (rebuild_shard(r, row, e));
-	segment_paths_of_layout(r->m->disk, r->m->layout, &paths);
-	paths.path[r->slot] = NULL;
-	rc = segment_source_open(&paths, row, &source, e);
-	if (rc < 0)
-		return (rc == ERR_STALE ? ERR_NO_QUORUM : rc);
-	rc = mirror_make(r, row, source, e);
-	segment_source_close(&source);
-	return (rc);
+	snprintf(name, sizeof(name), "%016" PRIx64 ".seg", row->id);
+	rc = rebuild_place_find(r, "log", name, &s.place, e);
+	if (rc < 0 || rebuild_place_done(r, &s.place, row->slots, row->n_slots, row->linked,
+	    row->missing))
+		return (rc);
+	return (mirror_copy(&s, e));
 }

@@ -19,9 +19,10 @@ struct shard {
 	struct shard_reader	 reader;
 	unsigned		 index;			/* the one to make */
 	int			 handles[DRIVES_MAX];	/* by shard */
+	int			 former;		/* what a link leads to, or -1 */
 	uint32_t		*sums;
 	uint8_t			*memory;
-	char			 path[4096];
+	struct rebuild_place	 place;
 };
 
 static int
@@ -29,11 +30,12 @@ others_read(void *context, unsigned shard, void *out, size_t bytes, uint64_t off
 {
 	struct shard *s = context;
 	struct disk *d = s->r->m->disk;
+	int handle = shard == s->index ? s->former : s->handles[shard];
 	ssize_t n;
 
-	if (shard == s->index || s->handles[shard] < 0)
+	if (handle < 0)
 		return (err_set(e, ERR_NOT_FOUND, "shard %u is not there", shard));
-	n = d->ops->pread(d, s->handles[shard], out, bytes, offset, e);
+	n = d->ops->pread(d, handle, out, bytes, offset, e);
 	if (n < 0)
 		return ((int)n);
 	return ((size_t)n == bytes ? 0 : err_set(e, ERR_CORRUPT, "shard %u of segment %016" PRIx64
@@ -77,7 +79,8 @@ blocks_make(struct shard *s, struct err *e)
 	for (block = 0; rc == 0 && block < shard_block_count(shard_bytes); block++, at += bytes) {
 		bytes = shard_block_bytes(shard_bytes, block);
 		rc = rebuild_pace(s->r, (uint64_t)bytes * (s->layout.k + 1), e);
-		if (rc == 0)
+		if (rc == 0 && (s->former < 0 || shard_reader_block(&s->reader, s->index, block,
+		    s->memory, NULL) < 0))
 			rc = shard_reader_rebuild(&s->reader, s->index, block, s->memory, e);
 		if (rc == 0)
 			rc = target_write(s, s->memory, bytes, at, e);
@@ -115,7 +118,7 @@ read_back(struct shard *s, struct err *e)
 	struct disk *d = s->r->m->disk;
 	uint64_t shard_bytes = s->layout.shard_bytes, at = SHARD_HEADER_BYTES;
 	uint32_t block, bytes;
-	int handle = rebuild_open(s->r, s->path, O_RDONLY, e), rc = 0;
+	int handle = rebuild_open(s->r, s->place.path, O_RDONLY, e), rc = 0;
 
 	if (handle < 0)
 		return (handle);
@@ -126,7 +129,7 @@ read_back(struct shard *s, struct err *e)
 		    e) != (ssize_t)bytes || shard_block_crc(&s->layout, s->index, block,
 		    s->memory) != s->sums[block]))
 			rc = err_set(e, ERR_IO, "%s reads back different at offset %" PRIu64,
-			    s->path, at);
+			    s->place.path, at);
 	}
 	d->ops->close(d, handle);
 	return (rc);
@@ -135,6 +138,7 @@ read_back(struct shard *s, struct err *e)
 static int
 files_open(struct shard *s, struct err *e)
 {
+	struct disk *d = s->r->m->disk;
 	char name[SHARD_NAME_BYTES], path[4096];
 	unsigned i;
 
@@ -143,12 +147,10 @@ files_open(struct shard *s, struct err *e)
 		if (s->row->slots[i] == s->r->slot)
 			s->index = i;
 		else if (rebuild_path(s->r, s->row->slots[i], "log", name, path))
-			s->handles[i] = s->r->m->disk->ops->open(s->r->m->disk, path,
-			    O_RDONLY, NULL);
-	if (!rebuild_path(s->r, s->r->slot, "log", name, s->path))
-		return (err_set(e, ERR_STALE, "the drive in slot %u is not there", s->r->slot));
-	s->handles[s->index] = s->r->m->disk->ops->open(s->r->m->disk, s->path, O_RDWR | O_CREAT,
-	    e);
+			s->handles[i] = d->ops->open(d, path, O_RDONLY, NULL);
+	if (s->place.link)
+		s->former = d->ops->open(d, s->place.final, O_RDONLY, NULL);
+	s->handles[s->index] = d->ops->open(d, s->place.path, O_RDWR | O_CREAT, e);
 	return (s->handles[s->index] < 0 ? s->handles[s->index] : 0);
 }
 
@@ -168,26 +170,42 @@ shard_make(struct shard *s, struct err *e)
 		rc = frame_write(s, e);
 	if (rc == 0)
 		rc = read_back(s, e);
+	if (rc == 0)
+		rc = rebuild_place_take(s->r, &s->place, e);
 	free(s->memory);
 	free(s->sums);
 	return (rc);
 }
 
+static void
+shard_release(struct shard *s)
+{
+	struct disk *d = s->r->m->disk;
+
+	for (unsigned i = 0; i < DRIVES_MAX; i++)
+		if (s->handles[i] >= 0)
+			d->ops->close(d, s->handles[i]);
+	if (s->former >= 0)
+		d->ops->close(d, s->former);
+}
+
 int
 rebuild_shard(struct rebuild *r, const Hf__CatalogSegment *row, struct err *e)
 {
-	struct shard s = { .r = r, .row = row };
-	unsigned i;
+	struct shard s = { .r = r, .row = row, .former = -1 };
+	char name[SHARD_NAME_BYTES];
 	int rc;
 
 	rc = shard_layout_of(row, r->m->layout->deployment.data, &s.layout, e);
-	if (rc < 0)
+	shard_name(row->id, name);
+	if (rc == 0)
+		rc = rebuild_place_find(r, "log", name, &s.place, e);
+	if (rc < 0 || rebuild_place_done(r, &s.place, row->slots, row->n_slots, row->linked,
+	    row->missing))
 		return (rc);
-	for (i = 0; i < DRIVES_MAX; i++)
+	for (unsigned i = 0; i < DRIVES_MAX; i++)
 		s.handles[i] = -1;
 	rc = shard_make(&s, e);
-	for (i = 0; i < DRIVES_MAX; i++)
-		if (s.handles[i] >= 0)
-			r->m->disk->ops->close(r->m->disk, s.handles[i]);
+	shard_release(&s);
 	return (rc);
 }

@@ -62,8 +62,12 @@ struct volume_rebuild {
 	const Hf__CatalogVolume	*row;
 	unsigned		 shard;			/* the one to make */
 	struct erasure		*erasure;
-	int			 handles[DRIVES_MAX];	/* by shard; target: to write */
-	uint32_t		 sources;		/* k shards that are read first */
+	struct rebuild_place	 place;
+	int			 target;		/* what is written; -1 */
+	/* To be read, by shard. Of the one to make: the target, or what a link leads to. */
+	int			 handles[DRIVES_MAX];
+	/* Shards that are read first: k others, or what the link leads to. */
+	uint32_t		 sources;
 	bool			 fresh;			/* the file was not there */
 	struct cursor		 at;
 };
@@ -313,6 +317,13 @@ row_compute(struct volume_rebuild *v, struct piece *p, struct piece_row *pr, str
 	return (0);
 }
 
+/* The drive that is retired has it whole. */
+static bool
+linked_good(const struct volume_rebuild *v, const struct piece_row *pr)
+{
+	return (v->place.link && pr->good[v->shard]);
+}
+
 static void
 piece_compute(void *context)
 {
@@ -321,7 +332,7 @@ piece_compute(void *context)
 	unsigned i;
 
 	for (i = 0; p->rc == 0 && i < p->count; i++)
-		if (!p->rows[i].have)
+		if (!p->rows[i].have && !linked_good(s->v, &p->rows[i]))
 			p->rc = row_compute(s->v, p, &p->rows[i], &p->e);
 }
 
@@ -344,8 +355,7 @@ piece_write(void *context)
 		if (p->rows[i].have)
 			continue;
 		iov = (struct iovec){ shard_memory(p, s->v->shard) + from, to - from };
-		p->rc = d->ops->pwritev(d, s->v->handles[s->v->shard], &iov, 1, p->offset + from,
-		    &p->e);
+		p->rc = d->ops->pwritev(d, s->v->target, &iov, 1, p->offset + from, &p->e);
 	}
 }
 
@@ -458,7 +468,7 @@ gap_punch(struct volume_rebuild *v, uint64_t from, uint64_t to, struct err *e)
 
 	if (from >= to || v->fresh)
 		return (0);
-	return (d->ops->punch(d, v->handles[v->shard], from, to - from, e));
+	return (d->ops->punch(d, v->target, from, to - from, e));
 }
 
 /* The next pieces, as many as go side by side; *end: behind what was looked at. */
@@ -510,28 +520,56 @@ shard_verify(struct volume_rebuild *v, struct err *e)
 	return (rc == 0 ? gap_punch(v, end, v->row->bytes, e) : rc);
 }
 
+/* What was freed while it was copied was punched behind the link, perhaps after it was read. */
+static int
+gaps_punch(struct volume_rebuild *v, struct err *e)
+{
+	struct piece *p = &v->r->buffers->pieces[0];
+	uint64_t end = 0;
+	int rc;
+
+	v->fresh = false;
+	cursor_reset(&v->at);
+	while ((rc = piece_fill(v, p, e)) == 0 && p->count > 0) {
+		rc = gap_punch(v, end, p->offset, e);
+		if (rc < 0)
+			return (rc);
+		end = p->offset + p->bytes;
+	}
+	return (rc == 0 ? gap_punch(v, end, v->row->bytes, e) : rc);
+}
+
+/* It takes the place of the link, unless it was made in place. */
+static int
+shard_take(struct volume_rebuild *v, struct err *e)
+{
+	int rc = rebuild_place_take(v->r, &v->place, e);
+
+	return (rc == 0 && v->place.link ? gaps_punch(v, e) : rc);
+}
+
 /* --- one volume ------------------------------------------------------------------------------- */
 
 static int
-target_open(struct volume_rebuild *v, const char *name, struct err *e)
+target_open(struct volume_rebuild *v, struct err *e)
 {
 	struct disk *d = v->r->m->disk;
-	char path[4096];
 	uint64_t bytes = 0;
-	int handle, rc;
+	int rc;
 
-	if (!rebuild_path(v->r, v->r->slot, "vol", name, path))
-		return (err_set(e, ERR_STALE, "the drive in slot %u is not there", v->r->slot));
-	handle = rebuild_open(v->r, path, O_RDWR, e);
-	v->fresh = handle == ERR_NOT_FOUND;
-	if (v->fresh)
-		handle = rebuild_open(v->r, path, O_RDWR | O_CREAT, e);
-	if (handle < 0)
-		return (handle);
-	v->handles[v->shard] = handle;
-	rc = d->ops->size(d, handle, &bytes, e);
+	v->target = rebuild_open(v->r, v->place.path, O_RDWR, e);
+	v->fresh = v->target == ERR_NOT_FOUND || v->place.link;
+	if (v->target == ERR_NOT_FOUND)
+		v->target = rebuild_open(v->r, v->place.path, O_RDWR | O_CREAT, e);
+	if (v->target < 0)
+		return (v->target);
+	rc = v->place.link ? d->ops->truncate(d, v->target, 0, e) : 0;
+	if (rc == 0)
+		rc = d->ops->size(d, v->target, &bytes, e);
 	if (rc == 0 && bytes != v->row->bytes)
-		rc = d->ops->truncate(d, handle, v->row->bytes, e);
+		rc = d->ops->truncate(d, v->target, v->row->bytes, e);
+	v->handles[v->shard] = v->place.link ?
+	    rebuild_open(v->r, v->place.final, O_RDONLY, NULL) : v->target;
 	return (rc);
 }
 
@@ -545,6 +583,10 @@ sources_open(struct volume_rebuild *v, const char *name, struct err *e)
 	for (i = 0; i < n; i++)
 		if (i != v->shard && rebuild_path(v->r, v->row->slots[i], "vol", name, path))
 			v->handles[i] = rebuild_open(v->r, path, O_RDONLY, NULL);
+	if (v->place.link && v->handles[v->shard] >= 0) {
+		v->sources = 1u << v->shard;
+		return (0);
+	}
 	for (pass = 0; pass < 2; pass++)
 		for (i = 0; i < n && count < v->row->k; i++)
 			if (i != v->shard && v->handles[i] >= 0 &&
@@ -559,10 +601,9 @@ sources_open(struct volume_rebuild *v, const char *name, struct err *e)
 }
 
 static int
-volume_begin(struct volume_rebuild *v, struct err *e)
+volume_begin(struct volume_rebuild *v, const char *name, struct err *e)
 {
 	const Hf__CatalogVolume *row = v->row;
-	char name[VOLUME_NAME_BYTES];
 	unsigned i;
 	int rc;
 
@@ -574,8 +615,7 @@ volume_begin(struct volume_rebuild *v, struct err *e)
 		;
 	assert(i < row->n_slots);	/* the plan names files of this slot only */
 	v->shard = i;
-	volume_name(row->id, name);
-	rc = target_open(v, name, e);
+	rc = target_open(v, e);
 	return (rc == 0 ? sources_open(v, name, e) : rc);
 }
 
@@ -597,32 +637,68 @@ buffers_make(struct rebuild *r)
 	r->buffers = b;
 }
 
+static void
+volume_end(struct volume_rebuild *v)
+{
+	struct disk *d = v->r->m->disk;
+
+	cursor_reset(&v->at);
+	if (v->erasure != NULL)
+		erasure_free(v->erasure);
+	for (unsigned i = 0; i < DRIVES_MAX; i++)
+		if (v->handles[i] >= 0 && v->handles[i] != v->target)
+			d->ops->close(d, v->handles[i]);
+	if (v->target >= 0)
+		d->ops->close(d, v->target);
+}
+
+/* From here on the shard that is read is the one that was made. */
+static void
+target_turn(struct volume_rebuild *v)
+{
+	struct disk *d = v->r->m->disk;
+
+	if (v->handles[v->shard] >= 0 && v->handles[v->shard] != v->target)
+		d->ops->close(d, v->handles[v->shard]);
+	v->handles[v->shard] = v->target;
+}
+
+static int
+volume_make(struct volume_rebuild *v, const char *name, struct err *e)
+{
+	struct disk *d = v->r->m->disk;
+	int rc = volume_begin(v, name, e);
+
+	if (rc == 0) {
+		v->erasure = erasure_new(v->row->k, v->row->m);
+		rc = shard_make(v, e);
+	}
+	if (rc == 0)
+		rc = d->ops->datasync(d, v->target, e);
+	if (rc < 0)
+		return (rc);
+	target_turn(v);
+	rc = shard_verify(v, e);
+	return (rc == 0 ? shard_take(v, e) : rc);
+}
+
 int
 rebuild_volume(struct rebuild *r, const Hf__CatalogVolume *row, struct err *e)
 {
-	struct volume_rebuild v = { .r = r, .row = row };
-	struct disk *d = r->m->disk;
-	unsigned i;
+	struct volume_rebuild v = { .r = r, .row = row, .target = -1 };
+	char name[VOLUME_NAME_BYTES];
 	int rc;
 
+	volume_name(row->id, name);
+	rc = rebuild_place_find(r, "vol", name, &v.place, e);
+	if (rc < 0 || rebuild_place_done(r, &v.place, row->slots, row->n_slots, row->linked,
+	    row->lacking))
+		return (rc);
 	buffers_make(r);
-	for (i = 0; i < DRIVES_MAX; i++)
+	for (unsigned i = 0; i < DRIVES_MAX; i++)
 		v.handles[i] = -1;
-	rc = volume_begin(&v, e);
-	if (rc == 0) {
-		v.erasure = erasure_new(row->k, row->m);
-		rc = shard_make(&v, e);
-	}
-	if (rc == 0)
-		rc = d->ops->datasync(d, v.handles[v.shard], e);
-	if (rc == 0)
-		rc = shard_verify(&v, e);
-	cursor_reset(&v.at);
-	if (v.erasure != NULL)
-		erasure_free(v.erasure);
-	for (i = 0; i < DRIVES_MAX; i++)
-		if (v.handles[i] >= 0)
-			d->ops->close(d, v.handles[i]);
+	rc = volume_make(&v, name, e);
+	volume_end(&v);
 	return (rc);
 }
 

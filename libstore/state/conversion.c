@@ -243,7 +243,9 @@ files_make(struct drive_set *s, const Hf__CatalogSegment *row, struct shard_writ
 	int rc = 0;
 
 	for (i = 0; rc == 0 && i < row->n_slots; i++) {
+		drive_steady_begin(s);
 		rc = file_make(s, row->slots[i], row, by, e);
+		drive_steady_end(s);
 		if (rc == ERR_IO)
 			drive_fail(s, row->slots[i], e->text, NULL);
 	}
@@ -370,7 +372,9 @@ shards_name(struct drive_set *s, const Hf__CatalogSegment *row, struct shard_wri
 			drive_fail(s, row->slots[i], e->text, NULL);
 	}
 	for (i = 0; rc == 0 && i < row->n_slots; i++) {
+		drive_steady_begin(s);
 		rc = shard_rename(s, row->slots[i], row->id, by, e);
+		drive_steady_end(s);
 		if (rc == ERR_IO)
 			drive_fail(s, row->slots[i], e->text, NULL);
 	}

@@ -266,6 +266,7 @@ layout_drive(struct drive_set *drives, unsigned slot)
 	string_replace(&l->note, d.note);
 	l->lacking = catalog_lacking_marked(drives, slot);
 	l->slow = drive_slow_mask(drives) >> slot & 1;
+	l->moving = d.former != NULL;
 	return (l);
 }
 

@@ -109,7 +109,9 @@ shards_make(struct drive_set *s, uint64_t id, const uint32_t *slots, unsigned co
 
 		if (!slot_online(s, slots[i]))
 			continue;
+		drive_steady_begin(s);
 		rc = shard_make(s, slots[i], id, &why);
+		drive_steady_end(s);
 		if (rc == ERR_FULL)
 			return (err_set(e, rc, "%s", why.text));
 		if (rc < 0)

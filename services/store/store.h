@@ -26,7 +26,7 @@ struct store_progress {
 };
 
 struct store_drives_seen {
-	uint32_t	online, present, closed, slow;
+	uint32_t	online, present, closed, slow, moving;
 	bool		read_only, full, known;
 };
 
@@ -147,6 +147,8 @@ int drives_watch(struct store *t, struct err *e);
 void drives_unwatch(struct store *t);
 void drives_damage(void *context, struct session *s, const Hf__DamageReport *report);
 void drives_probe(struct store *t);
+/* How the drives are now, to all clients. */
+void drives_tell(struct store *t);
 /* Every turn: probes when there is traffic and the last was long ago; tells of changes. */
 void drives_turn(struct store *t);
 

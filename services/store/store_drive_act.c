@@ -54,16 +54,19 @@ act_accept_loss(struct act_job *j, struct err *e)
 	return (drive_set_accept_loss(j->drives, mask, e));
 }
 
-/* Each volume has a shard on each drive of the set: there is nothing to move it to. */
+/* Each volume has a shard on each drive of the set: so another drive has to take over. */
 static int
 act_retire(struct act_job *j, struct err *e)
 {
 	struct drive d;
 
+	if (j->q->path[0] != '\0')
+		return (drive_set_retire(j->drives, j->q->slots[0], j->q->path, e));
 	drive_get(j->drives, j->q->slots[0], &d);
 	return (err_set(e, ERR_UNSUPPORTED, "slot %u (%.200s) cannot be taken out: a set of %u+%u "
-	    "has a shard of each volume on each of its %u drives, and there is no spare slot. To "
-	    "move it to another disk: holdfastctl drive replace %u NEW_DIRECTORY", d.slot, d.path,
+	    "has a shard of each volume on each of its %u drives, and no spare slot; nor is a "
+	    "whole set emptied. Name another directory, which takes over what is on the drive: "
+	    "holdfastctl drive retire %u NEW_DIRECTORY", d.slot, d.path,
 	    drive_set_k(j->drives), drive_set_m(j->drives), drive_set_width(j->drives), d.slot));
 }
 
@@ -112,9 +115,13 @@ act_answer(const struct act_job *j)
 	(void)c;
 	drive_get(j->drives, slot, &d);
 	buf_printf(&text, "slot %u (%s): %s", slot, d.path, d.note);
-	if (j->row->act == act_replace)
+	if (j->row->act == act_retire)
+		buf_printf(&text, "takes over from %s, which stays in use, and must stay where it "
+		    "is, until all of its files were copied: holdfastctl drive list",
+		    d.former != NULL ? d.former : "the old drive");
+	if (j->row->act == act_replace || j->row->act == act_retire)
 		drive_shares_warn(j->drives, slot, &text);
-	if (j->row->act == act_replace && j->q->path[0] != '\0')
+	if (j->q->path[0] != '\0')
 		buf_printf(&text, "; store.drives must name %s for slot %u when the store starts "
 		    "again", j->q->path, slot);
 	cJSON_AddStringToObject(o, "action", j->row->action);
@@ -142,6 +149,7 @@ act_done(void *context)
 	} else {
 		log_info("drive %s of slot %u is done", j->row->action, j->q->slots[0]);
 		log_drives_changed(t->log);
+		drives_tell(t);	/* before anything that was made on a new one is */
 		reply.json = act_answer(j);
 		message_reply(&j->message, &reply.base);
 		free(reply.json);

@@ -98,6 +98,20 @@ drives_closed(struct drive_set *s)
 	return (mask);
 }
 
+static uint32_t
+drives_moving(struct drive_set *s)
+{
+	uint32_t mask = 0;
+
+	for (unsigned slot = 0; slot < drive_count(s); slot++) {
+		struct drive d;
+
+		drive_get(s, slot, &d);
+		mask |= d.former != NULL ? 1u << slot : 0;
+	}
+	return (mask);
+}
+
 static void
 probe_work(void *context)
 {
@@ -324,7 +338,7 @@ degraded_text(struct store *t, char *out, size_t out_bytes)
 	buf_release(&text);
 }
 
-static void
+void
 drives_tell(struct store *t)
 {
 	Hf__StoreNotice notice = HF__STORE_NOTICE__INIT;
@@ -374,11 +388,13 @@ drives_turn(struct store *t)
 		.read_only = drive_set_read_only(t->drives),
 		.full = !drive_sets_have_room(t->drives, room_wanted(t->drives)), .known = true,
 		.closed = drives_closed(t->drives), .slow = t->slow,
+		.moving = drives_moving(t->drives),
 	};
 
 	if (now.online != t->seen.online || now.present != t->seen.present || !t->seen.known ||
 	    now.read_only != t->seen.read_only || now.full != t->seen.full ||
-	    now.closed != t->seen.closed || now.slow != t->seen.slow) {
+	    now.closed != t->seen.closed || now.slow != t->seen.slow ||
+	    now.moving != t->seen.moving) {
 		t->seen = now;
 		closed_watch(t);
 		drives_tell(t);

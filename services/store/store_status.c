@@ -30,6 +30,8 @@ add_drive(cJSON *list, const struct store *t, unsigned slot)
 	state = (unsigned)d.state < 4 ? drive_states[d.state] : "unknown";
 	if (d.state == HF__CATALOG_DRIVE__STATE__RETURNING && lacks.drive.replaced)
 		state = "replaced";
+	else if (d.state == HF__CATALOG_DRIVE__STATE__ONLINE && d.former != NULL)
+		state = "moving";
 	else if (d.state == HF__CATALOG_DRIVE__STATE__ONLINE && t->suspects >> slot & 1)
 		state = "suspect";
 	else if (d.state == HF__CATALOG_DRIVE__STATE__ONLINE && d.closed != DRIVE_WRITABLE)
@@ -47,6 +49,8 @@ add_drive(cJSON *list, const struct store *t, unsigned slot)
 	cJSON_AddStringToObject(o, "note", d.note);
 	slow_status(t, slot, o);
 	shared_status(t, slot, o);
+	if (d.former != NULL)
+		cJSON_AddStringToObject(o, "moves_from", d.former);
 	add_u64(o, "space_bytes", d.space.total_bytes);
 	add_u64(o, "free_bytes", d.space.free_bytes);
 	cJSON_AddItemToArray(list, o);

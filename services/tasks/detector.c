@@ -215,7 +215,8 @@ drive_why(const struct detector_view *view, const Hf__DriveLayout *drive, struct
 {
 	uint64_t task;
 
-	if (drive->state == HF__CATALOG_DRIVE__STATE__ONLINE && drive->lacking == 0)
+	if (drive->state == HF__CATALOG_DRIVE__STATE__ONLINE && drive->lacking == 0 &&
+	    !drive->moving)
 		return (DETECTOR_HEALTHY);
 	if (drive->state != HF__CATALOG_DRIVE__STATE__RETURNING &&
 	    drive->state != HF__CATALOG_DRIVE__STATE__ONLINE)
@@ -273,6 +274,7 @@ candidate_drive(const struct detector_view *view, const Hf__DriveLayout *drive,
 	c->since_epoch = drive->since_epoch;
 	c->estimate_ms = estimate_ms(view, TASK_KIND_DRIVE_REBUILD, used);
 	snprintf(c->reason, sizeof(c->reason), "drive %u %s", drive->slot,
+	    drive->moving ? "takes over from one that is retired" :
 	    drive->state == HF__CATALOG_DRIVE__STATE__ONLINE ?
 	    "lacks shards: writes failed on it" :
 	    "is back and lacks what was written meanwhile");

@@ -30,6 +30,7 @@ struct node {
 	struct content now, synced;
 	struct change *changes;
 	size_t count, capacity;
+	char *target; /* a symbolic link */
 	bool forgot; /* a failed sync left something in the page cache alone, for good */
 };
 struct late { /* a write that hangs */
@@ -116,6 +117,7 @@ node_put(struct node *n)
 		return;
 	node_changes_drop(n);
 	free(n->changes);
+	free(n->target);
 	buf_release(&n->now.data);
 	buf_release(&n->synced.data);
 	free(n);
@@ -280,14 +282,31 @@ move_settle(struct memory *m, struct move *v, bool keep)
 	free(v->directory);
 }
 
+/* What opens at a path: a link leads elsewhere, once. */
+static const char *
+followed(struct memory *m, const char *path)
+{
+	unsigned i = name_index(m, path);
+	const struct node *n = m->names[i].now;
+
+	return (n != NULL && n->target != NULL ? n->target : path);
+}
+
 static int
 memory_open(struct disk *d, const char *path, int flags, struct err *e)
 {
 	struct memory *m = enter(d);
 	unsigned drive = drive_of(path), i, h;
 	struct node *n;
-	int rc;
+	int rc = 0;
 
+	if (strcmp(followed(m, path), path) != 0) {
+		rc = gate(m, drive, false, path, e);	/* where the link is */
+		path = followed(m, path);
+		drive = drive_of(path);
+	}
+	if (rc < 0)
+		return (leave(m, rc));
 	i = name_index(m, path);
 	rc = gate(m, drive, (m->names[i].now == NULL && flags & O_CREAT) ||
 	    (m->read_only[drive] && (flags & O_ACCMODE) != O_RDONLY), path, e);
@@ -616,6 +635,41 @@ memory_unlink(struct disk *d, const char *path, struct err *e)
 }
 
 static int
+memory_symlink(struct disk *d, const char *target, const char *path, struct err *e)
+{
+	struct memory *m = enter(d);
+	int rc = gate(m, drive_of(path), true, "symlink", e);
+	unsigned i = name_index(m, path);
+	struct node *n;
+
+	if (rc == 0 && m->names[i].now != NULL)
+		rc = err_set(e, ERR_EXISTS, "symlink %s: there", path);
+	if (rc == 0) {
+		n = calloc(1, sizeof(*n));
+		n->refs = 1;
+		n->target = strdup(target);
+		move_add(m, i, n, 0, NULL, 1);
+		node_put(n);
+	}
+	return (leave(m, rc));
+}
+
+static int
+memory_readlink(struct disk *d, const char *path, char *out, size_t bytes, struct err *e)
+{
+	struct memory *m = enter(d);
+	int rc = gate(m, drive_of(path), false, "readlink", e);
+	unsigned i = name_index(m, path);
+	const struct node *n = m->names[i].now;
+
+	if (rc == 0 && (n == NULL || n->target == NULL))
+		rc = err_set(e, n == NULL ? ERR_NOT_FOUND : ERR_INVALID, "%s: no link", path);
+	if (rc == 0)
+		snprintf(out, bytes, "%s", n->target);
+	return (leave(m, rc));
+}
+
+static int
 memory_mkdir(struct disk *d, const char *path, struct err *e)
 {
 	struct memory *m = enter(d);
@@ -675,10 +729,11 @@ static bool
 memory_same(struct disk *d, int handle, const char *path)
 {
 	struct memory *m = enter(d);
-	unsigned i = name_index(m, path);
+	unsigned i = name_index(m, followed(m, path));
 	bool same;
 
-	same = !m->missing[drive_of(path)] && m->names[i].now == m->handles[handle].node;
+	same = !m->missing[drive_of(m->names[i].path)] &&
+	    m->names[i].now == m->handles[handle].node;
 	leave(m, 0);
 	return (same);
 }
@@ -697,6 +752,8 @@ static const struct disk_ops memory_ops = {
 	.lock = memory_lock,
 	.rename = memory_rename,
 	.unlink = memory_unlink,
+	.symlink = memory_symlink,
+	.readlink = memory_readlink,
 	.mkdir = memory_mkdir,
 	.sync_dir = memory_sync_dir,
 	.list = memory_list,

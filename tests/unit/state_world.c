@@ -166,6 +166,8 @@ drives_open(struct world *w, struct err *e)
 		    i);
 		list[i] = paths[i];
 	}
+	if (w->last_path != NULL)
+		list[DRIVES - 1] = w->last_path;
 	if (w->disk == NULL)
 		return (drive_set_open(disk_posix(), &o, &w->drives, e));
 	o.segment_bytes = 65536;

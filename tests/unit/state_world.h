@@ -35,6 +35,7 @@ struct world {
 	unsigned		 revocations;
 	bool			 fatal;
 	bool			 restores;	/* a lost index comes from its copy */
+	const char		*last_path;	/* of the last drive; NULL: as it was */
 	Hf__StoreReply		*replies[WORLD_REPLIES];	/* by sequence */
 	unsigned		 answers[WORLD_REPLIES];
 };

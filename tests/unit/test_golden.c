@@ -374,7 +374,7 @@ Test(newer, catalog_is_refused)
 	cr_assert_eq(pwrite(fd, p, CATALOG_HEADER_BYTES, 0), CATALOG_HEADER_BYTES);
 	close(fd);
 	free(p);
-	refused("/d2/catalog", "version 3; this program knows 2");
+	refused("/d2/catalog", "version 4; this program knows 3");
 }
 
 /* Every program opens a segment of its own: the newest on a drive tells. */
