@@ -33,7 +33,10 @@ struct index_copier {
 	Hf__IndexCopy		*last;		/* on the drive; NULL: none */
 	uint64_t		 first_id;	/* of the files that are written */
 	size_t			 at;		/* one of them, or kept */
-	uint64_t		 at_bytes, bytes, done;
+	uint64_t		 at_bytes;
+	struct index_copy_progress progress;
+	bool			*check;		/* by file: kept, and to be read again (K5) */
+	uint32_t		 crc;
 	int			 from, to;	/* its descriptor and handle; -1 */
 	uint8_t			*chunk;
 	bool			 named;		/* by `copy', or nobody knows */
@@ -120,7 +123,7 @@ file_add(struct index_copier *c, Hf__IndexCopy__File *f)
 		f->checksum = old->checksum;
 	} else {
 		f->id = c->copy.next_id++;
-		c->bytes += f->bytes;
+		c->progress.bytes += f->bytes;
 	}
 	if ((n & (n - 1)) == 0) {
 		c->copy.files = realloc(c->copy.files, (n == 0 ? 1 : 2 * n) *
@@ -181,6 +184,48 @@ files_plan(struct index_copier *c, struct err *e)
 		rc = name_plan(c, entry->d_name, e);
 	closedir(d);
 	return (rc);
+}
+
+/* The kept file with the lowest number behind `after' that is not to be checked yet, or -1. */
+static ssize_t
+check_next(const struct index_copier *c, uint64_t after)
+{
+	ssize_t best = -1;
+
+	for (size_t i = 0; i < c->copy.n_files; i++) {
+		const Hf__IndexCopy__File *f = c->copy.files[i];
+
+		if (f->id < c->first_id && f->id > after && !c->check[i] &&
+		    (best < 0 || f->id < c->copy.files[best]->id))
+			best = (ssize_t)i;
+	}
+	return (best);
+}
+
+/* K5: round and round. */
+static void
+check_plan(struct index_copier *c, const struct index_copy_how *how)
+{
+	uint64_t after = how->check_after, bytes = 0;
+	bool around = false;
+	ssize_t i;
+
+	c->check = calloc(c->copy.n_files + 1, sizeof(*c->check));
+	assert(c->check != NULL);
+	while (bytes < how->check_bytes) {
+		i = check_next(c, after);
+		if (i < 0 && around)
+			break;
+		if (i < 0) {
+			around = true;
+			after = 0;
+			continue;
+		}
+		c->check[i] = true;
+		after = c->copy.files[i]->id;
+		bytes += c->copy.files[i]->bytes;
+	}
+	c->progress.check_after = after;
 }
 
 /* --- where to --------------------------------------------------------------------------------- */
@@ -260,19 +305,17 @@ slot_prepare(struct index_copier *c, struct err *e)
 	return (0);
 }
 
-int
-index_copier_open(struct index *x, const char *index_dir, struct drive_set *s, uint32_t avoid,
-    struct index_copier **out, struct err *e)
+static void
+copier_init(struct index_copier *c, const char *index_dir, struct drive_set *s)
 {
-	struct index_copier *c = calloc(1, sizeof(*c));
-	int rc;
+	void *chunk = NULL;
 
-	*out = NULL;
-	assert(c != NULL);
 	c->set = s;
+	c->slot = DRIVES_MAX;
 	c->from = c->to = -1;
-	c->chunk = malloc(COPY_CHUNK_BYTES);
-	assert(c->chunk != NULL);
+	if (posix_memalign(&chunk, 4096, COPY_CHUNK_BYTES) != 0)
+		abort();
+	c->chunk = chunk;
 	hf__index_copy__init(&c->copy);
 	c->copy.deployment = (ProtobufCBinaryData){ 16,
 	    (uint8_t *)(uintptr_t)drive_set_deployment(s) };
@@ -280,13 +323,28 @@ index_copier_open(struct index *x, const char *index_dir, struct drive_set *s, u
 	c->copy.made_ms = clock_real_ms();
 	checkpoint_path(index_dir, c->checkpoint);
 	directory_remove(c->checkpoint);
+}
+
+int
+index_copier_open(struct index *x, const char *index_dir, struct drive_set *s,
+    const struct index_copy_how *how, unsigned *slot, struct index_copier **out, struct err *e)
+{
+	struct index_copier *c = calloc(1, sizeof(*c));
+	int rc;
+
+	*out = NULL;
+	assert(c != NULL);
+	copier_init(c, index_dir, s);
 	rc = index_checkpoint(x, c->checkpoint, &c->copy.lsn, e);
 	if (rc == 0)
-		rc = slot_choose(c, avoid, e);
+		rc = slot_choose(c, how->avoid, e);
+	*slot = c->slot;
 	if (rc == 0)
 		rc = slot_prepare(c, e);
 	if (rc == 0)
 		rc = files_plan(c, e);
+	if (rc == 0)
+		check_plan(c, how);
 	if (rc < 0)
 		index_copier_close(&c);
 	*out = c;
@@ -345,10 +403,72 @@ file_continue(struct index_copier *c, Hf__IndexCopy__File *f, struct err *e)
 		return (rc);
 	f->checksum = crc32c(f->checksum, c->chunk, iov.iov_len);
 	c->at_bytes += iov.iov_len;
-	c->done += iov.iov_len;
+	c->progress.done += iov.iov_len;
 	drive_space_take(c->set, c->slot, iov.iov_len);
 	return (0);
 }
+
+/* --- what was kept ---------------------------------------------------------------------------- */
+
+static void
+kept_open(struct index_copier *c, const Hf__IndexCopy__File *f)
+{
+	struct disk *d = drive_set_disk(c->set);
+	char path[4096];
+
+	index_copy_path(c->set, c->slot, f->id, path);
+	c->at_bytes = 0;
+	c->crc = 0;
+	c->to = d->ops->open(d, path, O_RDONLY | O_DIRECT, NULL);	/* what the drive has */
+	if (c->to < 0)
+		c->to = d->ops->open(d, path, O_RDONLY, NULL);
+}
+
+/* Another number: what `copy' names is not written again (K2). */
+static void
+kept_end(struct index_copier *c, Hf__IndexCopy__File *f, bool whole)
+{
+	struct disk *d = drive_set_disk(c->set);
+
+	if (c->to >= 0)
+		d->ops->close(d, c->to);
+	c->to = -1;
+	c->check[c->at] = false;
+	if (whole) {
+		c->at++;
+		return;
+	}
+	f->id = c->copy.next_id++;
+	c->progress.bytes += f->bytes;
+	c->progress.damaged++;
+}
+
+/* A chunk of a file that was kept. */
+static void
+kept_continue(struct index_copier *c, Hf__IndexCopy__File *f)
+{
+	struct disk *d = drive_set_disk(c->set);
+	uint64_t left = f->bytes - c->at_bytes;
+	size_t want = left < COPY_CHUNK_BYTES ? left : COPY_CHUNK_BYTES;
+	ssize_t n;
+
+	if (c->to < 0)
+		kept_open(c, f);
+	if (left == 0) {
+		kept_end(c, f, c->crc == f->checksum);
+		return;
+	}
+	n = c->to < 0 ? -1 : d->ops->pread(d, c->to, c->chunk, COPY_CHUNK_BYTES, c->at_bytes, NULL);
+	if (n < (ssize_t)want) {
+		kept_end(c, f, false);
+		return;
+	}
+	c->crc = crc32c(c->crc, c->chunk, want);
+	c->at_bytes += want;
+	c->progress.checked += want;
+}
+
+/* --- in force --------------------------------------------------------------------------------- */
 
 static int
 names_write(struct index_copier *c, const char *path, struct err *e)
@@ -410,14 +530,17 @@ copy_put_in_force(struct index_copier *c, struct err *e)
 int
 index_copier_step(struct index_copier *c, uint64_t bytes_max, struct err *e)
 {
-	uint64_t until = c->done + bytes_max;
+	const struct index_copy_progress *p = &c->progress;
+	uint64_t until = p->done + p->checked + bytes_max;
 	int rc = 0;
 
 	assert(!c->named);
-	while (rc == 0 && c->at < c->copy.n_files && c->done < until) {
+	while (rc == 0 && c->at < c->copy.n_files && p->done + p->checked < until) {
 		Hf__IndexCopy__File *f = c->copy.files[c->at];
 
-		if (f->id < c->first_id)
+		if (c->check[c->at])
+			kept_continue(c, f);
+		else if (f->id < c->first_id)
 			c->at++;
 		else if (c->to < 0)
 			rc = file_begin(c, f, e);
@@ -432,13 +555,12 @@ index_copier_step(struct index_copier *c, uint64_t bytes_max, struct err *e)
 }
 
 void
-index_copier_about(const struct index_copier *c, struct index_copy_about *out, uint64_t *bytes,
-    uint64_t *done)
+index_copier_about(const struct index_copier *c, struct index_copy_about *out,
+    struct index_copy_progress *progress)
 {
 	index_copy_describe(c->set, c->slot, &c->copy, out);
 	out->shared = c->shared;
-	*bytes = c->bytes;
-	*done = c->done;
+	*progress = c->progress;
 }
 
 void
@@ -461,6 +583,7 @@ index_copier_close(struct index_copier **cp)
 	for (size_t i = 0; i < c->copy.n_files; i++)
 		protobuf_c_message_free_unpacked(&c->copy.files[i]->base, NULL);
 	free(c->copy.files);
+	free(c->check);
 	if (c->last != NULL)
 		hf__index_copy__free_unpacked(c->last, NULL);
 	free(c->chunk);

@@ -9,6 +9,8 @@
  * K1  `copy' names only files that are whole and durable: it is renamed into place last.
  * K2  A file that `copy' names is never written again; the next copy may name it, too.
  * K3  What `copy' does not name is nobody's. A copying that ended anywhere leaves the last copy.
+ * K5  What a copy keeps of the last one is read again, a part each time; what is damaged is written
+ *     anew, from the index.
  * K4  A copy is used only if every file is, byte by byte, what was written; never one that is of
  *     another deployment, behind the horizon, or ahead of the log.
  *
@@ -36,16 +38,27 @@ int index_copy_look(struct drive_set *s, unsigned slot, struct index_copy_about 
 int index_copy_newest(struct drive_set *s, struct index_copy_about *out, struct err *e);
 
 struct index_copier;
-/* A checkpoint beside the index, and a drive for it: not one of `avoid', another file system than
- * the index's if there is one. ERR_FULL: no drive has room. May take a while. */
-int index_copier_open(struct index *x, const char *index_dir, struct drive_set *s, uint32_t avoid,
-    struct index_copier **out, struct err *e);
+struct index_copy_how {
+	uint32_t	avoid;		/* drives */
+	/* K5: at least one file and about so many bytes, of those with higher numbers first. */
+	uint64_t	check_after, check_bytes;
+};
+struct index_copy_progress {
+	uint64_t	bytes, done;	/* to be written; of them */
+	uint64_t	checked;	/* bytes that were kept and read again */
+	uint64_t	check_after;	/* where the next one goes on */
+	unsigned	damaged;	/* files that were kept, and were not what they had been */
+};
+/* A checkpoint beside the index, and a drive for it: not one to be avoided, another file system
+ * than the index's if there is one; *slot: which, DRIVES_MAX: none. ERR_FULL: no drive has room.
+ * May take a while. */
+int index_copier_open(struct index *x, const char *index_dir, struct drive_set *s,
+    const struct index_copy_how *how, unsigned *slot, struct index_copier **out, struct err *e);
 /* Copies about bytes_max more. 1: there is more to do; 0: the copy is in force. After an error only
  * index_copier_close may follow. */
 int index_copier_step(struct index_copier *c, uint64_t bytes_max, struct err *e);
-/* bytes: what is to be written; done: of them. */
 void index_copier_about(const struct index_copier *c, struct index_copy_about *out,
-    uint64_t *bytes, uint64_t *done);
+    struct index_copy_progress *progress);
 /* At any time; the checkpoint goes, and what an unfinished copy wrote. */
 void index_copier_close(struct index_copier **c);
 /* Removes what a process that was killed left beside the index. */

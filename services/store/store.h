@@ -37,10 +37,12 @@ struct store_copy {
 	bool			 copying, busy;	/* one is made; a step of it is on the pool */
 	bool			 have;		/* `about' is of a copy that is there */
 	struct index_copy_about	 about;
-	uint64_t		 bytes, done;	/* of the one that is made */
+	struct index_copy_progress progress;	/* of the one that is made, or was */
 	uint64_t		 began_ms;
 	uint64_t		 made, failed;	/* since the start */
-	uint32_t		 avoid;		/* drives on which the last try failed */
+	uint32_t		 avoid;		/* drives on which the last tries failed */
+	unsigned		 failed_row;	/* tries that failed, one after the other */
+	unsigned		 damaged;	/* files that were, since the start */
 	char			 error[480];	/* of the last try; "": it went well */
 };
 

@@ -21,7 +21,8 @@
 #define STEPS_A_SECOND	8u
 #define STEP_BYTES_MAX	(64u << 20)
 #define STEP_BYTES_LEAST 65536u
-#define BUSY_MS		1000u		/* the pool takes nothing */
+#define BUSY_MS		1000u		/* the pool takes nothing; a drive could not be used */
+#define CHECK_BYTES	(256u << 20)	/* of what is kept, with each copy */
 
 struct copy_job {
 	struct store	*store;
@@ -31,7 +32,8 @@ struct copy_job {
 	int		 rc;
 	struct err	 e;
 	struct index_copy_about about;
-	uint64_t	 bytes, done;
+	struct index_copy_progress progress;
+	unsigned	 slot;		/* that was chosen, or DRIVES_MAX */
 	bool		 begins;
 };
 
@@ -65,12 +67,15 @@ copy_work(void *context)
 
 	j->rc = 1;
 	if (j->begins)
-		j->rc = index_copier_open(t->index, j->index_dir, t->drives, t->copy.avoid,
-		    &t->copy.copier, &j->e);
+		j->rc = index_copier_open(t->index, j->index_dir, t->drives,
+		    &(struct index_copy_how){ t->copy.avoid, t->copy.progress.check_after,
+		    CHECK_BYTES }, &j->slot, &t->copy.copier, &j->e);
 	else
 		j->rc = index_copier_step(t->copy.copier, j->bytes_max, &j->e);
-	if (t->copy.copier != NULL)
-		index_copier_about(t->copy.copier, &j->about, &j->bytes, &j->done);
+	if (t->copy.copier == NULL)
+		return;
+	index_copier_about(t->copy.copier, &j->about, &j->progress);
+	j->slot = j->about.slot;
 	if (j->rc < 0 || (j->rc == 0 && !j->begins))
 		index_copier_close(&t->copy.copier);
 }
@@ -80,13 +85,21 @@ copy_failed(struct store *t, const struct copy_job *j)
 {
 	struct store_copy *c = &t->copy;
 
+	bool again = j->slot < DRIVES_MAX && c->failed_row++ < DRIVES_MAX;
+
 	c->failed++;
-	c->avoid = j->about.bytes > 0 ? 1u << j->about.slot : 0;
-	if (j->rc == ERR_IO && j->about.bytes > 0)
-		t->suspects |= 1u << j->about.slot;
-	snprintf(c->error, sizeof(c->error), "%s", j->e.text);
-	log_warn("the index was not copied: %s", c->error);
-	timer_set(t, interval_ms(t));
+	c->avoid = j->slot < DRIVES_MAX ? c->avoid | 1u << j->slot : 0;
+	if (j->rc == ERR_IO && j->slot < DRIVES_MAX)
+		t->suspects |= 1u << j->slot;
+	if (j->slot < DRIVES_MAX)
+		snprintf(c->error, sizeof(c->error), "slot %u: %.460s", j->slot, j->e.text);
+	else if (c->failed_row == 0)	/* else the reason is what was wrong with those tried */
+		snprintf(c->error, sizeof(c->error), "%s", j->e.text);
+	if (!again)
+		c->failed_row = 0;
+	log_warn("the index was not copied: %s%s", c->error, again ? "; another drive is tried" :
+	    "");
+	timer_set(t, again && BUSY_MS < interval_ms(t) ? BUSY_MS : interval_ms(t));
 }
 
 static void
@@ -100,13 +113,19 @@ copy_made(struct store *t, const struct copy_job *j)
 	c->have = true;
 	c->made++;
 	c->avoid = 0;
+	c->failed_row = 0;
+	c->damaged += j->progress.damaged;
 	c->error[0] = '\0';
 	drive_get(t->drives, j->about.slot, &d);
 	log_info("the index is copied to drive %u (%s) up to LSN %llx: %llu KiB of %llu written "
 	    "in %llu ms%s", j->about.slot, d.path, (unsigned long long)j->about.lsn,
-	    (unsigned long long)(j->done >> 10), (unsigned long long)(j->about.bytes >> 10),
+	    (unsigned long long)(j->progress.done >> 10),
+	    (unsigned long long)(j->about.bytes >> 10),
 	    (unsigned long long)(clock_mono_ms() - c->began_ms),
 	    j->about.shared ? "; it shares the index's file system" : "");
+	if (j->progress.damaged > 0)
+		log_warn("%u files of the copy of the index on drive %u (%s) were damaged, and "
+		    "were written anew", j->progress.damaged, j->about.slot, d.path);
 	state_stats(t->state, &st);
 	if (st.applied_lsn > c->about.lsn)
 		copy_due(t);
@@ -121,8 +140,8 @@ copy_done(void *context)
 
 	t->copy.busy = false;
 	t->copy.copying = j->rc > 0 || (j->rc == 0 && j->begins);
-	t->copy.bytes = j->bytes;
-	t->copy.done = j->done;
+	if (j->about.files > 0)
+		t->copy.progress = j->progress;
 	if (t->phase != STORE_SERVING) {
 		store_turn_soon(t);		/* draining waits for this */
 	} else if (j->rc < 0) {
@@ -131,7 +150,8 @@ copy_done(void *context)
 		copy_made(t, j);
 	} else {
 		if (rate(t) > 0)
-			ms = (j->done - j->done_before) * 1000 / rate(t);
+			ms = (j->progress.done + j->progress.checked - j->done_before) * 1000 /
+			    rate(t);
 		timer_set(t, ms > took ? ms - took : 0);
 	}
 	free(j);
@@ -163,7 +183,8 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 	j->begins = t->copy.copier == NULL;
 	j->bytes_max = step_bytes(t);
 	j->began_ms = clock_mono_ms();
-	j->done_before = j->begins ? 0 : t->copy.done;
+	j->slot = DRIVES_MAX;
+	j->done_before = j->begins ? 0 : t->copy.progress.done + t->copy.progress.checked;
 	config_index_dir(service_config(t->service), j->index_dir);
 	if (j->begins)
 		t->copy.began_ms = j->began_ms;
@@ -240,8 +261,10 @@ copy_status(struct store *t, cJSON *status)
 		cJSON_AddBoolToObject(o, "shares_file_system", c->about.shared);
 	}
 	cJSON_AddBoolToObject(o, "copying", c->copying);
-	cJSON_AddNumberToObject(o, "bytes_to_write", (double)c->bytes);
-	cJSON_AddNumberToObject(o, "bytes_written", (double)c->done);
+	cJSON_AddNumberToObject(o, "bytes_to_write", (double)c->progress.bytes);
+	cJSON_AddNumberToObject(o, "bytes_written", (double)c->progress.done);
+	cJSON_AddNumberToObject(o, "bytes_checked", (double)c->progress.checked);
+	cJSON_AddNumberToObject(o, "damaged_files", c->damaged);
 	cJSON_AddNumberToObject(o, "made", (double)c->made);
 	cJSON_AddNumberToObject(o, "failed", (double)c->failed);
 	cJSON_AddStringToObject(o, "last_error", c->error);
