@@ -609,7 +609,7 @@ static bool
 history_end(struct history *h)
 {
 	struct model *m = &h->m;
-	bool whole = false;
+	bool whole = false, written = true;
 
 	drives_heal(h);
 	m->w.drive_count = sets[h->set].drives;
@@ -618,6 +618,8 @@ history_end(struct history *h)
 	if (!m->failed && opened_for_reading(h, "at the end")) {
 		if (model_bucket(m, 3))
 			model_verify(m, 3, "at the end");
+		/* One that is only read does not bring to all mirrors what one of them has. */
+		written = m->w.drives != NULL && !drive_set_read_only(m->w.drives);
 		if (!m->failed && h->maintained && m->w.drives != NULL &&
 		    !drive_set_read_only(m->w.drives) && !(h->bad & (BAD(LIES) | BAD(ROT)))) {
 			all_is_done_check(h);
@@ -633,7 +635,7 @@ history_end(struct history *h)
 			nothing_left_check(h);
 		closed_again(h);
 	}
-	if (!m->failed && sets[h->set].m > 0) {
+	if (!m->failed && sets[h->set].m > 0 && (h->bad == 0 || written)) {
 		sum.without_victims += h->bad != 0 && !whole;
 		without_m_drives(h, h->bad == 0 || whole ? 0 : h->victims);
 	}
