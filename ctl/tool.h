@@ -44,6 +44,8 @@ void tool_live_close(struct tool_live **l);
 /* As struct check_live has them; context is the tool_live. */
 int tool_live_walk(void *context, char directory[4096], uint64_t *lsn, struct err *e);
 int tool_live_keep(void *context, struct err *e);
+/* 0, or why the store cannot be looked at any more: then the check was cancelled. */
+int tool_live_why(struct tool_live *l, struct err *e);
 
 /* tool_dump_object.c */
 int tool_dump_object(struct tool *t, const char *bucket, const char *key);

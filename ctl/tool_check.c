@@ -117,6 +117,8 @@ check_running(struct tool *t, struct check_options *o, struct check_summary *s, 
 		    "%llu MiB a second (0: no limit).\n",
 		    (unsigned long long)(o->view.bytes_per_second >> 20));
 	rc = check_run(o, s, e);
+	if (rc < 0 && tool_live_why(l, e) != 0)
+		rc = e->code;
 	tool_live_close(&l);
 	return (rc);
 }

@@ -316,17 +316,20 @@ catalogs_settled(const struct view *v)
 	return (true);
 }
 
+/* At full speed: while it is waited for one, another changes. */
 int
 view_refresh(struct view *v, struct err *e)
 {
 	int rc = 0;
 
+	disk_read_only_limit(v->set->disk, 0, v->o->cancel);
 	for (unsigned tries = 0; tries < REFRESH_TRIES; tries++) {
 		rc = catalogs_read(v, e);
 		if (rc == 0 && catalogs_settled(v))
 			break;
 		nanosleep(&(struct timespec){ 0, REFRESH_MS * 1000000L }, NULL);
 	}
+	disk_read_only_limit(v->set->disk, v->o->bytes_per_second, v->o->cancel);
 	if (rc == 0)
 		states_set(v);
 	return (rc);

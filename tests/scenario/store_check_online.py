@@ -2,23 +2,24 @@
 # store_check_online - `holdfastctl store check' while the store runs. Under load, with segments converted, vacuumed
 # and dropped and objects deleted all the time, it finds nothing. Then bits are flipped in the files of the running
 # store, in a mirror, in a unit of a volume and in the copy of the index: each is named with drive, file, place and
-# object. Ctrl-C ends it at once with its own exit status.
+# object. Ctrl-C ends it at once with its own exit status; so does the end of the store, with a sentence.
 #
 # SPDX-License-Identifier: Apache-2.0
+import glob
 import os
 import re
 import signal
 import subprocess
 import time
 
-from house import HOLDFASTCTL, House, Load, body_of, check, flip, run, say, wait_for, where
+from house import HOLDFASTCTL, PATIENCE, House, Load, body_of, check, flip, run, say, wait_for, where
 
 CONFIG = {
     "store.segment_bytes": "4MiB", "store.volume_bytes": "16MiB", "store.reclaim_grace": "200ms",
     "store.index_copy_interval": "1s", "tasks.ec_quiet": "1s", "tasks.scan_interval": "300ms",
     "tasks.vacuum_again": "500ms", "tasks.merge_window": "0s", "worker.heartbeat_interval": "200ms",
 }
-CLEAN, CANCELLED, DEGRADED = 0, 3, 4
+CLEAN, USAGE, CANCELLED, DEGRADED = 0, 2, 3, 4
 CHECKS = 4
 
 
@@ -52,17 +53,36 @@ def under_load(house):
     return load.acknowledged
 
 
-def interrupted(house):
+def checkpoints(house):
+    return set(glob.glob(os.path.join(house.data, "**", "*.walks", "*"), recursive=True))
+
+
+def ended(house, how, act, status, text, seconds):
+    """A check that reads 1 MiB/s, when something happens to it or to the store."""
+    before = checkpoints(house)
     process = subprocess.Popen([HOLDFASTCTL, "-c", os.path.join(house.data, "holdfast.conf"), "store", "check",
                                 "--mib-per-second", "1"], env=house.env, stdin=subprocess.DEVNULL,
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    time.sleep(1.5)
+    wait_for("its checkpoint", lambda: checkpoints(house) - before)
+    time.sleep(0.5)
     check(process.poll() is None, "it did not wait, for a limit of 1 MiB/s")
-    process.send_signal(signal.SIGINT)
+    act(process)
     began = time.monotonic()
-    out, err = process.communicate(timeout=30)
-    check(process.returncode == CANCELLED and "cancelled" in err, "after Ctrl-C:", process.returncode, out, err)
-    check(time.monotonic() - began < 5, "Ctrl-C took", time.monotonic() - began, "s")
+    out, err = process.communicate(timeout=100)
+    took = time.monotonic() - began
+    check(process.returncode == status and re.search(text, err), f"after {how}:", process.returncode, out, err)
+    check(took < seconds * PATIENCE, f"after {how} it took {took:.1f} s")
+    say(f"after {how} it ended in {took:.1f} s:", err.strip().splitlines()[-1])
+
+
+def interrupted(house):
+    ended(house, "Ctrl-C", lambda process: process.send_signal(signal.SIGINT), CANCELLED, "cancelled", 1)
+
+
+def abandoned(house):
+    # One that is back before long is asked for another checkpoint.
+    ended(house, "a kill of everything", lambda _: house.kill(), USAGE, "went away .* check again", 2)
+    house.start()
 
 
 def copy_files(house):
@@ -112,6 +132,7 @@ def scenario():
         house.s3().make_bucket("load")
         operations = under_load(house)
         interrupted(house)
+        abandoned(house)
         flipped(house)
         say(f"{CHECKS} checks beside {operations} operations, nothing; three flipped bits, each named")
 
