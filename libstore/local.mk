@@ -114,6 +114,8 @@ libstore_libstore_a_SOURCES += \
 	libstore/index/index_rocksdb_iter.c \
 	libstore/index/index_rocksdb_options.c \
 	libstore/index/index_rocksdb_write.c \
+	libstore/index/index_slab.c \
+	libstore/index/index_slab.h \
 	libstore/index/listing.c \
 	libstore/index/listing.h \
 	libstore/index/row_home.c \

@@ -13,8 +13,9 @@
 #include "libstore/index/index_layer.h"
 
 /*
- * A part of so much is written; who adds waits when the next one has twice that. A reader passes
- * every tombstone of a part, and goes around those in the database.
+ * A part of so much is written; who adds waits when the next one has twice that, or as much if
+ * parts are large. A reader passes every tombstone of a part, and goes around those in the
+ * database.
  */
 #define PART_ROWS	8192u
 #define PART_TOMBSTONES	512u
@@ -132,6 +133,7 @@ part_write(struct index_ahead *a)
 	if (a->finished < a->taken) {
 		p = a->written = a->grows;
 		a->grows = part_new();
+		pthread_cond_broadcast(&a->done);	/* there is room */
 	}
 	pthread_mutex_unlock(&a->lock);
 	rc = a->write(a->context, p != NULL ? p->rows : NULL, flush, &e);
@@ -198,7 +200,7 @@ ahead_add(struct index_ahead *a, struct index_layer *rows, struct err *e)
 	int rc = 0;
 
 	pthread_mutex_lock(&a->lock);
-	while (rc == 0 && part_is_over(a, FULL_TIMES)) {
+	while (rc == 0 && part_is_over(a, a->bulk ? 1 : FULL_TIMES)) {
 		rc = work_begin(a, e);
 		if (rc == 0)
 			pthread_cond_wait(&a->done, &a->lock);

@@ -36,32 +36,26 @@ index_layer_free(struct index_layer *l)
 {
 	if (l == NULL)
 		return;
-	index_layer_clear(l);
+	slab_release(&l->slab);
 	free(l->moving);
 	free(l);
 }
 
 static void
-tree_free(struct layer_entry *x)
+layer_forget(struct index_layer *l)
 {
-	struct layer_entry *right;
-
-	for (; x != NULL; x = right) {
-		tree_free(RB_LEFT(x, node));
-		right = RB_RIGHT(x, node);
-		free(x);
-	}
-}
-
-void
-index_layer_clear(struct index_layer *l)
-{
-	tree_free(RB_ROOT(&l->tree));
 	RB_INIT(&l->tree);
 	l->count = 0;
 	l->bytes = 0;
 	l->tombstones = 0;
 	l->changes++;
+}
+
+void
+index_layer_clear(struct index_layer *l)
+{
+	layer_forget(l);
+	slab_reset(&l->slab);
 }
 
 size_t
@@ -116,24 +110,16 @@ layer_cursor_seek(struct layer_cursor *c, struct slice key, bool after)
 	return (x);
 }
 
-static size_t
-entry_bytes(const struct layer_entry *x)
-{
-	return (sizeof(*x) + x->key.bytes + x->value_bytes);
-}
-
 static void
 entry_remove(struct index_layer *l, struct layer_entry *x)
 {
 	RB_REMOVE(layer_tree, &l->tree, x);
 	l->count--;
-	l->bytes -= entry_bytes(x);
 	l->tombstones -= x->deleted;
 	l->changes++;
-	free(x);
 }
 
-/* Takes x. The entry that was there with its key stays, and is returned; NULL: there was none. */
+/* The entry that was there with its key stays, and is returned; NULL: there was none. */
 static struct layer_entry *
 entry_insert(struct index_layer *l, struct layer_entry *x)
 {
@@ -142,19 +128,18 @@ entry_insert(struct index_layer *l, struct layer_entry *x)
 	if (old != NULL)
 		return (old);
 	l->count++;
-	l->bytes += entry_bytes(x);
 	l->tombstones += x->deleted;
 	l->changes++;
 	return (NULL);
 }
 
 static struct layer_entry *
-entry_new(struct slice key, struct slice value)
+entry_new(struct index_layer *l, struct slice key, struct slice value)
 {
-	struct layer_entry *x = malloc(sizeof(*x) + key.bytes + value.bytes);
+	size_t bytes = sizeof(struct layer_entry) + key.bytes + value.bytes;
+	struct layer_entry *x = slab_cut(&l->slab, bytes);
 
-	if (x == NULL)
-		abort();
+	l->bytes += bytes;
 	*x = (struct layer_entry){ .key = { x + 1, key.bytes }, .value_bytes = value.bytes };
 	x->value = (uint8_t *)(x + 1) + key.bytes;
 	memcpy(x + 1, key.data, key.bytes);
@@ -169,9 +154,7 @@ entry_replace(struct index_layer *l, struct layer_entry *old, struct layer_entry
 {
 	x->fresh = old->fresh;
 	entry_remove(l, old);
-	if (x->deleted && x->fresh)
-		free(x);
-	else
+	if (!x->deleted || !x->fresh)
 		(void)entry_insert(l, x);
 }
 
@@ -187,13 +170,13 @@ entry_put(struct index_layer *l, struct layer_entry *x)
 void
 index_put(struct index_layer *l, struct slice key, struct slice value)
 {
-	entry_put(l, entry_new(key, value));
+	entry_put(l, entry_new(l, key, value));
 }
 
 void
 index_put_fresh(struct index_layer *l, struct slice key, struct slice value)
 {
-	struct layer_entry *x = entry_new(key, value);
+	struct layer_entry *x = entry_new(l, key, value);
 
 	x->fresh = true;
 	entry_put(l, x);
@@ -202,15 +185,16 @@ index_put_fresh(struct index_layer *l, struct slice key, struct slice value)
 void
 index_delete(struct index_layer *l, struct slice key)
 {
-	struct layer_entry *x = entry_new(key, SLICE_NONE);
+	struct layer_entry *x = entry_new(l, key, SLICE_NONE);
 
 	x->value = NULL;
 	x->deleted = true;
 	entry_put(l, x);
 }
 
-void
-layer_take(struct index_layer *to, struct index_layer *from)
+/* All first: an entry that is moved cannot be gone on from. */
+static void
+entries_list(struct index_layer *to, struct index_layer *from)
 {
 	struct layer_entry *x;
 	size_t n = 0;
@@ -221,15 +205,28 @@ layer_take(struct index_layer *to, struct index_layer *from)
 		if (to->moving == NULL)
 			abort();
 	}
-	/* All first: an entry that is moved cannot be gone on from. */
 	RB_FOREACH(x, layer_tree, &from->tree)
 		to->moving[n++] = x;
 	assert(n == from->count);
-	RB_INIT(&from->tree);
-	from->count = 0;
-	from->bytes = 0;
-	from->tombstones = 0;
-	from->changes++;
+}
+
+void
+layer_take(struct index_layer *to, struct index_layer *from)
+{
+	size_t n = from->count;
+
+	to->bytes += from->bytes;
+	slab_take(&to->slab, &from->slab);
+	if (to->count == 0) {
+		to->tree = from->tree;
+		to->count = n;
+		to->tombstones = from->tombstones;
+		to->changes++;
+		layer_forget(from);
+		return;
+	}
+	entries_list(to, from);
+	layer_forget(from);
 	for (size_t i = 0; i < n; i++)
 		entry_put(to, to->moving[i]);
 }

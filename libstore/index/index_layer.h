@@ -10,6 +10,7 @@
 #include <bsd/sys/tree.h>
 
 #include "libstore/index/index.h"
+#include "libstore/index/index_slab.h"
 
 struct layer_entry {
 	RB_ENTRY(layer_entry)	node;
@@ -26,9 +27,10 @@ RB_HEAD(layer_tree, layer_entry);
 struct index_layer {
 	struct layer_tree	tree;
 	size_t			count;
-	size_t			bytes;		/* of memory, about */
+	size_t			bytes;		/* of memory, also of entries that are gone */
 	size_t			tombstones;
 	uint64_t		changes;
+	struct slab		slab;		/* of all entries */
 	struct layer_entry	**moving;	/* of layer_take */
 	size_t			moving_capacity;
 };
