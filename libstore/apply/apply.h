@@ -44,6 +44,7 @@ struct apply {
 	struct index_reader	 reader;	/* layers[0] == layer */
 	struct index_layer	*layer;
 	bool			 provisional;
+	bool			 bulk;		/* of a replay: between index_bulk on and off */
 	/*
 	 * A rebuild of a log of which segments were dropped: records that dead maps name make no
 	 * row, and what was relocated may come where nothing is yet. NULL, false, NULL: the log is

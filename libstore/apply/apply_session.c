@@ -12,6 +12,7 @@
 
 #define FLOOR_STEP	32	/* answers are removed when the floor has risen by so much */
 #define FLOOR_ROWS_MAX	256	/* so many at a time */
+#define FLOOR_GETS_MAX	128	/* of so many numbers a replay asks for each */
 
 /* What is in the row counts, not what was seen of it: for whatever changes the row. */
 static void
@@ -60,6 +61,22 @@ apply_session_open(struct apply *a, ProtobufCMessage *m, struct err *e)
 	return (0);
 }
 
+/* The same, one by one: what is not there costs little then (index_bulk). */
+static int
+answers_remove_each(struct apply *a, struct slice session, uint64_t from, uint64_t to,
+    struct err *e)
+{
+	int rc = 0;
+
+	for (uint64_t n = from; n < to && (rc == 0 || rc == ERR_NOT_FOUND); n++) {
+		key_answer(&a->key, session, n);
+		rc = index_get(&a->reader, buf_slice(&a->key), &a->value, e);
+		if (rc == 0)
+			apply_delete(a);
+	}
+	return (rc == ERR_NOT_FOUND ? 0 : rc);
+}
+
 /* Removes the answers in [from, to). */
 static int
 answers_remove(struct apply *a, struct slice session, uint64_t from, uint64_t to, struct err *e)
@@ -68,6 +85,8 @@ answers_remove(struct apply *a, struct slice session, uint64_t from, uint64_t to
 	struct buf first = BUF_INIT, end = BUF_INIT;
 	int rc = 0;
 
+	if (a->bulk && to - from <= FLOOR_GETS_MAX)
+		return (answers_remove_each(a, session, from, to, e));
 	key_answer(&first, session, from);
 	key_answer(&end, session, to);
 	do {

@@ -8,9 +8,10 @@
 #include <assert.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <xxhash.h>
 
-#define LINES		(UINT64_C(1) << 18)
+#define LINES		(UINT64_C(1) << 19)
 #define LINE_WORDS	8
 #define KEY_BITS	6
 
@@ -37,13 +38,11 @@ struct index_filter *
 filter_new(void)
 {
 	struct index_filter *f = malloc(sizeof(*f));
+	void *zeros = mmap(NULL, LINES * sizeof(struct line), PROT_READ | PROT_WRITE,
+	    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-	assert(f != NULL);
-	f->lines = aligned_alloc(sizeof(struct line), LINES * sizeof(struct line));
-	assert(f->lines != NULL);
-	for (uint64_t i = 0; i < LINES; i++)
-		for (unsigned w = 0; w < LINE_WORDS; w++)
-			atomic_init(&f->lines[i].words[w], 0);
+	assert(f != NULL && zeros != MAP_FAILED);
+	f->lines = zeros;
 	return (f);
 }
 
@@ -52,7 +51,7 @@ filter_free(struct index_filter *f)
 {
 	if (f == NULL)
 		return;
-	free(f->lines);
+	munmap(f->lines, LINES * sizeof(struct line));
 	free(f);
 }
 

@@ -33,13 +33,13 @@ index_get(const struct index_reader *r, struct slice key, struct buf *out, struc
 		buf_append(out, entry->value, entry->value_bytes);
 		return (0);
 	}
+	if (r->index->filter != NULL && !filter_may_have(r->index->filter, key))
+		return (err_set(e, ERR_NOT_FOUND, "no such key in the index"));
 	found = ahead_get(r->index->ahead, key, out);
 	if (found == AHEAD_DELETED)
 		return (err_set(e, ERR_NOT_FOUND, "no such key in the index"));
 	if (found == AHEAD_FOUND)
 		return (0);
-	if (r->index->filter != NULL && !filter_may_have(r->index->filter, key))
-		return (err_set(e, ERR_NOT_FOUND, "no such key in the index"));
 	pinned = rocksdb_get_pinned(r->index->db, r->index->read_options, key.data, key.bytes,
 	    &message);
 	if (message != NULL)

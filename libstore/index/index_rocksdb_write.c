@@ -7,6 +7,7 @@
 #include "libstore/index/index_rocksdb_internal.h"
 
 #include <assert.h>
+#include <malloc.h>
 #include <unistd.h>
 
 #include "libstore/index/index_keys.h"
@@ -146,8 +147,6 @@ rows_to_table(struct index *x, rocksdb_sstfilewriter_t *table, const struct inde
 
 	for (entry = layer_seek(rows, SLICE_NONE, false); entry != NULL && *message == NULL;
 	    entry = layer_next(entry)) {
-		if (x->filter != NULL)
-			filter_add(x->filter, entry->key);
 		if (entry->deleted) {
 			deleted_row(x, entry->key, probes);
 			rocksdb_sstfilewriter_delete(table, entry->key.data, entry->key.bytes,
@@ -236,6 +235,18 @@ layer_put_meta(struct index_layer *l, const char *name, uint64_t value)
 	buf_release(&key);
 }
 
+/* What ahead and the database may have. */
+static void
+filter_add_rows(struct index_filter *f, const struct index_layer *rows)
+{
+	const struct layer_entry *entry;
+
+	for (entry = layer_seek(rows, SLICE_NONE, false); entry != NULL;
+	    entry = layer_next(entry))
+		if (!entry->deleted)
+			filter_add(f, entry->key);
+}
+
 int
 index_write(struct index *x, struct index_layer *layer, uint64_t applied, struct err *e)
 {
@@ -245,22 +256,47 @@ index_write(struct index *x, struct index_layer *layer, uint64_t applied, struct
 	if (x->applied == 0)
 		layer_put_meta(layer, "format", INDEX_FORMAT_VERSION);
 	layer_put_meta(layer, "applied", applied);	/* I1 */
+	if (x->filter != NULL)
+		filter_add_rows(x->filter, layer);
 	rc = ahead_add(x->ahead, layer, e);
 	if (rc == 0)
 		x->applied = applied;
 	return (rc);
 }
 
-static bool
-database_empty(struct index *x)
+/* Of an index to which nothing was applied: there are a few rows that say whose it is. */
+static int
+filter_begin(struct index *x, struct err *e)
 {
-	rocksdb_iterator_t *i = rocksdb_create_iterator(x->db, x->read_options);
-	bool empty;
+	struct index_reader r = { .index = x };
+	struct index_iter *i = index_iter_new(&r, SLICE_NONE, SLICE_NONE);
+	int rc;
 
-	rocksdb_iter_seek_to_first(i);
-	empty = !rocksdb_iter_valid(i);
-	rocksdb_iter_destroy(i);
-	return (empty);
+	x->filter = filter_new();
+	for (; index_iter_valid(i); index_iter_next(i))
+		filter_add(x->filter, index_iter_key(i));
+	rc = index_iter_error(i, e);
+	index_iter_free(i);
+	return (rc);
+}
+
+/*
+ * Every compaction writes the lower level anew, as keys come in no order: while all of an index is
+ * written they are few, of many tables. Who reads looks into more tables meanwhile, and the filter
+ * says mostly that it need not.
+ */
+static int
+compactions_set(struct index *x, bool bulk, struct err *e)
+{
+	static const char *const keys[] = { "level0_file_num_compaction_trigger",
+	    "max_bytes_for_level_base" };
+	const char *const rare[] = { "32", "1073741824" }, *const usual[] = { "4", "268435456" };
+	char *message = NULL;
+
+	rocksdb_set_options(x->db, 2, keys, bulk ? rare : usual, &message);
+	if (message != NULL)
+		return (index_error(e, "cannot set compactions of", x->directory, message));
+	return (0);
 }
 
 int
@@ -268,15 +304,18 @@ index_bulk(struct index *x, bool on, struct err *e)
 {
 	int rc = 0;
 
-	if (on && x->applied == 0 && database_empty(x))
-		x->filter = filter_new();
+	if (on && x->applied == 0)
+		rc = filter_begin(x, e);
 	if (!on)
 		rc = ahead_drain(x->ahead, e);
+	if (rc == 0 && x->filter != NULL)
+		rc = compactions_set(x, on, e);
 	ahead_bulk(x->ahead, on);
 	x->bulk = on;
 	if (!on) {
 		filter_free(x->filter);
 		x->filter = NULL;
+		malloc_trim(0);		/* of parts, which were large */
 	}
 	return (rc);
 }

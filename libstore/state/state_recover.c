@@ -270,6 +270,7 @@ index_replay(struct index *x, const struct recover *v, struct err *e)
 
 	p.layer = index_layer_new();
 	apply_init(&p.apply, x, p.layer);
+	p.apply.bulk = true;
 	rc = index_bulk(x, true, e);
 	if (rc == 0)
 		rc = records_replay(&p, v->log, e);
