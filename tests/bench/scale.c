@@ -221,10 +221,10 @@ pages_behind_deletes(struct load *l, struct work *w)
 /* --- starts ----------------------------------------------------------------------------------- */
 
 static void
-memory_report(const struct store_process *s, const char *when)
+memory_report(const struct store_process *s, const char *field, const char *when)
 {
 	char text[80];
-	double mib = (double)(store_memory_bytes(s, "VmRSS:") >> 20);
+	double mib = (double)(store_memory_bytes(s, field) >> 20);
 
 	snprintf(text, sizeof(text), "memory %s, MiB", when);
 	verdict(text, mib, mib <= MEMORY_MIB_MAX, "<= 300 ");
@@ -256,7 +256,19 @@ start_killed(struct store_process *s, struct work *w)
 	store_start(s, program);
 	verdict("start after kill -9, ms", (double)s->start_ms, s->start_ms <= KILLED_MS_MAX,
 	    "<= 5000");
-	memory_report(s, "after that");
+	memory_report(s, "VmRSS:", "after that");
+}
+
+/* Tables of a rebuild are compacted behind its end: that is a part of its cost. */
+static void
+quiet_wait(const struct store_process *s)
+{
+	uint64_t before;
+
+	do {
+		before = store_cpu_us(s);
+		usleep(1000000);
+	} while (store_cpu_us(s) - before > 20000);
 }
 
 static void
@@ -273,12 +285,17 @@ start_rebuild(struct store_process *s, bool overwritten)
 		exit(1);
 	store_start(s, program);
 	cpu_us = store_cpu_us(s);
-	printf("rebuild of the index: start in %llu ms, %llu ms of CPU\n",
-	    (unsigned long long)s->start_ms, (unsigned long long)cpu_us / 1000);
-	rate = (double)records * 1e6 / (double)(cpu_us + 1);
+	printf("rebuild of the index: start in %llu ms, %.0f records a second, %llu ms of CPU\n",
+	    (unsigned long long)s->start_ms, (double)records * 1e3 / (double)s->start_ms,
+	    (unsigned long long)cpu_us / 1000);
+	memory_report(s, "VmRSS:", "after the rebuild");
+	quiet_wait(s);
+	printf("compactions after it: %llu ms of CPU\n",
+	    (unsigned long long)(store_cpu_us(s) - cpu_us) / 1000);
+	rate = (double)records * 1e6 / (double)(store_cpu_us(s) + 1);
 	verdict("rebuild of the index, records a second of CPU", rate, rate >= REBUILD_MIN,
 	    ">=150000");
-	memory_report(s, "after the rebuild");
+	memory_report(s, "VmHWM:", "at its most");
 }
 
 static void
@@ -297,7 +314,7 @@ fill(struct store_process *s, struct work *w)
 	}
 	printf("filled: %.0f objects a second\n",
 	    (double)objects * 1000 / (double)(clock_mono_ms() - began + 1));
-	memory_report(s, "after the fill");
+	memory_report(s, "VmRSS:", "after the fill");
 	load_close(&l);
 }
 
@@ -351,7 +368,7 @@ main(int argc, char **argv)
 	if (!filled)
 		fill(&s, &w);
 	phases(&s, &w, wanted != NULL ? wanted : "pckid");
-	memory_report(&s, "at the end");
+	memory_report(&s, "VmRSS:", "at the end");
 	store_end(&s, SIGTERM);
 	if (keep == NULL)
 		store_remove(&s);
