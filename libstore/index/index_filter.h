@@ -2,8 +2,8 @@
  * index_filter - which keys the database cannot have, while an empty one is filled: most records of
  * a rebuild put what was never there, and to find that out in its tables costs as much as the rest.
  *
- * A key that was added is never denied. Of others one in a hundred or so is not, with twenty million
- * added; more with more, which costs time only. One thread adds, any may ask.
+ * A key that was added is never denied. Of others one in a hundred or so is not, with twenty
+ * million added; more with more, which costs time only. One thread adds, any may ask.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
