@@ -172,9 +172,14 @@ block_offset(uint32_t block)
 static int
 block_write(struct convert *c, unsigned shard, uint32_t block, const uint8_t *data, struct err *e)
 {
+	int rc;
+
 	c->sums[shard][block] = shard_block_crc(&c->layout, shard, block, data);
-	return (shard_write(c, shard, data, shard_block_bytes(c->layout.shard_bytes, block),
-	    block_offset(block), e));
+	rc = shard_write(c, shard, data, shard_block_bytes(c->layout.shard_bytes, block),
+	    block_offset(block), e);
+	if (rc == 0 && (block + 1) % (MAINTAIN_SYNC_BYTES / SHARD_BLOCK_BYTES) == 0)
+		rc = shards_sync(c, shard, shard + 1, e);
+	return (rc);
 }
 
 /* V2 */

@@ -14,8 +14,15 @@
 #include "libstore/disk/disk.h"
 #include "schema/store.pb-c.h"
 
+/*
+ * What was written through the page cache is synced after so much: a client's sync waits behind what
+ * its file system has to write, and that shall be little.
+ */
+#define MAINTAIN_SYNC_BYTES	(UINT64_C(8) << 20)
+
 struct maintain {
 	struct disk		*disk;
+	bool			 side_by_side;	/* else one step after the other, never waiting */
 	const Hf__Layout	*layout;	/* paths and states of drives, k and m */
 	const Hf__Task		*task;		/* id, lease: into each request */
 	/*
@@ -25,10 +32,12 @@ struct maintain {
 	int	(*ask)(void *context, Hf__StoreRequest *request, Hf__StoreReply **out,
 	    struct err *e);
 	/*
-	 * Before so many bytes are read or written: waits as the limits want. 0 bytes: only whether
-	 * it is to stop. ERR_CANCELLED: stop.
+	 * Before so many bytes are read or written, when nothing is under way: waits as the limits
+	 * want. 0 bytes: only whether it is to stop. ERR_CANCELLED: stop.
 	 */
 	int	(*pace)(void *context, uint64_t bytes, struct err *e);
+	/* Whether others use the drives now, so that steps shall be small; NULL: they do not. */
+	bool	(*gently)(void *context);
 	void	(*progress)(void *context, uint64_t done, uint64_t total);
 	void	*context;
 };

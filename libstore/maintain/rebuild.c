@@ -19,6 +19,7 @@
 
 #define PLAN_FILES	64
 #define HELD_TRIES	20	/* a second each, for holders to let go */
+#define STEP_BYTES_GENTLY (UINT64_C(256) << 10)
 #define TELL_BYTES	(UINT64_C(1) << 30)	/* at the latest after so much */
 
 int
@@ -32,6 +33,13 @@ int
 rebuild_pace(struct rebuild *r, uint64_t bytes, struct err *e)
 {
 	return (r->m->pace == NULL ? 0 : r->m->pace(r->m->context, bytes, e));
+}
+
+uint64_t
+rebuild_step_bytes(const struct rebuild *r)
+{
+	return (r->m->gently != NULL && r->m->gently(r->m->context) ? STEP_BYTES_GENTLY :
+	    STEP_BYTES);
 }
 
 bool
@@ -357,8 +365,7 @@ rebuild_run(const struct maintain *m, uint64_t slot, struct err *e)
 
 	if (slot >= DRIVES_MAX || m->layout->deployment.len != 16 || m->layout->k > DRIVES_MAX)
 		return (err_set(e, ERR_INVALID, "there is no slot %" PRIu64, slot));
-	/* A simulated disk wants one step after the other. */
-	r.crew = crew_new(m->disk == disk_posix() ? m->layout->k + 1 : 0);
+	r.crew = crew_new(m->side_by_side ? m->layout->k + 1 : 0);
 	rc = begin(&r, e);
 	if (rc == 0)
 		rc = pass(&r, e);
@@ -367,7 +374,7 @@ rebuild_run(const struct maintain *m, uint64_t slot, struct err *e)
 		    "others were; the first: %.300s", r.damaged, r.total, r.first.text);
 	if (rc == 0)
 		rc = end_tell(&r, e);
-	for (tries = 0; rc == ERR_BUSY && m->disk == disk_posix() && tries < HELD_TRIES; tries++)
+	for (tries = 0; rc == ERR_BUSY && m->side_by_side && tries < HELD_TRIES; tries++)
 		rc = again(&r, e);
 	if (r.drive_handle >= 0)
 		m->disk->ops->close(m->disk, r.drive_handle);

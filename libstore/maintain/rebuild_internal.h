@@ -9,6 +9,8 @@
 #include "libstore/drive/drive.h"
 #include "libstore/maintain/rebuild.h"
 
+#define STEP_BYTES	(UINT64_C(1) << 20)
+
 struct crew;
 
 struct rebuild {
@@ -36,6 +38,8 @@ struct rebuild_place {
 /* --- rebuild.c */
 int rebuild_ask(struct rebuild *r, Hf__StoreRequest *q, Hf__StoreReply **out, struct err *e);
 int rebuild_pace(struct rebuild *r, uint64_t bytes, struct err *e);
+/* At most so many bytes of a file in one step now: so long a client waits behind it. */
+uint64_t rebuild_step_bytes(const struct rebuild *r);
 /* Path of "sub/name" on a slot that is ONLINE or RETURNING into out[4096]; false: it is not. */
 bool rebuild_path(const struct rebuild *r, unsigned slot, const char *sub, const char *name,
     char out[4096]);

@@ -144,7 +144,7 @@ batch_write(struct mirror *s, const struct buf *batch, uint64_t offset, struct e
 static int
 batches_copy(struct mirror *s, struct err *e)
 {
-	uint64_t offset = SEGMENT_HEADER_BYTES, lsn = s->row->first_lsn;
+	uint64_t offset = SEGMENT_HEADER_BYTES, lsn = s->row->first_lsn, synced = 0;
 	struct buf batch = BUF_INIT;
 	struct batch_head h;
 	int rc = 0;
@@ -158,6 +158,10 @@ batches_copy(struct mirror *s, struct err *e)
 		if (rc == 0) {
 			offset = align_up(offset + h.bytes, s->sector_bytes);
 			lsn += h.count;
+		}
+		if (rc == 0 && offset - synced >= MAINTAIN_SYNC_BYTES) {
+			synced = offset;
+			rc = s->r->m->disk->ops->datasync(s->r->m->disk, s->target, e);
 		}
 	}
 	buf_release(&batch);

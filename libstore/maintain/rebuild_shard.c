@@ -84,6 +84,8 @@ blocks_make(struct shard *s, struct err *e)
 			rc = shard_reader_rebuild(&s->reader, s->index, block, s->memory, e);
 		if (rc == 0)
 			rc = target_write(s, s->memory, bytes, at, e);
+		if (rc == 0 && (block + 1) % (MAINTAIN_SYNC_BYTES / SHARD_BLOCK_BYTES) == 0)
+			rc = s->r->m->disk->ops->datasync(s->r->m->disk, s->handles[s->index], e);
 		s->sums[block] = shard_block_crc(&s->layout, s->index, block, s->memory);
 	}
 	return (rc);

@@ -21,7 +21,7 @@
 #include "libstore/maintain/rebuild_internal.h"
 #include "libstore/volume/volume.h"
 
-#define PIECE_BYTES	(1u << 20)
+#define PIECE_BYTES	STEP_BYTES
 #define PIECE_ROWS	(PIECE_BYTES / VOLUME_ALIGN_BYTES)
 #define PIECES		3
 #define PAGE_EXTENTS	1024
@@ -182,6 +182,7 @@ piece_fill(struct volume_rebuild *v, struct piece *p, struct err *e)
 {
 	const Hf__Extent *x;
 	struct volume_row row;
+	uint64_t most = rebuild_step_bytes(v->r);
 	int rc = 0;
 
 	p->count = 0;
@@ -193,7 +194,7 @@ piece_fill(struct volume_rebuild *v, struct piece *p, struct err *e)
 		if (p->count == 0)
 			p->offset = row.offset;
 		if (row.offset != p->offset + p->bytes ||
-		    p->bytes + row.unit_bytes > PIECE_BYTES)
+		    p->bytes + row.unit_bytes > most)
 			break;
 		p->rows[p->count++] = (struct piece_row){ .x = *x, .row = row };
 		p->bytes += row.unit_bytes;

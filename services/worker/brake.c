@@ -55,6 +55,36 @@ brake_stop(struct brake *b)
 	pthread_mutex_unlock(&b->lock);
 }
 
+/* With lock: until a time that may change meanwhile. */
+static void
+wait_until(struct brake *b, const uint64_t *until_ns)
+{
+	while (!b->stopped && *until_ns > clock_mono_ns()) {
+		struct timespec until = { (time_t)(*until_ns / NS), (long)(*until_ns % NS) };
+
+		pthread_cond_timedwait(&b->moved, &b->lock, &until);
+	}
+}
+
+static int
+stopped_say(bool stopped, struct err *e)
+{
+	return (stopped ? err_set(e, ERR_CANCELLED, "the task was cancelled") : 0);
+}
+
+int
+brake_rest(struct brake *b, uint64_t ns, struct err *e)
+{
+	uint64_t until_ns = clock_mono_ns() + ns;
+	bool stopped;
+
+	pthread_mutex_lock(&b->lock);
+	wait_until(b, &until_ns);
+	stopped = b->stopped;
+	pthread_mutex_unlock(&b->lock);
+	return (stopped_say(stopped, e));
+}
+
 int
 brake_pass(struct brake *b, uint64_t bytes, struct err *e)
 {
@@ -62,11 +92,7 @@ brake_pass(struct brake *b, uint64_t bytes, struct err *e)
 	bool stopped;
 
 	pthread_mutex_lock(&b->lock);
-	while (!b->stopped && b->free_ns > (now = clock_mono_ns())) {
-		struct timespec until = { (time_t)(b->free_ns / NS), (long)(b->free_ns % NS) };
-
-		pthread_cond_timedwait(&b->moved, &b->lock, &until);
-	}
+	wait_until(b, &b->free_ns);
 	now = clock_mono_ns();
 	b->bytes += bytes;
 	if (b->bytes_per_second > 0)
@@ -74,7 +100,7 @@ brake_pass(struct brake *b, uint64_t bytes, struct err *e)
 		    bytes % b->bytes_per_second * NS / b->bytes_per_second;
 	stopped = b->stopped;
 	pthread_mutex_unlock(&b->lock);
-	return (stopped ? err_set(e, ERR_CANCELLED, "the task was cancelled") : 0);
+	return (stopped_say(stopped, e));
 }
 
 uint64_t

@@ -28,6 +28,8 @@ void brake_set(struct brake *b, uint64_t bytes_per_second);
 void brake_stop(struct brake *b);
 /* Waits until so many bytes may go. ERR_CANCELLED: stopped. */
 int brake_pass(struct brake *b, uint64_t bytes, struct err *e);
+/* Waits for so long. ERR_CANCELLED: stopped. */
+int brake_rest(struct brake *b, uint64_t ns, struct err *e);
 uint64_t brake_bytes(struct brake *b);
 
 #endif

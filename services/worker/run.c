@@ -6,6 +6,7 @@
 #include "services/worker/run.h"
 
 #include <assert.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -17,7 +18,8 @@
 #include "libbase/metrics.h"
 
 #define ASK_MS		120000	/* a restart of the store is waited for */
-#define NICE		10
+#define NICE		19
+#define REST_NS_MAX	UINT64_C(100000000)	/* is paid for, of one step */
 /* ioprio_set(2): the lowest of best effort, so that it goes on under load, behind all others. */
 #define IOPRIO_WHO_PROCESS	1
 #define IOPRIO_LOWEST		((2 << 13) | 7)
@@ -32,12 +34,37 @@ on_ask(void *context, Hf__StoreRequest *request, Hf__StoreReply **out, struct er
 	return (ask_store(r->ask, request, out, e));
 }
 
+static bool
+on_gently(void *context)
+{
+	struct run *r = context;
+
+	return (others_busy(&r->others, clock_mono_ms()));
+}
+
+/* While others use the drives it rests for a part of the time, as long as the config says. */
+static uint64_t
+rest_ns(struct run *r)
+{
+	unsigned share = atomic_load(&r->share_percent);
+	uint64_t worked_ns = clock_mono_ns() - r->paced_ns;
+
+	if (r->paced_ns == 0 || share >= 100 || !on_gently(r))
+		return (0);
+	worked_ns = worked_ns < REST_NS_MAX ? worked_ns : REST_NS_MAX;
+	return (worked_ns * (100 - share) / share);
+}
+
 static int
 on_pace(void *context, uint64_t bytes, struct err *e)
 {
 	struct run *r = context;
+	int rc = brake_rest(&r->brake, rest_ns(r), e);
 
-	return (brake_pass(&r->brake, bytes, e));
+	if (rc == 0)
+		rc = brake_pass(&r->brake, bytes, e);
+	r->paced_ns = clock_mono_ns();
+	return (rc);
 }
 
 static void
@@ -56,6 +83,7 @@ thread_step_back(void)
 	pid_t self = (pid_t)syscall(SYS_gettid);
 
 	setpriority(PRIO_PROCESS, (id_t)self, NICE);
+	sched_setscheduler(0, SCHED_BATCH, &(struct sched_param){ 0 });
 	syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, self, IOPRIO_LOWEST);
 }
 
@@ -77,9 +105,12 @@ run_done(void *context)
 	struct run *r = context;
 
 	r->ended = true;
-	r->ended_ms = clock_mono_ms();
+	if (!r->given_up)
+		r->ended_ms = clock_mono_ms();
 	metric_add(METRIC_worker_bytes_total, brake_bytes(&r->brake));
-	if (r->code == 0)
+	if (r->given_up)
+		;	/* was counted */
+	else if (r->code == 0)
 		metric_add(METRIC_worker_completed_total, 1);
 	else if (r->code != ERR_CANCELLED)
 		metric_add(METRIC_worker_failed_total, 1);
@@ -106,9 +137,10 @@ run_prepare(struct run *r, const struct run_options *o)
 	if (layout == NULL)
 		return (err_set(&r->error, ERR_UNAVAILABLE, "the store has not told its drives"));
 	r->layout = message_copy(&layout->base);
-	r->maintain = (struct maintain){ .disk = disk_posix(), .layout = r->layout,
+	r->maintain = (struct maintain){ .disk = &r->watch.disk, .side_by_side = true, .layout = r->layout,
 	    .task = r->task, .ask = on_ask, .pace = on_pace, .progress = on_progress,
-	    .context = r };
+	    .gently = on_gently, .context = r };
+	others_init(&r->others, r->layout);
 	snprintf(id, sizeof(id), "task-%llu", (unsigned long long)r->task->id);
 	rc = ask_open(o->objects, id, ASK_MS, &r->ask, &r->error);
 	if (rc == 0)
@@ -131,7 +163,10 @@ run_start(const struct run_options *o, const Hf__Task *task)
 	r->context = o->context;
 	r->started_ms = clock_mono_ms();
 	r->estimate_ms = 1;
+	r->others.own = -1;
+	watch_init(&r->watch, disk_posix());
 	brake_init(&r->brake, run_limit(r, o->config));
+	atomic_store(&r->share_percent, (unsigned)o->config->worker_share_percent);
 	r->code = run_prepare(r, o);
 	rc = pool_submit(o->pool, run_work, run_done, r);
 	assert(rc == 0);	/* a thread for each slot, and no more runs than slots */
@@ -147,10 +182,49 @@ run_stop(struct run *r)
 		ask_cancel(r->ask);
 }
 
+bool
+run_overdue(struct run *r, uint64_t deadline_ms)
+{
+	char path[256];
+	uint64_t ms;
+
+	if (r->ended || r->given_up)
+		return (false);
+	ms = watch_longest_ms(&r->watch, clock_mono_ms(), path, sizeof(path));
+	if (ms <= deadline_ms)
+		return (false);
+	err_set(&r->lost, ERR_TIMEOUT, "%s: the drive did not answer for %llu s", path,
+	    (unsigned long long)ms / 1000);
+	r->given_up = true;
+	r->ended_ms = clock_mono_ms();
+	run_stop(r);
+	metric_add(METRIC_worker_failed_total, 1);
+	return (true);
+}
+
+bool
+run_is_over(const struct run *r)
+{
+	return (r->ended || r->given_up);
+}
+
+int
+run_code(const struct run *r)
+{
+	return (r->given_up ? ERR_TIMEOUT : r->code);
+}
+
+const char *
+run_error(const struct run *r)
+{
+	return (r->given_up ? r->lost.text : r->error.text);
+}
+
 void
 run_set_limit(struct run *r, const struct config *c)
 {
 	brake_set(&r->brake, run_limit(r, c));
+	atomic_store(&r->share_percent, (unsigned)c->worker_share_percent);
 }
 
 void
@@ -163,6 +237,8 @@ run_free(struct run **rp)
 	if (r->ask != NULL)
 		ask_close(&r->ask);
 	brake_release(&r->brake);
+	watch_release(&r->watch);
+	others_release(&r->others);
 	if (r->layout != NULL)
 		hf__layout__free_unpacked(r->layout, NULL);
 	hf__task__free_unpacked(r->task, NULL);
@@ -178,5 +254,5 @@ run_describe(struct run *r, Hf__WorkerTask *out)
 	out->done_bytes = atomic_load(&r->done);
 	out->total_bytes = atomic_load(&r->total);
 	out->estimate_ms = r->estimate_ms;
-	out->run_ms = (r->ended ? r->ended_ms : clock_mono_ms()) - r->started_ms;
+	out->run_ms = (run_is_over(r) ? r->ended_ms : clock_mono_ms()) - r->started_ms;
 }

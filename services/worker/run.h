@@ -7,6 +7,8 @@
  *     through
  *     the loop.
  * X2  A run stays until `tasks` knows how it ended, or says that its lease is over.
+ * X3  A run whose step on a drive hangs is given up: `tasks` is told that it failed, and it keeps
+ *     its thread, its memory and its slot until the step comes back.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -20,6 +22,8 @@
 #include "schema/worker.pb-c.h"
 #include "services/worker/brake.h"
 #include "services/worker/executor.h"
+#include "services/worker/others.h"
+#include "services/worker/watch.h"
 
 struct run;
 typedef void run_ended_fn(void *context, struct run *r);
@@ -31,10 +35,17 @@ struct run {
 	const struct executor	*executor;	/* NULL: there is none for it */
 	struct maintain		 maintain;
 	struct ask		*ask;
+	struct watch		 watch;
 	struct brake		 brake;
+	struct others		 others;
+	_Atomic unsigned	 share_percent;
+	uint64_t		 paced_ns;	/* when it was let through last */
 	_Atomic uint64_t	 done, total;	/* GetProgress */
 	uint64_t		 estimate_ms, started_ms, ended_ms;	/* mono */
 	bool			 cancelled, ended, saying;
+	bool			 given_up;	/* X3 */
+	bool			 told;		/* `tasks` knows of its end */
+	struct err		 lost;		/* X3: why */
 	int			 code;
 	struct err		 error;
 	run_ended_fn		*on_ended;
@@ -56,6 +67,12 @@ struct run *run_start(const struct run_options *o, const Hf__Task *task);
 /* Cancel: it ends soon, with ERR_CANCELLED unless it is done before. Idempotent. */
 void run_stop(struct run *r);
 void run_set_limit(struct run *r, const struct config *c);
+/* X3: true if a step has been under way for longer than that; it is given up now. */
+bool run_overdue(struct run *r, uint64_t deadline_ms);
+/* It ended, or was given up: how. */
+bool run_is_over(const struct run *r);
+int run_code(const struct run *r);
+const char *run_error(const struct run *r);
 /* It must have ended. */
 void run_free(struct run **r);
 /* As workers tell it; borrows nothing. */

@@ -24,12 +24,28 @@ worker_slots(const struct worker *w)
 	return (max - w->run_count);
 }
 
+/* What hung came back: its slot is free. */
+static void
+on_came_back(struct worker *w, struct run *r)
+{
+	log_info("task %llu (%s), which was given up, has let go of its drive",
+	    (unsigned long long)r->task->id, r->task->fingerprint);
+	if (w->closing || !r->told)
+		return;
+	worker_run_gone(w, r);
+	worker_speak(w);
+}
+
 void
 worker_on_ended(void *context, struct run *r)
 {
 	struct worker *w = context;
 
 	service_progress(w->service);
+	if (r->given_up) {
+		on_came_back(w, r);
+		return;
+	}
 	if (r->code == 0) {
 		w->completed++;
 		log_info("task %llu (%s) is done: %llu bytes in %llu ms",
@@ -46,6 +62,26 @@ worker_on_ended(void *context, struct run *r)
 	}
 	if (!w->closing)
 		worker_say_done(w, r);
+}
+
+static void
+run_given_up(struct worker *w, struct run *r)
+{
+	w->failed++;
+	log_warn("task %llu (%s) is given up: %s", (unsigned long long)r->task->id,
+	    r->task->fingerprint, r->lost.text);
+	service_set_error(w->service, &r->lost);
+	worker_say_done(w, r);
+}
+
+void
+worker_look(struct worker *w)
+{
+	uint64_t deadline_ms = service_config(w->service)->worker_step_deadline;
+
+	for (struct run *r = w->runs; r != NULL; r = r->next)
+		if (run_overdue(r, deadline_ms))
+			run_given_up(w, r);
 }
 
 static void
@@ -154,7 +190,7 @@ static void
 stop_all(struct worker *w, const char *why)
 {
 	for (struct run *r = w->runs; r != NULL; r = r->next)
-		if (!r->ended && !r->cancelled) {
+		if (!run_is_over(r) && !r->cancelled) {
 			log_info("task %llu is stopped: %s", (unsigned long long)r->task->id, why);
 			run_stop(r);
 		}

@@ -52,6 +52,8 @@ void worker_on_heartbeat(evutil_socket_t fd, short what, void *context);
 /* worker.c */
 void worker_on_ended(void *context, struct run *r);
 void worker_run_gone(struct worker *w, struct run *r);
+/* Gives up what hangs on a drive. */
+void worker_look(struct worker *w);
 unsigned worker_slots(const struct worker *w);		/* free for claims */
 
 #endif

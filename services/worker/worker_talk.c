@@ -89,7 +89,7 @@ cancels_obey(struct worker *w, const Hf__WorkerOrders *orders)
 			continue;
 		if (r->ended && !r->saying) {
 			worker_run_gone(w, r);	/* X2: nobody wants to know any more */
-		} else if (!r->ended && !r->cancelled) {
+		} else if (!run_is_over(r) && !r->cancelled) {
 			log_info("task %llu is stopped: tasks says so",
 			    (unsigned long long)r->task->id);
 			run_stop(r);
@@ -288,7 +288,7 @@ static void
 done_again(struct worker *w)
 {
 	for (struct run *r = w->runs; r != NULL; r = r->next)
-		if (r->ended && !r->saying)
+		if (run_is_over(r) && !r->saying && !r->told)
 			worker_say_done(w, r);
 }
 
@@ -319,6 +319,7 @@ worker_on_heartbeat(evutil_socket_t fd, short what, void *context)
 {
 	(void)fd;
 	(void)what;
+	worker_look(context);
 	worker_speak(context);
 }
 
@@ -335,7 +336,8 @@ said(struct worker *w, struct run *r, int code)
 {
 	bool gone = code == 0 || code == ERR_STALE || code == ERR_INVALID || w->draining;
 
-	if (gone)
+	r->told = gone;
+	if (gone && r->ended)
 		worker_run_gone(w, r);
 	if (code == ERR_NOT_FOUND)
 		w->registered = false;
@@ -375,11 +377,11 @@ worker_say_done(struct worker *w, struct run *r)
 	*s = (struct saying){ w, r->task->id, r->task->lease };
 	r->saying = true;
 	run_describe(r, &t);
-	snprintf(error, sizeof(error), "%s", r->code == 0 ? "" : r->error.text);
+	snprintf(error, sizeof(error), "%s", run_code(r) == 0 ? "" : run_error(r));
 	q.id = w->id;
 	q.instance = instance_of(w);
 	q.task = &t;
-	q.code = r->code;
+	q.code = run_code(r);
 	q.error = error;
 	message_call(service_bus(w->service), w->tasks_address, MESSAGE_WORKER_DONE, &q.base,
 	    w->id, clock_mono_ms() + (w->draining ? DONE_LAST_MS : DONE_MS), on_said, s);

@@ -158,8 +158,8 @@ rebuild_once(struct err *e)
 {
 	Hf__DriveLayout drives[SLOTS], *pointers[SLOTS];
 	Hf__Layout layout = HF__LAYOUT__INIT;
-	struct maintain m = { .disk = disk_posix(), .layout = &layout, .ask = ask,
-	    .pace = pace };
+	struct maintain m = { .disk = disk_posix(), .side_by_side = true,
+	    .layout = &layout, .ask = ask, .pace = pace };
 	uint8_t deployment[16] = { 1 };
 	char paths[SLOTS][320], path[320];
 

@@ -12,6 +12,7 @@ import json
 import multiprocessing
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -189,13 +190,23 @@ def drive_state(house, slot):
     return json.loads(house.ctl("drive", "list", "--json").stdout)[slot]["state"]
 
 
+def replace(house, drives):
+    drives.empty(LOST, os.stat(drives.paths[0]))
+    wait_for("the drive to be missed", lambda: drive_state(house, LOST) == "offline", 20)
+    house.ctl("drive", "replace", str(LOST))
+    wait_for("the rebuild to begin", lambda: active(house), 30)
+
+
+def alone(house, drives):
+    replace(house, drives)
+    wait_for("the drive to be online", lambda: drive_state(house, LOST) == "online", 300)
+    ms = int(re.findall(r"drive_rebuild\) is done: \d+ bytes in (\d+) ms", house.log("worker.0"))[-1])
+    print(f"alone: {BODIES * BODY_MIB / (DRIVES - 2) * 1e3 / ms:.0f} MiB/s of shard", flush=True)
+
+
 def rebuild(house, drives, turns):
-    owner = os.stat(drives.paths[0])
     while turns.measured < float(SECONDS):
-        drives.empty(LOST, owner)
-        wait_for("the drive to be missed", lambda: drive_state(house, LOST) == "offline", 20)
-        house.ctl("drive", "replace", str(LOST))
-        wait_for("the rebuild to begin", lambda: active(house), 30)
+        replace(house, drives)
         turns.measure(float(SECONDS) - turns.measured)
         begin = time.monotonic()
         wait_for("the drive to be online", lambda: drive_state(house, LOST) == "online", 300)
@@ -251,6 +262,8 @@ def one(name):
             house.show = lambda: None
             as_prior([house.process.pid, *house.pids()])
             (rebuild_fill if name == "rebuild" else segments_fill)(house)
+            if name == "rebuild":
+                alone(house, drives)
             front, turns = Foreground(house), Turns(house)
             front.start()
             time.sleep(1)

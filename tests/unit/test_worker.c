@@ -1,16 +1,20 @@
 /*
- * test_worker - the brake, and the table of executors: what they ask of the machine before they
- * begin.
+ * test_worker - the brake, the look at others, the watch over steps that hang, and the table of
+ * executors: what they ask of the machine before they begin.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include <criterion/criterion.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <string.h>
 
 #include "libbase/clock.h"
 #include "services/worker/brake.h"
 #include "services/worker/executor.h"
+#include "services/worker/others.h"
+#include "services/worker/watch.h"
+#include "tests/unit/disk_memory.h"
 
 #define MIB (UINT64_C(1) << 20)
 
@@ -169,4 +173,78 @@ Test(executor, estimates_by_bytes_and_limit)
 	cr_assert(ec->limit(&b.config) == 64 * MIB);
 	cr_assert(executor_find("drive_rebuild")->limit(&b.config) == 0);
 	config_release(&b.config);
+}
+
+/* --- others ----------------------------------------------------------------------------------- */
+
+Test(others, are_seen_by_what_is_not_ours)
+{
+	cr_assert(!others_seen(0, 0));
+	cr_assert(!others_seen(100 * MIB, 100 * MIB));
+	cr_assert(!others_seen(100 * MIB, 120 * MIB), "what the page cache had");
+	cr_assert(!others_seen(101 * MIB, 100 * MIB), "our own journals");
+	cr_assert(others_seen(102 * MIB, 100 * MIB));
+	cr_assert(others_seen(MIB, 0));
+}
+
+Test(others, that_cannot_be_known_count)
+{
+	Hf__Layout layout = HF__LAYOUT__INIT;
+	Hf__DriveLayout drive = HF__DRIVE_LAYOUT__INIT, *drives[1] = { &drive };
+	struct others o;
+
+	drive.path = (char *)(uintptr_t)"/proc";	/* no device of its own */
+	layout.drives = drives;
+	layout.n_drives = 1;
+	others_init(&o, &layout);
+	cr_assert(others_busy(&o, 1000));
+	cr_assert(others_busy(&o, 100000));
+	others_release(&o);
+}
+
+/* --- the watch -------------------------------------------------------------------------------- */
+
+struct writer { struct watch *watch; int handle; _Atomic bool done; };
+
+static void *
+write_one(void *arg)
+{
+	struct writer *r = arg;
+	struct iovec iov = { (void *)(uintptr_t)"x", 1 };
+
+	(void)r->watch->disk.ops->pwritev(&r->watch->disk, r->handle, &iov, 1, 0, NULL);
+	r->done = true;
+	return (NULL);
+}
+
+Test(watch, names_the_step_that_hangs, .timeout = 60)
+{
+	struct disk *under = disk_memory_new(1, 2);
+	struct writer r = { .watch = NULL };
+	struct err e = ERR_INIT;
+	struct watch w;
+	pthread_t thread;
+	char path[256];
+	uint64_t ms;
+
+	watch_init(&w, under);
+	cr_assert_eq(w.disk.ops->mkdir(&w.disk, "/d0/log", &e), 0, "%s", e.text);
+	r.watch = &w;
+	r.handle = w.disk.ops->open(&w.disk, "/d0/log/x", O_RDWR | O_CREAT, &e);
+	cr_assert_geq(r.handle, 0, "%s", e.text);
+	cr_assert_eq(watch_longest_ms(&w, clock_mono_ms() + 5000, path, sizeof(path)), 0);
+	disk_memory_set_hang(under, 0, true);
+	pthread_create(&thread, NULL, write_one, &r);
+	do
+		ms = watch_longest_ms(&w, clock_mono_ms() + 5000, path, sizeof(path));
+	while (ms == 0);
+	cr_assert_geq(ms, 5000);
+	cr_assert_neq(path[0], '\0');
+	cr_assert(!r.done);
+	disk_memory_set_hang(under, 0, false);
+	pthread_join(thread, NULL);
+	cr_assert_eq(watch_longest_ms(&w, clock_mono_ms() + 5000, path, sizeof(path)), 0);
+	w.disk.ops->close(&w.disk, r.handle);
+	watch_release(&w);
+	disk_memory_free(under);
 }
