@@ -155,15 +155,34 @@ reopen(uint8_t session)
 	world_session(&w, session);
 }
 
+struct rebuild_killed killed;
+
+static bool
+worker_is_dead(void)
+{
+	return (killed.at != 0 && killed.step > killed.at);
+}
+
+static bool
+worker_dies(void)
+{
+	return (killed.at != 0 && ++killed.step >= killed.at);
+}
+
 static int
 ask(void *context, Hf__StoreRequest *request, Hf__StoreReply **out, struct err *e)
 {
 	struct buf packed = BUF_INIT;
 	const Hf__StoreReply *r;
+	bool dies = worker_dies();
 
 	(void)context;
+	if (dies && (worker_is_dead() || !killed.heard))
+		return (err_set(e, ERR_CANCELLED, "the worker is killed"));
 	world_send(&w, ++sequence, request);
 	world_settle(&w);
+	if (dies)
+		return (err_set(e, ERR_CANCELLED, "the worker is killed"));
 	if (w.fatal || w.answers[sequence] == 0)
 		return (err_set(e, ERR_UNAVAILABLE, "the store is gone"));
 	r = w.replies[sequence];
@@ -182,7 +201,8 @@ pace(void *context, uint64_t bytes, struct err *e)
 
 	(void)context;
 	(void)bytes;
-	(void)e;
+	if (worker_dies())
+		return (err_set(e, ERR_CANCELLED, "the worker is killed"));
 	if (vanish.at == 0 || ++vanish.step != vanish.at)
 		return (0);
 	for (uint64_t id = 1; id < w.log->current->id; id++) {

@@ -13,11 +13,16 @@
 /* At the n-th step of a rebuild the segment files of the slot go, as if they were dropped. */
 struct rebuild_vanish { unsigned slot, step, at; };
 
+/* At the n-th question or pause of a rebuild its worker is killed: before what it asks was heard, or
+ * behind that. */
+struct rebuild_killed { unsigned step, at; bool heard; };
+
 extern struct world w;
 extern uint64_t sequence;
 extern unsigned body_count;
 extern struct check_summary sum;
 extern struct rebuild_vanish vanish;
+extern struct rebuild_killed killed;
 extern uint32_t failing;	/* shards whose writes fail, although their drives are there */
 extern char lost_text[512];	/* of the last fault */
 extern const char *check_paths[4];	/* where the drives are when they are checked */

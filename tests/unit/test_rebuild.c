@@ -113,6 +113,44 @@ Test(rebuild, the_power_fails_at_every_step, .timeout = 300)
 	cr_assert_gt(restarts, 10);
 }
 
+/* Another one does it again, from wherever that was; then any two drives may go. */
+Test(rebuild, the_worker_is_killed_at_every_step, .timeout = 300)
+{
+	unsigned kills = 0;
+
+	for (unsigned at = 1;; at++) {
+		struct err e = ERR_INIT;
+		bool dead;
+
+		history(at);
+		reopen(2);
+		killed.at = at;
+		killed.step = 0;
+		killed.heard = at % 2 == 0;
+		rebuild(3, &e);
+		dead = killed.step >= at;
+		killed.at = 0;
+		if (dead) {
+			kills++;
+			world_session(&w, 3);
+			cr_assert_eq(rebuild(3, &e), 0, "step %u: %s", at, e.text);
+		}
+		cr_assert_eq(drive_online_mask(w.drives), 15, "step %u", at);
+		if (dead && at % 8 > 1) {
+			world_close(&w);
+			disk_memory_restart(w.disk);
+			check(CHECK_DEGRADED);
+		} else {
+			close_and_check_all();
+		}
+		world_remove(&w);
+		if (!dead)
+			break;
+	}
+	proof_say("maintenance stops", kills, "rebuild of a drive: its worker killed at every step");
+	cr_assert_gt(kills, 10);
+}
+
 Test(rebuild, a_damaged_row_is_named_and_the_rest_is_rebuilt, .timeout = 60)
 {
 	struct err e = ERR_INIT;
