@@ -265,7 +265,8 @@ feed_read(struct log *l, struct drive_set *s, uint64_t upto, struct feed_at *at,
 	struct reading r = { .at = at, .upto = upto, .each = each, .context = context };
 	Hf__CatalogSegment **rows;
 	size_t count = log_segments_after(l, at->lsn, &rows);
-	int rc = 0;
+	/* Dropped between what was asked and this list: it would be passed over. */
+	int rc = at->lsn < catalog_horizon(s) ? ERR_STALE : 0;
 
 	for (size_t i = 0; i < count; i++) {
 		if (rc == 0 && !r.enough)

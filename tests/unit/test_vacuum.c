@@ -18,6 +18,7 @@
 #include "libstore/index/row_home.h"
 #include "libstore/index/rows.h"
 #include "libstore/log/segment_source.h"
+#include "libstore/state/feed.h"
 #include "tests/unit/proof.h"
 #include "tests/unit/vacuum_world.h"
 
@@ -1015,6 +1016,65 @@ Test(vacuum, a_segment_that_is_needed_is_not_dropped, .timeout = 60)
 	cr_assert_not(segment_gone(op.segment));
 	all_check();
 	rebuilt_check();
+	all_check();
+	end();
+}
+
+static const Hf__StoreReply *
+feed_asked(ProtobufCBinaryData cursor)
+{
+	WORLD_OP(feed_read, FeedRead, FEED_READ);
+
+	op.cursor = cursor;
+	return (world_ask(&w, ++sequence, &q));
+}
+
+static bool
+on_feed(void *context, Hf__FeedEntry *f)
+{
+	(void)f;
+	++*(unsigned *)context;
+	return (false);
+}
+
+/* What a vacuum dropped was never told to a reader whose cursor is before that. */
+Test(vacuum, who_reads_changes_that_were_dropped_fell_behind, .timeout = 60)
+{
+	uint8_t old[64], next[64];
+	const Hf__StoreReply *r;
+	struct err e = ERR_INIT;
+	struct feed_at at;
+	unsigned told = 0;
+	size_t bytes;
+
+	seed = 1007;
+	begin();
+	put_random();
+	r = feed_asked(bin_of(NULL, 0));
+	cr_assert(r->code == 0 && r->cursor.len <= sizeof(old));
+	bytes = r->cursor.len;
+	memcpy(old, r->cursor.data, bytes);
+	for (unsigned i = 0; i < 20; i++)
+		put_random();
+	cr_assert_eq(feed_cursor_parse(SLICE(old, bytes), drive_set_deployment(w.drives), &at, &e),
+	    0);
+	vacuum_all();
+	time_goes_on();
+	vacuum_all();
+	put_random();
+	cr_assert_gt(catalog_horizon(w.drives), at.lsn);
+	r = feed_asked(bin_of(old, bytes));
+	cr_assert_eq(r->code, ERR_STALE);
+	cr_assert_not_null(strstr(r->error, "does not go back to the cursor any more"));
+	cr_assert(r->n_feed == 0 && r->cursor.len == bytes, "and where to go on, after a walk");
+	memcpy(next, r->cursor.data, bytes);
+	cr_assert_eq(feed_asked(bin_of(next, bytes))->n_feed, 0);
+	put_random();
+	r = feed_asked(bin_of(next, bytes));
+	cr_assert(r->code == 0 && r->n_feed == 1);
+	/* It was dropped when the reader had been let in. */
+	cr_assert_eq(feed_read(w.log, w.drives, UINT64_MAX, &at, on_feed, &told, &e), ERR_STALE);
+	cr_assert_eq(told, 0);
 	all_check();
 	end();
 }
