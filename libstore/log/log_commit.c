@@ -433,6 +433,8 @@ flight_land(struct log *l, struct flight *f)
 	l->acked_lsn = g->last_lsn;
 	l->stats.batches++;
 	l->stats.records += f->batch->count;
+	if (g->mirror_count < drive_set_m(l->set) + 1)
+		l->stats.degraded += f->batch->count;
 	l->stats.bytes += f->image_bytes;
 	f->link = NULL;
 	*l->landed_last = f;

@@ -145,7 +145,6 @@ prepare(struct log *l)
 	pthread_mutex_lock(&l->lock);
 	if (rc == 0) {
 		l->next = g;
-		l->stats.degraded += g->mirror_count < drive_set_m(l->set) + 1;
 		log_prewrite_wake(l);
 		log_wake(l);
 	} else if (head_waits(l) ||
@@ -172,8 +171,6 @@ log_segment_first(struct log *l, struct err *e)
 		l->state = LOG_READ_ONLY;
 		return (0);
 	}
-	if (rc == 0)
-		l->stats.degraded += l->current->mirror_count < drive_set_m(l->set) + 1;
 	return (rc);
 }
 
@@ -357,13 +354,11 @@ repair(struct log *l)
 	uint32_t failing = l->failing;
 	struct err e = ERR_INIT;
 	char why[DRIVES_MAX][160];
-	bool fresh;
 	int rc;
 
 	memcpy(why, l->failing_why, sizeof(why));
 	l->current = l->next = NULL;
 	l->failing = 0;
-	fresh = next == NULL;
 	pthread_mutex_unlock(&l->lock);
 	rc = segment_replace(l, failing, why, current, &next, &dropped, &e);
 	pthread_mutex_lock(&l->lock);
@@ -379,7 +374,6 @@ repair(struct log *l)
 		log_fail(l, rc);
 		return;
 	}
-	l->stats.degraded += fresh && next->mirror_count < drive_set_m(l->set) + 1;
 	l->prepare_failed = false;
 	l->state = LOG_RUNNING;
 	log_wake(l);

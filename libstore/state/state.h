@@ -147,6 +147,7 @@ struct state_stats {
 	/* since the start: asked for again, refused, claims taken over */
 	uint64_t	tasks_merged, tasks_full, tasks_reclaimed;
 	uint64_t	segments_dropped;	/* since the start */
+	uint64_t	bodies_degraded;	/* since the start: puts that lack shards */
 };
 void state_stats(struct state *st, struct state_stats *out);
 

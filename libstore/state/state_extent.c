@@ -159,6 +159,16 @@ extent_check(struct state *st, const struct session *s, const Hf__Extent *x, uin
 	return (rc);
 }
 
+bool
+extents_thin(Hf__Extent **extents, size_t n)
+{
+	bool thin = false;
+
+	for (size_t i = 0; i < n; i++)
+		thin |= extents[i]->missing != 0;
+	return (thin);
+}
+
 int
 extents_check(struct state *st, const struct session *s, Hf__Extent **extents, size_t n,
     uint64_t bytes, struct err *e)

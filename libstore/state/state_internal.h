@@ -215,6 +215,8 @@ int admit_key(struct slice key, struct err *e);
 int condition_check(const Hf__Condition *c, const Hf__ObjectEntry *old,
     struct err *e);
 bool etag_equal(const char *a, const char *b);
+/* Some drive did not get its shard of them. */
+bool extents_thin(Hf__Extent **extents, size_t n);
 /* Extents were written by this session, lie in its grants, and overlap nothing. */
 int extents_check(struct state *st, const struct session *s, Hf__Extent **extents, size_t n,
     uint64_t bytes, struct err *e);

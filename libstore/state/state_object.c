@@ -136,6 +136,7 @@ admit_object_put(struct state *st, struct op *op, struct err *e)
 	Hf__RecordObjectPut r = HF__RECORD_OBJECT_PUT__INIT;
 	Hf__ObjectEntry *old = NULL;
 	Hf__Origin origin;
+	bool thin;
 	int rc;
 
 	rc = admit_key(bin_slice(q->key), e);
@@ -164,8 +165,11 @@ admit_object_put(struct state *st, struct op *op, struct err *e)
 	r.key = q->key;
 	r.entry = q->entry;
 	op_slot(st, op, q->bucket, bin_slice(q->key));
-	return (state_append(st, op, LOG_SHARE_NONE, RECORD_OBJECT_PUT, &r.base, bin_slice(q->data),
-	    e));
+	thin = extents_thin(q->entry->extents, q->entry->n_extents);
+	rc = state_append(st, op, LOG_SHARE_NONE, RECORD_OBJECT_PUT, &r.base, bin_slice(q->data),
+	    e);
+	st->stats.bodies_degraded += rc == ADMIT_APPENDED && thin;
+	return (rc);
 }
 
 /* Deleting nothing changes nothing: answered without a record. */

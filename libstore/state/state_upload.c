@@ -82,6 +82,7 @@ admit_part_put(struct state *st, struct op *op, struct err *e)
 	Hf__RecordPartPut r = HF__RECORD_PART_PUT__INIT;
 	Hf__Upload *upload;
 	Hf__Origin origin;
+	bool thin;
 	int rc;
 
 	if (q->part == NULL || q->part->number == 0 || q->part->number > PART_NUMBER_MAX)
@@ -108,8 +109,10 @@ admit_part_put(struct state *st, struct op *op, struct err *e)
 	r.key = q->key;
 	r.upload_id = q->upload_id;
 	r.part = q->part;
-	return (state_append(st, op, LOG_SHARE_NONE, RECORD_PART_PUT, &r.base, bin_slice(q->data),
-	    e));
+	thin = extents_thin(q->part->extents, q->part->n_extents);
+	rc = state_append(st, op, LOG_SHARE_NONE, RECORD_PART_PUT, &r.base, bin_slice(q->data), e);
+	st->stats.bodies_degraded += rc == ADMIT_APPENDED && thin;
+	return (rc);
 }
 
 int

@@ -158,6 +158,7 @@ add_state(cJSON *status, struct store *t)
 	add_u64(reclaim, "punched_bytes", st.reclaimed_bytes);
 	add_u64(reclaim, "failures", st.reclaim_failures);
 	add_u64(reclaim, "segments_dropped", st.segments_dropped);
+	add_u64(status, "degraded_bodies", st.bodies_degraded);
 	add_tasks(status, &st);
 	metric_add(METRIC_store_repeats_total,
 	    st.repeats - metric_get(METRIC_store_repeats_total));
@@ -203,7 +204,7 @@ store_metrics(struct store *t)
 	state_stats(t->state, &st);
 	counter_follow(t, METRIC_store_batches_total, l.batches);
 	counter_follow(t, METRIC_store_log_bytes_total, l.bytes);
-	counter_follow(t, METRIC_store_degraded_writes_total, l.degraded);
+	counter_follow(t, METRIC_store_degraded_writes_total, l.degraded + st.bodies_degraded);
 	counter_follow(t, METRIC_store_repeats_total, st.repeats);
 	counter_follow(t, METRIC_store_freed_bytes_total, st.reclaimed_bytes);
 	counter_follow(t, METRIC_store_segments_dropped_total, st.segments_dropped);
