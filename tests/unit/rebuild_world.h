@@ -13,8 +13,8 @@
 /* At the n-th step of a rebuild the segment files of the slot go, as if they were dropped. */
 struct rebuild_vanish { unsigned slot, step, at; };
 
-/* At the n-th question or pause of a rebuild its worker is killed: before what it asks was heard, or
- * behind that. */
+/* At the n-th question or pause of a rebuild its worker is killed: before what it asks was heard,
+ * or behind that. */
 struct rebuild_killed { unsigned step, at; bool heard; };
 
 extern struct world w;

@@ -147,7 +147,8 @@ Test(rebuild, the_worker_is_killed_at_every_step, .timeout = 300)
 		if (!dead)
 			break;
 	}
-	proof_say("maintenance stops", kills, "rebuild of a drive: its worker killed at every step");
+	proof_say("maintenance stops", kills,
+	    "rebuild of a drive: its worker killed at every step");
 	cr_assert_gt(kills, 10);
 }
 

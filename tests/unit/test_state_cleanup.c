@@ -216,21 +216,29 @@ Test(cleanup, gaps_on_a_drive_that_is_away_are_remembered_and_given_back)
 Test(cleanup, rows_freed_while_a_drive_was_away_are_added_up)
 {
 	uint64_t shard = volume_extent_shard_bytes(drive_set_k(w.drives), MIB);
-	Hf__Extent other = x;
+	Hf__Extent other = x, third = x;
 
 	other.offset += shard;
 	world_put_extent(&w, 4, "b", "l", &other);
+	third.offset += 2 * shard;
+	world_put_extent(&w, 5, "b", "m", &third);
 	world_settle(&w);
+	cr_assert_eq(world_code(&w, 4) | world_code(&w, 5), 0);
 	state_session_end(w.state, w.session);
 	world_settle(&w);
 	reclaim();
 	drive_leaves();
 	w.answers[0] = 0;
 	world_session(&w, 2);
-	world_delete(&w, 5, "b", "k");
+	world_delete(&w, 6, "b", "k");
 	world_settle(&w);
 	reclaim();
 	cr_assert_eq(orphan_bytes(), shard);
+	world_delete(&w, 7, "b", "m");
+	world_settle(&w);
+	reclaim();
+	cr_assert_eq(orphan_bytes(), 2 * shard, "%lu of %lu", (unsigned long)orphan_bytes(),
+	    (unsigned long)shard);
 	cr_assert_eq(tasks()->n_tasks, 1);
 	drive_returns();
 	reclaim();
