@@ -1,8 +1,8 @@
 /*
  * body_finish - the end of a body: its digests, the syncs, and what of it goes into the request.
  *
- * B2  END_DONE with code 0: every extent has at least k shards that took all writes and one sync
- *     after them.
+ * B2  END_DONE with code 0: every extent has at least k shards (writer_shards_min) that took all
+ *     writes and one sync after them.
  *
  * When each step comes is body_writer.c's; nothing of a body is received or laid out here.
  *
@@ -86,10 +86,10 @@ extents_check(struct body_writer *w)
 			    "the store lost the session that held volume %llu",
 			    (unsigned long long)x->x.volume);
 			writer_fail(w, why.code, &why);
-		} else if (good < w->k) {
+		} else if (good < writer_shards_min(w)) {
 			err_set(&why, ERR_NO_QUORUM,
 			    "only %u of %u shards took the body, %u are needed", good, w->k + w->m,
-			    w->k);
+			    writer_shards_min(w));
 			writer_fail(w, why.code, &why);
 		}
 	}

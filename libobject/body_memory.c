@@ -79,7 +79,11 @@ row_release(struct body_writer *w, struct row *r)
 	if (r->memory == NULL)
 		return;
 	memory_give(w->objects, r->memory_bytes);
-	buffer_put(w->objects, BUFFERS_LOOP, r->memory, r->buffer_bytes);
+	if (r->kept != NULL)
+		disk_kept_add(r->kept, r->memory);
+	else
+		buffer_put(w->objects, BUFFERS_LOOP, r->memory, r->buffer_bytes);
+	disk_kept_put(&r->kept);
 	r->memory = NULL;
 	r->memory_bytes = 0;
 	r->stride = 0;
@@ -94,7 +98,7 @@ row_find(struct body_writer *w, uint32_t stride)
 
 	for (i = 0; i < ROWS_MAX; i++) {
 		r = &w->rows[i];
-		if (r->state == ROW_FREE && r->stride >= stride)
+		if (r->state == ROW_FREE && r->stride >= stride && r->kept == NULL)
 			return (r);
 		if (r->state == ROW_FREE)
 			row_release(w, r);

@@ -110,11 +110,12 @@ write_check(struct body_writer *w, struct write_job *j)
 	j->extent->x.missing |= j->missing;
 	good = shards - (unsigned)__builtin_popcount(j->extent->x.missing);
 	damages_report(w->objects, w->request_id, &j->damages, &w->told);
-	if (good >= j->k)
+	if (good >= writer_shards_min(w))
 		return;
 	if (why.code != ERR_FULL)
 		err_set(&why, ERR_NO_QUORUM,
-		    "only %u of %u shards can be written, %u are needed", good, shards, j->k);
+		    "only %u of %u shards can be written, %u are needed%s%.300s", good, shards,
+		    writer_shards_min(w), j->why.code != 0 ? ": " : "", j->why.text);
 	writer_fail(w, why.code, &why);
 }
 
@@ -125,8 +126,12 @@ on_write(void *context)
 	struct body_writer *w = j->writer;
 	unsigned i;
 
-	for (i = 0; i < j->count; i++)
+	for (i = 0; i < j->count; i++) {
+		if (j->kept != NULL)
+			j->rows[i]->kept = disk_kept_get(j->kept);
 		row_step(j->rows[i]);
+	}
+	disk_kept_put(&j->kept);
 	j->count = 0;
 	w->writes_running--;
 	write_check(w, j);

@@ -4,11 +4,13 @@
  *
  * J1  A shard where anything went wrong is missing for the whole extent: no later job writes it.
  * J2  Jobs of a writer share nothing but the extent's open files, and those are set once.
+ * J3  A drive that hangs costs a body the deadline (objects_options.write_ms_max) for its writes and
+ *     for its sync: that shard is missing then. The rows' memory stays until what was given up came back
+ *     (libstore/disk/disk_kept.h).
  *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include <assert.h>
-#include <fcntl.h>
 
 #include "libobject/body_writer_internal.h"
 
@@ -21,15 +23,6 @@ shard_failed(struct write_job *j, unsigned shard, uint64_t offset, const struct 
 	    j->extent->run.map.slots[shard], why);
 	if (j->why.code == 0 || why->code == ERR_FULL)
 		j->why = *why;
-}
-
-/* The drive begins now, while more is received: the sync at the end has little left to do. */
-static void
-writeback_begin(struct objects *o, struct file *f, uint64_t offset, uint64_t bytes)
-{
-	if (o->disk == disk_posix())	/* a hint: the sync tells of errors */
-		(void)sync_file_range(file_handle(f), (off_t)offset, (off_t)bytes,
-		    SYNC_FILE_RANGE_WRITE);
 }
 
 /* J2: the shard's file, opened by whichever job comes first. */
@@ -57,33 +50,66 @@ shard_file(struct write_job *j, unsigned shard, struct file **out, struct err *e
 	return (0);
 }
 
-/* All rows of the job, next to each other: one write. */
-static void
-shard_write(struct write_job *j, unsigned shard)
-{
-	struct objects *o = j->writer->objects;
-	uint64_t offset = j->rows[0]->place.offset, bytes = 0;
-	struct iovec iov[JOB_ROWS_MAX];
-	struct err why = ERR_INIT;
-	struct file *f;
-	unsigned i;
-	int rc;
+_Static_assert(JOB_ROWS_MAX <= DISK_WRITE_IOV_MAX, "rows of a job fit one write");
 
-	for (i = 0; i < j->count; i++) {
+/* All rows of the job, next to each other. */
+static void
+write_fill(const struct write_job *j, unsigned shard, const struct file *f, struct disk_write *w)
+{
+	w->handle = file_handle(f);
+	w->offset = j->rows[0]->place.offset;
+	w->iov_count = j->count;
+	w->rc = 0;
+	for (unsigned i = 0; i < j->count; i++) {
 		struct row *r = j->rows[i];
 
-		iov[i].iov_base = r->memory + (size_t)shard * r->stride;
-		iov[i].iov_len = r->place.unit_bytes;
-		bytes += r->place.unit_bytes;
+		w->iov[i].iov_base = r->memory + (size_t)shard * r->stride;
+		w->iov[i].iov_len = r->place.unit_bytes;
 	}
-	rc = shard_file(j, shard, &f, &why);
-	if (rc == 0)
-		rc = o->disk->ops->pwritev(o->disk, file_handle(f), iov, (int)j->count, offset,
-		    &why);
-	if (rc < 0)
-		shard_failed(j, shard, offset, &why);
-	else
-		writeback_begin(o, f, offset, bytes);
+}
+
+/* J3. The drives begin now, while more is received: the syncs at the end have little left to do. */
+static void
+writes_do(struct write_job *j, struct disk_write *writes, unsigned count)
+{
+	struct objects *o = j->writer->objects;
+
+	if (o->deadline != NULL) {
+		disk_deadline_write_all(o->deadline, writes, count, &j->kept);
+		return;
+	}
+	for (unsigned i = 0; i < count; i++) {
+		struct disk_write *w = &writes[i];
+
+		w->rc = disk_pwritev_begin(o->disk, w->handle, w->iov, (int)w->iov_count,
+		    w->offset, &w->why);
+	}
+}
+
+static void
+shards_write(struct write_job *j)
+{
+	uint64_t offset = j->rows[0]->place.offset;
+	struct disk_write writes[ERASURE_UNITS_MAX];
+	unsigned shards[ERASURE_UNITS_MAX], n = 0;
+
+	for (unsigned i = 0; i < j->k + j->m; i++) {
+		struct err why = ERR_INIT;
+		struct file *f;
+
+		if (j->missing >> i & 1)
+			continue;
+		if (shard_file(j, i, &f, &why) < 0) {
+			shard_failed(j, i, offset, &why);
+			continue;
+		}
+		write_fill(j, i, f, &writes[n]);
+		shards[n++] = i;
+	}
+	writes_do(j, writes, n);
+	for (unsigned i = 0; i < n; i++)
+		if (writes[i].rc < 0)
+			shard_failed(j, shards[i], offset, &writes[i].why);
 }
 
 void
@@ -100,13 +126,11 @@ write_job_run(void *context)
 		volume_row_encode(j->writer->objects->erasure, j->k, j->m, &j->extent->x, &r->place,
 		    units);
 	}
-	for (i = 0; i < j->k + j->m; i++) {
+	for (i = 0; i < j->k + j->m; i++)
 		if ((j->offline >> j->extent->run.map.slots[i] |
 		    j->extent->run.map.missing >> i) & 1)
 			j->missing |= 1u << i;
-		if (!(j->missing >> i & 1))
-			shard_write(j, i);
-	}
+	shards_write(j);
 }
 
 void

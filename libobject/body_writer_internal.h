@@ -8,6 +8,7 @@
 #define HF_OBJECT_BODY_WRITER_INTERNAL_H
 
 #include "libobject/objects_internal.h"
+#include "libstore/disk/disk_deadline.h"
 #include "libstore/volume/volume.h"
 
 #define ROWS_MAX	12	/* one is filled while the others are hashed and written */
@@ -33,6 +34,7 @@ struct row {
 	unsigned		 steps;		/* ROW_FULL: of hashing and writing, not done */
 	unsigned		 jobs;		/* that touch it now */
 	uint8_t			*memory;	/* k+m units, `stride` apart */
+	struct disk_kept	*kept;		/* NULL, or a write of it hangs: no more bytes */
 	size_t			 memory_bytes, buffer_bytes;
 	uint32_t		 stride;
 	struct extent_out	*extent;
@@ -59,6 +61,7 @@ struct write_job {
 	unsigned		 k, m;
 	struct damages		 damages;
 	struct err		 why;		/* of a shard that failed */
+	struct disk_kept	*kept;		/* NULL, or writes hang */
 };
 struct inline_job {	/* digests of an inline body */
 	struct work		 work;
@@ -173,6 +176,15 @@ void body_finish_inline(struct body_writer *w);
 void body_finish_sync(struct body_writer *w);
 /* Calls the caller, who may free w. */
 void body_finish_done(struct body_writer *w);
+
+/* Shards that must take a body: k, and what store.min_write_redundancy wants besides. */
+static inline unsigned
+writer_shards_min(const struct body_writer *w)
+{
+	uint32_t quorum = w->objects->layout->write_quorum;
+
+	return (quorum < w->k ? w->k : quorum > w->k + w->m ? w->k + w->m : quorum);
+}
 
 /* The longest body that is held for its record. */
 static inline size_t

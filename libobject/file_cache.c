@@ -46,9 +46,8 @@ struct file {
 };
 
 struct file_cache {
-	struct disk		*disk;
-	struct disk		*deadline;	/* over disk, or NULL */
-	struct disk		*opens;		/* one of the two */
+	struct disk		*deadline;	/* over the disk, or NULL */
+	struct disk		*opens;		/* and syncs: one of the two */
 	pthread_mutex_t		 lock;
 	struct file		*buckets[FILE_BUCKETS];
 	TAILQ_HEAD(, file)	 idle;
@@ -65,7 +64,6 @@ file_cache_new(struct disk *disk, struct disk *deadline)
 
 	if (c == NULL)
 		abort();
-	c->disk = disk;
 	c->deadline = deadline;
 	c->opens = deadline != NULL ? deadline : disk;
 	/* It is held for less than putting a thread to sleep takes. */
@@ -292,7 +290,7 @@ file_handle(const struct file *f)
 static void
 sync_run(struct file *f)
 {
-	struct disk *d = f->cache->disk;
+	struct disk *d = f->cache->opens;
 	struct err why = ERR_INIT;
 	int rc;
 

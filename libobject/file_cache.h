@@ -25,7 +25,8 @@ enum file_kind { FILE_SEGMENT, FILE_VOLUME, FILE_SHARD };	/* FILE_SHARD: of a se
 struct file_cache;
 struct file;
 
-/* deadline: a disk_deadline over disk, by which files are opened; NULL: none. */
+/* deadline: a disk_deadline over disk, by which files are opened and synced; NULL:
+ * none. */
 struct file_cache *file_cache_new(struct disk *disk, struct disk *deadline);
 void file_cache_free(struct file_cache **c);	/* all files must have been put */
 /* Paths and states of the drives. */

@@ -40,6 +40,8 @@ struct objects_options {
 	struct disk		*disk;		/* libstore/disk/disk.h; NULL: the real one */
 	/* A read that takes longer goes on without its drive: mirror, or parity. 0: never */
 	unsigned		 read_ms_max;
+	/* The same of writes and syncs, if read_ms_max is set; not less. */
+	unsigned		 write_ms_max;
 	uint32_t		 hints;		/* StoreNotice.Hint: what to hear of; 0: nothing */
 };
 

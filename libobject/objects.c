@@ -68,6 +68,8 @@ objects_open(const struct objects_options *options, struct objects **out, struct
 	readahead_init(o);
 	if (options->read_ms_max > 0)
 		o->deadline = disk_deadline_new(o->disk, options->read_ms_max);
+	if (o->deadline != NULL && options->write_ms_max > options->read_ms_max)
+		disk_deadline_writes(o->deadline, options->write_ms_max);
 	o->files = file_cache_new(o->disk, o->deadline);
 	o->cache = entry_cache_new(options->cache_bytes);
 	if (options->table_fd >= 0)

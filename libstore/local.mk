@@ -15,6 +15,8 @@ libstore_libstore_a_SOURCES += \
 	libstore/disk/disk.h \
 	libstore/disk/disk_deadline.c \
 	libstore/disk/disk_deadline.h \
+	libstore/disk/disk_kept.c \
+	libstore/disk/disk_kept.h \
 	libstore/disk/disk_posix.c \
 	libstore/disk/disk_read_only.c \
 	libstore/disk/disk_read_only.h \

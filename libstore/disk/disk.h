@@ -43,6 +43,10 @@ struct disk_ops {
 	    struct err *e);
 	int	(*pwritev)(struct disk *d, int handle, const struct iovec *iov, int iov_count,
 		    uint64_t offset, struct err *e);
+	/* pwritev, and the drive begins with it now, if that can be had: a hint, which the sync
+	 * tells the errors of. NULL: pwritev does. */
+	int	(*pwritev_begin)(struct disk *d, int handle, const struct iovec *iov, int iov_count,
+		    uint64_t offset, struct err *e);
 	/* pwritev that returns when these bytes are durable; says nothing of other writes. A
 	 * failure is as final as that of datasync. */
 	int	(*pwritev_sync)(struct disk *d, int handle, const struct iovec *iov, int iov_count,
@@ -80,5 +84,8 @@ struct disk {
 };
 
 struct disk *disk_posix(void);		/* static, never freed */
+/* pwritev_begin, or pwritev. */
+int disk_pwritev_begin(struct disk *d, int handle, const struct iovec *iov, int iov_count,
+    uint64_t offset, struct err *e);
 
 #endif

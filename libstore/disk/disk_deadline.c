@@ -11,31 +11,64 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <time.h>
 
+#include "libbase/clock.h"
 #include "libstore/disk/disk_step.h"
 
 #define ROOTS_MAX	64u
 #define HANDLES_MAX	65536u
+#define WRITES_MAX	16u
+#define NOT_TRIED	1		/* of a write's rc */
 
 struct deadline {
 	struct disk	 disk;
 	struct disk	*under;
-	unsigned	 deadline_ms;
+	unsigned	 deadline_ms, write_ms;
 	pthread_mutex_t	 lock;
 	pthread_cond_t	 work, done;
 	struct step	*first, **last;
 	struct step	*given_up;		/* abandoned, not back yet */
 	unsigned	 idle, threads, hung_all;
 	unsigned	 hung[ROOTS_MAX + 1];	/* by root; the last: of none */
+	unsigned	 hung_writes[ROOTS_MAX + 1];	/* of them */
 	char		*roots[ROOTS_MAX];
 	unsigned	 root_count;
 	uint8_t		 handle_root[HANDLES_MAX];
 	bool		 stopping;
 };
+
+static struct deadline *
+self(struct disk *d)
+{
+	return ((struct deadline *)d);
+}
+
+static unsigned
+root_of_handle(const struct deadline *d, int handle)
+{
+	return ((unsigned)handle < HANDLES_MAX ?
+	    __atomic_load_n(&d->handle_root[handle], __ATOMIC_RELAXED) : ROOTS_MAX);
+}
+
+/* It changes something, or opens to do so. */
+static bool
+step_writes(const struct step *s)
+{
+	static step_fn *const reads[] = { step_run_close, step_run_pread, step_run_size,
+		step_run_lock, step_run_readlink, step_run_list, step_run_space, step_run_same };
+
+	if (s->run == step_run_open)
+		return ((s->flags & O_ACCMODE) != O_RDONLY);
+	for (unsigned i = 0; i < sizeof(reads) / sizeof(*reads); i++)
+		if (s->run == reads[i])
+			return (false);
+	return (true);
+}
 
 /* --- threads ---------------------------------------------------------------------------------- */
 
@@ -59,6 +92,7 @@ given_up_comes_back(struct deadline *d, const struct step *s)
 		at = &(*at)->next;
 	*at = s->next;
 	d->hung[s->root]--;
+	d->hung_writes[s->root] -= step_writes(s);
 	d->hung_all--;
 	if (s->run == step_run_open)
 		return (s->rc >= 0 ? (int)s->rc : -1);
@@ -84,6 +118,27 @@ step_comes_back(struct deadline *d, struct step *s)
 	}
 }
 
+/* One after another, until the caller went on without one: it sees to the others. */
+static void
+writes_run(struct deadline *d, struct step *s)
+{
+	bool go_on = true;
+
+	while (go_on) {
+		struct disk_write *w = &s->writes[s->write_at];
+
+		w->rc = disk_pwritev_begin(d->under, w->handle, w->iov, (int)w->iov_count,
+		    w->offset, &w->why);
+		pthread_mutex_lock(&d->lock);
+		if (!s->abandoned) {
+			s->write_at++;
+			s->write_ms = clock_mono_ms();
+		}
+		go_on = !s->abandoned && s->write_at < s->write_count;
+		pthread_mutex_unlock(&d->lock);
+	}
+}
+
 static void *
 thread_main(void *context)
 {
@@ -103,7 +158,10 @@ thread_main(void *context)
 		if (d->first == NULL)
 			d->last = &d->first;
 		pthread_mutex_unlock(&d->lock);
-		s->run(d->under, s);
+		if (s->writes != NULL)
+			writes_run(d, s);
+		else
+			s->run(d->under, s);
 		pthread_mutex_lock(&d->lock);
 		step_comes_back(d, s);
 	}
@@ -142,14 +200,27 @@ step_queue(struct deadline *d, struct step *s)
 	return (true);
 }
 
+static unsigned
+step_ms(const struct deadline *d, const struct step *s)
+{
+	return (step_writes(s) ? d->write_ms : d->deadline_ms);
+}
+
+/* With lock. What may take longer than what hangs did is tried all the same. */
+static bool
+refused(const struct deadline *d, unsigned root, bool writes)
+{
+	return ((writes && d->write_ms > d->deadline_ms ? d->hung_writes : d->hung)[root] > 0);
+}
+
 static struct timespec
-deadline_at(const struct deadline *d)
+deadline_at(unsigned ms)
 {
 	struct timespec t;
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
-	t.tv_sec += d->deadline_ms / 1000;
-	t.tv_nsec += (long)(d->deadline_ms % 1000) * 1000000;
+	t.tv_sec += ms / 1000;
+	t.tv_nsec += (long)(ms % 1000) * 1000000;
 	if (t.tv_nsec >= 1000000000) {
 		t.tv_sec++;
 		t.tv_nsec -= 1000000000;
@@ -176,6 +247,7 @@ step_give_up(struct deadline *d, struct step *s)
 	s->next = d->given_up;
 	d->given_up = s;
 	d->hung[s->root]++;
+	d->hung_writes[s->root] += step_writes(s);
 	d->hung_all++;
 }
 
@@ -183,12 +255,12 @@ step_give_up(struct deadline *d, struct step *s)
 static bool
 step_wait(struct deadline *d, struct step *s, unsigned root, struct err *e)
 {
-	struct timespec until = deadline_at(d);
+	struct timespec until = deadline_at(step_ms(d, s));
 	bool done;
 
 	s->root = root;
 	pthread_mutex_lock(&d->lock);
-	if (d->hung[root] > 0 || !step_queue(d, s)) {
+	if (refused(d, root, step_writes(s)) || !step_queue(d, s)) {
 		pthread_mutex_unlock(&d->lock);
 		err_set(e, ERR_TIMEOUT, "%s%s the drive does not answer: an earlier step still "
 		    "hangs", s->path != NULL ? s->path : "", s->path != NULL ? ":" : "");
@@ -201,7 +273,7 @@ step_wait(struct deadline *d, struct step *s, unsigned root, struct err *e)
 	done = s->done;
 	if (!done) {
 		err_set(e, ERR_TIMEOUT, "%s%s the drive did not answer for %u ms",
-		    s->path != NULL ? s->path : "", s->path != NULL ? ":" : "", d->deadline_ms);
+		    s->path != NULL ? s->path : "", s->path != NULL ? ":" : "", step_ms(d, s));
 		step_give_up(d, s);
 	}
 	pthread_mutex_unlock(&d->lock);
@@ -225,6 +297,112 @@ static int
 step_result(struct deadline *d, struct step *s, unsigned root, struct err *e)
 {
 	return (step_wait(d, s, root, e) ? (int)step_end(s, e) : ERR_TIMEOUT);
+}
+
+/* --- several writes --------------------------------------------------------------------------- */
+
+/* With lock. Waits for all of them, or until one is overdue: then the step is its thread's. */
+static bool
+writes_wait(struct deadline *d, struct step *s)
+{
+	while (!s->done) {
+		uint64_t now = clock_mono_ms(), end = s->write_ms + d->write_ms;
+		struct timespec until;
+
+		if (now >= end)
+			return (false);
+		until = deadline_at((unsigned)(end - now));
+		pthread_cond_timedwait(&d->done, &d->lock, &until);
+	}
+	return (true);
+}
+
+/* With lock. The first of them that is overdue, or count. */
+static unsigned
+writes_try(struct deadline *d, struct disk_write *writes, const unsigned *roots, unsigned count,
+    struct disk_kept **kept)
+{
+	struct step *s = step_new(step_run_pwrite_begin, NULL, -1);
+	unsigned done;
+
+	s->writes = calloc(count, sizeof(*s->writes));
+	assert(s->writes != NULL);
+	memcpy(s->writes, writes, count * sizeof(*s->writes));
+	s->write_count = count;
+	s->write_ms = clock_mono_ms();
+	if (!step_queue(d, s)) {
+		step_free(s);
+		return (0);
+	}
+	if (!writes_wait(d, s)) {
+		if (*kept == NULL)
+			*kept = disk_kept_new();
+		s->root = roots[s->write_at];
+		s->handle = writes[s->write_at].handle;
+		s->kept = disk_kept_get(*kept);
+	}
+	done = s->write_at;
+	memcpy(writes, s->writes, done * sizeof(*s->writes));
+	if (s->done)
+		step_free(s);
+	else
+		step_give_up(d, s);
+	return (done);
+}
+
+static void
+write_overdue(const struct deadline *d, struct disk_write *w, bool known)
+{
+	w->rc = known ? err_set(&w->why, ERR_TIMEOUT,
+	    "the drive does not answer: an earlier step still hangs") :
+	    err_set(&w->why, ERR_TIMEOUT, "the drive did not answer for %u ms", d->write_ms);
+}
+
+/* With lock. Those that were not tried yet; drives that are known to hang are not. */
+static unsigned
+writes_left(const struct deadline *d, struct disk_write *writes, unsigned count, unsigned *left,
+    unsigned *roots)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < count; i++) {
+		unsigned root = root_of_handle(d, writes[i].handle);
+
+		if (writes[i].rc != NOT_TRIED)
+			continue;
+		if (refused(d, root, true)) {
+			write_overdue(d, &writes[i], true);
+			continue;
+		}
+		left[n] = i;
+		roots[n++] = root;
+	}
+	return (n);
+}
+
+void
+disk_deadline_write_all(struct disk *disk, struct disk_write *writes, unsigned count,
+    struct disk_kept **kept)
+{
+	struct deadline *d = self(disk);
+	struct disk_write some[WRITES_MAX];
+	unsigned left[WRITES_MAX], roots[WRITES_MAX], n, done;
+
+	assert(count <= WRITES_MAX);
+	*kept = NULL;
+	for (unsigned i = 0; i < count; i++)
+		writes[i].rc = NOT_TRIED;
+	pthread_mutex_lock(&d->lock);
+	while ((n = writes_left(d, writes, count, left, roots)) > 0) {
+		for (unsigned i = 0; i < n; i++)
+			some[i] = writes[left[i]];
+		done = writes_try(d, some, roots, n, kept);
+		if (done < n)
+			write_overdue(d, &some[done], false);
+		for (unsigned i = 0; i < n && i <= done; i++)
+			writes[left[i]] = some[i];
+	}
+	pthread_mutex_unlock(&d->lock);
 }
 
 /* --- which drive ------------------------------------------------------------------------------ */
@@ -273,19 +451,6 @@ root_of(struct deadline *d, const char *path)
 		root = root_add(d, path, (size_t)(slash - path));
 	pthread_mutex_unlock(&d->lock);
 	return (root);
-}
-
-static unsigned
-root_of_handle(const struct deadline *d, int handle)
-{
-	return ((unsigned)handle < HANDLES_MAX ?
-	    __atomic_load_n(&d->handle_root[handle], __ATOMIC_RELAXED) : ROOTS_MAX);
-}
-
-static struct deadline *
-self(struct disk *d)
-{
-	return ((struct deadline *)d);
 }
 
 /* --- the interface ---------------------------------------------------------------------------- */
@@ -374,6 +539,13 @@ deadline_pwritev(struct disk *disk, int handle, const struct iovec *iov, int cou
     uint64_t offset, struct err *e)
 {
 	return (write_step(disk, step_run_pwrite, handle, iov, count, offset, e));
+}
+
+static int
+deadline_pwritev_begin(struct disk *disk, int handle, const struct iovec *iov, int count,
+    uint64_t offset, struct err *e)
+{
+	return (write_step(disk, step_run_pwrite_begin, handle, iov, count, offset, e));
 }
 
 static int
@@ -531,6 +703,7 @@ static const struct disk_ops deadline_ops = {
 	.close = deadline_close,
 	.pread = deadline_pread,
 	.pwritev = deadline_pwritev,
+	.pwritev_begin = deadline_pwritev_begin,
 	.pwritev_sync = deadline_pwritev_sync,
 	.datasync = deadline_datasync,
 	.size = deadline_size,
@@ -559,7 +732,7 @@ disk_deadline_new(struct disk *under, unsigned deadline_ms)
 	d->disk.ops = &deadline_ops;
 	d->disk.direct = under;
 	d->under = under;
-	d->deadline_ms = deadline_ms;
+	d->deadline_ms = d->write_ms = deadline_ms;
 	d->last = &d->first;
 	memset(d->handle_root, ROOTS_MAX, sizeof(d->handle_root));
 	pthread_mutex_init(&d->lock, NULL);
@@ -569,6 +742,15 @@ disk_deadline_new(struct disk *under, unsigned deadline_ms)
 	pthread_cond_init(&d->done, &monotonic);
 	pthread_condattr_destroy(&monotonic);
 	return (&d->disk);
+}
+
+void
+disk_deadline_writes(struct disk *disk, unsigned write_ms)
+{
+	struct deadline *d = self(disk);
+
+	assert(write_ms >= d->deadline_ms && d->threads == 0);
+	d->write_ms = write_ms;
 }
 
 void

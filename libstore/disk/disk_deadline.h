@@ -5,7 +5,8 @@
  * overdue, further ones on it are refused at once.
  *
  * Q1  A step that was given up touches nothing of its caller's: it works on copies, which belong to
- *     its thread from then on. If it ever comes back, what it opened is closed again.
+ *     its thread from then on, or on memory that stays until it came back (disk_kept.h). If it ever
+ *     comes back, what it opened is closed again.
  * Q2  Drives are told apart by their roots: the directories in which a file named `drive` was
  *     opened.
  * Q3  A handle is closed after the last step that hangs on it came back: until then its number must
@@ -17,9 +18,30 @@
 #define HF_STORE_DISK_DEADLINE_H
 
 #include "libstore/disk/disk.h"
+#include "libstore/disk/disk_kept.h"
+
+#define DISK_WRITE_IOV_MAX 4
 
 /* under must outlive it, and its handles are those of `under`: see struct disk, direct. */
 struct disk *disk_deadline_new(struct disk *under, unsigned deadline_ms);
+/* Before the first step: what changes something, opens for it and syncs have this deadline, which is
+ * longer; and are refused only while one of them is overdue. */
+void disk_deadline_writes(struct disk *d, unsigned write_ms);
+/*
+ * pwritev_begin, one after another, each by the deadline of writes, on one thread and without
+ * copies. Each has its result in rc and why. *kept: NULL, or some hang, and what their iov point to
+ * must neither change nor be freed but by disk_kept_add.
+ */
+struct disk_write {
+	int		 handle;
+	struct iovec	 iov[DISK_WRITE_IOV_MAX];
+	unsigned	 iov_count;
+	uint64_t	 offset;
+	int		 rc;
+	struct err	 why;
+};
+void disk_deadline_write_all(struct disk *d, struct disk_write *writes, unsigned count,
+    struct disk_kept **kept);
 /* What hangs in the kernel stays behind, with its memory, until the process ends. */
 void disk_deadline_free(struct disk **d);
 /* Steps that are overdue now. */

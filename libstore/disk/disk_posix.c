@@ -136,6 +136,20 @@ posix_pwritev(struct disk *d, int handle, const struct iovec *iov, int iov_count
 	return (handle_pwritev(handle, iov, iov_count, offset, 0, e));
 }
 
+static int
+posix_pwritev_begin(struct disk *d, int handle, const struct iovec *iov, int iov_count,
+    uint64_t offset, struct err *e)
+{
+	int rc = d->ops->pwritev(d, handle, iov, iov_count, offset, e);
+	off_t bytes = 0;
+
+	for (int i = 0; i < iov_count; i++)
+		bytes += (off_t)iov[i].iov_len;
+	if (rc == 0)
+		(void)sync_file_range(handle, (off_t)offset, bytes, SYNC_FILE_RANGE_WRITE);
+	return (rc);
+}
+
 /* One call instead of two: the kernel writes these pages back and flushes the drive. */
 static int
 posix_pwritev_sync(struct disk *d, int handle, const struct iovec *iov, int iov_count,
@@ -381,6 +395,7 @@ static const struct disk_ops posix_ops = {
 	.close = posix_close,
 	.pread = posix_pread,
 	.pwritev = posix_pwritev,
+	.pwritev_begin = posix_pwritev_begin,
 	.pwritev_sync = posix_pwritev_sync,
 	.datasync = posix_datasync,
 	.size = posix_size,

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "libstore/disk/disk_kept.h"
+
 struct step *
 step_new(step_fn *run, const char *path, int handle)
 {
@@ -70,6 +72,8 @@ step_free(struct step *s)
 	if (!s->lent)
 		free(s->data);
 	buf_release(&s->names);
+	free(s->writes);
+	disk_kept_put(&s->kept);
 	free(s);
 }
 
@@ -97,6 +101,22 @@ step_run_pwrite(struct disk *u, struct step *s)
 	struct iovec iov = { s->data, s->bytes };
 
 	s->rc = u->ops->pwritev(u, s->handle, &iov, 1, s->offset, &s->e);
+}
+
+int
+disk_pwritev_begin(struct disk *d, int handle, const struct iovec *iov, int iov_count,
+    uint64_t offset, struct err *e)
+{
+	return ((d->ops->pwritev_begin != NULL ? d->ops->pwritev_begin : d->ops->pwritev)(d, handle,
+	    iov, iov_count, offset, e));
+}
+
+void
+step_run_pwrite_begin(struct disk *u, struct step *s)
+{
+	struct iovec iov = { s->data, s->bytes };
+
+	s->rc = disk_pwritev_begin(u, s->handle, &iov, 1, s->offset, &s->e);
 }
 
 void

@@ -13,6 +13,9 @@
 struct step;
 typedef void step_fn(struct disk *under, struct step *s);
 
+struct disk_kept;
+struct disk_write;
+
 struct step {
 	step_fn		*run;
 	struct step	*next;
@@ -28,6 +31,11 @@ struct step {
 	uint64_t	 offset, length;
 	struct disk_space space;
 	struct buf	 names;			/* each with its zero */
+	/* Of several writes: its own rows, whose memory is kept; which one is done now, since when. */
+	struct disk_write *writes;
+	unsigned	 write_at, write_count;
+	uint64_t	 write_ms;
+	struct disk_kept *kept;
 	ssize_t		 rc;
 	struct err	 e;
 };
@@ -40,9 +48,10 @@ void step_take(struct step *s, const struct iovec *iov, int count);
 void step_free(struct step *s);
 
 /* What a step does, by the operation of struct disk_ops. */
-step_fn step_run_open, step_run_close, step_run_pread, step_run_pwrite, step_run_pwrite_sync,
-    step_run_datasync, step_run_size, step_run_truncate, step_run_allocate, step_run_punch,
-    step_run_lock, step_run_rename, step_run_unlink, step_run_symlink, step_run_readlink,
-    step_run_mkdir, step_run_sync_dir, step_run_list, step_run_space, step_run_same;
+step_fn step_run_open, step_run_close, step_run_pread, step_run_pwrite, step_run_pwrite_begin,
+    step_run_pwrite_sync, step_run_datasync, step_run_size, step_run_truncate, step_run_allocate,
+    step_run_punch, step_run_lock, step_run_rename, step_run_unlink, step_run_symlink,
+    step_run_readlink, step_run_mkdir, step_run_sync_dir, step_run_list, step_run_space,
+    step_run_same;
 
 #endif

@@ -293,5 +293,6 @@ state_layout(struct state *st, Hf__Layout **out)
 	l->read_only = drive_set_read_only(drives);
 	l->full = state_full(st);
 	l->inline_bytes_max = st->o.inline_bytes_max;
+	l->write_quorum = drive_set_write_quorum(drives);
 	*out = l;
 }

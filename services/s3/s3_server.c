@@ -63,6 +63,7 @@ store_open(struct s3_server *server, struct err *e)
 	struct objects_options options = { .base = service_base(s), .pool = service_pool(s),
 	    .table_fd = service_table_fd(s), .readers_fd = service_readers_fd(s),
 	    .cache_bytes = c->s3_cache_bytes, .read_ms_max = (unsigned)c->s3_read_deadline,
+	    .write_ms_max = (unsigned)c->s3_write_deadline,
 	    .body_memory_max = c->s3_body_memory_max };
 	char path[108], name[32];
 	int rc;

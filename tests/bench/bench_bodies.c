@@ -3,7 +3,7 @@
  * of the same shards with one sync each and bare reads of them with a checksum, in turns. Prints
  * rates and ratios; no timed test.
  *
- * usage: bench_bodies [-s STORE] [-k K] [-m M] [-r ROUNDS] [-c CLIENTS] [-go] [DIRECTORY]
+ * usage: bench_bodies [-s STORE] [-k K] [-m M] [-r ROUNDS] [-c CLIENTS] [-dgo] [DIRECTORY]
  *
  * A store process (STORE, default services/store/holdfast-store below the working directory) serves
  * k+m drive directories in DIRECTORY (default /var/tmp). Bodies have 64 MiB. "put" hashes nothing;
@@ -11,8 +11,8 @@
  * ratio to that bound. The bare side has a thread for each shard of each client: it writes k+m
  * files, whose blocks are allocated as a run's are, in pieces of 1 MiB, and syncs each once; it
  * reads the k data shards that the store wrote and sums up crc32c, in pieces of 64 KiB. All read
- * what the page cache has. -g: gets only; -o: ours only, to be looked at with a profiler. At the
- * end m drives are taken away.
+ * what the page cache has. -d: with the deadlines that s3 has; -g: gets only; -o: ours only, to be
+ * looked at with a profiler. At the end m drives are taken away.
  *
  * Wall clock times of a machine with other work say little: what CPU a MiB took is printed, too.
  *
@@ -70,7 +70,7 @@ struct bench {
 	uint8_t			*body;
 	struct client		 clients[CLIENTS_MAX];
 	unsigned		 clients_count, left;
-	bool			 hashing, gets_only, ours_only;
+	bool			 hashing, gets_only, ours_only, deadlines;
 	uint32_t		 taken;		/* slots */
 	char			 path[CLIENTS_MAX][16][192];
 };
@@ -273,6 +273,8 @@ objects_begin(struct bench *b)
 		die("cannot start threads", &e);
 	snprintf(path, sizeof(path), "%s/store.channel", b->directory);
 	o.base = b->base;
+	o.read_ms_max = b->deadlines ? 3000 : 0;
+	o.write_ms_max = b->deadlines ? 20000 : 0;
 	o.pool = b->pool;
 	if (objects_open(&o, &b->objects, &e) < 0)
 		die("cannot open the store", &e);
@@ -589,7 +591,7 @@ options_read(struct bench *b, int argc, char **argv)
 {
 	int c;
 
-	while ((c = getopt(argc, argv, "s:k:m:r:c:go")) != -1)
+	while ((c = getopt(argc, argv, "s:k:m:r:c:dgo")) != -1)
 		if (c == 's')
 			b->program = optarg;
 		else if (c == 'k')
@@ -600,6 +602,8 @@ options_read(struct bench *b, int argc, char **argv)
 			b->rounds = (unsigned)strtoul(optarg, NULL, 10);
 		else if (c == 'c')
 			b->clients_max = (unsigned)strtoul(optarg, NULL, 10);
+		else if (c == 'd')
+			b->deadlines = true;
 		else if (c == 'g')
 			b->gets_only = true;
 		else if (c == 'o')

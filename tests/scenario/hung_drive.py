@@ -1,7 +1,7 @@
 #!/usr/bin/python3
-# A drive that hangs for those who read it: gets go on without it after s3.read_deadline, and do not wait again
-# while it hangs; the store, which it does not hang for, has nothing to do with it. The drives are loop devices, and
-# one is throttled to a byte a second for the S3 processes (blkio control group), so it needs root and those.
+# A drive that hangs for the S3 processes: gets go on without it after s3.read_deadline, puts after s3.write_deadline,
+# and neither waits again while it hangs. The store, which it does not hang for, has nothing to do with it. The drives
+# are loop devices, and one is throttled to a byte a second (blkio control group), so it needs root and those.
 #
 # SPDX-License-Identifier: Apache-2.0
 import time
@@ -23,10 +23,26 @@ def gets(house, count):
     return longest
 
 
+def puts(house, drives):
+    s3 = house.s3()
+    drives.rate(1, 1, "write_bps")
+    times = []
+    for n in range(3):
+        began = time.monotonic()
+        s3.put("hang", f"put{n}", body_of(n, 1, 3 * MIB))
+        times.append(time.monotonic() - began)
+    say("it hangs for writes: puts take", " ".join(f"{t:.2f}" for t in times), "s")
+    check(max(times) > 1.5, "the drive did not hang for it: the scenario shows nothing")
+    check(max(times) < 12 * PATIENCE, "a put waited for the drive")
+    for n in range(3):
+        check(s3.get("hang", f"put{n}") == body_of(n, 1, 3 * MIB), f"put{n} reads back different")
+    drives.rate(1, 0, "write_bps")
+
+
 def scenario():
     drives = LoopDrives(4, 256)
     try:
-        with House(drive_paths=drives.paths, config={"s3.read_deadline": "1s"}) as house:
+        with House(drive_paths=drives.paths, config={"s3.read_deadline": "1s", "s3.write_deadline": "2s"}) as house:
             s3 = house.s3()
             s3.make_bucket("hang")
             for n in range(8):
@@ -48,6 +64,7 @@ def scenario():
             check(rows[0]["state"] in ("running", "degraded"), rows)
             drives.rate(1, 0)
             wait_for("the reads to come back", lambda: gets(house, 8) < 2 * PATIENCE, 30, 0.5)
+            puts(house, drives)
             check(house.stop() == 0, "exit status")
     finally:
         drives.close()

@@ -32,6 +32,7 @@ layout_make(struct fake_store *f)
 	l->k = f->k;
 	l->m = f->m;
 	l->inline_bytes_max = f->inline_max;
+	l->write_quorum = f->write_quorum;
 	l->n_drives = f->n;
 	l->drives = calloc(f->n, sizeof(*l->drives));
 	for (i = 0; i < f->n; i++) {

@@ -19,7 +19,7 @@ struct world {
 	struct objects		*objects;
 	uint64_t		 body_memory_max;
 	struct disk		*disk;
-	unsigned		 read_ms_max;
+	unsigned		 read_ms_max, write_ms_max;
 };
 
 static inline void
@@ -35,6 +35,7 @@ world_open(struct world *w, unsigned k, unsigned m)
 	    .channel_path = w->fake.socket, .table_fd = w->fake.table_fd,
 	    .readers_fd = w->fake.readers_fd, .name = "test",
 	    .cache_bytes = 1 << 20, .disk = w->disk, .read_ms_max = w->read_ms_max,
+	    .write_ms_max = w->write_ms_max,
 	    .body_memory_max = w->body_memory_max != 0 ? w->body_memory_max : 64u << 20 };
 	cr_assert_eq(objects_open(&options, &w->objects, &e), 0, "%s", e.text);
 }

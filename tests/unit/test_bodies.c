@@ -22,6 +22,7 @@ static char bucket_name[] = "b";
 static struct {
 	/* on handles opened below it: EIO; or a read does not come back */
 	const char	*write_path, *sync_path, *read_path, *hang_path, *hang_path_too;
+	const char	*hang_writes, *hang_syncs;
 	unsigned	 hanging, hung_reads;
 	int		 code;
 	unsigned	 syncs, writes;
@@ -98,6 +99,19 @@ bad_reads_hang(const char *below, const char *too)
 	pthread_mutex_unlock(&bad.lock);
 }
 
+/* NULL: no more. */
+static void
+bad_writes_hang(const char *writes, const char *syncs)
+{
+	pthread_mutex_lock(&bad.lock);
+	bad.hang_writes = writes;
+	bad.hang_syncs = syncs;
+	pthread_cond_broadcast(&bad.unhang);
+	while (writes == NULL && syncs == NULL && bad.hanging > 0)
+		pthread_cond_wait(&bad.unhang, &bad.lock);
+	pthread_mutex_unlock(&bad.lock);
+}
+
 static ssize_t
 bad_pread(struct disk *d, int handle, void *out, size_t bytes, uint64_t offset, struct err *e)
 {
@@ -117,6 +131,7 @@ bad_pwritev(struct disk *d, int handle, const struct iovec *iov, int n, uint64_t
 	__atomic_add_fetch(&bad.writes, 1, __ATOMIC_RELAXED);
 	if (bad_handle(&bad.write_path, handle))
 		return (err_set(e, bad.code, "write: this disk is bad"));
+	bad_hang(&bad.hang_writes, handle);
 	return (disk_posix()->ops->pwritev(disk_posix(), handle, iov, n, offset, e));
 }
 
@@ -127,6 +142,7 @@ bad_datasync(struct disk *d, int handle, struct err *e)
 	__atomic_add_fetch(&bad.syncs, 1, __ATOMIC_RELAXED);
 	if (bad_handle(&bad.sync_path, handle))
 		return (err_set(e, ERR_IO, "sync: this disk is bad"));
+	bad_hang(&bad.hang_syncs, handle);
 	return (disk_posix()->ops->datasync(disk_posix(), handle, e));
 }
 
@@ -1078,6 +1094,125 @@ Test(bodies, more_drives_hang_than_can_be_done_without, .timeout = 60)
 	cr_assert_lt(clock_mono_ms() - begun, 6 * READ_MS);
 	bad_reads_hang(NULL, NULL);
 	world_close(&w);
+}
+
+#define WRITE_MS	600u
+
+/* How long a body takes to be written; *missing: shards. */
+static uint64_t
+write_ms(struct world *w, const char *key, uint32_t *missing)
+{
+	uint64_t begun = clock_mono_ms();
+	const Hf__ObjectEntry *e = write_body(w, key, 3000001, 3000001);
+
+	*missing = e->extents[0]->missing;
+	return (clock_mono_ms() - begun);
+}
+
+static void
+answers_again(struct world *w)
+{
+	uint64_t deadline = clock_mono_ms() + 20000;
+
+	bad_writes_hang(NULL, NULL);
+	while (objects_hung(w->objects) > 0 && clock_mono_ms() < deadline)
+		world_for(w, 5);
+	cr_assert_eq(objects_hung(w->objects), 0);
+}
+
+/* The body goes on with the others, with one shard less; what was given up writes copies. */
+Test(bodies, a_write_that_hangs_costs_the_deadline, .timeout = 120)
+{
+	struct world w = { .disk = &bad_disk, .read_ms_max = READ_MS, .write_ms_max = WRITE_MS };
+	const Hf__ObjectEntry *e;
+	uint32_t missing;
+
+	world_open(&w, 2, 2);
+	(void)write_body(&w, "before", 3000001, 3000001);
+	bad_writes_hang(w.fake.paths[1], NULL);
+	cr_assert_lt(write_ms(&w, "hung", &missing), 5 * WRITE_MS, "it waited for the drive");
+	cr_assert_eq(__builtin_popcount(missing), 1);
+	cr_assert_gt(w.fake.damages, 0, "the store is told");
+	cr_assert_gt(objects_hung(w.objects), 0);
+	cr_assert_lt(write_ms(&w, "known", &missing), WRITE_MS, "it waited for what is known");
+	cr_assert_eq(__builtin_popcount(missing), 1);
+	answers_again(&w);
+	(void)write_ms(&w, "well", &missing);
+	cr_assert_eq(missing, 0);
+	for (unsigned i = 0; i < 3; i++) {
+		static const char *const keys[] = { "hung", "known", "well" };
+
+		e = fake_store_key(&w.fake, keys[i])->entry;
+		read_well(&w, keys[i], e, 0, e->bytes);
+	}
+	world_close(&w);
+}
+
+/* A sync that was given up is final for its file: C2 of file_cache.h. */
+Test(bodies, a_sync_that_hangs_costs_the_deadline, .timeout = 120)
+{
+	struct world w = { .disk = &bad_disk, .read_ms_max = READ_MS, .write_ms_max = WRITE_MS };
+	const Hf__ObjectEntry *e;
+	uint32_t missing;
+
+	world_open(&w, 2, 2);
+	bad_writes_hang(NULL, w.fake.paths[2]);
+	cr_assert_lt(write_ms(&w, "hung", &missing), 5 * WRITE_MS, "it waited for the drive");
+	cr_assert_eq(__builtin_popcount(missing), 1);
+	answers_again(&w);
+	e = fake_store_key(&w.fake, "hung")->entry;
+	read_well(&w, "hung", e, 0, e->bytes);
+	(void)write_ms(&w, "after", &missing);
+	cr_assert_eq(__builtin_popcount(missing), 1, "nobody knows what of it is durable");
+	world_close(&w);
+}
+
+/* A read that is overdue says nothing of writes, which may take longer. */
+Test(bodies, a_read_that_hangs_does_not_cost_a_body_its_shard, .timeout = 120)
+{
+	struct world w = { .disk = &bad_disk, .read_ms_max = READ_MS, .write_ms_max = WRITE_MS };
+	const Hf__ObjectEntry *e;
+	uint32_t missing;
+
+	world_open(&w, 2, 2);
+	e = write_body(&w, "k", 3000001, 3000001);
+	hung_reads(&w, e);
+	bad_reads_hang(w.fake.paths[0], w.fake.paths[1]);
+	notice(&w, 0xf);
+	notice(&w, 0);
+	(void)read_ms(&w, e);
+	cr_assert_gt(objects_hung(w.objects), 0);
+	(void)write_ms(&w, "other", &missing);
+	cr_assert_eq(missing, 0);
+	bad_reads_hang(NULL, NULL);
+	world_close(&w);
+}
+
+/* Too few are left, or fewer than store.min_write_redundancy wants: that is said, in time. */
+Test(bodies, a_body_that_too_few_drives_take_is_refused_in_time, .timeout = 120)
+{
+	struct world w = { .disk = &bad_disk, .read_ms_max = READ_MS, .write_ms_max = WRITE_MS };
+	uint64_t begun;
+	struct write x;
+
+	for (unsigned quorum = 0; quorum <= 4; quorum += 4) {
+		world_open(&w, quorum == 0 ? 3 : 2, quorum == 0 ? 0 : 2);
+		(void)write_body(&w, "before", 3000001, 3000001);
+		w.fake.write_quorum = quorum;
+		notice(&w, 0x1);
+		notice(&w, 0);
+		bad_writes_hang(w.fake.paths[1], NULL);
+		begun = clock_mono_ms();
+		write_begin(&x, &w, 3000001, 3000001);
+		world_until(&w, &x.done);
+		cr_assert_eq(x.code, ERR_NO_QUORUM, "%s", x.text);
+		cr_assert_not_null(strstr(x.text, "shards can be written"), "%s", x.text);
+		cr_assert_lt(clock_mono_ms() - begun, 6 * WRITE_MS);
+		answers_again(&w);
+		body_writer_free(&x.writer);
+		world_for(&w, 20);
+		world_close(&w);
+	}
 }
 
 Test(bodies, too_many_failing_disks_fail_the_body)

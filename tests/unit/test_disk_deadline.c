@@ -178,3 +178,91 @@ Test(deadline, a_commit_waits_for_two_that_hang_no_longer_than_for_one, .timeout
 	disk_deadline_free(&d);
 	disk_memory_free(under);
 }
+
+/* --- several writes without copies ------------------------------------------------------------ */
+
+static void
+write_of(struct disk_write *w, int handle, char *text)
+{
+	*w = (struct disk_write){ .handle = handle, .iov_count = 1, .offset = 0,
+		.iov = { { text, strlen(text) } } };
+}
+
+Test(deadline, of_several_writes_only_those_that_hang_are_given_up, .timeout = 60)
+{
+	struct disk *under = disk_memory_new(1, 4), *d = disk_deadline_new(under, 200);
+	char *text = strdup("of all four"), back[16] = "";
+	struct disk_write w[4];
+	struct disk_kept *kept;
+	struct err e = ERR_INIT;
+	uint64_t begin;
+	int h[4];
+
+	disk_deadline_writes(d, 400);
+	for (unsigned i = 0; i < 4; i++) {
+		char path[16];
+
+		snprintf(path, sizeof(path), "/d%u/drive", i);
+		h[i] = drive_file(d, path);
+	}
+	for (unsigned i = 0; i < 4; i++)
+		write_of(&w[i], h[i], text);
+	disk_deadline_write_all(d, w, 4, &kept);
+	cr_assert_null(kept);
+	for (unsigned i = 0; i < 4; i++)
+		cr_assert_eq(w[i].rc, 0, "%s", w[i].why.text);
+	disk_memory_set_hang(under, 0, true);
+	disk_memory_set_hang(under, 2, true);
+	for (unsigned round = 0; round < 2; round++) {
+		begin = clock_mono_ms();
+		text[0] = (char)('O' + round);
+		for (unsigned i = 0; i < 4; i++)
+			write_of(&w[i], h[i], text);
+		disk_deadline_write_all(d, w, 4, &kept);
+		for (unsigned i = 0; i < 4; i++)
+			cr_assert_eq(w[i].rc, i % 2 == 0 ? ERR_TIMEOUT : 0, "%d", (int)i);
+		cr_assert_eq(disk_deadline_hung(d), 2);
+		if (round == 0) {
+			cr_assert_not_null(kept);
+			disk_kept_add(kept, text);	/* ours no more */
+			disk_kept_put(&kept);
+			text = strdup("of the next");
+		} else {
+			cr_assert_null(kept, "nothing of it hangs");
+			cr_assert_lt(clock_mono_ms() - begin, 300, "at once");
+		}
+	}
+	disk_memory_set_hang(under, 0, false);
+	disk_memory_set_hang(under, 2, false);
+	hung_wait(d, 0);
+	cr_assert_eq(d->ops->pread(d, h[0], back, 11, 0, &e), 11, "%s", e.text);
+	cr_assert_str_eq(back, "Of all four", "what hung came from memory that was kept");
+	for (unsigned i = 0; i < 4; i++)
+		d->ops->close(d, h[i]);
+	free(text);
+	disk_deadline_free(&d);
+	disk_memory_free(under);
+}
+
+Test(deadline, a_read_that_hangs_does_not_refuse_writes, .timeout = 60)
+{
+	struct disk *under = disk_memory_new(1, 4), *d = disk_deadline_new(under, 100);
+	struct iovec iov = { (char[]){ "bytes" }, 5 };
+	struct err e = ERR_INIT;
+	char byte;
+	int a;
+
+	disk_deadline_writes(d, 5000);
+	a = drive_file(d, "/d0/drive");
+	disk_memory_set_latency(under, 0, 800);
+	cr_assert_eq(d->ops->pread(d, a, &byte, 1, 0, &e), ERR_TIMEOUT);
+	cr_assert_eq(d->ops->pread(d, a, &byte, 1, 0, &e), ERR_TIMEOUT, "refused");
+	cr_assert_not_null(strstr(e.text, "earlier"), "%s", e.text);
+	cr_assert(disk_deadline_refuses(d, "/d0/drive"));
+	cr_assert_eq(d->ops->pwritev(d, a, &iov, 1, 0, &e), 0, "it takes longer: %s", e.text);
+	disk_memory_set_latency(under, 0, 0);
+	hung_wait(d, 0);
+	d->ops->close(d, a);
+	disk_deadline_free(&d);
+	disk_memory_free(under);
+}

@@ -269,7 +269,8 @@ append_until(struct set *t, struct log *l, uint32_t slow)
 
 Test(drive_slow, the_log_leaves_a_slow_drive_and_comes_back, .timeout = 120)
 {
-	struct drive_slow_rule quick = { .times = 4, .floor_us = 4000, .window_ms = 800 };
+	struct drive_slow_rule quick = { .times = 3, .floor_us = 50000, .window_ms = 1200 };
+	uint64_t deadline;
 	struct err e = ERR_INIT;
 	struct log *l;
 	unsigned slow;
@@ -280,11 +281,10 @@ Test(drive_slow, the_log_leaves_a_slow_drive_and_comes_back, .timeout = 120)
 	cr_assert_eq(log_open_with(t.set, true, &l, &e), 0, "%s", e.text);
 	append_one(l);
 	slow = (unsigned)__builtin_ctz(log_slots(l));
-	disk_memory_set_latency(t.disk, slow, 40);
+	disk_memory_set_latency(t.disk, slow, 150);
 	append_until(&t, l, 1u << slow);
-	append_one(l);
-	append_one(l);
-	cr_assert_eq(log_slots(l) >> slow & 1, 0, "the log is elsewhere, on three drives");
+	for (deadline = clock_mono_ms() + 20000; log_slots(l) >> slow & 1; append_one(l))
+		cr_assert_lt(clock_mono_ms(), deadline, "the log stays on it");
 	cr_assert_eq(drive_online_mask(t.set), 15);
 	disk_memory_set_latency(t.disk, slow, 0);
 	append_until(&t, l, 0);
