@@ -294,6 +294,8 @@ op_object_put(struct fake_store *f, const Hf__ObjectPut *q, Hf__StoreReply *r)
 static void
 op_run_reserve(struct fake_store *f, const Hf__RunReserve *q, Hf__StoreReply *r)
 {
+	if (f->runs < sizeof(f->asked_bytes) / sizeof(f->asked_bytes[0]))
+		f->asked_bytes[f->runs] = q->bytes;
 	f->runs++;
 	if (f->run_code != 0) {
 		r->code = f->run_code;

@@ -61,6 +61,7 @@ struct fake_store {
 	    releases;
 	uint64_t		 released;	/* the volume, last */
 	uint64_t		 returned_bytes, granted_bytes;
+	uint64_t		 asked_bytes[16];	/* of the first run_reserves */
 	uint32_t		 damage_slots;
 
 	bool			 has_bucket;

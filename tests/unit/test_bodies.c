@@ -453,6 +453,30 @@ Test(bodies, small_runs_and_full_volumes_make_several_extents)
 	world_close(&w);
 }
 
+/* From 4 MiB of a shard on, doubled when half of one is used: no body waits for its space. */
+Test(bodies, runs_grow_with_use_and_come_ahead, .timeout = 60)
+{
+	struct world w = { 0 };
+	uint64_t used = 0, granted;
+
+	world_open(&w, 2, 1);
+	w.fake.run_bytes_max = 64 << 20;
+	w.fake.volume_bytes = 256 << 20;
+	while (used < 13 << 20) {
+		write_body(&w, "k", 1 << 20, 1 << 20);
+		world_for(&w, 5);
+		used += 1 << 19;		/* of each shard */
+		granted = w.fake.granted_bytes;
+		cr_assert(granted - used >= 3 << 19, "%llu of %llu are used",
+		    (unsigned long long)used, (unsigned long long)granted);
+	}
+	cr_assert_eq(w.fake.runs, 3);
+	for (unsigned i = 0; i < 3; i++)
+		cr_assert_eq(w.fake.asked_bytes[i], UINT64_C(4) << 20 << i, "run %u of %llu", i,
+		    (unsigned long long)w.fake.asked_bytes[i]);
+	world_close(&w);
+}
+
 Test(bodies, a_filled_volume_is_released)
 {
 	struct world w = { 0 };
