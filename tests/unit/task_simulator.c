@@ -56,9 +56,23 @@ board_stop(struct sim *s, uint64_t duration_ms)
 		s->workers[i].knocked = true;	/* a new one knocks at all */
 }
 
+/* The store says at once that drives are full, or are not any more. */
+static void
+drives_turn(struct sim *s)
+{
+	bool full = s->now_ms < s->full_until_ms;
+
+	if (full == s->full)
+		return;
+	s->full = full;
+	board_hint(&s->board, true, s->now_ms);
+}
+
 static void
 scan(struct sim *s)
 {
+	for (unsigned i = 0; i < s->layout.n_drives; i++)
+		s->drives[i].free_bytes = s->full ? 0 : 12288 * GIB;
 	volume_states_layout(&s->board.volumes, &s->layout);
 	volume_states_begin(&s->board.volumes);
 	for (unsigned i = 0; i < s->volume_count; i++) {
@@ -147,6 +161,8 @@ check_reasons(struct sim *s)
 		if (task_is_waiting((int)it->task->state) && it->next == NULL && it->waits == NULL)
 			broken(s, "task %llu waits without a reason",	/* I5 */
 			    (unsigned long long)it->task->id);
+		else if (it->waits != NULL && strstr(it->waits, "the drives have no room") != NULL)
+			s->result->saw_no_room = true;
 	}
 	if (board_count(&s->board, TASK_STATES_HELD) == 0 &&
 	    board_count(&s->board, TASK_STATES_WAITING) > 0 && s->board.submitting == 0 &&
@@ -224,6 +240,7 @@ step(struct sim *s)
 	if (!s->board_up)
 		return;
 	board_set_connected(&s->board, s->now_ms >= s->store_back_ms);
+	drives_turn(s);
 	if (board_scan_due(&s->board, s->now_ms))
 		scan(s);
 	board_turn(&s->board, s->now_ms);
@@ -236,7 +253,7 @@ step(struct sim *s)
 static bool
 sim_moves(const struct sim *s)
 {
-	if (!s->board_up || s->mail_count > 0 || s->now_ms < s->store_back_ms)
+	if (!s->board_up || s->mail_count > 0 || s->now_ms < s->store_back_ms || s->full)
 		return (true);
 	for (unsigned i = 0; i < s->scenario->worker_count; i++)
 		if (!s->workers[i].alive || !s->workers[i].registered || s->workers[i].knocked ||

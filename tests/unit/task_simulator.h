@@ -23,6 +23,8 @@ enum failure_type {
 	FAILURE_WORKER_TIMEOUT,		/* it works on, but nobody hears it for `duration` */
 	FAILURE_TASK_STUCK,		/* no progress, and deaf to cancels, for `duration` */
 	FAILURE_TASK_ERROR,		/* its executor fails */
+	/* it fails for want of room, and drives are full for `duration` */
+	FAILURE_RESOURCES,
 	FAILURE_DUPLICATE,		/* others submit the same task */
 	FAILURE_RIVAL,			/* another submits another task on the same segment */
 	FAILURE_STORE_RESTART,		/* no answers for `duration` */
@@ -68,6 +70,7 @@ struct simulation_result {
 	struct board_metrics metrics;
 	char		broken[300];			/* "": all invariants held */
 	bool		saw_capacity;	/* an adjusted capacity differed from the base one */
+	bool		saw_no_room;	/* a task waited for room on the drives */
 };
 
 /* Runs it to its end: all failures stop at duration, then everything must come to rest. */

@@ -69,6 +69,8 @@ struct sim {
 	struct board		 board;
 	bool			 board_up;
 	uint64_t		 board_epoch, board_back_ms, store_back_ms;
+	uint64_t		 full_until_ms;
+	bool			 full;
 	Hf__Task		*tasks[TASKS];
 	unsigned		 task_count;
 	struct task_rules	 rules;

@@ -87,6 +87,11 @@ failure_happen(struct sim *s, struct sim_worker *w, struct execution *x,
 		x->finished = true;
 		x->code = ERR_IO;
 		break;
+	case FAILURE_RESOURCES:
+		x->finished = true;
+		x->code = ERR_FULL;
+		s->full_until_ms = s->now_ms + p->duration_ms;
+		break;
 	case FAILURE_DUPLICATE:
 		submit_others(s, x);
 		break;

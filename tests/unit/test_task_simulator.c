@@ -1,5 +1,6 @@
 /*
- * test_task_simulator - the four scenarios that the design names, and random ones from many seeds.
+ * test_task_simulator - the four scenarios that the design names, its fifth kind of failure, and
+ * random ones from many seeds.
  *
  * SIMULATOR_SEED runs one random seed; SIMULATOR_SEEDS says how many (200).
  *
@@ -137,6 +138,24 @@ Test(task_simulator, cancelled_by_an_operator)
 	}
 	cr_assert(asked_in_vain > 0, "a new `tasks' learns it from the store");
 	proof_say("simulator scenarios", 20, "a task cancelled by an operator");
+}
+
+/* The seed's fifth failure: it is tried again, and not before there is room. */
+Test(task_simulator, resources_exhausted_at_a_third)
+{
+	const struct failure_pattern full = { FAILURE_RESOURCES, 1.0, { 33, 1 }, 40 * MINUTE };
+	const struct simulation_scenario s = { "resource exhaustion", 2, 1, &full, 1, 3 * HOUR,
+		30 * GIB, 0, 32768 };
+	struct simulation_result r;
+
+	for (uint64_t seed = 1; seed <= 20; seed++) {
+		run(&s, seed, &r);
+		cr_assert(r.metrics.failed == 1 && r.assignments == 2, "%u assignments",
+		    r.assignments);
+		cr_assert(r.saw_no_room, "nobody said that there is no room");
+		cr_assert(r.converted == 1 && r.completed == 1);
+	}
+	proof_say("simulator scenarios", 20, "resources exhausted at a third");
 }
 
 /* --- random scenarios ------------------------------------------------------------------------- */
