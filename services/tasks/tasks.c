@@ -10,6 +10,7 @@
 #include "services/tasks/tasks.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -119,6 +120,20 @@ tasks_observe(struct service *s)
 	metric_set(METRIC_tasks_failure_rate, thousandths(board_failure_rate(b)));
 }
 
+/* Nobody but a person ends a dead letter: so people see that there are some. */
+static void
+dead_letters_tell(const struct tasks *t)
+{
+	unsigned n = board_count(&t->board, TASK_STATE_BIT(DEAD_LETTER));
+	char text[160];
+
+	if (!t->board.connected)
+		return;		/* that is told, and more urgent */
+	snprintf(text, sizeof(text), "the attempts of %u task%s are used up: holdfastctl tasks "
+	    "list dead_letter", n, n == 1 ? "" : "s");
+	service_set_degraded(t->service, n > 0 ? text : NULL);
+}
+
 static void
 turn_arm(struct tasks *t)
 {
@@ -150,6 +165,7 @@ on_turn(evutil_socket_t fd, short what, void *context)
 	if (t->scanning != NULL && board_next_ms(&t->board) <= tasks_now(t))
 		t->board.next_ms = UINT64_MAX;	/* the scan's answer is the next turn */
 	metrics_tell(t);
+	dead_letters_tell(t);
 	turn_arm(t);
 }
 
