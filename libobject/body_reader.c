@@ -5,9 +5,10 @@
  *                        -> delivered unit by unit
  *
  * R1  Pieces are delivered in order, each verified (read_job D2).
- * R2  What cannot be read is asked for again once: the store says whether the version is still
- *     there and where. Another version or none: ERR_STALE. The same address: it is damage, and the
- *     error is final.
+ * R2  What cannot be read is asked for again: the store says whether the version is still there and
+ *     where. Another version or none: ERR_STALE. The same address: it is damage, and the error is
+ *     final. Another address that cannot be read either: again, for it may have moved once more
+ *     (and REFRESHES_MAX times at most without a byte).
  * R3  Memory for the piece that the caller waits for is waited for; readahead only takes what is
  *     free.
  * R4  A caller that is always ready gets at most TURN_JOBS jobs in one turn of the loop: others
@@ -27,6 +28,7 @@
 #include "libobject/entry_cache.h"
 
 #define TURN_JOBS	4
+#define REFRESHES_MAX	16
 
 uint64_t
 reader_deadline(const struct body_reader *r)
@@ -39,6 +41,18 @@ reader_fail(struct body_reader *r, int code, const struct err *e)
 {
 	r->error = *e;
 	r->error.code = code;
+	r->wrong = (struct body_address){ .file = 0 };
+}
+
+static void
+reader_fail_at(struct body_reader *r, bool inlined, const Hf__Place *p, const Hf__Extent *x,
+    int code, const struct err *e)
+{
+	reader_fail(r, code, e);
+	if (inlined)
+		r->wrong = (struct body_address){ true, p->segment, p->offset, p->lsn };
+	else
+		r->wrong = (struct body_address){ false, x->volume, x->offset, x->write_id };
 }
 
 struct body_reader *
@@ -123,11 +137,13 @@ static void
 on_map(void *context, int code, const struct map *map, const struct err *e)
 {
 	struct body_reader *r = context;
+	struct span *span = span_queue_first(&r->spans);
 
 	(void)map;	/* it is in the table now */
 	r->map_question = NULL;
 	if (code != 0)
-		reader_fail(r, code == ERR_NOT_FOUND ? ERR_STALE : code, e);
+		reader_fail_at(r, span->inlined, &span->place, &span->extent,
+		    code == ERR_NOT_FOUND ? ERR_STALE : code, e);
 	reader_advance(r);
 }
 
@@ -247,7 +263,8 @@ reader_refresh(struct body_reader *r)
 	Hf__StoreRequest request = HF__STORE_REQUEST__INIT;
 	Hf__ObjectGet get = HF__OBJECT_GET__INIT;
 
-	r->refreshed = true;
+	r->refreshes++;
+	r->asked = r->wrong;
 	r->error = (struct err)ERR_INIT;
 	reader_rewind(r);
 	/* Records move without a change of the object: its slot does not tell. */
@@ -262,11 +279,21 @@ reader_refresh(struct body_reader *r)
 	    r);
 }
 
+/* Where it was wrong when the store was asked, and the store says that it is there. */
+static bool
+address_unchanged(const struct body_reader *r)
+{
+	const struct body_address *a = &r->asked, *b = &r->wrong;
+
+	return (r->refreshes > 0 && a->inlined == b->inlined && a->file == b->file &&
+	    a->offset == b->offset && a->identity == b->identity);
+}
+
 static bool
 worth_refresh(const struct body_reader *r, int code)
 {
-	return (!r->refreshed && (code == ERR_STALE || code == ERR_CORRUPT || code == ERR_IO ||
-	    code == ERR_NO_QUORUM));
+	return (!r->gone && r->refreshes < REFRESHES_MAX && !address_unchanged(r) &&
+	    (code == ERR_STALE || code == ERR_CORRUPT || code == ERR_IO || code == ERR_NO_QUORUM));
 }
 
 /* --- Delivering. --- */
@@ -279,7 +306,7 @@ deliver(struct body_reader *r, int code, struct slice data, const struct err *e)
 	r->fn = NULL;
 	r->delivered += data.bytes;
 	if (data.bytes > 0)
-		r->refreshed = false;	/* a long body may meet another that moved */
+		r->refreshes = 0;	/* a long body may meet another that moved */
 	fn(r->context, code, data, e);	/* may free r */
 }
 
@@ -289,7 +316,7 @@ deliver_error(struct body_reader *r)
 {
 	struct err why = r->error;
 
-	if (why.code == ERR_STALE && r->refreshed && !r->gone)
+	if (why.code == ERR_STALE && address_unchanged(r) && !r->gone)
 		why.code = ERR_CORRUPT;
 	deliver(r, why.code, SLICE_NONE, &why);
 }
@@ -303,7 +330,7 @@ reader_piece(struct body_reader *r, struct slice *out)
 	while ((j = readahead_first(r)) != NULL) {
 		if (j->why.code != 0) {
 			map_forget(r->objects, j->inlined ? FILE_SEGMENT : FILE_VOLUME, j->map.id);
-			reader_fail(r, j->why.code, &j->why);
+			reader_fail_at(r, j->inlined, &j->place, &j->extent, j->why.code, &j->why);
 			return (false);
 		}
 		if (read_job_next(j, out))

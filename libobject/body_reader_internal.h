@@ -9,6 +9,9 @@
 
 #include "libobject/read_job.h"
 
+/* Of a record, or of an extent. file 0: of neither. */
+struct body_address { bool inlined; uint64_t file, offset, identity; };
+
 struct body_reader {
 	struct objects		*objects;
 	char			 request_id[40];
@@ -37,7 +40,9 @@ struct body_reader {
 	uint32_t		 part_ordinal, part_after;	/* the next part to list */
 	uint64_t		 part_begin;
 
-	bool			 refreshed;	/* the store was asked again */
+	unsigned		 refreshes;	/* the store was asked again, since the last bytes */
+	struct body_address	 wrong;		/* what error is about */
+	struct body_address	 asked;		/* what wrong was when the store was last asked */
 	bool			 gone;		/* and has another version, or none */
 	struct err		 error;
 	body_data_fn		*fn;

@@ -271,6 +271,8 @@ op_object_get(struct fake_store *f, const Hf__ObjectGet *q, Hf__StoreReply *r)
 		r->code = ERR_NOT_FOUND;
 	else
 		r->entry = entry_copy(k->entry);
+	if (f->moves > 0 && r->entry != NULL && r->entry->place != NULL)
+		r->entry->place->lsn += 1000 * (uint64_t)f->moves--;
 }
 
 static void

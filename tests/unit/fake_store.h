@@ -51,6 +51,7 @@ struct fake_store {
 	bool			 lose_session;	/* the next request is answered ERR_SESSION */
 	uint64_t		 revoked;	/* told with the next notice; 0: none */
 	int			 run_code;	/* answer of run_reserve, if not 0 */
+	unsigned		 moves;		/* object_get answers where it was not any more */
 
 	/* Answers what is not known here; what it puts into r is freed with it. May be NULL. */
 	void	(*other)(void *context, const Hf__StoreRequest *q, Hf__StoreReply *r);

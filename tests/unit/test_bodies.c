@@ -738,6 +738,34 @@ Test(bodies, a_moved_record_is_asked_for_once)
 	world_close(&w);
 }
 
+/* Where it is said to be it is not any more either, before it is read there. */
+Test(bodies, a_record_that_moves_again_is_asked_for_again)
+{
+	struct world w = { 0 };
+	const Hf__ObjectEntry *e;
+	Hf__ObjectEntry *old;
+	struct read x;
+	uint8_t packed[4096];
+	unsigned gets;
+
+	world_open(&w, 2, 2);
+	e = write_body(&w, "k", 4000, 4000);
+	cr_assert_lt(hf__object_entry__get_packed_size(e), sizeof(packed));
+	old = hf__object_entry__unpack(NULL, hf__object_entry__pack(e, packed), packed);
+	old->place->lsn += 7;
+	gets = w.fake.gets;
+	w.fake.moves = 3;
+	read_well(&w, "k", old, 0, 4000);
+	cr_assert_eq(w.fake.gets, gets + 4);
+	w.fake.moves = 1000;
+	x = read_body(&w, "k", old, 0, 4000);
+	cr_assert_eq(x.code, ERR_STALE, "%s: it is no damage", x.text);
+	cr_assert_eq(x.at, 0);
+	cr_assert_lt(w.fake.gets, gets + 30, "there is an end to it");
+	hf__object_entry__free_unpacked(old, NULL);
+	world_close(&w);
+}
+
 static void
 segment_shard_flip(struct world *w, unsigned shard, uint64_t from, uint64_t to)
 {
