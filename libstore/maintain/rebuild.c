@@ -104,8 +104,10 @@ rebuild_open(struct rebuild *r, const char *path, int flags, struct err *e)
 	struct disk *d = r->m->disk;
 	int handle = d->ops->open(d, path, flags | O_DIRECT, e);
 
-	if (handle == ERR_INVALID || handle == ERR_IO || handle == ERR_UNSUPPORTED)
+	if (handle == ERR_INVALID || handle == ERR_IO || handle == ERR_UNSUPPORTED) {
 		handle = d->ops->open(d, path, flags, e);
+		r->cached = true;
+	}
 	return (handle);
 }
 

@@ -18,6 +18,7 @@ struct rebuild {
 	unsigned		 slot;
 	uint64_t		 since_epoch;	/* of the drive's row: which drive is meant */
 	int			 drive_handle;	/* its drive file, to see that it is still there */
+	bool			 cached;	/* not all is read past the page cache */
 	struct crew		*crew;
 	struct volume_buffers	*buffers;	/* of rebuild_volume.c; NULL until needed */
 	uint64_t		 ids[256];	/* files that are whole, not told yet */

@@ -248,13 +248,16 @@ shard_get(struct volume_rebuild *v, struct piece *p, unsigned shard)
 	return (j.done);
 }
 
-/* What is whole on the drive already is not made again: after a run that ended early. */
+/*
+ * What is whole on the drive already is not made again: after a run that ended early. In the page
+ * cache it may be whole for ever, and never come to the drive, if a sync failed before.
+ */
 static void
 piece_look(struct volume_rebuild *v, struct piece *p)
 {
 	unsigned i;
 
-	if (v->fresh || p->count == 0 || !shard_get(v, p, v->shard))
+	if (v->fresh || v->r->cached || p->count == 0 || !shard_get(v, p, v->shard))
 		return;
 	for (i = 0; i < p->count; i++)
 		p->rows[i].have = p->rows[i].good[v->shard];

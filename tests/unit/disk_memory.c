@@ -51,6 +51,7 @@ struct handle {
 	struct node *node;
 	unsigned drive;
 	bool locked;
+	bool direct;	/* past the page cache */
 };
 struct memory {
 	struct disk disk;
@@ -325,7 +326,8 @@ memory_open(struct disk *d, const char *path, int flags, struct err *e)
 	for (h = 0; h < HANDLES && m->handles[h].node != NULL; h++)
 		;
 	assert(h < HANDLES);
-	m->handles[h] = (struct handle){ node_get(m->names[i].now), drive, false };
+	m->handles[h] = (struct handle){ node_get(m->names[i].now), drive, false,
+	    (flags & O_DIRECT) != 0 };
 	return (leave(m, (int)h));
 }
 
@@ -344,6 +346,22 @@ memory_close(struct disk *d, int handle)
 	leave(m, 0);
 }
 
+/* What the drive would have if it were given what it is still to be given: not what a failed sync
+ * left in the page cache alone. */
+static size_t
+read_past_cache(const struct node *n, uint64_t offset, void *out, size_t bytes)
+{
+	struct content there = { .bytes = 0 };
+	size_t i, got;
+
+	content_copy(&there, &n->synced);
+	for (i = 0; i < n->count; i++)
+		change_do(&there, &n->changes[i]);
+	got = content_read(&there, offset, out, bytes);
+	buf_release(&there.data);
+	return (got);
+}
+
 static ssize_t
 memory_pread(struct disk *d, int handle, void *out, size_t bytes, uint64_t offset, struct err *e)
 {
@@ -354,7 +372,9 @@ memory_pread(struct disk *d, int handle, void *out, size_t bytes, uint64_t offse
 	if (n == 0 && m->bad_reads[h->drive] != 0 && next_random(m) % m->bad_reads[h->drive] == 0)
 		n = err_set(e, failed(m, "read"), "read on drive %u: a bad sector", h->drive);
 	if (n == 0)
-		n = (ssize_t)content_read(&h->node->now, offset, out, bytes);
+		n = (ssize_t)(h->direct && h->node->forgot ?
+		    read_past_cache(h->node, offset, out, bytes) :
+		    content_read(&h->node->now, offset, out, bytes));
 	pthread_mutex_unlock(&m->lock);
 	return (n);
 }
