@@ -50,6 +50,10 @@ int index_flush(struct index *x, bool wait, struct err *e);
  * there is none. */
 int index_open_read_only(const char *directory, uint64_t cache_bytes, struct index **out,
     struct err *e);
+/* Readable when something failed in the background, maybe of an idle index; index_failed says what
+ * (0: nothing did). Final, as an error of index_write. */
+int index_failure_fd(const struct index *x);
+int index_failed(struct index *x, struct err *e);
 /* A consistent copy (hard links where possible) in a directory that must not exist; *applied is its
  * LSN. From any thread. */
 int index_checkpoint(struct index *x, const char *directory, uint64_t *applied, struct err *e);

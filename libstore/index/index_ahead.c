@@ -6,9 +6,13 @@
 #include "libstore/index/index_ahead.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "libstore/index/index_layer.h"
 
@@ -24,6 +28,7 @@
 #define BULK_TIMES	8u
 /* Looked for so many keys since anything was added, readers pay more than a small part's write. */
 #define LOOKS_MAX	4096u
+#define WATCH_MS	200
 
 struct ahead_part {
 	struct index_layer	*rows;
@@ -41,8 +46,10 @@ struct index_ahead {
 	uint64_t		 added, taken, finished;	/* counts of ahead_add */
 	unsigned		 looks;		/* since the last one */
 	bool			 stopping, flush, bulk;
+	bool			 watching;	/* the database goes on with what it was given */
 	unsigned		 draining;
 	struct err		 failure;
+	int			 failure_fd;	/* readable from then on */
 };
 
 static struct ahead_part *
@@ -78,14 +85,20 @@ struct index_ahead *
 ahead_new(ahead_write_fn *write, void *context)
 {
 	struct index_ahead *a = calloc(1, sizeof(*a));
+	pthread_condattr_t clock;
 
 	assert(a != NULL);
 	a->write = write;
 	a->context = context;
 	a->grows = part_new();
 	pthread_mutex_init(&a->lock, NULL);
-	pthread_cond_init(&a->work, NULL);
+	a->failure_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	pthread_condattr_init(&clock);
+	pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+	assert(a->failure_fd >= 0);
+	pthread_cond_init(&a->work, &clock);
 	pthread_cond_init(&a->done, NULL);
+	pthread_condattr_destroy(&clock);
 	return (a);
 }
 
@@ -105,6 +118,7 @@ ahead_free(struct index_ahead *a)
 	pthread_cond_destroy(&a->work);
 	pthread_cond_destroy(&a->done);
 	pthread_mutex_destroy(&a->lock);
+	close(a->failure_fd);
 	free(a);
 }
 
@@ -117,6 +131,40 @@ work_is_due(const struct index_ahead *a)
 	    (a->flush || part_is_over(a, 1) ||
 	    ((a->draining > 0 || (a->looks >= LOOKS_MAX && !a->bulk)) &&
 	    a->finished < a->added)));
+}
+
+/* With the lock. Who only waits for rows to come would not hear of it from ahead_add. */
+static void
+written(struct index_ahead *a, int rc, const struct err *e)
+{
+	const uint64_t one = 1;
+
+	a->watching = rc > 0;
+	if (rc >= 0 || a->failure.code != 0)
+		return;
+	a->failure = *e;
+	if (write(a->failure_fd, &one, sizeof(one)) < 0)
+		abort();	/* it takes more than anybody could write */
+}
+
+/* With the lock, which is given back meanwhile: looks after a while how the database is doing. */
+static void
+database_watch(struct index_ahead *a)
+{
+	struct err e = ERR_INIT;
+	struct timespec until;
+	int rc;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += WATCH_MS * 1000000L;
+	until.tv_sec += until.tv_nsec / 1000000000L;
+	until.tv_nsec %= 1000000000L;
+	if (pthread_cond_timedwait(&a->work, &a->lock, &until) != ETIMEDOUT)
+		return;
+	pthread_mutex_unlock(&a->lock);
+	rc = a->write(a->context, NULL, false, &e);
+	pthread_mutex_lock(&a->lock);
+	written(a, rc, &e);
 }
 
 /* With the lock, which is given back while the database works. */
@@ -138,9 +186,8 @@ part_write(struct index_ahead *a)
 	pthread_mutex_unlock(&a->lock);
 	rc = a->write(a->context, p != NULL ? p->rows : NULL, flush, &e);
 	pthread_mutex_lock(&a->lock);
-	if (rc < 0) {
-		a->failure = e;
-	} else {
+	written(a, rc, &e);
+	if (rc >= 0) {
 		a->written = NULL;
 		a->finished = a->taken;
 		if (p != NULL && --p->refs > 0)
@@ -163,6 +210,8 @@ ahead_main(void *context)
 	while (!a->stopping) {
 		if (work_is_due(a))
 			part_write(a);
+		else if (a->watching)
+			database_watch(a);
 		else
 			pthread_cond_wait(&a->work, &a->lock);
 	}
@@ -224,6 +273,24 @@ ahead_bulk(struct index_ahead *a, bool on)
 	pthread_mutex_lock(&a->lock);
 	a->bulk = on;
 	pthread_mutex_unlock(&a->lock);
+}
+
+int
+ahead_failure_fd(const struct index_ahead *a)
+{
+	return (a->failure_fd);
+}
+
+int
+ahead_failed(struct index_ahead *a, struct err *e)
+{
+	int rc = 0;
+
+	pthread_mutex_lock(&a->lock);
+	if (a->failure.code != 0)
+		rc = err_set(e, a->failure.code, "%s", a->failure.text);
+	pthread_mutex_unlock(&a->lock);
+	return (rc);
 }
 
 int

@@ -27,7 +27,8 @@ struct ahead_part;
 #define AHEAD_PARTS	2
 
 /* On ahead's thread. rows NULL: there are none. flush: what was written up to here is to be made
- * durable, which need not be waited for. */
+ * durable, which need not be waited for. Returns 1 if the database goes on with it by itself: then
+ * it is asked again soon, without rows, whether that failed. */
 typedef int ahead_write_fn(void *context, const struct index_layer *rows, bool flush,
     struct err *e);
 
@@ -38,6 +39,9 @@ void ahead_free(struct index_ahead *a);
 int ahead_add(struct index_ahead *a, struct index_layer *rows, struct err *e);
 /* Parts are larger while it is on. */
 void ahead_bulk(struct index_ahead *a, bool on);
+/* Readable when writing failed, and ahead_failed says why. */
+int ahead_failure_fd(const struct index_ahead *a);
+int ahead_failed(struct index_ahead *a, struct err *e);
 /* Asks for what was added to be written, and flushed. */
 int ahead_flush_soon(struct index_ahead *a, struct err *e);
 /* Returns when everything that was added before the call is in the database. */

@@ -40,6 +40,7 @@ index_free(struct index *x)
 	for (unsigned i = 0; i < PROBES_LATER; i++)
 		buf_release(&x->later[i]);
 	pthread_mutex_destroy(&x->gaps_lock);
+	pthread_mutex_destroy(&x->flush_lock);
 	free(x->directory);
 	free(x);
 }
@@ -96,6 +97,7 @@ index_new(const char *directory, uint64_t cache_bytes)
 	index_options_new(x, cache_bytes);
 	x->batch = rocksdb_writebatch_create();
 	pthread_mutex_init(&x->gaps_lock, NULL);
+	pthread_mutex_init(&x->flush_lock, NULL);
 	x->ahead = ahead_new(database_write, x);
 	return (x);
 }

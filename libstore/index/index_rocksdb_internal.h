@@ -44,6 +44,7 @@ struct index {
 	/* of listed rows, since the last flush */
 	_Atomic unsigned			 deletes;
 	_Atomic bool				 dirty;		/* written since the last flush */
+	pthread_mutex_t				 flush_lock;	/* of who waits for a flush */
 	pthread_mutex_t				 gaps_lock;
 	struct index_gaps			 gaps;
 	uint64_t				 write;	/* the last one; odd while it goes on */

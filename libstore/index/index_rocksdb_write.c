@@ -100,25 +100,36 @@ probe_all(struct index *x, const struct probes *probes)
 	}
 }
 
-int
-database_flush(struct index *x, bool wait, struct err *e)
+static int
+memory_flush(struct index *x, bool wait, struct err *e)
 {
-	rocksdb_flushoptions_t *options;
+	rocksdb_flushoptions_t *options = rocksdb_flushoptions_create();
 	char *message = NULL;
 
-	if (!x->dirty)
-		return (0);
 	x->deletes = 0;
-	if (wait)
-		x->dirty = false;	/* what is written from here on is not flushed */
-	options = rocksdb_flushoptions_create();
 	rocksdb_flushoptions_set_wait(options, wait);
 	rocksdb_flush(x->db, options, &message);
 	rocksdb_flushoptions_destroy(options);
-	if (message == NULL)
-		return (0);
-	x->dirty = true;
-	return (index_error(e, "cannot flush", x->directory, message));
+	if (message != NULL)
+		return (index_error(e, "cannot flush", x->directory, message));
+	return (0);
+}
+
+/* Who waits for it while another does waits for the other: nothing is dirty only when that ends. */
+int
+database_flush(struct index *x, bool wait, struct err *e)
+{
+	int rc = 0;
+
+	if (!wait)
+		return (x->dirty ? memory_flush(x, false, e) : 0);
+	pthread_mutex_lock(&x->flush_lock);
+	if (atomic_exchange(&x->dirty, false))	/* what is written from here on is not flushed */
+		rc = memory_flush(x, true, e);
+	if (rc < 0)
+		x->dirty = true;
+	pthread_mutex_unlock(&x->flush_lock);
+	return (rc);
 }
 
 static void
@@ -187,6 +198,24 @@ table_write(struct index *x, const struct index_layer *rows, struct probes *prob
 	buf_release(&path);
 }
 
+/* What RocksDB does by itself: 1 while it does something; an error if it failed since the start. */
+static int
+database_background(const struct index *x, struct err *e)
+{
+	static const char *const busy[] = { "rocksdb.mem-table-flush-pending",
+	    "rocksdb.num-running-flushes", "rocksdb.compaction-pending",
+	    "rocksdb.num-running-compactions" };
+	uint64_t n;
+
+	if (rocksdb_property_int(x->db, "rocksdb.background-errors", &n) == 0 && n > 0)
+		return (err_set(e, ERR_IO, "index %s: a flush or a compaction failed; the file LOG "
+		    "there says why", x->directory));
+	for (unsigned i = 0; i < sizeof(busy) / sizeof(busy[0]); i++)
+		if (rocksdb_property_int(x->db, busy[i], &n) == 0 && n > 0)
+			return (1);
+	return (0);
+}
+
 static int
 rows_write(struct index *x, const struct index_layer *rows, struct err *e)
 {
@@ -220,7 +249,19 @@ database_write(void *context, const struct index_layer *rows, bool flush, struct
 		rc = rows_write(x, rows, e);
 	if (rc == 0 && (flush || x->deletes >= DELETES_MAX))
 		rc = database_flush(x, false, e);
-	return (rc);
+	return (rc == 0 ? database_background(x, e) : rc);
+}
+
+int
+index_failure_fd(const struct index *x)
+{
+	return (ahead_failure_fd(x->ahead));
+}
+
+int
+index_failed(struct index *x, struct err *e)
+{
+	return (ahead_failed(x->ahead, e));
 }
 
 static void

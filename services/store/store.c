@@ -88,6 +88,20 @@ on_log_wake(evutil_socket_t fd, short what, void *arg)
 		event_add(t->metrics, &(struct timeval){ 0, METRICS_MS * 1000 });
 }
 
+/* Of an idle store, too: the operator hears of it now, not with the next request. What was
+ * acknowledged is in the log, and the next start brings the index up to it. */
+static void
+on_index_broken(evutil_socket_t fd, short what, void *arg)
+{
+	struct store *t = arg;
+	struct err e = ERR_INIT;
+
+	(void)fd;
+	(void)what;
+	if (index_failed(t->index, &e) < 0)
+		service_fail(t->service, &e);
+}
+
 /* --- what the state says ---------------------------------------------------------------------- */
 
 static void
@@ -157,7 +171,9 @@ store_serve(struct store *t, struct err *e)
 	t->wake = event_new(service_base(t->service), log_wake_fd(t->log), EV_READ | EV_PERSIST,
 	    on_log_wake, t);
 	t->metrics = event_new(service_base(t->service), -1, 0, on_metrics_due, t);
-	assert(t->wake != NULL && t->metrics != NULL);
+	t->broken = event_new(service_base(t->service), index_failure_fd(t->index), EV_READ,
+	    on_index_broken, t);
+	assert(t->wake != NULL && t->metrics != NULL && t->broken != NULL);
 	slow_open(t);
 	rc = state_start(t, e);
 	if (rc == 0)
@@ -167,6 +183,7 @@ store_serve(struct store *t, struct err *e)
 	if (rc < 0)
 		return (rc);
 	event_add(t->wake, NULL);
+	event_add(t->broken, NULL);
 	t->phase = STORE_SERVING;
 	copy_open(t);
 	store_turn(t);
@@ -313,6 +330,8 @@ store_close(struct service *s)
 	clients_close(t);
 	if (t->wake != NULL)
 		event_free(t->wake);
+	if (t->broken != NULL)
+		event_free(t->broken);
 	if (t->metrics != NULL)
 		event_free(t->metrics);
 	event_free(t->turn);

@@ -58,6 +58,7 @@ struct store {
 	struct state		*state;
 	struct channel_server	*server;
 	struct event		*wake;		/* the log has something */
+	struct event		*broken;	/* the index cannot be written any more */
 	struct event		*turn;		/* the next turn, soon or at a time */
 	uint64_t		 turn_ms;	/* when; UINT64_MAX: not set */
 	/* Recovery. */

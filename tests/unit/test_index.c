@@ -5,6 +5,7 @@
  */
 #include <criterion/criterion.h>
 #include <dirent.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -268,6 +269,31 @@ Test(index, an_iterator_that_could_not_read_says_so_wherever_it_is_sent)
 	index_iter_free(i);
 	index_layer_free(l);
 	index_close(&x);
+}
+
+/* The directory is gone: memory is written to no table file. Nobody calls again, and hears of it. */
+Test(index, a_flush_that_fails_is_told_to_an_idle_one)
+{
+	struct index *x = open_index();
+	struct index_layer *l = index_layer_new();
+	struct err e = ERR_INIT;
+	struct pollfd p = { .fd = index_failure_fd(x), .events = POLLIN };
+	char away[80];
+
+	put(l, "k", "v");
+	cr_assert_eq(index_write(x, l, 1, &e), 0, "%s", e.text);
+	cr_assert_eq(poll(&p, 1, 0), 0);
+	cr_assert_eq(index_failed(x, &e), 0);
+	snprintf(away, sizeof(away), "%s.away", path);
+	cr_assert_eq(rename(path, away), 0);
+	cr_assert_eq(index_flush(x, false, &e), 0);
+	cr_assert_eq(poll(&p, 1, 30000), 1);
+	cr_assert_eq(index_failed(x, &e), ERR_IO);
+	cr_assert_not_null(strstr(e.text, "failed"), "%s", e.text);
+	cr_assert_eq(index_write(x, l, 2, &e), ERR_IO);
+	index_close(&x);
+	cr_assert_eq(rename(away, path), 0);
+	index_layer_free(l);
 }
 
 Test(index, checkpoint_is_a_copy_at_its_lsn)
