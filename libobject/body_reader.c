@@ -194,6 +194,20 @@ reader_span(struct body_reader *r)
 	return (span_queue_first(&r->spans));
 }
 
+/* Drives that are read last: not online, or hung; slow ones too, if the others have what it takes. */
+static uint32_t
+slots_avoided(struct objects *o, const struct map *map)
+{
+	uint32_t away = o->offline | file_cache_hung(o->files), avoided = away | o->slow;
+	unsigned fast = 0;
+
+	if (o->slow == 0)
+		return (away);
+	for (unsigned i = 0; i < map->count; i++)
+		fast += !(avoided >> map->slots[i] & 1) && !(map->missing >> i & 1);
+	return (fast >= (map->k > 0 ? map->k : 1) ? avoided : away);
+}
+
 static bool
 job_plan(struct body_reader *r)
 {
@@ -211,7 +225,7 @@ job_plan(struct body_reader *r)
 	r->waiting_job->reader = r;
 	r->waiting_job->objects = r->objects;
 	r->waiting_job->map = map;
-	r->waiting_job->offline = r->objects->offline | file_cache_hung(r->objects->files);
+	r->waiting_job->offline = slots_avoided(r->objects, &map);
 	read_job_plan(r->waiting_job, span);
 	return (true);
 }

@@ -233,12 +233,17 @@ objects_layout_set(struct objects *o, Hf__Layout **layout)
 	if (o->layout != NULL)
 		hf__layout__free_unpacked(o->layout, NULL);
 	o->layout = l;
-	o->offline = 0;
-	for (i = 0; i < l->n_drives; i++)
-		if (l->drives[i]->slot < DRIVES_MAX &&
-		    l->drives[i]->state != HF__CATALOG_DRIVE__STATE__ONLINE &&
-		    l->drives[i]->state != HF__CATALOG_DRIVE__STATE__RETURNING)
-			o->offline |= 1u << l->drives[i]->slot;
+	o->offline = o->slow = 0;
+	for (i = 0; i < l->n_drives; i++) {
+		const Hf__DriveLayout *d = l->drives[i];
+
+		if (d->slot >= DRIVES_MAX)
+			continue;
+		if (d->state != HF__CATALOG_DRIVE__STATE__ONLINE &&
+		    d->state != HF__CATALOG_DRIVE__STATE__RETURNING)
+			o->offline |= 1u << d->slot;
+		o->slow |= d->slow ? 1u << d->slot : 0;
+	}
 	maps_forget(o);
 	file_cache_layout(o->files, l);
 	layout_erasure(o);

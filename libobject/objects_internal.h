@@ -370,6 +370,7 @@ struct objects {
 	struct entry_cache	*cache;
 	Hf__Layout		*layout;
 	uint32_t		 offline;	/* slots that are not online */
+	uint32_t		 slow;		/* slots: others are read, if they suffice */
 	struct erasure		*erasure;	/* of the layout's k+m */
 	unsigned		 k, m;
 };

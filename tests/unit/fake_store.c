@@ -40,6 +40,7 @@ layout_make(struct fake_store *f)
 		hf__drive_layout__init(l->drives[i]);
 		l->drives[i]->slot = i;
 		l->drives[i]->path = strdup(f->paths[i]);
+		l->drives[i]->slow = f->slow >> i & 1;
 		l->drives[i]->state = f->offline >> i & 1 ? HF__CATALOG_DRIVE__STATE__OFFLINE :
 		    HF__CATALOG_DRIVE__STATE__ONLINE;
 	}

@@ -32,6 +32,7 @@ struct fake_store {
 	uint32_t		 offline;	/* slots, as the layout says */
 	uint64_t		 inline_max, run_bytes_max, volume_bytes;
 	unsigned		 write_quorum;
+	uint32_t		 slow;		/* drives */
 	struct channel_server	*server;
 	struct channel		*client;
 	int			 table_fd, readers_fd;

@@ -1148,6 +1148,30 @@ Test(bodies, more_drives_hang_than_can_be_done_without, .timeout = 60)
 	world_close(&w);
 }
 
+/* What the others have is not read from a drive that is slow; what only it has is. */
+Test(bodies, a_slow_drive_is_read_last, .timeout = 60)
+{
+	struct world w = { .disk = &bad_disk };
+	const Hf__ObjectEntry *e, *small;
+
+	world_open(&w, 2, 2);
+	e = write_body(&w, "k", 3000001, 3000001);
+	small = write_body(&w, "s", 5000, 5000);
+	w.fake.slow = 0x3;
+	notice(&w, 0);
+	bad_reads_fail(w.fake.paths[0]);
+	w.fake.damages = 0;
+	read_well(&w, "k", e, 0, e->bytes);
+	read_well(&w, "s", small, 0, small->bytes);
+	world_for(&w, 20);
+	cr_assert_eq(w.fake.damages, 0, "it was read");
+	bad_reads_fail(NULL);
+	notice(&w, 0x4);	/* too few others are left */
+	read_well(&w, "k", e, 0, e->bytes);
+	w.fake.slow = 0;
+	world_close(&w);
+}
+
 #define WRITE_MS	600u
 
 /* How long a body takes to be written; *missing: shards. */
