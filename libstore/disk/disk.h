@@ -31,7 +31,7 @@ struct disk_space {
 	uint64_t	total_bytes, free_bytes;
 	uint64_t	filesystem;		/* equal for drives that share one (st_dev) */
 	uint32_t	sector_bytes;		/* physical block to align batches to: 512..4096 */
-	bool		read_only;		/* mounted so */
+	bool		read_only;		/* mounted so, or since an error */
 };
 
 struct disk_ops {

@@ -363,6 +363,37 @@ sector_bytes(dev_t device)
 	return (n < 512 ? 512 : n > 4096 ? 4096 : n);
 }
 
+/* A line of mountinfo is of this device, and its file system went read-only after an error. */
+static bool
+mount_stopped(const char *line, dev_t device)
+{
+	const char *options = strstr(line, " - ");
+	unsigned a, b;
+
+	if (options == NULL || sscanf(line, "%*u %*u %u:%u", &a, &b) != 2 || a != major(device) ||
+	    b != minor(device))
+		return (false);
+	options = strrchr(options, ' ');
+	return (strstr(options, ",emergency_ro") != NULL);
+}
+
+/* ext4 that stops after an error says so in its options only: statvfs has it as writable. */
+static bool
+filesystem_stopped(dev_t device)
+{
+	FILE *f = fopen("/proc/self/mountinfo", "re");
+	bool stopped = false;
+	char *line = NULL;
+	size_t bytes = 0;
+
+	while (f != NULL && !stopped && getline(&line, &bytes, f) > 0)
+		stopped = mount_stopped(line, device);
+	free(line);
+	if (f != NULL)
+		fclose(f);
+	return (stopped);
+}
+
 static int
 posix_space(struct disk *d, const char *path, struct disk_space *out, struct err *e)
 {
@@ -376,7 +407,7 @@ posix_space(struct disk *d, const char *path, struct disk_space *out, struct err
 	out->free_bytes = (uint64_t)v.f_bavail * v.f_frsize;
 	out->filesystem = (uint64_t)st.st_dev;
 	out->sector_bytes = sector_bytes(st.st_dev);
-	out->read_only = (v.f_flag & ST_RDONLY) != 0;
+	out->read_only = (v.f_flag & ST_RDONLY) != 0 || filesystem_stopped(st.st_dev);
 	return (0);
 }
 

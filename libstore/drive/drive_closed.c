@@ -10,6 +10,7 @@
  */
 #include <assert.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "libstore/drive/drive_internal.h"
 #include "libstore/format/catalog_format.h"
@@ -139,6 +140,22 @@ drive_set_reopened(struct drive_set *s, bool *enough)
 	return (open);
 }
 
+/* It failed with some error before it was seen why. */
+static void
+offline_note(struct drive_set *s, unsigned slot)
+{
+	struct drive *d = &s->drives[slot];
+	char why[sizeof(d->note)];
+
+	pthread_mutex_lock(&s->lock);
+	if (d->closed != DRIVE_MOUNTED_READ_ONLY && strstr(d->note, "read-only") == NULL) {
+		memcpy(why, d->note, sizeof(why));
+		snprintf(d->note, sizeof(d->note), "its file system is read-only: %.110s", why);
+	}
+	d->closed = DRIVE_MOUNTED_READ_ONLY;
+	pthread_mutex_unlock(&s->lock);
+}
+
 /* Online drives that were mounted read-only under us. */
 static uint32_t
 mounts_look(struct drive_set *s)
@@ -152,7 +169,7 @@ mounts_look(struct drive_set *s)
 		if (live >> i & 1)
 			mask |= 1u << i;
 		else if (s->rows.drives[i].state != HF__CATALOG_DRIVE__STATE__LOST)
-			drive_closed_set(s, i, DRIVE_MOUNTED_READ_ONLY);
+			offline_note(s, i);
 	}
 	return (mask);
 }
@@ -160,7 +177,7 @@ mounts_look(struct drive_set *s)
 void
 drive_set_probe_mounts(struct drive_set *s)
 {
-	static const char why[] = "its file system is mounted read-only";
+	static const char why[] = "its file system is mounted read-only, or so since an error";
 	enum drive_closed closed[DRIVES_MAX] = { DRIVE_WRITABLE };
 	char whys[DRIVES_MAX][160];
 	uint32_t mask = drive_set_read_only(s) ? 0 : mounts_look(s), live;
