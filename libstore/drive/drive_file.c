@@ -9,6 +9,7 @@
 #include <assert.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "libbase/checksum.h"
 #include "libbase/clock.h"
@@ -105,6 +106,33 @@ drive_file_fill(const struct drive_set *s, unsigned slot, uint8_t uuid[16], Hf__
 	out->created_ms = clock_real_ms();
 }
 
+/* The directories above a path; not the root, where /drive may be anything. */
+int
+drive_file_outside(struct disk *d, const char *path, struct err *e)
+{
+	struct disk *u = d->direct != NULL ? d->direct : d;
+	char above[4096], name[4096 + 8];
+	Hf__DriveFile *file;
+	char *slash;
+	int handle, rc;
+
+	snprintf(above, sizeof(above), "%s", path);
+	while ((slash = strrchr(above, '/')) != NULL && slash != above) {
+		*slash = '\0';
+		snprintf(name, sizeof(name), "%s/drive", above);
+		if (slash[1] == '\0' || (handle = u->ops->open(u, name, O_RDONLY, NULL)) < 0)
+			continue;
+		rc = drive_file_read(u, handle, name, &file, NULL);
+		u->ops->close(u, handle);
+		if (rc < 0)
+			continue;
+		hf__drive_file__free_unpacked(file, NULL);
+		return (err_set(e, ERR_INVALID, "%.1500s lies inside of %.1500s, which is a drive: "
+		    "a drive is a directory of its own", path, above));
+	}
+	return (0);
+}
+
 int
 drive_file_create(struct disk *d, const char *path, const Hf__DriveFile *file, bool over,
     int *handle, struct err *e)
@@ -114,6 +142,9 @@ drive_file_create(struct disk *d, const char *path, const Hf__DriveFile *file, b
 
 	snprintf(fresh, sizeof(fresh), "%s/drive.new", path);
 	snprintf(final, sizeof(final), "%s/drive", path);
+	rc = over ? 0 : drive_file_outside(d, path, e);
+	if (rc < 0)
+		return (rc);
 	fd = d->ops->open(d, fresh, O_RDWR | O_CREAT, e);
 	if (fd < 0)
 		return (fd);

@@ -222,6 +222,8 @@ void drive_note_returning(struct drive_set *s, unsigned slot, const char *why);
 /* Reads and checks the drive file behind a handle; free with hf__drive_file__free_unpacked. */
 int drive_file_read(struct disk *d, int handle, const char *path, Hf__DriveFile **out,
     struct err *e);
+/* ERR_INVALID: path lies inside of a directory that is a drive. */
+int drive_file_outside(struct disk *d, const char *path, struct err *e);
 /* Makes DRIVE/drive durable and locked; *handle is the lock. ERR_LOCKED if another process is at
  * it, or, unless `over`, one is there. */
 int drive_file_create(struct disk *d, const char *path, const Hf__DriveFile *file, bool over,

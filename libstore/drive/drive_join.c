@@ -64,7 +64,7 @@ join_check(struct drive_set *s, unsigned slot, const struct drive_look *l, struc
 		return (err_set(e, ERR_EXISTS, "cannot add %s in slot %u: it was in use in a set "
 		    "already, and holds a catalog or files; a new set begins with empty "
 		    "directories", path, slot));
-	return (0);
+	return (l->as == LOOKS_EMPTY ? drive_file_outside(s->disk, path, e) : 0);
 }
 
 /* --- joining ---------------------------------------------------------------------------------- */

@@ -9,9 +9,12 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "libbase/clock.h"
 #include "libs3/documents.h"
 #include "services/s3/patience.h"
 #include "services/s3/s3_error.h"
+
+#define FULL_SAY_MS	60000u
 
 void
 reply_common_headers(struct s3_request *r)
@@ -104,6 +107,40 @@ reply_range_error(struct s3_request *r, uint64_t object_bytes)
 	    r, S3_InvalidRange, "ActualObjectSize", size, "The requested range is not satisfiable");
 }
 
+/* A store that is full refuses every put: one line in a minute, which counts the others. */
+static bool
+full_said(unsigned *others)
+{
+	static uint64_t said_ms;
+	static unsigned unsaid;
+	uint64_t now = clock_mono_ms();
+
+	if (said_ms != 0 && now - said_ms < FULL_SAY_MS) {
+		unsaid++;
+		return (true);
+	}
+	*others = unsaid;
+	unsaid = 0;
+	said_ms = now;
+	return (false);
+}
+
+static void
+failure_log(const struct s3_request *r, int code, const char *sentence)
+{
+	const char *operation = r->operation == NULL ? "request" : r->operation->name;
+	unsigned others = 0;
+
+	if (code == ERR_FULL && full_said(&others))
+		return;
+	if (others > 0)
+		log_write(LOG_WARN, r->id, "%s failed, as %u others since this was last said: %s: "
+		    "%s", operation, others, err_name(code), sentence);
+	else
+		log_write(LOG_WARN, r->id, "%s failed: %s: %s", operation, err_name(code),
+		    sentence);
+}
+
 void
 reply_store_error(struct s3_request *r, int code, const struct err *e)
 {
@@ -112,9 +149,7 @@ reply_store_error(struct s3_request *r, int code, const struct err *e)
 	const char *sentence = e != NULL && *e->text != '\0' ? e->text : err_phrase(code);
 
 	if (row->status >= 500)
-		log_write(LOG_WARN, r->id, "%s failed: %s: %s",
-		    r->operation == NULL ? "request" : r->operation->name, err_name(code),
-		    sentence);
+		failure_log(r, code, sentence);
 	error_begin(r);
 	/* What the client did is told in S3's words; what happened to us in the store's. */
 	error_send(r, s3, NULL, NULL, s3_error_tells(code) ? sentence : row->message);

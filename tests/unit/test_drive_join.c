@@ -243,6 +243,26 @@ Test(drive_join, a_drive_is_in_one_slot_of_one_set)
 	disk_memory_free(d);
 }
 
+Test(drive_join, a_directory_inside_of_a_drive_is_none)
+{
+	static const char *const inside[8] = { "/d0", "/d1", "/d2", "/d3", "/d4", "/d1/more/",
+		"/d6", "/d7" };
+	struct drive_set_options o = { .paths = inside, .count = 8, .erasure = "",
+		.segment_bytes = 65536, .volume_bytes = 16u << 20 };
+	struct disk *d = old_store(3, 8);
+	struct err e = ERR_INIT;
+	struct drive_set *s;
+
+	cr_assert_eq(d->ops->mkdir(d, "/d1/more", &e), 0, "%s", e.text);
+	cr_assert_eq(drive_set_open(d, &o, &s, &e), ERR_INVALID);
+	cr_assert_not_null(strstr(e.text, "lies inside of /d1, which is a drive"), "%s", e.text);
+	cr_assert_eq(open_some(d, OLD, &s, &e), 0, "%s", e.text);
+	drive_set_close(&s);
+	cr_assert_eq(open_some(d, 8, &s, &e), 0, "another place: %s", e.text);
+	drive_set_close(&s);
+	disk_memory_free(d);
+}
+
 Test(drive_join, a_set_that_is_in_use_does_not_join_again)
 {
 	struct disk *d = old_store(1, ALL);
