@@ -194,7 +194,7 @@ reader_span(struct body_reader *r)
 	return (span_queue_first(&r->spans));
 }
 
-/* Drives that are read last: not online, or hung; slow ones too, if the others have what it takes. */
+/* Drives that are read last: not online, or hung; slow ones, too, if the others suffice. */
 static uint32_t
 slots_avoided(struct objects *o, const struct map *map)
 {

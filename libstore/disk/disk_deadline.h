@@ -24,8 +24,8 @@
 
 /* under must outlive it, and its handles are those of `under`: see struct disk, direct. */
 struct disk *disk_deadline_new(struct disk *under, unsigned deadline_ms);
-/* Before the first step: what changes something, opens for it and syncs have this deadline, which is
- * longer; and are refused only while one of them is overdue. */
+/* Before the first step: what changes something, opens for it and syncs have this deadline, which
+ * is longer; and are refused only while one of them is overdue. */
 void disk_deadline_writes(struct disk *d, unsigned write_ms);
 /*
  * pwritev_begin, one after another, each by the deadline of writes, on one thread and without

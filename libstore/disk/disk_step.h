@@ -31,7 +31,7 @@ struct step {
 	uint64_t	 offset, length;
 	struct disk_space space;
 	struct buf	 names;			/* each with its zero */
-	/* Of several writes: its own rows, whose memory is kept; which one is done now, since when. */
+	/* Of several writes: its own rows, whose memory is kept; which is done now, since when. */
 	struct disk_write *writes;
 	unsigned	 write_at, write_count;
 	uint64_t	 write_ms;
