@@ -89,7 +89,8 @@ pipeline_written(const struct body_writer *w)
 bool
 pipeline_busy(const struct body_writer *w)
 {
-	return (w->writes_running > 0 || w->lane.given > 0 || w->inline_job.running);
+	return (w->writes_running > 0 || w->lane.given > 0 || w->inline_job.running ||
+	    w->sync_ahead.running);
 }
 
 bool
@@ -124,17 +125,20 @@ on_write(void *context)
 {
 	struct write_job *j = context;
 	struct body_writer *w = j->writer;
+	uint64_t bytes = 0;
 	unsigned i;
 
 	for (i = 0; i < j->count; i++) {
 		if (j->kept != NULL)
 			j->rows[i]->kept = disk_kept_get(j->kept);
+		bytes += j->rows[i]->place.body_bytes;
 		row_step(j->rows[i]);
 	}
 	disk_kept_put(&j->kept);
 	j->count = 0;
 	w->writes_running--;
 	write_check(w, j);
+	sync_ahead_note(w, j->extent, bytes);
 	writer_advance(w);
 }
 

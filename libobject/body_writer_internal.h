@@ -75,6 +75,14 @@ struct sync_job {
 	unsigned		 slot;
 	struct err		 why;
 };
+struct sync_ahead {
+	struct work		 work;
+	struct body_writer	*writer;
+	struct file		*files[16];
+	unsigned		 count;
+	uint64_t		 bytes;		/* of body, written since the last */
+	bool			 running;
+};
 /* body_write_job.c: on a pool thread. */
 void write_job_run(void *context);
 void sync_job_run(void *context);
@@ -115,6 +123,7 @@ struct body_writer {
 	struct inline_job	 inline_job;
 	struct write_job	 writes[WRITE_JOBS_MAX];
 	unsigned		 writes_running;
+	struct sync_ahead	 sync_ahead;
 	struct sync_job		*syncs;
 	unsigned		 sync_count, syncs_running;
 	uint32_t		 told;		/* drives whose damage was reported */
@@ -170,6 +179,9 @@ void pipeline_pump(struct body_writer *w);
 bool pipeline_written(const struct body_writer *w);
 /* No job runs, and none will. */
 bool pipeline_idle(const struct body_writer *w);
+
+/* body_sync_ahead.c: `bytes` of the extent were written. */
+void sync_ahead_note(struct body_writer *w, const struct extent_out *x, uint64_t bytes);
 
 /* body_finish.c: what goes to the pool ends in writer_advance. */
 void body_finish_inline(struct body_writer *w);

@@ -19,6 +19,7 @@ libobject_libobject_a_SOURCES = \
 	libobject/body_readahead.c \
 	libobject/body_reader.c libobject/body_reader_internal.h \
 	libobject/body_source.c libobject/body_source.h \
+	libobject/body_sync_ahead.c \
 	libobject/body_writer.c libobject/body_writer_internal.h \
 	libobject/body_write_job.c \
 	libobject/body_row.c \

@@ -24,6 +24,7 @@ static struct {
 	const char	*write_path, *sync_path, *read_path, *hang_path, *hang_path_too;
 	const char	*hang_writes, *hang_syncs;
 	unsigned	 hanging, hung_reads;
+	bool		 sync_once;	/* then the disk is well again */
 	int		 code;
 	unsigned	 syncs, writes;
 	char		 paths[4096][128];
@@ -140,8 +141,11 @@ bad_datasync(struct disk *d, int handle, struct err *e)
 {
 	(void)d;
 	__atomic_add_fetch(&bad.syncs, 1, __ATOMIC_RELAXED);
-	if (bad_handle(&bad.sync_path, handle))
+	if (bad_handle(&bad.sync_path, handle)) {
+		if (bad.sync_once)
+			bad.sync_path = NULL;
 		return (err_set(e, ERR_IO, "sync: this disk is bad"));
+	}
 	bad_hang(&bad.hang_syncs, handle);
 	return (disk_posix()->ops->datasync(disk_posix(), handle, e));
 }
@@ -1328,6 +1332,42 @@ Test(bodies, everything_is_synced_before_done)
 	before = bad.writes;
 	cr_assert_leq(before, 3u * 4);		/* rows next to each other go in one write */
 	write_commit(&x, "k");
+	world_close(&w);
+}
+
+#define AHEAD_BYTES	(UINT64_C(28) << 20)	/* long enough for a sync ahead */
+
+Test(bodies, a_long_body_is_synced_on_its_way_and_at_the_end, .timeout = 60)
+{
+	struct world w = { .disk = &bad_disk };
+	struct write x;
+
+	world_open(&w, 2, 1);
+	bad.syncs = 0;
+	write_begin(&x, &w, AHEAD_BYTES, AHEAD_BYTES);
+	world_until(&w, &x.done);
+	cr_assert_eq(x.code, 0, "%s", x.text);
+	cr_assert_geq(bad.syncs, 2 * 3);
+	write_commit(&x, "k");
+	world_close(&w);
+}
+
+/* A drive forgets what it could not write; a later sync that succeeds proves nothing. */
+Test(bodies, a_sync_on_the_way_that_fails_costs_the_shard, .timeout = 60)
+{
+	struct world w = { .disk = &bad_disk };
+	const Hf__ObjectEntry *e;
+
+	world_open(&w, 2, 1);
+	bad.sync_once = true;
+	bad.sync_path = w.fake.paths[1];
+	e = write_body(&w, "k", AHEAD_BYTES, AHEAD_BYTES);
+	cr_assert_null(bad.sync_path);
+	cr_assert_eq(__builtin_popcount(e->extents[0]->missing), 1);
+	world_for(&w, 20);
+	cr_assert_eq(w.fake.damage_slots, 2);
+	read_well(&w, "k", e, 0, e->bytes);
+	bad.sync_once = false;
 	world_close(&w);
 }
 
