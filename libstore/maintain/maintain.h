@@ -15,8 +15,8 @@
 #include "schema/store.pb-c.h"
 
 /*
- * What was written through the page cache is synced after so much: a client's sync waits behind what
- * its file system has to write, and that shall be little.
+ * What was written through the page cache is synced after so much: a client's sync waits behind
+ * what its file system has to write, and that shall be little.
  */
 #define MAINTAIN_SYNC_BYTES	(UINT64_C(8) << 20)
 

@@ -31,7 +31,8 @@ struct piece_row {
 	Hf__Extent		 x;
 	struct volume_row	 row;
 	bool			 have;		/* nothing to write: it is whole, or was freed */
-	bool			 good[DRIVES_MAX];	/* by shard: its unit was read and is whole */
+	/* by shard: its unit was read and is whole */
+	bool			 good[DRIVES_MAX];
 };
 
 struct piece {
@@ -623,7 +624,7 @@ volume_begin(struct volume_rebuild *v, const char *name, struct err *e)
 	return (rc == 0 ? sources_open(v, name, e) : rc);
 }
 
-/* What no shard needs of it is never touched. Large pages: the kernel pins each one it reads into. */
+/* What no shard needs of it is never touched. Large pages: the kernel pins each that it reads to. */
 static void
 buffers_make(struct rebuild *r)
 {

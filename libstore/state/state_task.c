@@ -2,7 +2,7 @@
  * state_task - admission of tasks and of their transitions, and what is read of them.
  *
  *   submit ── same fingerprint is open ──► MERGED into it (a record, if that changes it)
- *          ├─ finished or cancelled a moment ago, and nothing changed since ──► MERGED with that one
+ *          ├─ finished or cancelled a moment ago, of the same state ──► MERGED with that one
  *          ├─ tasks.queue_max are open ──► TASKS_FULL
  *          └─ QUEUED: a record; its LSN is the task's id
  *   update ── is not what the client thinks ──► ERR_STALE, with the task as it is

@@ -137,9 +137,9 @@ run_prepare(struct run *r, const struct run_options *o)
 	if (layout == NULL)
 		return (err_set(&r->error, ERR_UNAVAILABLE, "the store has not told its drives"));
 	r->layout = message_copy(&layout->base);
-	r->maintain = (struct maintain){ .disk = &r->watch.disk, .side_by_side = true, .layout = r->layout,
-	    .task = r->task, .ask = on_ask, .pace = on_pace, .progress = on_progress,
-	    .gently = on_gently, .context = r };
+	r->maintain = (struct maintain){ .disk = &r->watch.disk, .side_by_side = true,
+	    .layout = r->layout, .task = r->task, .ask = on_ask, .pace = on_pace,
+	    .progress = on_progress, .gently = on_gently, .context = r };
 	others_init(&r->others, r->layout);
 	snprintf(id, sizeof(id), "task-%llu", (unsigned long long)r->task->id);
 	rc = ask_open(o->objects, id, ASK_MS, &r->ask, &r->error);

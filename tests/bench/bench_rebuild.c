@@ -6,9 +6,8 @@
  *   bench_rebuild -b BASE [MIB]	drives are BASE/d0 to BASE/d5, which are there
  *
  * 4+2 shard files of one volume. Without -b they are in one directory, so all drives are one disk;
- * tests/bench/rebuild_drives.py makes separate ones. Then a foreground load (every 2 ms an append
- * of 8 KiB to three drives, synced, and a read of 64 KiB past the page cache) runs for a while with
- * the rebuild beside it and without, in turns of half a second: its median and p99 are printed.
+ * tests/bench/rebuild_drives.py makes separate ones. What clients notice of a rebuild is measured by
+ * tests/bench/foreground.py.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -20,10 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include "libbase/clock.h"
@@ -136,30 +132,13 @@ ask(void *context, Hf__StoreRequest *q, Hf__StoreReply **out, struct err *e)
 	return (0);
 }
 
-/* Turns: the rebuild rests while this is locked. */
-static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
-static bool stopping;
-
-static int
-pace(void *context, uint64_t bytes, struct err *e)
-{
-	int rc;
-
-	(void)context;
-	(void)bytes;
-	pthread_mutex_lock(&gate);
-	rc = stopping ? err_set(e, ERR_CANCELLED, "enough") : 0;
-	pthread_mutex_unlock(&gate);
-	return (rc);
-}
-
 static int
 rebuild_once(struct err *e)
 {
 	Hf__DriveLayout drives[SLOTS], *pointers[SLOTS];
 	Hf__Layout layout = HF__LAYOUT__INIT;
 	struct maintain m = { .disk = disk_posix(), .side_by_side = true,
-	    .layout = &layout, .ask = ask, .pace = pace };
+	    .layout = &layout, .ask = ask };
 	uint8_t deployment[16] = { 1 };
 	char paths[SLOTS][320], path[320];
 
@@ -180,48 +159,17 @@ rebuild_once(struct err *e)
 	return (rebuild_run(&m, LOST, e));
 }
 
-/* As a worker does: behind all others. */
-static void
-step_back(void)
-{
-	pid_t self = (pid_t)syscall(SYS_gettid);
-
-	setpriority(PRIO_PROCESS, (id_t)self, 10);
-	syscall(SYS_ioprio_set, 1, self, 2 << 13 | 7);
-}
-
-/* Milliseconds; or until it is stopped, again and again. */
-static void *
-rebuild_main(void *context)
-{
-	double *ms = context;
-	struct err e = ERR_INIT;
-	uint64_t begin = clock_mono_ms();
-	int rc;
-
-	if (ms == NULL)		/* its own pace is compared with others of the same priority */
-		step_back();
-	do
-		rc = rebuild_once(&e);
-	while (ms == NULL && rc == 0);
-	if (rc < 0 && rc != ERR_CANCELLED) {
-		fprintf(stderr, "%s\n", e.text);
-		exit(1);
-	}
-	if (ms != NULL)
-		*ms = (double)(clock_mono_ms() - begin);
-	return (NULL);
-}
-
 static double
 rebuild(void)
 {
-	pthread_t thread;
-	double ms = 0;
+	struct err e = ERR_INIT;
+	uint64_t begin = clock_mono_ms();
 
-	pthread_create(&thread, NULL, rebuild_main, &ms);
-	pthread_join(thread, NULL);
-	return (ms);
+	if (rebuild_once(&e) < 0) {
+		fprintf(stderr, "%s\n", e.text);
+		exit(1);
+	}
+	return ((double)(clock_mono_ms() - begin));
 }
 
 /* --- the same without it ---------------------------------------------------------------------- */
@@ -306,119 +254,6 @@ isal(void)
 	return ((double)(clock_mono_ms() - begin) + 0.001);
 }
 
-/* --- a foreground load beside it -------------------------------------------------------------- */
-
-#define SAMPLES_MAX	20000
-#define TURN_MS		500
-#define TURNS		16		/* of each kind */
-#define EVERY_NS	2000000
-
-struct samples { uint32_t us[2][SAMPLES_MAX]; unsigned count[2]; };	/* writes, reads */
-
-static int
-ascending(const void *a, const void *b)
-{
-	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-
-	return (x < y ? -1 : x > y);
-}
-
-static void
-sample(struct samples *s, unsigned kind, uint64_t begin_ns)
-{
-	if (s->count[kind] < SAMPLES_MAX)
-		s->us[kind][s->count[kind]++] = (uint32_t)((clock_mono_ns() - begin_ns) / 1000);
-}
-
-static void
-foreground_turn(const int logs[3], const int shards[3], uint8_t *memory, struct samples *s)
-{
-	static uint64_t turn;
-	struct iovec iov = { memory, 8192 };
-	uint64_t end = clock_mono_ms() + TURN_MS, begin, next = clock_mono_ns();
-
-	for (; clock_mono_ms() < end; turn++, next += EVERY_NS) {
-		while (clock_mono_ns() < next)
-			usleep(100);
-		begin = clock_mono_ns();
-		for (unsigned i = 0; i < 3; i++)
-			assert(pwritev2(logs[i], &iov, 1, (off_t)(turn * 8192 % (8 * MIB)),
-			    RWF_DSYNC) == 8192);
-		sample(s, 0, begin);
-		begin = clock_mono_ns();
-		assert(pread(shards[turn % 3], memory, VOLUME_UNIT_BYTES,
-		    (off_t)(turn * 7919 % (shard_bytes / VOLUME_UNIT_BYTES) * VOLUME_UNIT_BYTES)) ==
-		    VOLUME_UNIT_BYTES);
-		sample(s, 1, begin);
-	}
-}
-
-static void
-foreground_open(int logs[3], int shards[3], uint8_t *memory)
-{
-	static const unsigned sources[3] = { 0, 2, 3 };
-	char path[320];
-
-	for (unsigned i = 0; i < 3; i++) {
-		snprintf(path, sizeof(path), "%s/d%u/log/foreground", base, i + 2);
-		logs[i] = open(path, O_RDWR | O_CREAT, 0600);
-		for (unsigned j = 0; j < 8; j++)
-			assert(pwrite(logs[i], memory, MIB, (off_t)(j * MIB)) == (ssize_t)MIB);
-		fsync(logs[i]);
-		path_of(sources[i], path);
-		shards[i] = open(path, O_RDONLY | O_DIRECT);
-		assert(logs[i] >= 0 && shards[i] >= 0);
-	}
-}
-
-static void
-foreground_print(struct samples s[2])
-{
-	static const char *const names[] = { "three synced appends", "read of 64 KiB" };
-
-	for (unsigned kind = 0; kind < 2; kind++) {
-		uint32_t p50[2], p99[2];
-
-		for (unsigned with = 0; with < 2; with++) {
-			unsigned n = s[with].count[kind];
-
-			qsort(s[with].us[kind], n, sizeof(uint32_t), ascending);
-			p50[with] = s[with].us[kind][n / 2];
-			p99[with] = s[with].us[kind][n - 1 - n / 100];
-		}
-		printf("foreground, %s: p50 %u us, with the rebuild %u; p99 %u us, with it %u, "
-		    "ratio %.2f\n", names[kind], p50[0], p50[1], p99[0], p99[1],
-		    (double)p99[1] / p99[0]);
-	}
-}
-
-static void
-foreground(void)
-{
-	static struct samples s[2];	/* without, with */
-	uint8_t *memory = NULL;
-	int logs[3], shards[3];
-	pthread_t thread;
-
-	assert(posix_memalign((void **)&memory, 4096, MIB) == 0);
-	memset(memory, 7, MIB);
-	foreground_open(logs, shards, memory);
-	pthread_mutex_lock(&gate);
-	pthread_create(&thread, NULL, rebuild_main, NULL);
-	for (unsigned i = 0; i < TURNS; i++) {
-		usleep(50000);		/* what was under way ends */
-		foreground_turn(logs, shards, memory, &s[0]);
-		pthread_mutex_unlock(&gate);
-		foreground_turn(logs, shards, memory, &s[1]);
-		pthread_mutex_lock(&gate);
-	}
-	stopping = true;
-	pthread_mutex_unlock(&gate);
-	pthread_join(thread, NULL);
-	foreground_print(s);
-	free(memory);
-}
-
 static int
 remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
 {
@@ -455,7 +290,6 @@ main(int argc, char **argv)
 		    a / b, (double)mib * 1000 / c, c / b);
 		fflush(stdout);
 	}
-	foreground();
 	if (!there)
 		nftw(base, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 	return (0);
