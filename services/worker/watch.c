@@ -233,6 +233,28 @@ watch_unlink(struct disk *d, const char *path, struct err *e)
 }
 
 static int
+watch_symlink(struct disk *d, const char *target, const char *path, struct err *e)
+{
+	struct watch_step s;
+	struct disk *u = step_begin(d, &s, path, -1);
+	int rc = u->ops->symlink(u, target, path, e);
+
+	step_end(d, &s);
+	return (rc);
+}
+
+static int
+watch_readlink(struct disk *d, const char *path, char *out, size_t bytes, struct err *e)
+{
+	struct watch_step s;
+	struct disk *u = step_begin(d, &s, path, -1);
+	int rc = u->ops->readlink(u, path, out, bytes, e);
+
+	step_end(d, &s);
+	return (rc);
+}
+
+static int
 watch_mkdir(struct disk *d, const char *path, struct err *e)
 {
 	struct watch_step s;
@@ -291,7 +313,9 @@ static const struct disk_ops ops = {
 	.open = watch_open, .close = watch_close, .pread = watch_pread, .pwritev = watch_pwritev,
 	.pwritev_sync = watch_pwritev_sync, .datasync = watch_datasync, .size = watch_size,
 	.truncate = watch_truncate, .allocate = watch_allocate, .punch = watch_punch,
-	.lock = watch_lock, .rename = watch_rename, .unlink = watch_unlink, .mkdir = watch_mkdir,
+	.lock = watch_lock, .rename = watch_rename, .unlink = watch_unlink,
+	    .symlink = watch_symlink, .readlink = watch_readlink,
+	.mkdir = watch_mkdir,
 	.sync_dir = watch_sync_dir, .list = watch_list, .space = watch_space, .same = watch_same,
 };
 

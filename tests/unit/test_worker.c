@@ -217,6 +217,20 @@ write_one(void *arg)
 	return (NULL);
 }
 
+Test(watch, knows_every_step)
+{
+	struct disk *under = disk_memory_new(1, 1);
+	void *steps[sizeof(struct disk_ops) / sizeof(void *)];
+	struct watch w;
+
+	watch_init(&w, under);
+	memcpy(steps, w.disk.ops, sizeof(steps));
+	for (unsigned i = 0; i < sizeof(steps) / sizeof(*steps); i++)
+		cr_assert_not_null(steps[i], "the operation in place %u of struct disk_ops", i);
+	watch_release(&w);
+	disk_memory_free(under);
+}
+
 Test(watch, names_the_step_that_hangs, .timeout = 60)
 {
 	struct disk *under = disk_memory_new(1, 2);
