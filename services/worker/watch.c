@@ -133,6 +133,18 @@ watch_pwritev(struct disk *d, int handle, const struct iovec *iov, int iov_count
 }
 
 static int
+watch_pwritev_begin(struct disk *d, int handle, const struct iovec *iov, int iov_count,
+    uint64_t offset, struct err *e)
+{
+	struct watch_step s;
+	struct disk *u = step_begin(d, &s, NULL, handle);
+	int rc = disk_pwritev_begin(u, handle, iov, iov_count, offset, e);
+
+	step_end(d, &s);
+	return (rc);
+}
+
+static int
 watch_pwritev_sync(struct disk *d, int handle, const struct iovec *iov, int iov_count,
     uint64_t offset, struct err *e)
 {
@@ -311,6 +323,7 @@ watch_same(struct disk *d, int handle, const char *path)
 
 static const struct disk_ops ops = {
 	.open = watch_open, .close = watch_close, .pread = watch_pread, .pwritev = watch_pwritev,
+	.pwritev_begin = watch_pwritev_begin,
 	.pwritev_sync = watch_pwritev_sync, .datasync = watch_datasync, .size = watch_size,
 	.truncate = watch_truncate, .allocate = watch_allocate, .punch = watch_punch,
 	.lock = watch_lock, .rename = watch_rename, .unlink = watch_unlink,
