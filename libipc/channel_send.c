@@ -14,7 +14,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define PUSH_BYTES	(8u * 1024)
+#define PUSH_FRAMES	32u
+#define PUSH_BYTES	(64u * 1024)		/* a call, and waking the peer, for a few puts */
 
 static int
 channel_may_send(const struct channel *c, size_t body_bytes)
@@ -45,6 +46,7 @@ channel_push(struct channel *c)
 	ssize_t n = send(c->fd, c->out.data + c->out_start, channel_unsent(c),
 	    MSG_NOSIGNAL | MSG_DONTWAIT);
 
+	c->out_frames = 0;
 	if (n > 0)
 		c->out_start += (size_t)n;
 	if (channel_unsent(c) > 0) {
@@ -60,8 +62,9 @@ channel_append(struct channel *c, uint16_t type, uint64_t sequence, size_t body_
 {
 	uint8_t *p;
 
-	if (channel_unsent(c) >= PUSH_BYTES && !c->full)
+	if ((channel_unsent(c) >= PUSH_BYTES || c->out_frames >= PUSH_FRAMES) && !c->full)
 		channel_push(c);
+	c->out_frames++;
 	if (c->out_start > CHANNEL_KEEP_BYTES && c->out_start > c->out.bytes / 2) {
 		buf_consume(&c->out, c->out_start);
 		c->out_start = 0;
@@ -105,6 +108,7 @@ channel_flush(struct channel *c)
 {
 	struct err why = ERR_INIT;
 
+	c->out_frames = 0;
 	while (channel_unsent(c) > 0) {
 		ssize_t n = send(c->fd, c->out.data + c->out_start, channel_unsent(c),
 		    MSG_NOSIGNAL | MSG_DONTWAIT);
