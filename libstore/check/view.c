@@ -297,7 +297,7 @@ set_new(const struct view_options *o)
 		s->drives[i].slot = i;
 		s->drives[i].path = strdup(o->paths[i]);
 		assert(s->drives[i].path != NULL);
-		s->drives[i].lock_handle = s->catalog_handle[i] = -1;
+		s->drives[i].lock_handle = s->catalog_handle[i] = s->former_handle[i] = -1;
 	}
 	return (s);
 }
