@@ -73,8 +73,14 @@ drive_read(struct read_job *j, unsigned slot, uint64_t offset, void *out, size_t
 	if (j->trying)
 		return (drive_try(j, kind, slot, offset, out, bytes) ? 0 : ERR_BUSY);
 	rc = file_get(o->files, kind, j->map.id, slot, false, &f, e);
+	if (rc == ERR_NOT_FOUND) {	/* the file: what was asked for may be elsewhere now */
+		err_prefix(e, "slot %u", slot);
+		if (e != NULL)
+			e->code = ERR_STALE;
+		return (ERR_STALE);
+	}
 	if (rc < 0)
-		return (rc == ERR_NOT_FOUND ? err_prefix(e, "slot %u", slot), ERR_STALE : rc);
+		return (rc);
 	n = read_by_deadline(o, f, offset, out, bytes, e);
 	file_put(&f);
 	if (n < 0)

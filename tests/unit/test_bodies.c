@@ -851,6 +851,34 @@ Test(bodies, converted_segments, .timeout = 60)
 	world_close(&w);
 }
 
+/* Gone with their segment: then the object is elsewhere, or lost, and never absent. */
+Test(bodies, shards_that_are_gone_are_asked_about)
+{
+	struct world w = { 0 };
+	const Hf__ObjectEntry *e;
+	Hf__ObjectEntry *old;
+	uint8_t packed[4096];
+	char path[256];
+	unsigned gets;
+	struct read x;
+
+	world_open(&w, 2, 2);
+	e = write_body(&w, "k", 4000, 4000);
+	cr_assert_lt(hf__object_entry__get_packed_size(e), sizeof(packed));
+	old = hf__object_entry__unpack(NULL, hf__object_entry__pack(e, packed), packed);
+	fake_store_convert(&w.fake);
+	for (unsigned i = 0; i < 4; i++) {
+		fake_store_segment_shard_path(&w.fake, i, path);
+		cr_assert_eq(unlink(path), 0);
+	}
+	gets = w.fake.gets;
+	x = read_body(&w, "k", old, 0, 4000);
+	cr_assert_eq(x.code, ERR_CORRUPT, "%d %s", x.code, x.text);
+	cr_assert_eq(w.fake.gets, gets + 1);
+	hf__object_entry__free_unpacked(old, NULL);
+	world_close(&w);
+}
+
 Test(bodies, a_warm_inline_read_comes_at_once)
 {
 	struct world w = { 0 };
