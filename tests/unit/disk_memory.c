@@ -58,7 +58,9 @@ struct memory {
 	pthread_mutex_t lock;
 	pthread_cond_t unhang;
 	uint64_t random, steps, cut_at, fail_at, fail_after, free_bytes[DRIVES];
-	unsigned fail_drive;
+	unsigned fail_drive, break_drive;
+	uint64_t break_at;
+	bool broken;
 	uint32_t sector;
 	uint32_t liars;
 	unsigned lie_one_in;
@@ -191,6 +193,10 @@ gate(struct memory *m, unsigned drive, bool changing, const char *what, struct e
 	if (m->cut || m->dead || m->died)
 		return (err_set(e, ERR_IO, "%s on drive %u: %s", what, drive, m->cut ? "power cut"
 		    : "the process is dead"));
+	if (changing && m->break_at != 0 && m->steps + 1 >= m->break_at) {
+		m->break_at = 0;
+		m->broken = m->eio[m->break_drive] = true;
+	}
 	if (m->eio[drive])
 		return (err_set(e, failed(m, what), "%s on drive %u: EIO", what, drive));
 	if (m->stalled >> drive & 1)
@@ -985,6 +991,22 @@ disk_memory_fail_step(struct disk *d, uint64_t n)
 	struct memory *m = (struct memory *)d;
 
 	m->fail_at = n == 0 ? 0 : m->steps + n;
+}
+
+void
+disk_memory_break_drive(struct disk *d, unsigned drive, uint64_t n)
+{
+	struct memory *m = (struct memory *)d;
+
+	m->break_at = n == 0 ? 0 : m->steps + n;
+	m->break_drive = drive;
+	m->broken = false;
+}
+
+bool
+disk_memory_broken(const struct disk *d)
+{
+	return (((const struct memory *)d)->broken);
 }
 
 void

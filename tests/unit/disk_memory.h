@@ -35,6 +35,10 @@ void disk_memory_set_missing(struct disk *d, unsigned drive, bool on);
 void disk_memory_fail_step(struct disk *d, uint64_t n);
 /* The first changing step on the drive after n others fails with EIO, once. */
 void disk_memory_fail_drive(struct disk *d, unsigned drive, uint64_t n);
+/* From the n-th step on, of any drive, it answers EIO to everything; 0: it does not come to that. */
+void disk_memory_break_drive(struct disk *d, unsigned drive, uint64_t n);
+/* It has. */
+bool disk_memory_broken(const struct disk *d);
 uint64_t disk_memory_used(struct disk *d, unsigned drive);	/* bytes of its files */
 /* per drive, with what files take */
 void disk_memory_set_free(struct disk *d, uint64_t bytes);

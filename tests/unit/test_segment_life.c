@@ -4,7 +4,8 @@
  *
  * A history is a few whole moves and a last one in which something happens at every step in turn:
  * the power fails (and again during recovery), the worker ends, or another move is made before it
- * goes on. Then, always: the store starts; every object is there as it was answered; each segment
+ * goes on; or a drive begins to fail, for good, and is mended and rebuilt later: then any two may
+ * go, too. Then, always: the store starts; every object is there as it was answered; each segment
  * has the files of one layout; every move can be made to its end; the index that is built from the
  * log alone is byte by byte the one that grew.
  *
@@ -21,6 +22,7 @@
 #include <stdlib.h>
 
 #include "libstore/apply/apply_internal.h"
+#include "libstore/maintain/rebuild.h"
 #include "libstore/maintain/vacuum.h"
 #include "tests/unit/convert_world.h"
 #include "tests/unit/proof.h"
@@ -30,11 +32,11 @@
 #define STRIDE	29
 
 enum move { PUT, DELETE, SEAL, CONVERT, VACUUM, CLOCK, RESTART, MOVES };
-enum incident { POWER, STOP, OTHER, EVENTS };
+enum incident { POWER, STOP, OTHER, DRIVE, EVENTS };
 
 static const char *const move_names[] = { "put", "delete", "seal", "convert", "vacuum", "clock",
 	"restart" };
-static const char *const event_names[] = { "power", "stop", "other" };
+static const char *const event_names[] = { "power", "stop", "other", "drive" };
 
 static unsigned version[KEYS], maybe[KEYS];	/* maybe: asked for and not answered */
 static unsigned versions;
@@ -335,6 +337,46 @@ other_moves(struct worker *k)
 	move_make(other, NULL, &e);
 }
 
+/* It is mended, comes back, and gets what it lacks. */
+static void
+drive_rebuild(unsigned drive)
+{
+	struct err e = ERR_INIT;
+	struct worker k;
+	int rc;
+
+	disk_memory_break_drive(w.disk, 0, 0);
+	disk_memory_set_eio(w.disk, drive, false);
+	world_reopen();
+	for (unsigned i = 0; i < 3 && drive_online_mask(w.drives) != 15; i++) {
+		worker_init(&k, ++lease);
+		rc = rebuild_run(&k.m, drive, &e);
+		worker_release(&k);
+		cr_assert(rc == 0 || rc == ERR_BUSY, "history \"%s\": %s", history, e.text);
+		move_make(CLOCK, NULL, &e);
+	}
+	MUST(drive_online_mask(w.drives) == 15);
+}
+
+/* Two drives that go with everything that they have. */
+static void
+without_two_check(unsigned first)
+{
+	unsigned second = (first + 1 + (unsigned)(histories % 3)) % 4;
+
+	world_close(&w);
+	disk_memory_set_missing(w.disk, first, true);
+	disk_memory_set_missing(w.disk, second, true);
+	world_open(&w);
+	keys_check();
+	world_close(&w);
+	disk_memory_set_missing(w.disk, first, false);
+	disk_memory_set_missing(w.disk, second, false);
+	world_open(&w);
+	w.answers[0] = 0;
+	world_session(&w, 1);
+}
+
 /* The last move, with what happens at a step. True if the step came before its end. */
 static bool
 last_make(enum move move, enum incident event, uint64_t at)
@@ -346,12 +388,15 @@ last_make(enum move move, enum incident event, uint64_t at)
 	worker_init(&k, ++lease);
 	if (event == POWER)
 		disk_memory_cut_at(w.disk, at);
+	else if (event == DRIVE)
+		disk_memory_break_drive(w.disk, (unsigned)(at % 4), at);
 	else {
 		k.at = at;
 		k.meanwhile = event == STOP ? stops_here : other_moves;
 	}
 	move_make(move, &k, &e);
-	met = event == POWER ? disk_memory_cut(w.disk) : k.steps >= at;
+	met = event == POWER ? disk_memory_cut(w.disk) :
+	    event == DRIVE ? disk_memory_broken(w.disk) : k.steps >= at;
 	worker_release(&k);
 	store_gone = false;
 	if (event == POWER && met)
@@ -381,13 +426,18 @@ history_run(const enum move *before, unsigned count, enum move last, enum incide
 		move_make(before[i], NULL, &e);
 	met = last_make(last, event, at);
 	keys_check();
-	world_reopen();
+	if (event == DRIVE)
+		drive_rebuild((unsigned)(at % 4));
+	else
+		world_reopen();
 	files_check();
 	keys_check();
 	converge();
 	rebuilt_check();
 	keys_check();
 	files_check();
+	if (event == DRIVE)
+		without_two_check((unsigned)(at / 4 % 4));
 	world_end();
 	return (met);
 }
@@ -415,6 +465,7 @@ histories_from(enum move *before, unsigned count, unsigned count_max)
 {
 	for (int last = 0; last < MOVES; last++) {
 		last_each(before, count, last, POWER);
+		last_each(before, count, last, DRIVE);
 		if (last != CONVERT && last != VACUUM)
 			continue;
 		last_each(before, count, last, STOP);
@@ -466,5 +517,5 @@ Test(segment_life, every_history, .timeout = 3600)
 	else
 		histories_from(before, 0, setting("HOLDFAST_TEST_MOVES", 1));
 	proof_say("segment-life states", histories, "moves with something at a step of the last: "
-	    "the power, an end of the worker, another move");
+	    "the power, an end of the worker, a drive that fails, another move");
 }
