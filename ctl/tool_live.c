@@ -37,7 +37,8 @@ struct tool_live {
 	bool			 running;
 	struct walk		 walk;
 	volatile bool		*cancelled;	/* of the check */
-	uint64_t		 lost_ms;	/* when the connection was; 0: it is there, or was not yet */
+	/* when the connection was lost; 0: it is there, or was not yet */
+	uint64_t		 lost_ms;
 	pthread_mutex_t		 lock;
 	struct err		 why;		/* L1; under lock */
 };

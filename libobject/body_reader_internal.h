@@ -40,7 +40,7 @@ struct body_reader {
 	uint32_t		 part_ordinal, part_after;	/* the next part to list */
 	uint64_t		 part_begin;
 
-	unsigned		 refreshes;	/* the store was asked again, since the last bytes */
+	unsigned		 refreshes;	/* the store was asked again, since bytes came */
 	struct body_address	 wrong;		/* what error is about */
 	struct body_address	 asked;		/* what wrong was when the store was last asked */
 	bool			 gone;		/* and has another version, or none */

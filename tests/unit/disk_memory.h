@@ -35,7 +35,7 @@ void disk_memory_set_missing(struct disk *d, unsigned drive, bool on);
 void disk_memory_fail_step(struct disk *d, uint64_t n);
 /* The first changing step on the drive after n others fails with EIO, once. */
 void disk_memory_fail_drive(struct disk *d, unsigned drive, uint64_t n);
-/* From the n-th step on, of any drive, it answers EIO to everything; 0: it does not come to that. */
+/* From the n-th step of any drive on it answers EIO to everything; 0: it does not come to that. */
 void disk_memory_break_drive(struct disk *d, unsigned drive, uint64_t n);
 /* It has. */
 bool disk_memory_broken(const struct disk *d);
