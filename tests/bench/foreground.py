@@ -49,7 +49,7 @@ class Drives:
         image = os.path.join(self.base, f"{n}.img")
         with open(image, "wb") as file:
             file.truncate(6 << 30)
-        subprocess.run(["mkfs.ext4", "-q", "-F", image], check=True)
+        subprocess.run(["mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=0", image], check=True)
         subprocess.run(["mount", "-o", "loop", image, self.paths[n]], check=True)
         shutil.rmtree(os.path.join(self.paths[n], "lost+found"), ignore_errors=True)
 
@@ -201,7 +201,7 @@ def alone(house, drives):
     replace(house, drives)
     wait_for("the drive to be online", lambda: drive_state(house, LOST) == "online", 300)
     ms = int(re.findall(r"drive_rebuild\) is done: \d+ bytes in (\d+) ms", house.log("worker.0"))[-1])
-    print(f"alone: {BODIES * BODY_MIB / (DRIVES - 2) * 1e3 / ms:.0f} MiB/s of shard", flush=True)
+    print(f"alone: {BODIES * BODY_MIB / (DRIVES - 2) * 1e3 / ms:.0f} MiB/s of shard, two seconds of start included", flush=True)
 
 
 def rebuild(house, drives, turns):
