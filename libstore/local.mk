@@ -54,7 +54,8 @@ libstore_libstore_a_SOURCES += \
 	libstore/drive/drive_retire.c \
 	libstore/drive/drive_sets.c \
 	libstore/drive/drive_slow.c \
-	libstore/drive/drive_slow.h
+	libstore/drive/drive_slow.h \
+	libstore/drive/drive_spare.c
 
 # Memory that the store shares with those who read.
 libstore_libstore_a_SOURCES += \

@@ -327,6 +327,7 @@ drive_set_refresh_space(struct drive_set *s)
 		    s->disk->ops->space(s->disk, s->drives[i].path, &space, NULL) < 0)
 			continue;
 		pthread_mutex_lock(&s->lock);
+		space.free_bytes += drive_spares_bytes(s, space.filesystem);
 		s->drives[i].space = space;
 		s->taken[i] = 0;
 		pthread_mutex_unlock(&s->lock);

@@ -171,7 +171,18 @@ int drive_set_online(struct drive_set *s, unsigned slot, struct err *e);
 /* Looks at every online drive without reading data: path still the locked file, and its file system
  * not mounted read-only? Fails those that are not. */
 void drive_set_probe(struct drive_set *s);
-/* statvfs of all online drives. A drive is full when free < reserve (larger of 2 % and four
+/*
+ * drive_spare.c. Each drive has SPARES files of so many bytes, if there is room: made, or found. To
+ * be called by one thread, now and then; costs nothing if they are there.
+ */
+#define SPARES 5
+void drive_spares_keep(struct drive_set *s, uint64_t bytes);
+/* So little room is left besides that one of them is better. */
+bool drive_spare_due(struct drive_set *s, unsigned slot, uint64_t bytes);
+/* One of them, if they are large enough, is the file `to' of the same drive from now on, allocated;
+ * what was there is gone. By the same thread. */
+bool drive_spare_take(struct drive_set *s, unsigned slot, uint64_t bytes, const char *to);
+/* statvfs of all online drives, with their spares counted as free. A drive is full when free < reserve (larger of 2 % and four
  * segments). */
 void drive_set_refresh_space(struct drive_set *s);
 uint64_t drive_reserve_bytes(const struct drive_set *s, unsigned slot);

@@ -69,6 +69,10 @@ struct drive_set {
 	unsigned		 old_path_count;
 	/* drive_retire.c; its lock, or -1 */
 	int			 former_handle[DRIVES_MAX];
+	/* drive_spare.c: a bit for each file; of which drives they were looked for */
+	uint8_t			 spares[DRIVES_MAX];
+	uint32_t		 spares_found;
+	uint64_t		 spare_bytes;
 	/* Held for reading by who makes or renames files in log/ or vol/, from taking a path until
 	 * the file has its name there. */
 	pthread_rwlock_t	 steady;
@@ -143,6 +147,9 @@ uint32_t drive_segment_links(struct drive_set *s, const Hf__CatalogSegment *row)
 uint32_t drive_volume_links(struct drive_set *s, const Hf__CatalogVolume *row);
 /* Of each slot's former drive: is it still there? */
 void drive_formers_probe(struct drive_set *s);
+
+/* drive_spare.c; lock is held. What the spares of a file system take. */
+uint64_t drive_spares_bytes(const struct drive_set *s, uint64_t filesystem);
 
 /* drive_sets.c */
 /* Catalogs of a set that must be read so that one of them has the last epoch: see

@@ -57,6 +57,7 @@ segment_make(
 	unsigned failed = 0, tries;
 	int count, rc = ERR_NO_QUORUM;
 
+	drive_spares_keep(s, log_place_short_bytes(l));
 	drive_set_refresh_space(s);
 	for (tries = 0; tries <= drive_count(s); tries++) {
 		count = log_place_choose(l, share, bytes, slots, e);
@@ -76,6 +77,8 @@ segment_make(
 		err_set(e, rc, "%s", why.text);
 		if (rc == ERR_FULL) {
 			drive_set_refresh_space(s); /* others, not us, took it */
+			if (share != LOG_SHARE_NONE && prewrite == NULL)
+				bytes = log_place_short_bytes(l);	/* as spares are */
 			continue;
 		}
 		rc = drive_fail(s, failed, why.text, e);

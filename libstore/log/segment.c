@@ -111,6 +111,30 @@ segment_prewrite(struct drive_set *s, struct segment *g, struct prewrite *how, u
 }
 
 static int
+mirror_handles_open(struct disk *d, struct segment *g, unsigned i, const char *path,
+    struct err *e)
+{
+	int rc = d->ops->open(d, path, O_RDWR | O_CREAT, e);
+
+	if (rc < 0)
+		return (rc);
+	g->handles[i] = rc;
+	rc = d->ops->open(d, path, O_RDWR | O_DIRECT, NULL);
+	g->direct[i] = rc < 0 ? -1 : rc;
+	return (0);
+}
+
+static void
+mirror_handles_close(struct disk *d, struct segment *g, unsigned i)
+{
+	if (g->handles[i] >= 0)
+		d->ops->close(d, g->handles[i]);
+	if (g->direct[i] >= 0)
+		d->ops->close(d, g->direct[i]);
+	g->handles[i] = g->direct[i] = -1;
+}
+
+static int
 mirror_create(struct drive_set *s, struct segment *g, unsigned i, struct err *e)
 {
 	struct disk *d = drive_set_disk(s);
@@ -118,13 +142,27 @@ mirror_create(struct drive_set *s, struct segment *g, unsigned i, struct err *e)
 	int rc;
 
 	segment_path(s, g->slots[i], g->id, ".new", fresh);
-	rc = d->ops->open(d, fresh, O_RDWR | O_CREAT, e);
-	if (rc < 0)
+	rc = mirror_handles_open(d, g, i, fresh, e);
+	return (rc == 0 ? d->ops->allocate(d, g->handles[i], 0, g->bytes, e) : rc);
+}
+
+/* Records wait that may use the reserve; where others took all of it, what they could not take. */
+static int
+mirror_create_spare(struct drive_set *s, struct segment *g, unsigned i, struct err *e)
+{
+	struct disk *d = drive_set_disk(s);
+	char fresh[4096];
+	int rc = ERR_FULL;
+
+	segment_path(s, g->slots[i], g->id, ".new", fresh);
+	if (!drive_spare_due(s, g->slots[i], g->bytes))
+		rc = mirror_create(s, g, i, e);
+	if (rc == ERR_FULL && !drive_spare_take(s, g->slots[i], g->bytes, fresh))
+		return (g->handles[i] >= 0 ? rc : mirror_create(s, g, i, e));
+	if (rc != ERR_FULL)
 		return (rc);
-	g->handles[i] = rc;
-	rc = d->ops->open(d, fresh, O_RDWR | O_DIRECT, NULL);
-	g->direct[i] = rc < 0 ? -1 : rc;
-	return (d->ops->allocate(d, g->handles[i], 0, g->bytes, e));
+	mirror_handles_close(d, g, i);
+	return (mirror_handles_open(d, g, i, fresh, e));
 }
 
 static int
@@ -182,7 +220,8 @@ mirrors_make(struct drive_set *s, struct segment *g, struct prewrite *prewrite, 
 {
 	int rc;
 
-	rc = mirrors_each(s, g, mirror_create, mirror, e);
+	rc = mirrors_each(s, g, prewrite != NULL ? mirror_create : mirror_create_spare, mirror,
+	    e);
 	if (rc == 0 && prewrite != NULL)
 		rc = segment_prewrite(s, g, prewrite, mirror, e);
 	if (rc == 0)

@@ -133,6 +133,17 @@ def others_fill(house, paths, rest, small):
     say(f"no byte left while it runs: reads, {len(deleted)} deletes, puts get 507")
     house.stop()
     take_the_rest(paths)
+    house.start()
+    s3 = house.s3()
+    last = small[-20:]              # the log needs another segment for them: the reserve has one
+    for n in last:
+        s3.delete("full", f"60000/{n}")
+    small = small[:-20]
+    check(refused(s3, lambda: s3.put("full", "more", b"m"), 507), "a put was taken where no byte is left")
+    intact(s3, 60000, small)
+    say(f"... and after a restart: {len(last)} deletes, from the reserve")
+    house.stop()
+    take_the_rest(paths)
     catalogs_cut(paths)
     take_the_rest(paths)
     house.start()
@@ -223,4 +234,5 @@ def scenario():
         unmount(base, paths)
 
 
-run(scenario)
+if __name__ == "__main__":
+    run(scenario)

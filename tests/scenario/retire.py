@@ -31,8 +31,7 @@ def moved(house, slot):
 
 def kill_store(house):
     os.kill(house.pid("store.0"), signal.SIGKILL)
-    wait_for("the store to be back", lambda: drive(house, 0)["state"] not in ("starting",
-    "offline"), 30)
+    wait_for("the store to be back", lambda: drive(house, 0)["state"] not in ("starting", "offline"), 30)
 
 
 def links(path):
@@ -53,8 +52,7 @@ def read_all(house, what):
     s3 = house.s3()
     for prefix in ("before", "meanwhile"):
         for size in SIZES:
-            check(s3.get("keep", f"{prefix}-{size}") == body_of("keep", size, size),
-            f"{prefix}-{size} {what}")
+            check(s3.get("keep", f"{prefix}-{size}") == body_of("keep", size, size), f"{prefix}-{size} {what}")
 
 
 def refusals(house, new):
@@ -85,13 +83,11 @@ def scenario():
         time.sleep(1)
         start = time.monotonic()
         say(house.ctl("drive", "retire", "1", new).stdout.strip())
-        check(drive(house, 1)["path"] == new and drive(house, 1)["state"] == "moving",
-        drives(house))
+        check(drive(house, 1)["path"] == new and drive(house, 1)["state"] == "moving", drives(house))
         done = house.ctl("drive", "retire", "1", new + "2", check_status=False)
         check(done.returncode != 0 and "takes over" in done.stderr, done.stderr)
         kill_store(house)
-        check(drive(house, 1)["path"] == new, "a start with the old path does not follow:",
-        drives(house))
+        check(drive(house, 1)["path"] == new, "a start with the old path does not follow:", drives(house))
         put_all(house.s3(), "meanwhile")
         time.sleep(1)
         kill_store(house)
@@ -104,8 +100,7 @@ def scenario():
         take_away(house, old)
         for number in (3, 4):
             take_away(house, house.drive(number))
-        wait_for("two drives to be missed",
-        lambda: [d["state"] for d in drives(house)].count("offline") == 2, 30)
+        wait_for("two drives to be missed", lambda: [d["state"] for d in drives(house)].count("offline") == 2, 30)
         read_all(house, "is lost without two drives")
         count = load.verify()
         say(f"{load.acknowledged} operations, {count} objects intact on the new drive and another")

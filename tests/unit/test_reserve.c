@@ -77,6 +77,7 @@ next_sequence(void)
 	if (sequence + 1 == MAINTAIN_SEQUENCE) {
 		sequence = 0;
 		w.floor = 0;
+		memset(w.answers, 0, MAINTAIN_SEQUENCE * sizeof(w.answers[0]));
 	}
 	sequence++;
 	return (sequence);
@@ -401,5 +402,41 @@ Test(reserve, deletes_leave_it_to_vacuum, .timeout = 120)
 		there[n] = true;
 	}
 	everything_reads();
+	end();
+}
+
+/* Others fill the drives to the last byte: what is kept on them takes deletes, and no puts. */
+Test(reserve, others_take_the_last_byte, .timeout = 120)
+{
+	unsigned done = 0;
+	uint64_t *ids;
+	size_t before;
+	int rc;
+
+	begin();
+	for (object_count = 0; object_count < 200; object_count++) {
+		cr_assert_eq(put(object_count), 0);
+		there[object_count] = true;
+	}
+	for (unsigned drive = 0; drive < 4; drive++)
+		disk_memory_set_free_of(w.disk, drive, disk_memory_used(w.disk, drive));
+	drive_set_refresh_space(w.drives);
+	while ((rc = put(object_count)) == 0)	/* in what was made before */
+		there[object_count++] = true;
+	cr_assert_eq(rc, ERR_FULL);
+	before = catalog_segment_ids(w.drives, &ids);
+	free(ids);
+	while ((rc = hammer_delete(done)) == 0)
+		done++;
+	cr_assert(rc == 1 || rc == ERR_FULL);
+	cr_assert_geq(catalog_segment_ids(w.drives, &ids), before + 1, "%u deletes", done);
+	free(ids);
+	cr_assert_gt(done, 3);
+	cr_assert(!drive_set_read_only(w.drives));
+	everything_reads();
+	for (unsigned drive = 0; drive < 4; drive++)
+		disk_memory_set_free_of(w.disk, drive, UINT64_C(64) << 20);
+	drive_set_refresh_space(w.drives);
+	cr_assert_eq(put(object_count), 0, "room again");
 	end();
 }
