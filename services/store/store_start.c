@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -20,6 +21,8 @@
 #define LOCK_STEP_MS	20
 #define PROGRESS_LOG_MS	5000
 #define PROGRESS_TELL_MS 1000
+#define INDEX_ROOM_BYTES (UINT64_C(16) << 20)	/* with less an index cannot be opened or grow */
+#define INDEX_ROOM_MS	500	/* between looks for it */
 
 static void
 step(struct store *t, const char *text)
@@ -135,6 +138,55 @@ index_forget(struct store *t, const char *directory, struct err *e)
 	return (rc);
 }
 
+/* --- the index -------------------------------------------------------------------------------- */
+
+static int
+index_recover(struct store *t, const char *directory, struct err *e)
+{
+	int rc = index_forget(t, directory, e);
+
+	if (rc < 0)
+		return (rc);
+	if (!index_there(directory) && log_last_lsn(t->log) != 0)
+		log_warn("there is no index in %s: it comes from its copy on a drive, if there is "
+		    "one, or else from the log", directory);
+	rc = directory_make(directory, 0700, e);
+	if (rc < 0)
+		return (rc);
+	return (state_recover_or_restore(t->drives, t->log, directory,
+	    service_config(t->service)->store_index_cache_bytes, on_progress, t, &t->cancelled,
+	    &t->recovery, &t->index, e));
+}
+
+static bool
+index_has_room(const char *directory)
+{
+	struct statvfs v;
+
+	return (statvfs(directory, &v) < 0 ||
+	    (uint64_t)v.f_bavail * v.f_frsize >= INDEX_ROOM_BYTES);
+}
+
+/* Others, or it itself, have filled its file system: that is not the end, and nothing is lost. It
+ * is looked before, because RocksDB's own checks end the process. */
+static void
+index_room_wait(struct store *t, const char *directory)
+{
+	struct timespec pause = { 0, INDEX_ROOM_MS * 1000000L };
+	char text[300];
+
+	if (index_has_room(directory))
+		return;
+	snprintf(text, sizeof(text), "waiting for room in the file system of the index (%.200s): "
+	    "%llu MiB are needed", directory, (unsigned long long)(INDEX_ROOM_BYTES >> 20));
+	log_warn("%s", text);
+	service_set_step(t->service, text);
+	while (!t->cancelled && !index_has_room(directory))
+		nanosleep(&pause, NULL);
+	log_info("there is room for the index again");
+	step(t, "bringing the index up to the log");
+}
+
 static int
 recover(struct store *t, struct err *e)
 {
@@ -154,17 +206,10 @@ recover(struct store *t, struct err *e)
 		return (rc);
 	step(t, "bringing the index up to the log");
 	config_index_dir(c, directory);
-	rc = index_forget(t, directory, e);
-	if (rc < 0)
-		return (rc);
-	if (!index_there(directory) && log_last_lsn(t->log) != 0)
-		log_warn("there is no index in %s: it comes from its copy on a drive, if there is "
-		    "one, or else from the log", directory);
-	rc = directory_make(directory, 0700, e);
-	if (rc < 0)
-		return (rc);
-	rc = state_recover_or_restore(t->drives, t->log, directory, c->store_index_cache_bytes,
-	    on_progress, t, &t->cancelled, &t->recovery, &t->index, e);
+	do {
+		index_room_wait(t, directory);
+		rc = index_recover(t, directory, e);
+	} while (rc < 0 && !t->cancelled && !index_has_room(directory));
 	if (rc == 0)
 		copy_find(t);
 	return (rc);
