@@ -182,8 +182,8 @@ bool drive_spare_due(struct drive_set *s, unsigned slot, uint64_t bytes);
 /* One of them, if they are large enough, is the file `to' of the same drive from now on, allocated;
  * what was there is gone. By the same thread. */
 bool drive_spare_take(struct drive_set *s, unsigned slot, uint64_t bytes, const char *to);
-/* statvfs of all online drives, with their spares counted as free. A drive is full when free < reserve (larger of 2 % and four
- * segments). */
+/* statvfs of all online drives, with their spares counted as free. A drive is full when free <
+ * reserve (larger of 2 % and four segments). */
 void drive_set_refresh_space(struct drive_set *s);
 uint64_t drive_reserve_bytes(const struct drive_set *s, unsigned slot);
 /* True if `bytes` more could be written on a drive without touching the reserve, by the last
