@@ -624,7 +624,7 @@ volume_begin(struct volume_rebuild *v, const char *name, struct err *e)
 	return (rc == 0 ? sources_open(v, name, e) : rc);
 }
 
-/* What no shard needs of it is never touched. Large pages: the kernel pins each that it reads to. */
+/* What no shard needs of it is never touched. Large pages: the kernel pins each it reads to. */
 static void
 buffers_make(struct rebuild *r)
 {

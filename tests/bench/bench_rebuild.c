@@ -6,8 +6,7 @@
  *   bench_rebuild -b BASE [MIB]	drives are BASE/d0 to BASE/d5, which are there
  *
  * 4+2 shard files of one volume. Without -b they are in one directory, so all drives are one disk;
- * tests/bench/rebuild_drives.py makes separate ones. What clients notice of a rebuild is measured by
- * tests/bench/foreground.py.
+ * rebuild_drives.py makes separate ones. What clients notice is measured by foreground.py.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
