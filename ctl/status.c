@@ -45,13 +45,17 @@ heading_print(const cJSON *holdfastd)
 	const cJSON *status = cJSON_GetObjectItemCaseSensitive(holdfastd, "status");
 	const char *error = json_text(status, "last_error");
 	struct buf uptime = BUF_INIT;
+	unsigned sockets = 0;
 
 	status_duration_format(json_number(current, "uptime_ms"), &uptime);
 	printf("holdfastd %s %s, pid %.0f, up %s", json_text(holdfastd, "version"),
 	    json_text(current, "state"), json_number(current, "pid"), buf_string(&uptime));
-	cJSON_ArrayForEach(socket, cJSON_GetObjectItemCaseSensitive(status, "sockets"))
-		printf(", %s on %s", socket->string, cJSON_GetStringValue(socket));
 	printf("\n");
+	cJSON_ArrayForEach(socket, cJSON_GetObjectItemCaseSensitive(status, "sockets"))
+		printf("%s%s on %s", sockets++ > 0 ? ", " : "", socket->string,
+		    cJSON_GetStringValue(socket));
+	if (sockets > 0)
+		printf("\n");
 	if (error[0] != '\0')
 		printf("last error: %s\n", error);
 	printf("\n");

@@ -113,7 +113,7 @@ check_running(struct tool *t, struct check_options *o, struct check_summary *s, 
 	if (t->bytes_per_second == UINT64_MAX)
 		o->view.bytes_per_second = t->config.worker_io_bytes_per_second;
 	if (!t->quiet)
-		fprintf(stderr, "The store runs: it is checked as it is now, reading at most "
+		fprintf(stderr, "The store runs: it is checked as it is now, reading at most\n"
 		    "%llu MiB a second (0: no limit).\n",
 		    (unsigned long long)(o->view.bytes_per_second >> 20));
 	rc = check_run(o, s, e);

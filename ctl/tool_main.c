@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "ctl/tool.h"
@@ -77,6 +78,27 @@ on_signal(int number)
 
 /* --- what is common --------------------------------------------------------------------------- */
 
+/* A line that is wrapped could not be written over. */
+static void
+progress_print(const char *step, uint64_t done, uint64_t total, uint64_t ms)
+{
+	struct winsize size = { .ws_col = 80 };
+	char left[40] = "", line[160];
+
+	if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) < 0 || size.ws_col == 0)
+		size.ws_col = 80;
+	if (done > 0 && total > done && ms > 1000)
+		snprintf(left, sizeof(left), ", about %llu s to go",
+		    (unsigned long long)((double)ms * (double)(total - done) / (double)done /
+		    1000) + 1);
+	if (total > 0)
+		snprintf(line, sizeof(line), "%s: %u %% of %llu MiB%s", step,
+		    (unsigned)(done * 100 / total), (unsigned long long)(total >> 20), left);
+	else
+		snprintf(line, sizeof(line), "%s", step);
+	fprintf(stderr, "\r\033[K%.*s", size.ws_col - 1, line);
+}
+
 void
 tool_progress(struct tool *t, const char *step, uint64_t done, uint64_t total)
 {
@@ -99,13 +121,7 @@ tool_progress(struct tool *t, const char *step, uint64_t done, uint64_t total)
 	if (now - told_ms < 200)
 		return;
 	told_ms = now;
-	fprintf(stderr, "\r\033[K%s", step);
-	if (total > 0)
-		fprintf(stderr, ": %u %% (%llu of %llu MiB)", (unsigned)(done * 100 / total),
-		    (unsigned long long)(done >> 20), (unsigned long long)(total >> 20));
-	if (done > 0 && total > done && now > began_ms + 1000)
-		fprintf(stderr, ", about %llu s to go", (unsigned long long)((double)(now -
-		    began_ms) * (double)(total - done) / (double)done / 1000) + 1);
+	progress_print(step, done, total, now - began_ms);
 }
 
 static void

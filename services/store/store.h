@@ -133,6 +133,8 @@ void on_segment_seal(void *context, struct message *m);
 void on_segment_hold(void *context, struct message *m);
 
 /* store_shared.c: drives on one file system. */
+/* Those on the file system of a slot, itself among them; 0: it is not there. */
+uint32_t shared_mask(struct drive_set *s, unsigned slot);
 void shared_tell(struct store *t);
 void shared_status(const struct store *t, unsigned slot, cJSON *drive);
 

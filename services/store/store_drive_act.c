@@ -88,18 +88,17 @@ act_work(void *context)
 /* --- on the loop ------------------------------------------------------------------------------ */
 
 static void
-drive_shares_warn(const struct drive_set *s, unsigned slot, struct buf *text)
+drive_shares_warn(struct drive_set *s, unsigned slot, struct buf *text)
 {
-	struct drive d, other;
+	uint32_t others = shared_mask(s, slot) & ~(1u << slot);
 
-	drive_get(s, slot, &d);
-	for (unsigned i = 0; i < drive_count(s); i++) {
-		drive_get(s, i, &other);
-		if (i != slot && other.space.filesystem == d.space.filesystem &&
-		    d.space.total_bytes > 0)
-			buf_printf(text, "; it shares the file system of slot %u (%s): is it "
-			    "mounted?", i, other.path);
-	}
+	if (others == 0)
+		return;
+	buf_printf(text, "; it is on one file system with slots");
+	for (unsigned i = 0; i < drive_count(s); i++)
+		if (others >> i & 1)
+			buf_printf(text, " %u", i);
+	buf_printf(text, ": is it mounted?");
 }
 
 static char *

@@ -6,9 +6,8 @@
  */
 #include "services/store/store.h"
 
-/* The drives on the file system of a slot, itself among them; 0: it is not there. */
-static uint32_t
-sharing_mask(struct drive_set *s, unsigned slot)
+uint32_t
+shared_mask(struct drive_set *s, unsigned slot)
 {
 	uint32_t present = drive_present_mask(s), mask = 0;
 	struct drive d, other;
@@ -34,7 +33,7 @@ void
 shared_tell(struct store *t)
 {
 	for (unsigned slot = 0; slot < drive_count(t->drives); slot++) {
-		uint32_t mask = sharing_mask(t->drives, slot);
+		uint32_t mask = shared_mask(t->drives, slot);
 		struct buf slots = BUF_INIT;
 
 		if ((mask & (mask - 1)) == 0 || (mask & ((1u << slot) - 1)) != 0)
@@ -50,7 +49,7 @@ void
 shared_status(const struct store *t, unsigned slot, cJSON *drive)
 {
 	cJSON *list = cJSON_AddArrayToObject(drive, "shares_with");
-	uint32_t mask = sharing_mask(t->drives, slot);
+	uint32_t mask = shared_mask(t->drives, slot);
 
 	for (unsigned i = 0; i < DRIVES_MAX; i++)
 		if (mask >> i & 1 && i != slot)

@@ -34,6 +34,7 @@ def store_check(house, expected, *words):
     check(done.returncode == expected, f"check ended with {done.returncode}, not {expected}:\n", done.stdout,
           done.stderr)
     check("The store runs" in done.stderr, "the store does not run:", done.stderr)
+    check("warn" not in done.stderr, "the check's loop was disturbed:", done.stderr)
     return done.stdout
 
 
@@ -71,6 +72,7 @@ def ended(house, how, act, status, text, seconds):
     out, err = process.communicate(timeout=100)
     took = time.monotonic() - began
     check(process.returncode == status and re.search(text, err), f"after {how}:", process.returncode, out, err)
+    check("warn" not in err, "the check's loop was disturbed:", err)
     check(took < seconds * PATIENCE, f"after {how} it took {took:.1f} s")
     say(f"after {how} it ended in {took:.1f} s:", err.strip().splitlines()[-1])
 

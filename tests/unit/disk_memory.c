@@ -52,6 +52,7 @@ struct handle {
 	unsigned drive;
 	bool locked;
 	bool direct;	/* past the page cache */
+	bool opened;	/* and not closed, even if a restart took it */
 };
 struct memory {
 	struct disk disk;
@@ -333,7 +334,7 @@ memory_open(struct disk *d, const char *path, int flags, struct err *e)
 		;
 	assert(h < HANDLES);
 	m->handles[h] = (struct handle){ node_get(m->names[i].now), drive, false,
-	    (flags & O_DIRECT) != 0 };
+	    (flags & O_DIRECT) != 0, true };
 	return (leave(m, (int)h));
 }
 
@@ -343,6 +344,8 @@ memory_close(struct disk *d, int handle)
 	struct memory *m = enter(d);
 	struct handle *h = &m->handles[handle];
 
+	assert(h->opened);	/* else nobody opened it, or it is closed twice */
+	h->opened = false;
 	if (h->node != NULL) { /* NULL: a restart took it */
 		if (h->locked)
 			h->node->locked = false;
