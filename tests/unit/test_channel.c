@@ -580,7 +580,7 @@ Test(channel, peers_are_bounded)
 	cr_assert_eq(recv(fds[CHANNEL_PEERS_MAX + 2], &byte, 1, MSG_DONTWAIT), 0);
 	for (i = 0; i < CHANNEL_PEERS_MAX + 3; i++)
 		close(fds[i]);
-	run_for(100);
+	run_until(&server.closes, CHANNEL_PEERS_MAX);
 	cr_assert_eq(server.closes, CHANNEL_PEERS_MAX);
 	channel_server_close(&s);
 }
