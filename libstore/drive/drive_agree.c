@@ -18,7 +18,7 @@
 #include "libbase/checksum.h"
 #include "libstore/drive/drive_internal.h"
 
-static const char *const drive_directories[] = { "log", "vol", "quarantine" };
+static const char *const drive_directories[] = { "log", "vol", "quarantine", "reserve" };
 
 int
 drive_directories_make(struct drive_set *s, unsigned slot, struct err *e)

@@ -98,7 +98,7 @@ unsigned drive_rows_sets(const struct drive_set *s);
 /* From here on only slots of sets that are in use are looked at; others join later. paths: how many
  * are configured. 0, or ERR_CONFIG if that is fewer than the sets in use have slots. */
 int drive_sets_in_use(struct drive_set *s, unsigned paths, struct err *e);
-/* log/, vol/, quarantine/ on a drive, durable. */
+/* log/, vol/, quarantine/, reserve/ on a drive, durable. */
 int drive_directories_make(struct drive_set *s, unsigned slot, struct err *e);
 /* s->rows = *rows; they are initialised then. */
 void drive_rows_take(struct drive_set *s, struct catalog_rows *rows);

@@ -49,7 +49,7 @@ drive_names_release(struct drive_names *n)
 
 /* --- a place ---------------------------------------------------------------------------------- */
 
-static const char *const inner[] = { "log", "vol" };
+static const char *const inner[] = { "log", "vol", "reserve" };
 
 static void
 place_name(void *context, const char *name)
@@ -60,7 +60,8 @@ place_name(void *context, const char *name)
 		p->has_catalog = true;
 	else if (strcmp(name, "lost+found") != 0 && strcmp(name, "drive") != 0 &&
 	    strcmp(name, "drive.new") != 0 && strcmp(name, "log") != 0 &&
-	    strcmp(name, "vol") != 0 && strcmp(name, "quarantine") != 0) {
+	    strcmp(name, "vol") != 0 && strcmp(name, "quarantine") != 0 &&
+	    strcmp(name, "reserve") != 0) {
 		p->full = true;
 		snprintf(p->found, sizeof(p->found), "%.60s", name);
 	}
@@ -117,11 +118,12 @@ inner_look(struct drive_set *s, struct drive_place *p, const char *sub, bool rem
 	drive_names_release(&names);
 }
 
-/* P2. A drive file without a catalog that counts and without files is what was left. */
+/* P2. A drive file without a catalog that counts and without files is what was left; reserve/ means
+ * nothing beside it. */
 int
 drive_place_check(struct drive_set *s, unsigned slot, struct drive_place *p, struct err *e)
 {
-	for (unsigned i = 0; !p->full && i < 2; i++)
+	for (unsigned i = 0; !p->full && i < (p->file != NULL ? 2 : 3); i++)
 		inner_look(s, p, inner[i], false);
 	if (p->file != NULL && (memcmp(p->file->deployment.data, s->deployment, 16) != 0 ||
 	    p->file->slot != slot || p->full))

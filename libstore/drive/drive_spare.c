@@ -6,6 +6,8 @@
  * Y1  A file is renamed to where it is needed: its room is never anybody's in between.
  * Y2  What stands in these files counts as free: it is ours, behind the shares of the log. They are
  *     used while there still is some room without them: catalogs can use no other.
+ * Y3  They lie in a directory that only a drive has: where a file system went away or another
+ *     directory was put, nothing is made.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -22,10 +24,10 @@
 static void
 spare_path(const struct drive_set *s, unsigned slot, unsigned n, char out[4096])
 {
-	char name[32];
+	char name[16];
 
-	snprintf(name, sizeof(name), "reserve.%u", n);
-	drive_path(s, slot, "", name, out);
+	snprintf(name, sizeof(name), "%u", n);
+	drive_path(s, slot, "reserve", name, out);
 }
 
 /* One file, whole, or none. It need not be durable: the next start makes it again. */
@@ -119,9 +121,10 @@ bool
 drive_spare_take(struct drive_set *s, unsigned slot, uint64_t bytes, const char *to)
 {
 	struct disk *d = s->disk;
-	char path[4096];
+	char path[4096], directory[4096];
 	bool taken = false;
 
+	drive_path(s, slot, "reserve", "", directory);
 	for (unsigned n = 0; !taken && n < SPARES && bytes <= s->spare_bytes; n++) {
 		if (!(s->spares[slot] >> n & 1))
 			continue;
@@ -130,7 +133,7 @@ drive_spare_take(struct drive_set *s, unsigned slot, uint64_t bytes, const char 
 		pthread_mutex_unlock(&s->lock);
 		spare_path(s, slot, n, path);
 		taken = d->ops->rename(d, path, to, NULL) == 0 &&
-		    d->ops->sync_dir(d, s->drives[slot].path, NULL) == 0;
+		    d->ops->sync_dir(d, directory, NULL) == 0;
 	}
 	return (taken);
 }

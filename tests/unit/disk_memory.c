@@ -17,6 +17,7 @@
 
 #define SECTOR  512u
 #define DRIVES  16
+#define DIRECTORIES 8
 #define HANDLES 1024
 
 struct change { /* of a file, not synced */
@@ -78,6 +79,10 @@ struct memory {
 	struct move *moves;
 	unsigned move_count;
 	struct handle handles[HANDLES];
+	/* Of a drive that was wiped: the directories that were made since. */
+	bool wiped[DRIVES];
+	char made[DRIVES][DIRECTORIES][16];
+	unsigned made_count[DRIVES];
 };
 
 static uint64_t
@@ -300,6 +305,32 @@ followed(struct memory *m, const char *path)
 	return (n != NULL && n->target != NULL ? n->target : path);
 }
 
+/* "log" of "/d0/log/x"; "" of what lies in the drive's own directory. */
+static void
+directory_of(const char *path, char out[16])
+{
+	const char *name = strchr(path + 1, '/'), *end = name == NULL ? NULL : strchr(name + 1, '/');
+
+	out[0] = '\0';
+	if (end != NULL)
+		snprintf(out, 16, "%.*s", (int)(end - name - 1), name + 1);
+}
+
+static bool
+directory_there(const struct memory *m, const char *path)
+{
+	unsigned drive = drive_of(path);
+	char name[16];
+
+	directory_of(path, name);
+	if (!m->wiped[drive] || name[0] == '\0')
+		return (true);
+	for (unsigned i = 0; i < m->made_count[drive]; i++)
+		if (strcmp(m->made[drive][i], name) == 0)
+			return (true);
+	return (false);
+}
+
 static int
 memory_open(struct disk *d, const char *path, int flags, struct err *e)
 {
@@ -320,7 +351,7 @@ memory_open(struct disk *d, const char *path, int flags, struct err *e)
 	    (m->read_only[drive] && (flags & O_ACCMODE) != O_RDONLY), path, e);
 	if (rc < 0)
 		return (leave(m, rc));
-	if (m->names[i].now == NULL && !(flags & O_CREAT))
+	if (m->names[i].now == NULL && (!(flags & O_CREAT) || !directory_there(m, path)))
 		return (leave(m, err_set(e, ERR_NOT_FOUND, "open %s: not there", path)));
 	if (m->names[i].now != NULL && flags & O_EXCL)
 		return (leave(m, err_set(e, ERR_EXISTS, "open %s: there", path)));
@@ -702,8 +733,16 @@ static int
 memory_mkdir(struct disk *d, const char *path, struct err *e)
 {
 	struct memory *m = enter(d);
+	unsigned drive = drive_of(path);
+	int rc = gate(m, drive, true, "mkdir", e);
+	char inner[512];
 
-	return (leave(m, gate(m, drive_of(path), true, "mkdir", e)));
+	snprintf(inner, sizeof(inner), "%s/x", path);
+	if (rc == 0 && !directory_there(m, inner)) {
+		assert(m->made_count[drive] < DIRECTORIES);
+		directory_of(inner, m->made[drive][m->made_count[drive]++]);
+	}
+	return (leave(m, rc));
 }
 
 static int
@@ -953,13 +992,21 @@ void
 disk_memory_wipe(struct disk *d, unsigned drive)
 {
 	struct memory *m = enter(d);
-	unsigned i;
+	unsigned i, kept = 0;
 
+	for (i = 0; i < m->move_count; i++)
+		if (drive_of(m->moves[i].directory) == drive)
+			move_settle(m, &m->moves[i], false);
+		else
+			m->moves[kept++] = m->moves[i];
+	m->move_count = kept;
 	for (i = 0; i < m->name_count; i++)
 		if (drive_of(m->names[i].path) == drive) {
 			name_set(&m->names[i].now, NULL);
 			name_set(&m->names[i].synced, NULL);
 		}
+	m->wiped[drive] = true;
+	m->made_count[drive] = 0;
 	leave(m, 0);
 }
 
