@@ -217,6 +217,7 @@ counter_add(struct apply *a, const char *name, int64_t n, struct err *e)
 int
 counter_add_visible(struct apply *a, const char *name, int64_t n, struct err *e)
 {
+	struct buf key = BUF_INIT;	/* a->key is that of whoever makes a use known meanwhile */
 	uint8_t bytes[8];
 	uint64_t value;
 	int rc;
@@ -225,11 +226,12 @@ counter_add_visible(struct apply *a, const char *name, int64_t n, struct err *e)
 	if (rc < 0)
 		return (rc);
 	put_u64(bytes, value + (uint64_t)n);
-	key_meta(&a->key, name);
+	key_meta(&key, name);
 	/* No row is zero: a rebuild may never meet what rose and fell again. */
 	if (value + (uint64_t)n == 0)
-		index_delete(a->layer, buf_slice(&a->key));
+		index_delete(a->layer, buf_slice(&key));
 	else
-		index_put(a->layer, buf_slice(&a->key), SLICE(bytes, 8));
+		index_put(a->layer, buf_slice(&key), SLICE(bytes, 8));
+	buf_release(&key);
 	return (0);
 }

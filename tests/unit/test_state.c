@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "libstore/apply/apply.h"
 #include "libstore/drive/drive.h"
 #include "tests/unit/state_world.h"
 
@@ -305,6 +306,26 @@ Test(state, config_is_kept_and_listed)
 	cr_assert_eq(world_ask(&w, 4, &list)->n_values, 0);
 }
 
+/* They are written whenever there is no place for more of them, in the middle of a record too. */
+Test(state, counts_are_written_beside_the_row_at_hand)
+{
+	struct index_layer *layer = index_layer_new();
+	struct err e = ERR_INIT;
+	struct apply a;
+	uint64_t objects = 0;
+
+	apply_init(&a, w.index, layer);
+	buf_append_slice(&a.key, SLICE_LITERAL("a row's"));
+	a.objects = 3;
+	a.uses[a.use_count++] = (struct use_change){ .segment = 7, .records = 1, .bytes = 8 };
+	cr_assert_eq(apply_flush(&a, &e), 0, "%s", e.text);
+	cr_assert(slice_equal(buf_slice(&a.key), SLICE_LITERAL("a row's")));
+	cr_assert_eq(counter_get(&a.reader, COUNTER_OBJECTS, &objects, &e), 0);
+	cr_assert_eq(objects, 3);
+	apply_release(&a);
+	index_layer_free(layer);
+}
+
 /* --- restarts --------------------------------------------------------------------------------- */
 
 /* What a store does that is killed after it applied and before anybody heard of it. */
@@ -447,6 +468,44 @@ Test(restart, a_rebuilt_index_is_equal_byte_by_byte)
 	world_remove(&w);
 	free(live);
 	free(replayed);
+	free(rebuilt);
+}
+
+/* More segments than a write of the index remembers what is dead in: what it knows of them is
+ * written in the middle of a record, which goes on with its own rows. */
+Test(restart, records_of_many_segments_die_at_once)
+{
+	char *live, *rebuilt, key[32];
+	uint64_t n = 1;
+
+	world_make(&w);
+	world_open(&w);
+	world_session(&w, 1);
+	world_bucket_put(&w, n++, "a");
+	for (int i = 0; i < 40; i++) {
+		snprintf(key, sizeof(key), "key-%d", i);
+		world_put(&w, n++, "a", key, key, NULL);
+		world_settle(&w);
+		world_close(&w);
+		world_open(&w);		/* with a segment of its own */
+		world_session(&w, 1);
+	}
+	world_put(&w, n++, "a", "stays", "s", NULL);
+	for (int i = 0; i < 40; i++) {
+		snprintf(key, sizeof(key), "key-%d", i);
+		world_delete(&w, n++, "a", key);
+	}
+	world_settle(&w);
+	live = world_dump(&w, "OM");
+	cr_assert_null(strstr(live, "6b65792d"), "%s", live);	/* key- */
+	world_close(&w);
+	world_index_remove(&w);
+	world_open(&w);
+	rebuilt = world_dump(&w, "OM");
+	cr_assert_str_eq(rebuilt, live);
+	world_close(&w);
+	world_remove(&w);
+	free(live);
 	free(rebuilt);
 }
 
