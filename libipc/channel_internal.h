@@ -21,7 +21,7 @@ struct channel {
 	struct buf			 in, out;
 	size_t				 in_start, out_start;	/* consumed, sent */
 	struct event			*readable, *writable, *flush;
-	unsigned			 out_frames;		/* queued since something was sent */
+	unsigned			 out_frames;		/* since something was sent */
 	bool				 flushing, full, paused, delivering;
 
 	char				*path;		/* client only: where to connect */

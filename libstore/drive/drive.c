@@ -384,7 +384,10 @@ room_but(const struct drive_set *s, unsigned slot, uint64_t left)
 int64_t
 drive_room_locked(const struct drive_set *s, unsigned slot)
 {
-	return (room_but(s, slot, reserve_bytes(s, slot)));
+	uint64_t reserve = reserve_bytes(s, slot),
+	    spares = drive_spares_bytes(s, s->drives[slot].space.filesystem);
+
+	return (room_but(s, slot, reserve > spares ? reserve : spares));
 }
 
 bool
