@@ -200,30 +200,6 @@ done_tell(struct rebuild *r, struct err *e)
 }
 
 static int
-file_done(struct rebuild *r, uint64_t id, uint64_t bytes, int rc, struct err *e)
-{
-	r->done++;
-	if (rc == ERR_NOT_FOUND) {
-		rc = 0;	/* dropped meanwhile; else it is still marked, and the end says BUSY */
-	} else if (rc == ERR_CORRUPT || rc == ERR_NO_QUORUM) {
-		if (r->damaged++ == 0)
-			r->first = *e;
-		rc = 0;
-	} else if (rc == 0) {
-		r->ids[r->id_count++] = id;
-		r->pending_bytes += bytes;
-		if (r->id_count == sizeof(r->ids) / sizeof(*r->ids) ||
-		    r->pending_bytes >= TELL_BYTES)
-			rc = done_tell(r, e);
-	}
-	if (rc == 0 && r->m->progress != NULL)
-		r->m->progress(r->m->context, r->done < r->total ? r->done : r->total, r->total);
-	return (rc);
-}
-
-/* --- the plan --------------------------------------------------------------------------------- */
-
-static int
 plan_ask(struct rebuild *r, uint64_t after, Hf__StoreReply **out, struct err *e)
 {
 	Hf__StoreRequest q = HF__STORE_REQUEST__INIT;
@@ -243,6 +219,49 @@ plan_ask(struct rebuild *r, uint64_t after, Hf__StoreReply **out, struct err *e)
 	hf__store_reply__free_unpacked(*out, NULL);
 	return (err_set(e, ERR_PROTOCOL, "the store answered no plan"));
 }
+
+/* Is there such a file that lacks something on the drive, as far as the store can be asked? */
+static bool
+file_still_lacks(struct rebuild *r, uint64_t id)
+{
+	Hf__StoreReply *reply;
+	struct err e = ERR_INIT;
+	bool lacks = false;
+
+	if (plan_ask(r, id - 1, &reply, &e) < 0)
+		return (true);
+	for (size_t i = 0; i < reply->rebuild->n_segments; i++)
+		lacks |= reply->rebuild->segments[i]->id == id;
+	for (size_t i = 0; i < reply->rebuild->n_volumes; i++)
+		lacks |= reply->rebuild->volumes[i]->id == id;
+	hf__store_reply__free_unpacked(reply, NULL);
+	return (lacks);
+}
+
+static int
+file_done(struct rebuild *r, uint64_t id, uint64_t bytes, int rc, struct err *e)
+{
+	r->done++;
+	if (rc == ERR_NOT_FOUND) {
+		rc = 0;	/* dropped meanwhile; else it is still marked, and the end says BUSY */
+	} else if (rc == ERR_CORRUPT || rc == ERR_NO_QUORUM) {
+		/* Of one that was dropped meanwhile the files go one by one. */
+		if (file_still_lacks(r, id) && r->damaged++ == 0)
+			r->first = *e;
+		rc = 0;
+	} else if (rc == 0) {
+		r->ids[r->id_count++] = id;
+		r->pending_bytes += bytes;
+		if (r->id_count == sizeof(r->ids) / sizeof(*r->ids) ||
+		    r->pending_bytes >= TELL_BYTES)
+			rc = done_tell(r, e);
+	}
+	if (rc == 0 && r->m->progress != NULL)
+		r->m->progress(r->m->context, r->done < r->total ? r->done : r->total, r->total);
+	return (rc);
+}
+
+/* --- the plan --------------------------------------------------------------------------------- */
 
 /* Of two lists in order of ids, up to where both are known. */
 static uint64_t
