@@ -149,13 +149,14 @@ def scenario():
             s3.make_bucket("load")
             fill(house, objects)
             say(f"{len(objects)} MiB filled four drives")
+            full = free(paths[0])
             for number in sorted(objects)[::3]:
                 s3.delete("fill", f"{number}")
                 objects.remove(number)
             for number in range(5, 9):
                 paths.append(mount(data, number))
             refused(house, paths)
-            wait_for("room", lambda: free(paths[0]) > 40 * MIB, 60)
+            wait_for("room", lambda: free(paths[0]) > full + 20 * MIB, 60)
             load = Load(house, clients=4, sizes=(100, 4096, 70000, 300000)).start()
             expand(house, paths)
             moved(house, objects)
