@@ -174,9 +174,10 @@ new_drive_make(struct drive_set *s, struct retirement *r, struct err *e)
 		rc = links_make(s, r->slot, p->path, "log", e);
 	if (rc == 0)
 		rc = links_make(s, r->slot, p->path, "vol", e);
-	snprintf(path, sizeof(path), "%s/quarantine", p->path);
-	if (rc == 0)
+	for (unsigned i = 0; rc == 0 && i < 2; i++) {
+		snprintf(path, sizeof(path), "%s/%s", p->path, i == 0 ? "quarantine" : "reserve");
 		rc = d->ops->mkdir(d, path, e);
+	}
 	if (rc == 0)
 		rc = d->ops->sync_dir(d, p->path, e);
 	return (rc == 0 ? catalog_file_make(s, p->path, &r->catalog, &r->catalog_end, e) : rc);
