@@ -309,7 +309,8 @@ followed(struct memory *m, const char *path)
 static void
 directory_of(const char *path, char out[16])
 {
-	const char *name = strchr(path + 1, '/'), *end = name == NULL ? NULL : strchr(name + 1, '/');
+	const char *name = strchr(path + 1, '/');
+	const char *end = name == NULL ? NULL : strchr(name + 1, '/');
 
 	out[0] = '\0';
 	if (end != NULL)
