@@ -44,11 +44,12 @@ thin_check(struct state *st, struct session *s, Hf__Extent *const *extents, size
 	int rc = 0;
 
 	for (size_t i = 0; rc == 0 && i < n; i++) {
-		struct held_volume *h = session_held(s, extents[i]->volume);
+		struct held_volume *h;
 		Hf__CatalogVolume *row;
 
 		if (extents[i]->missing == 0)
 			continue;
+		h = session_held(s, extents[i]->volume);
 		row = catalog_volume(st->o.drives, extents[i]->volume);
 		if (row == NULL)
 			continue;
