@@ -280,28 +280,6 @@ states_set(struct view *v)
 
 /* --- opening and closing ---------------------------------------------------------------------- */
 
-static struct drive_set *
-set_new(const struct view_options *o)
-{
-	struct drive_set *s = calloc(1, sizeof(*s));
-	unsigned i;
-
-	assert(s != NULL);
-	s->disk = disk_read_only_new(o->disk);		/* W1 */
-	s->count = s->configured = o->count;
-	s->read_only = true;
-	pthread_mutex_init(&s->commit_lock, NULL);
-	pthread_mutex_init(&s->lock, NULL);
-	catalog_rows_init(&s->rows);
-	for (i = 0; i < s->count; i++) {
-		s->drives[i].slot = i;
-		s->drives[i].path = strdup(o->paths[i]);
-		assert(s->drives[i].path != NULL);
-		s->drives[i].lock_handle = s->catalog_handle[i] = s->former_handle[i] = -1;
-	}
-	return (s);
-}
-
 /* All copies that can be read are whole and say the same. */
 static bool
 catalogs_settled(const struct view *v)
@@ -352,7 +330,8 @@ view_open(const struct view_options *o, struct view **out, struct err *e)
 	v = calloc(1, sizeof(*v));
 	assert(v != NULL);
 	v->o = o;
-	v->set = set_new(o);
+	v->set = drive_set_new(disk_read_only_new(o->disk), o->paths, o->count);	/* W1 */
+	v->set->read_only = true;
 	disk_read_only_limit(v->set->disk, o->bytes_per_second, o->cancel);
 	rc = drives_look(v, e);
 	if (rc == 0)

@@ -423,6 +423,28 @@ drive_space_take(struct drive_set *s, unsigned slot, uint64_t bytes)
 	pthread_mutex_unlock(&s->lock);
 }
 
+struct drive_set *
+drive_set_new(struct disk *disk, const char *const *paths, unsigned count)
+{
+	struct drive_set *s = calloc(1, sizeof(*s));
+	unsigned i;
+
+	assert(s != NULL);
+	s->disk = disk;
+	s->count = s->configured = count;
+	pthread_mutex_init(&s->commit_lock, NULL);
+	pthread_mutex_init(&s->lock, NULL);
+	pthread_rwlock_init(&s->steady, NULL);
+	catalog_rows_init(&s->rows);
+	for (i = 0; i < s->count; i++) {
+		s->drives[i].slot = i;
+		s->drives[i].path = strdup(paths[i]);
+		assert(s->drives[i].path != NULL);
+		s->drives[i].lock_handle = s->catalog_handle[i] = s->former_handle[i] = -1;
+	}
+	return (s);
+}
+
 void
 drive_set_close(struct drive_set **set)
 {

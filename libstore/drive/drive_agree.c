@@ -21,20 +21,17 @@
 static const char *const drive_directories[] = { "log", "vol", "quarantine", "reserve" };
 
 int
-drive_directories_make(struct drive_set *s, unsigned slot, struct err *e)
+drive_directories_make(struct disk *d, const char *drive, struct err *e)
 {
 	char path[4096];
 	size_t i;
 	int rc = 0;
 
 	for (i = 0; rc == 0 && i < sizeof(drive_directories) / sizeof(*drive_directories); i++) {
-		drive_path(s, slot, drive_directories[i], "", path);
-		rc = s->disk->ops->mkdir(s->disk, path, e);
+		snprintf(path, sizeof(path), "%s/%s", drive, drive_directories[i]);
+		rc = d->ops->mkdir(d, path, e);
 	}
-	drive_path(s, slot, "", "", path);
-	if (rc == 0)
-		rc = s->disk->ops->sync_dir(s->disk, path, e);
-	return (rc);
+	return (rc == 0 ? d->ops->sync_dir(d, drive, e) : rc);
 }
 
 unsigned

@@ -98,8 +98,10 @@ unsigned drive_rows_sets(const struct drive_set *s);
 /* From here on only slots of sets that are in use are looked at; others join later. paths: how many
  * are configured. 0, or ERR_CONFIG if that is fewer than the sets in use have slots. */
 int drive_sets_in_use(struct drive_set *s, unsigned paths, struct err *e);
-/* log/, vol/, quarantine/, reserve/ on a drive, durable. */
-int drive_directories_make(struct drive_set *s, unsigned slot, struct err *e);
+/* A set of which nothing was looked at and nothing is open; drive_set_close ends it. */
+struct drive_set *drive_set_new(struct disk *disk, const char *const *paths, unsigned count);
+/* log/, vol/, quarantine/, reserve/ in the directory of a drive, durable. */
+int drive_directories_make(struct disk *d, const char *drive, struct err *e);
 /* s->rows = *rows; they are initialised then. */
 void drive_rows_take(struct drive_set *s, struct catalog_rows *rows);
 

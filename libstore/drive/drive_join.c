@@ -84,7 +84,7 @@ drive_prepare(struct drive_set *s, unsigned slot, const struct drive_look *l, st
 	} else {		/* what a killed process left is perhaps not on the drive yet */
 		rc = s->disk->ops->sync_dir(s->disk, dr->path, e);
 	}
-	return (rc < 0 ? rc : drive_directories_make(s, slot, e));
+	return (rc < 0 ? rc : drive_directories_make(s->disk, dr->path, e));
 }
 
 /* One epoch: the set and its drives in these states. */

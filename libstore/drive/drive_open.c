@@ -377,7 +377,7 @@ catalogs_bring(struct drive_set *s, struct drive_look *looks)
 		dr = &s->drives[i];
 		if (looks[i].as != LOOKS_FORMATTED)
 			continue;
-		rc = drive_directories_make(s, i, &why);
+		rc = drive_directories_make(s->disk, dr->path, &why);
 		if (rc == 0)
 			rc = catalog_file_replace(s, i, &why);
 		if (rc == ERR_FULL && s->catalog_end[i] > 0)
@@ -548,21 +548,8 @@ drive_set_open(
 		if (strlen(o->paths[i]) > PATH_BYTES_MAX)
 			return (err_set(e, ERR_CONFIG,
 			    "the path of slot %u in store.drives is too long", i));
-	s = calloc(1, sizeof(*s));
-	assert(s != NULL);
-	s->disk = disk;
-	s->count = s->configured = o->count;
+	s = drive_set_new(disk, o->paths, o->count);
 	s->min_write_redundancy = o->min_write_redundancy;
-	pthread_mutex_init(&s->commit_lock, NULL);
-	pthread_mutex_init(&s->lock, NULL);
-	pthread_rwlock_init(&s->steady, NULL);
-	catalog_rows_init(&s->rows);
-	for (i = 0; i < s->count; i++) {
-		s->drives[i].slot = i;
-		s->drives[i].path = strdup(o->paths[i]);
-		assert(s->drives[i].path != NULL);
-		s->drives[i].lock_handle = s->catalog_handle[i] = s->former_handle[i] = -1;
-	}
 	rc = set_open(s, o, looks, e);
 	for (i = 0; i < s->configured; i++)
 		if (looks[i].file != NULL)

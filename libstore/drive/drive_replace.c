@@ -169,7 +169,7 @@ return_locked(struct drive_set *s, unsigned slot, struct drive_place *p, struct 
 		return (rc);
 	memcpy(uuid, p->file->uuid.data, 16);
 	drive_slot_take(s, slot, p, uuid);
-	rc = drive_directories_make(s, slot, e);
+	rc = drive_directories_make(s->disk, p->path, e);
 	return (rc < 0 ? rc : drive_slot_commit(s, slot, &row, "the drive is there again", e));
 }
 
@@ -293,7 +293,7 @@ replace_locked(struct drive_set *s, unsigned slot, struct drive_place *p, struct
 	slot_clear(s, slot);
 	drive_former_close(s, slot);
 	drive_slot_take(s, slot, p, uuid);
-	rc = drive_directories_make(s, slot, e);
+	rc = drive_directories_make(s->disk, p->path, e);
 	row.uuid = (ProtobufCBinaryData){ 16, uuid };
 	row.replaced = true;
 	return (rc < 0 ? rc : drive_slot_commit(s, slot, &row, "a new drive, to be rebuilt", e));

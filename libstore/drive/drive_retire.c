@@ -141,9 +141,6 @@ links_make(struct drive_set *s, unsigned slot, const char *to, const char *sub, 
 
 	drive_path(s, slot, sub, "", from);
 	rc = drive_names_list(d, from, &names, e);
-	snprintf(path, sizeof(path), "%s/%s", to, sub);
-	if (rc == 0)
-		rc = d->ops->mkdir(d, path, e);
 	for (size_t i = 0; rc == 0 && i < names.count; i++) {
 		drive_path(s, slot, sub, names.name[i], target);
 		snprintf(path, sizeof(path), "%s/%s/%s", to, sub, names.name[i]);
@@ -160,7 +157,6 @@ new_drive_make(struct drive_set *s, struct retirement *r, struct err *e)
 	struct disk *d = s->disk;
 	struct drive_place *p = &r->place;
 	Hf__DriveFile file;
-	char path[4096];
 	int rc;
 
 	if (p->handle >= 0)
@@ -171,15 +167,11 @@ new_drive_make(struct drive_set *s, struct retirement *r, struct err *e)
 	drive_file_fill(s, r->slot, r->uuid, &file);
 	rc = drive_file_create(d, p->path, &file, p->file != NULL, &p->handle, e);
 	if (rc == 0)
+		rc = drive_directories_make(d, p->path, e);
+	if (rc == 0)
 		rc = links_make(s, r->slot, p->path, "log", e);
 	if (rc == 0)
 		rc = links_make(s, r->slot, p->path, "vol", e);
-	for (unsigned i = 0; rc == 0 && i < 2; i++) {
-		snprintf(path, sizeof(path), "%s/%s", p->path, i == 0 ? "quarantine" : "reserve");
-		rc = d->ops->mkdir(d, path, e);
-	}
-	if (rc == 0)
-		rc = d->ops->sync_dir(d, p->path, e);
 	return (rc == 0 ? catalog_file_make(s, p->path, &r->catalog, &r->catalog_end, e) : rc);
 }
 
