@@ -77,6 +77,7 @@ tests_unit_test_entry_cache_LDADD = $(LIBOBJECT_TEST_LIBS)
 
 # Large bodies without HTTP, beside bare writes and reads of their shards.
 noinst_PROGRAMS += tests/bench/bench_bodies
-tests_bench_bench_bodies_SOURCES = tests/bench/bench_bodies.c tests/bench/bodies_bare.c tests/bench/bodies.h
+tests_bench_bench_bodies_SOURCES = tests/bench/bench_bodies.c tests/bench/bodies_bare.c tests/bench/bodies.h \
+	tests/bench/store_program.c tests/bench/store_program.h
 tests_bench_bench_bodies_LDADD = libobject/libobject.a libipc/libipc.a libstore/libstore.a \
 	schema/libschema.a libbase/libbase.a $(LIBOBJECT_LIBS)

@@ -30,10 +30,12 @@ EXTRA_tests_unit_test_store_live_DEPENDENCIES = services/store/holdfast-store
 # The store beside the bare machine. The program itself is run; make all builds it before.
 noinst_PROGRAMS += tests/bench/store
 tests_bench_store_SOURCES = tests/bench/store.c tests/bench/bare.c tests/bench/bare.h \
-	tests/bench/load.c tests/bench/load.h tests/bench/store_process.c tests/bench/store_process.h
+	tests/bench/load.c tests/bench/load.h tests/bench/store_process.c tests/bench/store_process.h \
+	tests/bench/store_program.c tests/bench/store_program.h
 tests_bench_store_LDADD = libobject/libobject.a libipc/libipc.a libstore/libstore.a schema/libschema.a \
 	libbase/libbase.a $(LIBOBJECT_LIBS) $(LIBIPC_LIBS) $(LIBBASE_LIBS)
 noinst_PROGRAMS += tests/bench/scale
 tests_bench_scale_SOURCES = tests/bench/scale.c tests/bench/load.c tests/bench/load.h \
-	tests/bench/store_process.c tests/bench/store_process.h
+	tests/bench/store_process.c tests/bench/store_process.h tests/bench/store_program.c \
+	tests/bench/store_program.h
 tests_bench_scale_LDADD = $(tests_bench_store_LDADD)

@@ -5,8 +5,8 @@
  *
  * usage: bench_bodies [-s STORE] [-k K] [-m M] [-r ROUNDS] [-c CLIENTS] [-dgo] [DIRECTORY]
  *
- * A store process (STORE, default services/store/holdfast-store below the working directory) serves
- * k+m drive directories in DIRECTORY (default /var/tmp). Bodies have 64 MiB. "put" hashes nothing;
+ * A store process (STORE, default HOLDFAST_STORE or the build's own) serves k+m drive directories
+ * in DIRECTORY (default /var/tmp). Bodies have 64 MiB. "put" hashes nothing;
  * "put, MD5" has the digest that S3 wants of every put, which one core bounds: beside it stands the
  * ratio to that bound. The bare side has a thread for each shard of each client: it writes k+m
  * files, whose blocks are allocated as a run's are, in pieces of 1 MiB, and syncs each once; it
@@ -21,6 +21,7 @@
 #include <assert.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <limits.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -35,6 +36,7 @@
 #include "libbase/clock.h"
 #include "libbase/file.h"
 #include "tests/bench/bodies.h"
+#include "tests/bench/store_program.h"
 
 #define ROUNDS_MAX	64
 #define PATIENCE_MS	60000
@@ -420,6 +422,8 @@ bench_end(struct bench *b)
 static void
 options_read(struct bench *b, int argc, char **argv)
 {
+	static char whole[PATH_MAX];
+	const char *where;
 	int c;
 
 	while ((c = getopt(argc, argv, "s:k:m:r:c:dgo")) != -1)
@@ -446,18 +450,24 @@ options_read(struct bench *b, int argc, char **argv)
 	    b->rounds < 1 || b->rounds > ROUNDS_MAX || b->clients_max < 1 ||
 	    b->clients_max > CLIENTS_MAX)
 		die("k is 1, 2, 4 or 8, m at most k; 1 to 64 rounds; 1 to 8 clients", NULL);
-	snprintf(b->directory, sizeof(b->directory), "%s/hf-bodies-XXXXXX",
-	    optind < argc ? argv[optind] : "/var/tmp");
+	where = optind < argc ? argv[optind] : "/var/tmp";
+	if (realpath(where, whole) == NULL)
+		die(where, NULL);
+	if (strlen(whole) + sizeof("/hf-bodies-XXXXXX") > sizeof(b->directory))
+		die("the directory's name is too long", NULL);
+	snprintf(b->directory, sizeof(b->directory), "%s", whole);
+	strcat(b->directory, "/hf-bodies-XXXXXX");
 }
 
 int
 main(int argc, char **argv)
 {
-	static struct bench b = { .program = "services/store/holdfast-store", .k = 4, .m = 2,
-	    .rounds = 11, .clients_max = 4 };
+	static struct bench b = { .k = 4, .m = 2, .rounds = 11, .clients_max = 4 };
 	unsigned i, j;
 
 	options_read(&b, argc, argv);
+	if (b.program == NULL)
+		b.program = store_program();
 	if (mkdtemp(b.directory) == NULL)
 		die(b.directory, NULL);
 	b.body = malloc(BODY_BYTES);

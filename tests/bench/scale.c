@@ -22,6 +22,7 @@
 #include "libbase/clock.h"
 #include "tests/bench/load.h"
 #include "tests/bench/store_process.h"
+#include "tests/bench/store_program.h"
 
 #define BUCKET		"scale"
 #define BODY_BYTES	64
@@ -356,8 +357,7 @@ main(int argc, char **argv)
 	}
 	mallopt(M_TRIM_THRESHOLD, 64 << 20);	/* else some pages cost a page fault more */
 	objects = count != NULL ? strtoull(count, NULL, 10) : 200000;
-	program = getenv("HOLDFAST_STORE");
-	program = program != NULL ? program : "services/store/holdfast-store";
+	program = store_program();
 	snprintf(drive, sizeof(drive), "%s/d0/drive", keep != NULL ? keep : "/nonexistent");
 	filled = access(drive, F_OK) == 0;
 	store_prepare(&s, argv[1], keep, 1, "");

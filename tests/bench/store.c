@@ -5,7 +5,7 @@
  * usage: store DIR [PUTS [OBJECTS]]	makes everything in a directory of its own in DIR, removed
  * after
  *
- * The store is services/store/holdfast-store (or HOLDFAST_STORE), four drives, 2+2, hence three
+ * The store is the build's holdfast-store (or HOLDFAST_STORE), four drives, 2+2, hence three
  * mirrors. Puts are of 4 KiB, from CLIENTS at once through one process, as a protocol server
  * carries them. The bare loop commits the same bytes in batches of as many records; both take
  * turns. Its blocks were written before, and so are the log's, which prepares them when it is used:
@@ -30,6 +30,7 @@
 #include "tests/bench/bare.h"
 #include "tests/bench/load.h"
 #include "tests/bench/store_process.h"
+#include "tests/bench/store_program.h"
 
 #define BUCKET		"bench"
 #define CLIENTS		64
@@ -384,7 +385,7 @@ main(int argc, char **argv)
 {
 	uint64_t puts = argc > 2 ? strtoull(argv[2], NULL, 10) : 100000, first;
 	uint64_t objects = argc > 3 ? strtoull(argv[3], NULL, 10) : 300000;
-	const char *program = getenv("HOLDFAST_STORE");
+	const char *program = store_program();
 	struct store_process s;
 	static struct puts p;
 	struct load *l;
@@ -395,7 +396,6 @@ main(int argc, char **argv)
 		fprintf(stderr, "usage: store DIR [PUTS [OBJECTS]]\n");
 		return (2);
 	}
-	program = program != NULL ? program : "services/store/holdfast-store";
 	puts = puts / SLICES / CLIENTS / 2 * SLICES * CLIENTS * 2;
 	store_prepare(&s, argv[1], NULL, 4, "erasure = 2+2");
 	store_start(&s, program);

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -93,6 +94,7 @@ store_prepare(struct store_process *s, const char *where, const char *keep, unsi
     const char *extra)
 {
 	static const char *const parts[] = { "state", "run", "log" };
+	static char whole[PATH_MAX];
 	char path[320];
 
 	memset(s, 0, sizeof(*s));
@@ -105,6 +107,13 @@ store_prepare(struct store_process *s, const char *where, const char *keep, unsi
 		if (mkdtemp(s->directory) == NULL)
 			fail(s->directory);
 	}
+	if (realpath(s->directory, whole) == NULL)	/* what a config names begins with '/' */
+		fail(s->directory);
+	if (strlen(whole) >= sizeof(s->directory)) {
+		errno = ENAMETOOLONG;
+		fail(whole);
+	}
+	strcpy(s->directory, whole);
 	snprintf(s->channel, sizeof(s->channel), "%s/run/store.channel", s->directory);
 	snprintf(s->index, sizeof(s->index), "%s/state/index", s->directory);
 	for (unsigned i = 0; i < 3; i++) {
