@@ -68,7 +68,10 @@ tests_unit_test_object_walk_SOURCES = tests/unit/test_object_walk.c
 tests_unit_test_object_walk_LDADD = $(LIBOBJECT_TEST_LIBS)
 
 check_PROGRAMS += tests/unit/test_bodies
-tests_unit_test_bodies_SOURCES = tests/unit/test_bodies.c
+tests_unit_test_bodies_SOURCES = tests/unit/test_bodies.c tests/unit/test_body_damage.c \
+	tests/unit/test_body_drives.c tests/unit/test_body_parts.c tests/unit/test_body_readahead.c \
+	tests/unit/test_body_records.c tests/unit/test_body_volumes.c \
+	tests/unit/bad_disk.c tests/unit/bad_disk.h tests/unit/body_world.c tests/unit/body_world.h
 tests_unit_test_bodies_LDADD = $(LIBOBJECT_TEST_LIBS)
 
 check_PROGRAMS += tests/unit/test_entry_cache
