@@ -242,194 +242,148 @@ libstore_libstore_a_SOURCES += \
 	libstore/check/view_index.c \
 	libstore/check/view_index.h
 
+# What tests of a store share: one in one process without sockets, on drives in memory or real ones.
+check_LIBRARIES += tests/unit/libstateworld.a
+tests_unit_libstateworld_a_SOURCES = \
+	tests/unit/disk_memory.c tests/unit/disk_memory.h \
+	tests/unit/golden.c tests/unit/golden.h \
+	tests/unit/state_world.c tests/unit/state_world.h \
+	tests/unit/vacuum_world.c tests/unit/vacuum_world.h \
+	tests/unit/world_check.c tests/unit/world_check.h
+LIBSTORE_TEST_LIBS = libstore/libstore.a schema/libschema.a libbase/libbase.a \
+	$(CRITERION_LIBS) $(LIBSTORE_LIBS)
+STATE_TEST_LIBS = tests/unit/libstateworld.a $(LIBSTORE_TEST_LIBS) $(EVENT_LIBS)
+CONVERT_WORLD = tests/unit/convert_world.c tests/unit/convert_world.h
+REBUILD_WORLD = tests/unit/rebuild_world.c tests/unit/rebuild_world.h
+
 check_PROGRAMS += tests/unit/test_index_gaps
 tests_unit_test_index_gaps_SOURCES = tests/unit/test_index_gaps.c
 tests_unit_test_index_gaps_LDADD = libstore/libstore.a libbase/libbase.a $(CRITERION_LIBS)
 
 check_PROGRAMS += tests/unit/test_index
 tests_unit_test_index_SOURCES = tests/unit/test_index.c
-tests_unit_test_index_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
-	$(CRITERION_LIBS) $(LIBSTORE_LIBS)
+tests_unit_test_index_LDADD = $(LIBSTORE_TEST_LIBS)
 
 check_PROGRAMS += tests/unit/test_index_ahead
 tests_unit_test_index_ahead_SOURCES = tests/unit/test_index_ahead.c
-tests_unit_test_index_ahead_LDADD = $(tests_unit_test_index_LDADD)
+tests_unit_test_index_ahead_LDADD = $(LIBSTORE_TEST_LIBS)
 
 check_PROGRAMS += tests/unit/test_index_model
 tests_unit_test_index_model_SOURCES = tests/unit/test_index_model.c
-tests_unit_test_index_model_LDADD = $(tests_unit_test_index_LDADD)
+tests_unit_test_index_model_LDADD = $(LIBSTORE_TEST_LIBS)
 
 check_PROGRAMS += tests/unit/test_task
 tests_unit_test_task_SOURCES = tests/unit/test_task.c
-tests_unit_test_task_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
-	$(CRITERION_LIBS) $(LIBSTORE_LIBS)
+tests_unit_test_task_LDADD = $(LIBSTORE_TEST_LIBS)
 
 check_PROGRAMS += tests/unit/test_listing
 tests_unit_test_listing_SOURCES = tests/unit/test_listing.c
-tests_unit_test_listing_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
-	$(CRITERION_LIBS) $(LIBSTORE_LIBS)
+tests_unit_test_listing_LDADD = $(LIBSTORE_TEST_LIBS)
 
 check_PROGRAMS += tests/unit/test_volume
 tests_unit_test_volume_SOURCES = tests/unit/test_volume.c
-tests_unit_test_volume_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
-	$(CRITERION_LIBS) $(LIBSTORE_LIBS)
+tests_unit_test_volume_LDADD = $(LIBSTORE_TEST_LIBS)
 
 check_PROGRAMS += tests/unit/test_stale_reads
 tests_unit_test_stale_reads_SOURCES = tests/unit/test_stale_reads.c
-tests_unit_test_stale_reads_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
-	$(CRITERION_LIBS) $(LIBSTORE_LIBS)
+tests_unit_test_stale_reads_LDADD = $(LIBSTORE_TEST_LIBS)
 
 check_PROGRAMS += tests/unit/test_readers
 tests_unit_test_readers_SOURCES = tests/unit/test_readers.c
-tests_unit_test_readers_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
-	$(CRITERION_LIBS) $(LIBSTORE_LIBS)
+tests_unit_test_readers_LDADD = $(LIBSTORE_TEST_LIBS)
 
 check_PROGRAMS += tests/unit/test_gentable
 tests_unit_test_gentable_SOURCES = tests/unit/test_gentable.c
-tests_unit_test_gentable_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
-	$(CRITERION_LIBS) $(LIBSTORE_LIBS)
+tests_unit_test_gentable_LDADD = $(LIBSTORE_TEST_LIBS)
 
-# A whole store in one process, without sockets.
 check_PROGRAMS += tests/unit/test_state
-tests_unit_test_state_SOURCES = tests/unit/test_state.c tests/unit/state_world.c tests/unit/state_world.h \
-	tests/unit/disk_memory.c tests/unit/disk_memory.h
-tests_unit_test_state_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
-	$(CRITERION_LIBS) $(LIBSTORE_LIBS) $(EVENT_LIBS)
+tests_unit_test_state_SOURCES = tests/unit/test_state.c
+tests_unit_test_state_LDADD = $(STATE_TEST_LIBS)
 check_PROGRAMS += tests/unit/test_state_task
-tests_unit_test_state_task_SOURCES = tests/unit/test_state_task.c tests/unit/state_world.c tests/unit/state_world.h \
-	tests/unit/disk_memory.c tests/unit/disk_memory.h
-tests_unit_test_state_task_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
-	$(CRITERION_LIBS) $(LIBSTORE_LIBS) $(EVENT_LIBS)
+tests_unit_test_state_task_SOURCES = tests/unit/test_state_task.c
+tests_unit_test_state_task_LDADD = $(STATE_TEST_LIBS)
 check_PROGRAMS += tests/unit/test_state_cleanup
-tests_unit_test_state_cleanup_SOURCES = tests/unit/test_state_cleanup.c tests/unit/state_world.c \
-	tests/unit/state_world.h tests/unit/disk_memory.c tests/unit/disk_memory.h
-tests_unit_test_state_cleanup_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
-	$(CRITERION_LIBS) $(LIBSTORE_LIBS) $(EVENT_LIBS)
+tests_unit_test_state_cleanup_SOURCES = tests/unit/test_state_cleanup.c
+tests_unit_test_state_cleanup_LDADD = $(STATE_TEST_LIBS)
 check_PROGRAMS += tests/unit/test_state_upload
-tests_unit_test_state_upload_SOURCES = tests/unit/test_state_upload.c tests/unit/state_world.c tests/unit/state_world.h \
-	tests/unit/disk_memory.c tests/unit/disk_memory.h
-tests_unit_test_state_upload_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
-	$(CRITERION_LIBS) $(LIBSTORE_LIBS) $(EVENT_LIBS)
+tests_unit_test_state_upload_SOURCES = tests/unit/test_state_upload.c
+tests_unit_test_state_upload_LDADD = $(STATE_TEST_LIBS)
 check_PROGRAMS += tests/unit/test_state_volume
-tests_unit_test_state_volume_SOURCES = tests/unit/test_state_volume.c tests/unit/state_world.c tests/unit/state_world.h \
-	tests/unit/disk_memory.c tests/unit/disk_memory.h
-tests_unit_test_state_volume_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
-	$(CRITERION_LIBS) $(LIBSTORE_LIBS) $(EVENT_LIBS)
+tests_unit_test_state_volume_SOURCES = tests/unit/test_state_volume.c
+tests_unit_test_state_volume_LDADD = $(STATE_TEST_LIBS)
 
 check_PROGRAMS += tests/unit/test_state_power
-tests_unit_test_state_power_SOURCES = tests/unit/test_state_power.c tests/unit/state_world.c \
-	tests/unit/state_world.h tests/unit/disk_memory.c tests/unit/disk_memory.h
-tests_unit_test_state_power_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
-	$(CRITERION_LIBS) $(LIBSTORE_LIBS) $(EVENT_LIBS)
+tests_unit_test_state_power_SOURCES = tests/unit/test_state_power.c
+tests_unit_test_state_power_LDADD = $(STATE_TEST_LIBS)
 
 check_PROGRAMS += tests/unit/test_reserve
-tests_unit_test_reserve_SOURCES = tests/unit/test_reserve.c tests/unit/vacuum_world.c \
-	tests/unit/vacuum_world.h tests/unit/state_world.c tests/unit/state_world.h \
-	tests/unit/disk_memory.c tests/unit/disk_memory.h
-tests_unit_test_reserve_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
-	$(CRITERION_LIBS) $(LIBSTORE_LIBS) $(EVENT_LIBS)
+tests_unit_test_reserve_SOURCES = tests/unit/test_reserve.c
+tests_unit_test_reserve_LDADD = $(STATE_TEST_LIBS)
 
 check_PROGRAMS += tests/unit/test_failing_lives
-tests_unit_test_failing_lives_SOURCES = tests/unit/test_failing_lives.c \
-	tests/unit/vacuum_world.c tests/unit/vacuum_world.h tests/unit/state_world.c \
-	tests/unit/state_world.h tests/unit/disk_memory.c tests/unit/disk_memory.h
-tests_unit_test_failing_lives_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
-	$(CRITERION_LIBS) $(LIBSTORE_LIBS) $(EVENT_LIBS)
+tests_unit_test_failing_lives_SOURCES = tests/unit/test_failing_lives.c
+tests_unit_test_failing_lives_LDADD = $(STATE_TEST_LIBS)
 
 check_PROGRAMS += tests/unit/test_starved
-tests_unit_test_starved_SOURCES = tests/unit/test_starved.c tests/unit/state_world.c \
-	tests/unit/state_world.h tests/unit/disk_memory.c tests/unit/disk_memory.h
-tests_unit_test_starved_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
-	$(CRITERION_LIBS) $(LIBSTORE_LIBS) $(EVENT_LIBS)
+tests_unit_test_starved_SOURCES = tests/unit/test_starved.c
+tests_unit_test_starved_LDADD = $(STATE_TEST_LIBS)
 
 # Segments that are converted while everything goes wrong.
 check_PROGRAMS += tests/unit/test_convert
-tests_unit_test_convert_SOURCES = tests/unit/test_convert.c tests/unit/convert_world.c \
-	tests/unit/convert_world.h tests/unit/state_world.c tests/unit/state_world.h \
-	tests/unit/disk_memory.c tests/unit/disk_memory.h
-tests_unit_test_convert_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
-	$(CRITERION_LIBS) $(LIBSTORE_LIBS) $(EVENT_LIBS)
+tests_unit_test_convert_SOURCES = tests/unit/test_convert.c $(CONVERT_WORLD)
+tests_unit_test_convert_LDADD = $(STATE_TEST_LIBS)
 
 # The copy of the index on a drive.
 check_PROGRAMS += tests/unit/test_index_copy
-tests_unit_test_index_copy_SOURCES = tests/unit/test_index_copy.c tests/unit/state_world.c \
-	tests/unit/state_world.h tests/unit/disk_memory.c tests/unit/disk_memory.h
-tests_unit_test_index_copy_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
-	$(CRITERION_LIBS) $(LIBSTORE_LIBS) $(EVENT_LIBS)
+tests_unit_test_index_copy_SOURCES = tests/unit/test_index_copy.c
+tests_unit_test_index_copy_LDADD = $(STATE_TEST_LIBS)
 
 check_PROGRAMS += tests/unit/test_check_live
-tests_unit_test_check_live_SOURCES = tests/unit/test_check_live.c tests/unit/state_world.c \
-	tests/unit/state_world.h tests/unit/disk_memory.c tests/unit/disk_memory.h
-tests_unit_test_check_live_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
-	$(CRITERION_LIBS) $(LIBSTORE_LIBS) $(EVENT_LIBS)
+tests_unit_test_check_live_SOURCES = tests/unit/test_check_live.c
+tests_unit_test_check_live_LDADD = $(STATE_TEST_LIBS)
 
 check_PROGRAMS += tests/unit/test_walk
-tests_unit_test_walk_SOURCES = tests/unit/test_walk.c tests/unit/state_world.c \
-	tests/unit/state_world.h tests/unit/disk_memory.c tests/unit/disk_memory.h
-tests_unit_test_walk_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
-	$(CRITERION_LIBS) $(LIBSTORE_LIBS) $(EVENT_LIBS)
+tests_unit_test_walk_SOURCES = tests/unit/test_walk.c
+tests_unit_test_walk_LDADD = $(STATE_TEST_LIBS)
 
 check_PROGRAMS += tests/unit/test_disk_deadline
-tests_unit_test_disk_deadline_SOURCES = tests/unit/test_disk_deadline.c tests/unit/disk_memory.c \
-	tests/unit/disk_memory.h
-tests_unit_test_disk_deadline_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
-	$(CRITERION_LIBS) $(LIBSTORE_LIBS)
+tests_unit_test_disk_deadline_SOURCES = tests/unit/test_disk_deadline.c
+tests_unit_test_disk_deadline_LDADD = tests/unit/libstateworld.a $(LIBSTORE_TEST_LIBS)
 
 check_PROGRAMS += tests/unit/test_drive_slow
-tests_unit_test_drive_slow_SOURCES = tests/unit/test_drive_slow.c tests/unit/disk_memory.c \
-	tests/unit/disk_memory.h
-tests_unit_test_drive_slow_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
-	$(CRITERION_LIBS) $(LIBSTORE_LIBS)
+tests_unit_test_drive_slow_SOURCES = tests/unit/test_drive_slow.c
+tests_unit_test_drive_slow_LDADD = tests/unit/libstateworld.a $(LIBSTORE_TEST_LIBS)
 
 check_PROGRAMS += tests/unit/test_rebuild
-rebuild_world = tests/unit/rebuild_world.c tests/unit/rebuild_world.h tests/unit/state_world.c \
-	tests/unit/state_world.h tests/unit/disk_memory.c tests/unit/disk_memory.h
-tests_unit_test_rebuild_SOURCES = tests/unit/test_rebuild.c $(rebuild_world)
-tests_unit_test_rebuild_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
-	$(CRITERION_LIBS) $(LIBSTORE_LIBS) $(EVENT_LIBS)
+tests_unit_test_rebuild_SOURCES = tests/unit/test_rebuild.c $(REBUILD_WORLD)
+tests_unit_test_rebuild_LDADD = $(STATE_TEST_LIBS)
 
 # A drive that works is copied to another, which takes its slot.
 check_PROGRAMS += tests/unit/test_retire
-tests_unit_test_retire_SOURCES = tests/unit/test_retire.c $(rebuild_world)
-tests_unit_test_retire_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
-	$(CRITERION_LIBS) $(LIBSTORE_LIBS) $(EVENT_LIBS)
+tests_unit_test_retire_SOURCES = tests/unit/test_retire.c $(REBUILD_WORLD)
+tests_unit_test_retire_LDADD = $(STATE_TEST_LIBS)
 
 check_PROGRAMS += tests/fuzz/fuzz_store_request
-tests_fuzz_fuzz_store_request_SOURCES = tests/fuzz/fuzz_store_request.c tests/unit/state_world.c \
-	tests/unit/state_world.h tests/unit/disk_memory.c tests/unit/disk_memory.h
-tests_fuzz_fuzz_store_request_LDADD = $(FUZZ_MAIN) libstore/libstore.a schema/libschema.a \
-	libbase/libbase.a $(CRITERION_LIBS) $(LIBSTORE_LIBS) $(EVENT_LIBS)
+tests_fuzz_fuzz_store_request_SOURCES = tests/fuzz/fuzz_store_request.c
+tests_fuzz_fuzz_store_request_LDADD = $(FUZZ_MAIN) $(STATE_TEST_LIBS)
 
 check_PROGRAMS += tests/unit/test_check_shards
-tests_unit_test_check_shards_SOURCES = tests/unit/test_check_shards.c tests/unit/convert_world.c \
-	tests/unit/convert_world.h tests/unit/state_world.c tests/unit/state_world.h \
-	tests/unit/disk_memory.c tests/unit/disk_memory.h
-tests_unit_test_check_shards_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
-	$(CRITERION_LIBS) $(LIBSTORE_LIBS) $(EVENT_LIBS)
+tests_unit_test_check_shards_SOURCES = tests/unit/test_check_shards.c $(CONVERT_WORLD)
+tests_unit_test_check_shards_LDADD = $(STATE_TEST_LIBS)
 
 check_PROGRAMS += tests/unit/test_vacuum
-tests_unit_test_vacuum_SOURCES = tests/unit/test_vacuum.c tests/unit/vacuum_world.c \
-	tests/unit/vacuum_world.h tests/unit/state_world.c tests/unit/state_world.h \
-	tests/unit/disk_memory.c tests/unit/disk_memory.h
-tests_unit_test_vacuum_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
-	$(CRITERION_LIBS) $(LIBSTORE_LIBS) $(EVENT_LIBS)
+tests_unit_test_vacuum_SOURCES = tests/unit/test_vacuum.c
+tests_unit_test_vacuum_LDADD = $(STATE_TEST_LIBS)
 
 EXTRA_DIST += tests/golden/v1/converted.tar.xz
 check_PROGRAMS += tests/unit/test_golden_converted
-tests_unit_test_golden_converted_SOURCES = tests/unit/test_golden_converted.c \
-	tests/unit/golden.c tests/unit/golden.h \
-	tests/unit/convert_world.c tests/unit/convert_world.h tests/unit/state_world.c \
-	tests/unit/state_world.h tests/unit/disk_memory.c tests/unit/disk_memory.h
-tests_unit_test_golden_converted_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
-	$(CRITERION_LIBS) $(LIBSTORE_LIBS) $(EVENT_LIBS)
+tests_unit_test_golden_converted_SOURCES = tests/unit/test_golden_converted.c $(CONVERT_WORLD)
+tests_unit_test_golden_converted_LDADD = $(STATE_TEST_LIBS)
 
 # The life of segments, enumerated.
 check_PROGRAMS += tests/unit/test_segment_life
-tests_unit_test_segment_life_SOURCES = tests/unit/test_segment_life.c tests/unit/convert_world.c \
-	tests/unit/convert_world.h tests/unit/state_world.c tests/unit/state_world.h \
-	tests/unit/disk_memory.c tests/unit/disk_memory.h
-tests_unit_test_segment_life_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
-	$(CRITERION_LIBS) $(LIBSTORE_LIBS) $(EVENT_LIBS)
+tests_unit_test_segment_life_SOURCES = tests/unit/test_segment_life.c $(CONVERT_WORLD)
+tests_unit_test_segment_life_LDADD = $(STATE_TEST_LIBS)
 
 check_PROGRAMS += tests/fuzz/fuzz_shard
 tests_fuzz_fuzz_shard_SOURCES = tests/fuzz/fuzz_shard.c
@@ -439,30 +393,21 @@ tests_fuzz_fuzz_shard_LDADD = $(FUZZ_MAIN) libstore/libstore.a schema/libschema.
 # Sets of drives that earlier versions left.
 EXTRA_DIST += tests/golden/v2/sets.tar.xz
 check_PROGRAMS += tests/unit/test_golden_sets
-tests_unit_test_golden_sets_SOURCES = tests/unit/test_golden_sets.c \
-	tests/unit/golden.c tests/unit/golden.h tests/unit/state_world.c tests/unit/state_world.h \
-	tests/unit/disk_memory.c tests/unit/disk_memory.h
-tests_unit_test_golden_sets_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
-	$(CRITERION_LIBS) $(LIBSTORE_LIBS) $(EVENT_LIBS)
+tests_unit_test_golden_sets_SOURCES = tests/unit/test_golden_sets.c
+tests_unit_test_golden_sets_LDADD = $(STATE_TEST_LIBS)
 
 EXTRA_DIST += tests/golden/v1/set.tar.xz
 check_PROGRAMS += tests/unit/test_golden
-tests_unit_test_golden_SOURCES = tests/unit/test_golden.c \
-	tests/unit/golden.c tests/unit/golden.h tests/unit/state_world.c tests/unit/state_world.h \
-	tests/unit/disk_memory.c tests/unit/disk_memory.h
-tests_unit_test_golden_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
-	$(CRITERION_LIBS) $(LIBSTORE_LIBS) $(EVENT_LIBS)
+tests_unit_test_golden_SOURCES = tests/unit/test_golden.c
+tests_unit_test_golden_LDADD = $(STATE_TEST_LIBS)
 
 check_PROGRAMS += tests/unit/test_check
-tests_unit_test_check_SOURCES = tests/unit/test_check.c tests/unit/state_world.c \
-	tests/unit/state_world.h tests/unit/disk_memory.c tests/unit/disk_memory.h
-tests_unit_test_check_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
-	$(CRITERION_LIBS) $(LIBSTORE_LIBS) $(EVENT_LIBS)
+tests_unit_test_check_SOURCES = tests/unit/test_check.c
+tests_unit_test_check_LDADD = $(STATE_TEST_LIBS)
 
 check_PROGRAMS += tests/unit/test_log
-tests_unit_test_log_SOURCES = tests/unit/test_log.c tests/unit/disk_memory.c tests/unit/disk_memory.h
-tests_unit_test_log_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
-	$(CRITERION_LIBS) $(LIBSTORE_LIBS)
+tests_unit_test_log_SOURCES = tests/unit/test_log.c
+tests_unit_test_log_LDADD = tests/unit/libstateworld.a $(LIBSTORE_TEST_LIBS)
 
 noinst_PROGRAMS += tests/bench/bench_log
 tests_bench_bench_log_SOURCES = tests/bench/bench_log.c tests/bench/bare.c tests/bench/bare.h
@@ -481,25 +426,20 @@ tests_bench_bench_space_SOURCES = tests/bench/bench_space.c
 tests_bench_bench_space_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a $(LIBSTORE_LIBS)
 
 check_PROGRAMS += tests/unit/test_drive
-tests_unit_test_drive_SOURCES = tests/unit/test_drive.c tests/unit/disk_memory.c tests/unit/disk_memory.h
-tests_unit_test_drive_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
-	$(CRITERION_LIBS) $(LIBSTORE_LIBS)
+tests_unit_test_drive_SOURCES = tests/unit/test_drive.c
+tests_unit_test_drive_LDADD = tests/unit/libstateworld.a $(LIBSTORE_TEST_LIBS)
 
 check_PROGRAMS += tests/unit/test_drive_join
-tests_unit_test_drive_join_SOURCES = tests/unit/test_drive_join.c tests/unit/disk_memory.c tests/unit/disk_memory.h
-tests_unit_test_drive_join_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
-	$(CRITERION_LIBS) $(LIBSTORE_LIBS)
+tests_unit_test_drive_join_SOURCES = tests/unit/test_drive_join.c
+tests_unit_test_drive_join_LDADD = tests/unit/libstateworld.a $(LIBSTORE_TEST_LIBS)
 
 check_PROGRAMS += tests/unit/test_record
 tests_unit_test_record_SOURCES = tests/unit/test_record.c
-tests_unit_test_record_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
-	$(CRITERION_LIBS) $(LIBSTORE_LIBS)
+tests_unit_test_record_LDADD = $(LIBSTORE_TEST_LIBS)
 
 check_PROGRAMS += tests/unit/test_feed
-tests_unit_test_feed_SOURCES = tests/unit/test_feed.c tests/unit/state_world.c tests/unit/state_world.h \
-	tests/unit/disk_memory.c tests/unit/disk_memory.h
-tests_unit_test_feed_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
-	$(CRITERION_LIBS) $(LIBSTORE_LIBS) $(EVENT_LIBS)
+tests_unit_test_feed_SOURCES = tests/unit/test_feed.c
+tests_unit_test_feed_LDADD = $(STATE_TEST_LIBS)
 check_PROGRAMS += tests/fuzz/fuzz_feed_cursor
 tests_fuzz_fuzz_feed_cursor_SOURCES = tests/fuzz/fuzz_feed_cursor.c
 tests_fuzz_fuzz_feed_cursor_LDADD = $(FUZZ_MAIN) libstore/libstore.a schema/libschema.a \

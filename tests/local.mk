@@ -15,15 +15,13 @@ dist_check_SCRIPTS += tests/linear_test
 dist_noinst_SCRIPTS += tests/run-scenarios tests/show-failures tests/proof-summary tests/mutations
 EXTRA_DIST += tests/scenario tests/bench/s3_small.py tests/bench/s3_presign.py tests/bench/foreground.py
 
-EXTRA_DIST += tests/unit/disk_content.h tests/unit/proof.h
+EXTRA_DIST += tests/unit/disk_content.h tests/unit/proof.h tests/unit/tree.h
 
 # A whole store and its clients on one thread and a simulated disk. What comes first of one name wins:
 # the memory_* files stand before the libraries whose modules they replace.
 HISTORY_WRAPS = -Wl,--wrap=clock_mono_ms -Wl,--wrap=clock_real_ms -Wl,--wrap=random_bytes \
 	-Wl,--wrap=event_add -Wl,--wrap=event_del -Wl,--wrap=event_free
-check_PROGRAMS += tests/unit/test_histories
-tests_unit_test_histories_LDFLAGS = $(HISTORY_WRAPS) $(AM_LDFLAGS)
-tests_unit_test_histories_SOURCES = tests/unit/test_histories.c \
+HISTORY_SOURCES = \
 	tests/unit/history_model.c tests/unit/history_model.h \
 	tests/unit/history_world.c tests/unit/history_world.h \
 	tests/unit/history_client.c tests/unit/history_client.h \
@@ -32,29 +30,23 @@ tests_unit_test_histories_SOURCES = tests/unit/test_histories.c \
 	tests/unit/history_task.c tests/unit/history_task.h \
 	tests/unit/history_work.c tests/unit/history_work.h \
 	tests/unit/channel_memory.c tests/unit/channel_memory.h \
-	tests/unit/index_memory.c tests/unit/index_memory.h \
 	tests/unit/pool_memory.c tests/unit/pool_memory.h \
 	tests/unit/disk_memory.c tests/unit/disk_memory.h
-tests_unit_test_histories_LDADD = libobject/libobject.a libipc/libipc.a libstore/libstore.a \
+HISTORY_LIBS = libobject/libobject.a libipc/libipc.a libstore/libstore.a \
 	schema/libschema.a libbase/libbase.a $(CRITERION_LIBS) $(LIBOBJECT_LIBS)
+
+check_PROGRAMS += tests/unit/test_histories
+tests_unit_test_histories_LDFLAGS = $(HISTORY_WRAPS) $(AM_LDFLAGS)
+tests_unit_test_histories_SOURCES = tests/unit/test_histories.c $(HISTORY_SOURCES) \
+	tests/unit/index_memory.c tests/unit/index_memory.h
+tests_unit_test_histories_LDADD = $(HISTORY_LIBS)
 
 # The same with RocksDB's index, and more keys.
 check_PROGRAMS += tests/unit/test_day
-tests_unit_test_day_SOURCES = tests/unit/test_day.c \
-	tests/unit/history_model.c tests/unit/history_model.h \
-	tests/unit/history_world.c tests/unit/history_world.h \
-	tests/unit/history_client.c tests/unit/history_client.h \
-	tests/unit/history_time.c tests/unit/history_time.h \
-	tests/unit/history_model_internal.h tests/unit/history_upload.c \
-	tests/unit/history_task.c tests/unit/history_task.h \
-	tests/unit/history_work.c tests/unit/history_work.h \
-	tests/unit/channel_memory.c tests/unit/channel_memory.h \
-	tests/unit/index_copies.c tests/unit/index_copies.h tests/unit/index_memory.h \
-	tests/unit/pool_memory.c tests/unit/pool_memory.h \
-	tests/unit/disk_memory.c tests/unit/disk_memory.h
+tests_unit_test_day_SOURCES = tests/unit/test_day.c $(HISTORY_SOURCES) \
+	tests/unit/index_copies.c tests/unit/index_copies.h tests/unit/index_memory.h
 tests_unit_test_day_CPPFLAGS = -DMODEL_KEYS=120 -DMODEL_CALL_MS=UINT64_C\(600000\) $(AM_CPPFLAGS)
 tests_unit_test_day_LDFLAGS = $(HISTORY_WRAPS) $(AM_LDFLAGS)
-tests_unit_test_day_LDADD = libobject/libobject.a libipc/libipc.a libstore/libstore.a \
-	schema/libschema.a libbase/libbase.a $(CRITERION_LIBS) $(LIBOBJECT_LIBS)
+tests_unit_test_day_LDADD = $(HISTORY_LIBS)
 
 include tests/fuzz/local.mk

@@ -20,7 +20,6 @@
  */
 #include <assert.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <limits.h>
 #include <signal.h>
 #include <spawn.h>
@@ -37,6 +36,7 @@
 #include "libbase/file.h"
 #include "tests/bench/bodies.h"
 #include "tests/bench/store_program.h"
+#include "tests/unit/tree.h"
 
 #define ROUNDS_MAX	64
 #define PATIENCE_MS	60000
@@ -392,15 +392,6 @@ drives_take(struct bench *b)
 	event_base_dispatch(b->base);
 }
 
-static int
-remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st;
-	(void)type;
-	(void)ftw;
-	return (remove(path));
-}
-
 static void
 bench_end(struct bench *b)
 {
@@ -415,7 +406,7 @@ bench_end(struct bench *b)
 	event_base_free(b->base);
 	kill(b->store, SIGTERM);
 	waitpid(b->store, &status, 0);
-	nftw(b->directory, remove_one, 32, FTW_DEPTH | FTW_PHYS);
+	tree_remove(b->directory);
 	free(b->body);
 }
 

@@ -12,7 +12,6 @@
  */
 #include <assert.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -25,6 +24,7 @@
 #include "libbase/erasure.h"
 #include "libstore/maintain/rebuild.h"
 #include "libstore/volume/volume.h"
+#include "tests/unit/tree.h"
 
 #define K	4u
 #define M	2u
@@ -253,15 +253,6 @@ isal(void)
 	return ((double)(clock_mono_ms() - begin) + 0.001);
 }
 
-static int
-remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st;
-	(void)type;
-	(void)ftw;
-	return (remove(path));
-}
-
 int
 main(int argc, char **argv)
 {
@@ -290,6 +281,6 @@ main(int argc, char **argv)
 		fflush(stdout);
 	}
 	if (!there)
-		nftw(base, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+		tree_remove(base);
 	return (0);
 }

@@ -7,32 +7,24 @@
 #include "tests/unit/index_copies.h"
 
 #include <assert.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "tests/unit/tree.h"
+
 static char top[64];
 static bool crashing, have_copy;
 
-static int
-remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st;
-	(void)type;
-	(void)ftw;
-	return (remove(path));
-}
-
 static void
-tree_remove(const char *name)
+below_remove(const char *name)
 {
 	char path[128];
 
 	snprintf(path, sizeof(path), "%s/%s", top, name);
-	nftw(path, remove_one, 32, FTW_DEPTH | FTW_PHYS);
+	tree_remove(path);
 }
 
 void
@@ -48,7 +40,7 @@ index_copies_make(char directory[128])
 void
 index_copies_remove(void)
 {
-	tree_remove("");
+	below_remove("");
 }
 
 void
@@ -59,7 +51,7 @@ index_copies_take(struct index *x)
 	char path[128];
 	int rc;
 
-	tree_remove("copy");
+	below_remove("copy");
 	snprintf(path, sizeof(path), "%s/copy", top);
 	rc = index_checkpoint(x, path, &applied, &e);
 	assert(rc == 0);
@@ -73,7 +65,7 @@ index_memory_crash(bool on)
 	char from[128], to[128];
 
 	if (crashing && !on) {
-		tree_remove("index");
+		below_remove("index");
 		snprintf(from, sizeof(from), "%s/copy", top);
 		snprintf(to, sizeof(to), "%s/index", top);
 		if (have_copy)
@@ -93,5 +85,5 @@ void
 index_memory_remove(void)
 {
 	if (top[0] != '\0')
-		tree_remove("index");
+		below_remove("index");
 }

@@ -14,6 +14,7 @@
 #include "libstore/log/log_internal.h"
 #include "libstore/maintain/rebuild.h"
 #include "libstore/volume/volume.h"
+#include "tests/unit/world_check.h"
 
 struct world w;
 uint64_t sequence;
@@ -243,15 +244,10 @@ on_fault(void *context, const struct check_fault *f)
 void
 check(enum check_severity least)
 {
-	char index[128];
-	struct check_options o = { .on_fault = on_fault, .context = &least, .view = {
-	    .disk = w.disk, .paths = check_paths, .count = 4, .index_dir = index,
-	    .cache_bytes = 8 << 20 } };
 	struct err e = ERR_INIT;
 
-	snprintf(index, sizeof(index), "%s/index", w.directory);
 	lost_text[0] = '\0';
-	cr_assert_eq(check_run(&o, &sum, &e), 0, "%s", e.text);
+	cr_assert_eq(world_check_at(&w, check_paths, on_fault, &least, &sum, &e), 0, "%s", e.text);
 	for (int s = (int)least; s < CHECK_SEVERITIES; s++)
 		cr_assert_eq(sum.faults[s], 0, "%s", lost_text);
 }
@@ -271,4 +267,33 @@ close_and_check_all(void)
 			disk_memory_set_missing(w.disk, a, false);
 			disk_memory_set_missing(w.disk, b, false);
 		}
+}
+
+void
+close_and_check(void)
+{
+	world_close(&w);
+	disk_memory_restart(w.disk);
+	check(CHECK_DEGRADED);
+	world_remove(&w);
+}
+
+/* --- the power -------------------------------------------------------------------------------- */
+
+unsigned
+power_fails_at_every_step(const struct power_life *l)
+{
+	bool power = true;
+	uint64_t cut;
+
+	for (cut = 1; power; cut++) {
+		l->begin(cut);
+		disk_memory_cut_at(w.disk, cut);
+		l->act();
+		power = disk_memory_cut(w.disk);
+		world_close(&w);
+		reopen(l->session);
+		l->go_on(cut);
+	}
+	return ((unsigned)cut - 2);
 }

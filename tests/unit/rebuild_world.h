@@ -41,5 +41,16 @@ void on_fault(void *context, const struct check_fault *f);	/* context: the least
 void check(enum check_severity least);
 /* Closes the store: everything is whole, and stays readable without any two drives. */
 void close_and_check_all(void);
+void close_and_check(void);	/* the same while all drives are there; the world is removed */
+
+struct power_life {
+	void	(*begin)(uint64_t cut);	/* what was before */
+	void	(*act)(void);		/* the power fails in the middle of it */
+	uint8_t	 session;		/* that is there when the store is open again */
+	void	(*go_on)(uint64_t cut);	/* to the end of the world */
+};
+
+/* A life for each step of `act' at which the power may fail, and one without. Returns how many. */
+unsigned power_fails_at_every_step(const struct power_life *l);
 
 #endif

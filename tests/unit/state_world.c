@@ -23,23 +23,9 @@
 #include "libstore/drive/drive.h"
 #include "libstore/log/log_internal.h"
 #include "schema/table.h"
+#include "tests/unit/tree.h"
 
 #define DRIVES 4
-
-static int
-remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st;
-	(void)type;
-	(void)ftw;
-	return (remove(path));
-}
-
-static void
-remove_tree(const char *path)
-{
-	nftw(path, remove_one, 32, FTW_DEPTH | FTW_PHYS);
-}
 
 static void
 directory_make_in(struct world *w, const char *parent)
@@ -75,7 +61,7 @@ void
 world_remove(struct world *w)
 {
 	readers_close(&w->readers);
-	remove_tree(w->directory);
+	tree_remove(w->directory);
 	if (w->disk != NULL)
 		disk_memory_free(w->disk);
 	for (size_t i = 0; i < WORLD_REPLIES; i++)
@@ -89,7 +75,7 @@ world_index_remove(struct world *w)
 	char path[128];
 
 	snprintf(path, sizeof(path), "%s/index", w->directory);
-	remove_tree(path);
+	tree_remove(path);
 }
 
 static int
@@ -250,6 +236,20 @@ world_open(struct world *w)
 	struct err e = ERR_INIT;
 
 	cr_assert_eq(world_try_open(w, &e), 0, "%s", e.text);
+}
+
+void
+world_open_again(struct world *w, uint64_t cut)
+{
+	struct err e = ERR_INIT;
+
+	disk_memory_cut_at(w->disk, cut);
+	if (world_try_open(w, &e) == 0) {
+		disk_memory_cut_at(w->disk, 1);
+		world_close(w);
+	}
+	disk_memory_restart(w->disk);
+	world_open(w);
 }
 
 void

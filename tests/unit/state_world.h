@@ -44,6 +44,8 @@ void world_make(struct world *w);		/* the directories, nothing open */
 /* With simulated drives: only the index is on a real disk. */
 void world_make_simulated(struct world *w, uint64_t seed);
 void world_open(struct world *w);
+/* The power fails again, at the cut-th step of the recovery or behind it; then it opens. */
+void world_open_again(struct world *w, uint64_t cut);
 /* on an error all that was opened is closed */
 int world_try_open(struct world *w, struct err *e);
 void world_close(struct world *w);		/* everything as at a clean stop */

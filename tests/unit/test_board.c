@@ -41,6 +41,15 @@ desk_look(struct desk *d, const struct segment *rows, unsigned count, uint64_t n
 	board_scanned(&d->board, now_ms);
 }
 
+/* What was sealed when the board looked twice, with five hours between. */
+static unsigned
+desk_seals(struct desk *d, const struct segment *row)
+{
+	desk_look(d, row, 1, NOW);
+	desk_look(d, row, 1, NOW + 5 * HOUR);
+	return (d->seals);
+}
+
 /* --- discovery -------------------------------------------------------------------------------- */
 
 /* 95 % of 64 MiB are 60.8. What is written between two looks counts from the second one. */
@@ -79,28 +88,21 @@ Test(discovery, leaves_open_what_is_not_full_enough_or_is_not_to_be_converted)
 	struct desk d;
 
 	desk_open(&d);
-	desk_look(&d, &rest, 1, NOW);
-	desk_look(&d, &rest, 1, NOW + 5 * HOUR);
-	cr_assert(d.seals == 0 && desk_why(&d, TASK_KIND_ERASURE_CODING, DETECTOR_NOT_FULL) == 1);
+	cr_assert(desk_seals(&d, &rest) == 0);
+	cr_assert(desk_why(&d, TASK_KIND_ERASURE_CODING, DETECTOR_NOT_FULL) == 1);
 	cr_assert(d.board.scan_ms == UINT64_MAX, "nothing will come of it");
 	desk_close(&d);
 	s.ec_full_percent = 93;
 	desk_settle(&d, &s);
-	desk_look(&d, &rest, 1, NOW);
-	desk_look(&d, &rest, 1, NOW + 5 * HOUR);
-	cr_assert(d.seals == 1);
+	cr_assert(desk_seals(&d, &rest) == 1);
 	desk_close(&d);
 	desk_open(&d);
 	layout_set(&d.board, 1, 1, 500 * MIB);	/* nothing is gained by conversion */
-	desk_look(&d, &full, 1, NOW);
-	desk_look(&d, &full, 1, NOW + 5 * HOUR);
-	cr_assert(d.seals == 0);
+	cr_assert(desk_seals(&d, &full) == 0);
 	desk_close(&d);
 	s.kinds = 1u << TASK_KIND_VACUUM;
 	desk_settle(&d, &s);
-	desk_look(&d, &full, 1, NOW);
-	desk_look(&d, &full, 1, NOW + 5 * HOUR);
-	cr_assert(d.seals == 0, "tasks.types leaves it out");
+	cr_assert(desk_seals(&d, &full) == 0, "tasks.types leaves it out");
 	desk_close(&d);
 }
 
@@ -155,6 +157,13 @@ desk_strong_worker(struct desk *d, const char *id, unsigned slots, uint64_t cpu_
 	roster_find(&d->board.roster, id)->limits.max_cpu_percent = cpu_percent;
 }
 
+static void
+desk_vacuums(struct desk *d, unsigned count, const char *collection)
+{
+	for (unsigned i = 1; i <= count; i++)
+		desk_task(d, "vacuum", i, 1, collection);
+}
+
 Test(limits, a_worker_is_given_so_many_at_once)
 {
 	struct task_settings s = desk_settings;
@@ -163,8 +172,7 @@ Test(limits, a_worker_is_given_so_many_at_once)
 	s.batch_max = 3;
 	desk_settle(&d, &s);
 	desk_strong_worker(&d, "worker.0", 8, 0);
-	for (unsigned i = 1; i <= 5; i++)
-		desk_task(&d, "vacuum", i, 1, "set0");
+	desk_vacuums(&d, 5, "set0");
 	board_turn(&d.board, NOW);
 	cr_assert(desk_assigned(&d) == 3);
 	cr_assert(strstr(board_find(&d.board, 1004)->waits, "tasks.batch_max") != NULL);
@@ -181,8 +189,7 @@ Test(limits, of_a_collection_so_many_are_in_work)
 	s.per_collection_max = 2;
 	desk_settle(&d, &s);
 	desk_strong_worker(&d, "worker.0", 8, 0);
-	for (unsigned i = 1; i <= 3; i++)
-		desk_task(&d, "vacuum", i, 1, "large");
+	desk_vacuums(&d, 3, "large");
 	desk_task(&d, "vacuum", 4, 1, "small");
 	board_turn(&d.board, NOW);
 	cr_assert(desk_assigned(&d) == 3);
@@ -219,8 +226,7 @@ Test(limits, tasks_share_the_cpu_that_a_worker_may_take)
 
 	desk_open(&d);
 	desk_strong_worker(&d, "worker.0", 8, 120);
-	for (unsigned i = 1; i <= 3; i++)
-		desk_task(&d, "vacuum", i, 1, "set0");
+	desk_vacuums(&d, 3, "set0");
 	board_turn(&d.board, NOW);
 	cr_assert(desk_assigned(&d) == 2);
 	cr_assert_str_eq(board_find(&d.board, 1003)->waits,
@@ -230,6 +236,17 @@ Test(limits, tasks_share_the_cpu_that_a_worker_may_take)
 
 /* --- deadlines -------------------------------------------------------------------------------- */
 
+/* Beats so and turns; nothing is asked for. */
+static void
+desk_quiet(struct desk *d, const Hf__Task *t, uint64_t done, uint64_t now_ms)
+{
+	unsigned asked = d->asked_count;
+
+	desk_beat(d, t, done, now_ms);
+	board_turn(&d->board, now_ms);
+	cr_assert(d->asked_count == asked, "%llu ms", (unsigned long long)(now_ms - NOW));
+}
+
 /* Estimated 10 s. */
 Test(deadlines, stuck_is_more_than_twice_the_estimate_without_progress)
 {
@@ -237,18 +254,12 @@ Test(deadlines, stuck_is_more_than_twice_the_estimate_without_progress)
 	const Hf__Task *t = desk_running(&d);
 
 	d.board.settings.stuck_ms_min = 1000;
-	for (uint64_t now = NOW; now <= NOW + 20000; now += 4000) {
-		desk_beat(&d, t, 0, now);
-		board_turn(&d.board, now);
-		cr_assert(d.asked_count == 2, "%llu ms", (unsigned long long)(now - NOW));
-	}
+	for (uint64_t now = NOW; now <= NOW + 20000; now += 4000)
+		desk_quiet(&d, t, 0, now);
 	cr_assert(board_next_ms(&d.board) == NOW + 20001);
 	desk_beat(&d, t, 1, NOW + 20000);	/* a byte */
-	for (uint64_t now = NOW + 20000; now <= NOW + 40000; now += 4000) {
-		desk_beat(&d, t, 1, now);
-		board_turn(&d.board, now);
-		cr_assert(d.asked_count == 2, "%llu ms", (unsigned long long)(now - NOW));
-	}
+	for (uint64_t now = NOW + 20000; now <= NOW + 40000; now += 4000)
+		desk_quiet(&d, t, 1, now);
 	board_turn(&d.board, NOW + 40001);
 	cr_assert(desk_asked(&d)->state == HF__TASK__STATE__STUCK);
 	cr_assert(strstr(desk_asked(&d)->error, "no progress for 20 s, estimated 10 s") != NULL);
@@ -261,14 +272,9 @@ Test(deadlines, what_runs_for_too_long_has_failed_though_it_moves)
 	const Hf__Task *t = desk_running(&d);
 
 	d.board.settings.run_timeout_ms = 100000;
-	for (uint64_t now = NOW; now < NOW + 100000; now += 4000) {
-		desk_beat(&d, t, (now - NOW) / 4000, now);
-		board_turn(&d.board, now);
-		cr_assert(d.asked_count == 2);
-	}
-	desk_beat(&d, t, 50, NOW + 99999);
-	board_turn(&d.board, NOW + 99999);
-	cr_assert(d.asked_count == 2);
+	for (uint64_t now = NOW; now < NOW + 100000; now += 4000)
+		desk_quiet(&d, t, (now - NOW) / 4000, now);
+	desk_quiet(&d, t, 50, NOW + 99999);
 	board_turn(&d.board, NOW + 100000);
 	cr_assert(desk_asked(&d)->state == HF__TASK__STATE__FAILED);
 	cr_assert(strstr(desk_asked(&d)->error, "tasks.run_timeout") != NULL);
@@ -284,14 +290,9 @@ Test(deadlines, what_is_not_begun_in_time_goes_back)
 	desk_task(&d, "vacuum", 7, 1, "set0");
 	board_turn(&d.board, NOW);
 	desk_grant(&d, NOW);
-	for (uint64_t now = NOW; now < NOW + 60000; now += 4000) {
-		desk_beat(&d, NULL, 0, now);	/* there it is, and does not claim */
-		board_turn(&d.board, now);
-		cr_assert(d.asked_count == 1);
-	}
-	desk_beat(&d, NULL, 0, NOW + 59999);
-	board_turn(&d.board, NOW + 59999);
-	cr_assert(d.asked_count == 1);
+	for (uint64_t now = NOW; now < NOW + 60000; now += 4000)
+		desk_quiet(&d, NULL, 0, now);	/* there it is, and does not claim */
+	desk_quiet(&d, NULL, 0, NOW + 59999);
 	board_turn(&d.board, NOW + 60000);
 	cr_assert(desk_asked(&d)->state == HF__TASK__STATE__PENDING);
 	cr_assert(strstr(desk_asked(&d)->error, "did not begin it in time") != NULL);
@@ -455,8 +456,7 @@ Test(system_metrics, utilisation_is_slots_in_use_of_workers_that_are_there)
 	desk_open(&d);
 	desk_strong_worker(&d, "worker.0", 3, 0);
 	desk_strong_worker(&d, "worker.1", 5, 0);
-	for (unsigned i = 1; i <= 2; i++)
-		desk_task(&d, "vacuum", i, 1, "set0");
+	desk_vacuums(&d, 2, "set0");
 	board_turn(&d.board, NOW);
 	cr_assert(about(board_worker_utilization(&d.board), 2.0 / 8));
 	board_knock_failed(&d.board, "worker.1", instance, "nobody is there", NOW);

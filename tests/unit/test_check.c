@@ -15,11 +15,11 @@
 
 #include "libbase/checksum.h"
 #include "libbase/file.h"
-#include "libstore/check/check.h"
 #include "libstore/index/index_keys.h"
 #include "libstore/index/rows.h"
 #include "libstore/volume/volume.h"
 #include "tests/unit/state_world.h"
+#include "tests/unit/world_check.h"
 
 #define FAULTS_MAX	64
 #define BODY_BYTES	3000
@@ -189,18 +189,8 @@ on_fault(void *context, const struct check_fault *f)
 static int
 check(struct err *e)
 {
-	char paths[4][128], index[128];
-	const char *list[4];
-	struct check_options o = { .on_fault = on_fault, .view = { .disk = disk_posix(),
-	    .paths = list, .count = 4, .index_dir = index, .cache_bytes = 8 << 20 } };
-
-	for (int i = 0; i < 4; i++) {
-		snprintf(paths[i], sizeof(paths[i]), "%s/d%d", w.directory, i);
-		list[i] = paths[i];
-	}
-	snprintf(index, sizeof(index), "%s/index", w.directory);
 	fault_count = 0;
-	return (check_run(&o, &sum, e));
+	return (world_check(&w, on_fault, NULL, &sum, e));
 }
 
 static void

@@ -10,9 +10,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "libstore/check/check.h"
 #include "libstore/index/index_keys.h"
 #include "tests/unit/convert_world.h"
+#include "tests/unit/world_check.h"
 
 #define FAULTS_MAX 64
 
@@ -48,16 +48,10 @@ on_fault(void *context, const struct check_fault *f)
 static void
 check(void)
 {
-	const char *paths[] = { "/d0", "/d1", "/d2", "/d3" };
-	struct check_options o = { .on_fault = on_fault };
 	struct err e = ERR_INIT;
-	char index[128];
 
-	snprintf(index, sizeof(index), "%s/index", w.directory);
-	o.view = (struct view_options){ .disk = w.disk, .paths = paths, .count = 4,
-	    .index_dir = index, .cache_bytes = 8 << 20 };
 	fault_count = 0;
-	cr_assert_eq(check_run(&o, &sum, &e), 0, "%s", e.text);
+	cr_assert_eq(world_check(&w, on_fault, NULL, &sum, &e), 0, "%s", e.text);
 }
 
 static void

@@ -13,12 +13,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "libstore/check/check.h"
 #include "libstore/log/log_internal.h"
 #include "libstore/log/segment_source.h"
 #include "libstore/maintain/rebuild.h"
 #include "tests/unit/proof.h"
 #include "tests/unit/vacuum_world.h"
+#include "tests/unit/world_check.h"
 
 #define DRIVES		4u
 #define BROKEN_MAX	2u	/* m */
@@ -316,16 +316,11 @@ on_fault(void *context, const struct check_fault *f)
 static void
 store_check(void)
 {
-	const char *paths[] = { "/d0", "/d1", "/d2", "/d3" };
-	struct check_options o = { .on_fault = on_fault };
 	struct check_summary sum;
 	struct err e = ERR_INIT;
-	char index[128];
 
-	snprintf(index, sizeof(index), "%s/index", w.directory);
-	o.view = (struct view_options){ .disk = w.disk, .paths = paths, .count = 4,
-	    .index_dir = index, .cache_bytes = 8 << 20 };
-	cr_assert_eq(check_run(&o, &sum, &e), 0, "seed %" PRIu64 ": %s", seed, e.text);
+	cr_assert_eq(world_check(&w, on_fault, NULL, &sum, &e), 0, "seed %" PRIu64 ": %s", seed,
+	    e.text);
 }
 
 static void

@@ -20,12 +20,12 @@
 
 #include "libbase/checksum.h"
 #include "libbase/file.h"
-#include "libstore/check/check.h"
 #include "libstore/format/catalog_format.h"
 #include "libstore/index/index_keys.h"
 #include "libstore/format/segment_format.h"
 #include "libstore/volume/volume.h"
 #include "tests/unit/golden.h"
+#include "tests/unit/world_check.h"
 
 #define SMALL_COUNT	6u		/* "small-0" to "small-5", of 0, 700, 1400, ... bytes */
 #define BIG_BYTES	140000u		/* "big": a full row and a short one of 2+2 */
@@ -162,18 +162,8 @@ on_fault(void *context, const struct check_fault *f)
 static int
 set_check(struct check_summary *sum, struct err *e)
 {
-	char paths[4][128], index[128];
-	const char *list[4];
-	struct check_options o = { .on_fault = on_fault, .view = { .disk = disk_posix(),
-	    .paths = list, .count = 4, .index_dir = index, .cache_bytes = 8 << 20 } };
-
-	for (int i = 0; i < 4; i++) {
-		snprintf(paths[i], sizeof(paths[i]), "%s/d%d", w.directory, i);
-		list[i] = paths[i];
-	}
-	snprintf(index, sizeof(index), "%s/index", w.directory);
 	faults = 0;
-	return (check_run(&o, sum, e));
+	return (world_check(&w, on_fault, NULL, sum, e));
 }
 
 static void

@@ -12,6 +12,7 @@
 
 #include "libstore/index/index.h"
 #include "libstore/index/index_keys.h"
+#include "tests/unit/tree.h"
 
 static char directory[] = "/tmp/holdfast-test-index-XXXXXX";
 static char path[64];
@@ -26,11 +27,7 @@ setup(void)
 static void
 teardown(void)
 {
-	struct err e;
-
-	(void)index_destroy(path, &e);
-	(void)rmdir(path);
-	(void)rmdir(directory);
+	tree_remove(directory);
 }
 
 TestSuite(index, .init = setup, .fini = teardown);

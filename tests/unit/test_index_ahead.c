@@ -14,6 +14,7 @@
 #include "libstore/index/index_ahead.h"
 #include "libstore/index/index_filter.h"
 #include "libstore/index/index_layer.h"
+#include "tests/unit/tree.h"
 
 #define KEYS	3000u
 #define WRITES	1500u
@@ -32,11 +33,7 @@ setup(void)
 static void
 teardown(void)
 {
-	struct err e;
-
-	(void)index_destroy(path, &e);
-	(void)rmdir(path);
-	(void)rmdir(directory);
+	tree_remove(directory);
 }
 
 TestSuite(index_ahead, .init = setup, .fini = teardown);

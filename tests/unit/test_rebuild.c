@@ -10,13 +10,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "libstore/check/check.h"
 #include "libstore/drive/drive_internal.h"
 #include "libstore/log/log_internal.h"
 #include "libstore/maintain/rebuild.h"
 #include "libstore/volume/volume.h"
 #include "tests/unit/proof.h"
 #include "tests/unit/rebuild_world.h"
+#include "tests/unit/world_check.h"
 
 /* --- a drive that returns --------------------------------------------------------------------- */
 
@@ -82,33 +82,36 @@ Test(rebuild, what_is_still_written_is_left_alone, .timeout = 60)
 	world_remove(&w);
 }
 
+static void
+returned(uint64_t cut)
+{
+	history(cut);
+	reopen(2);
+}
+
+static void
+rebuild_3(void)
+{
+	struct err e = ERR_INIT;
+
+	(void)rebuild(3, &e);
+}
+
+static void
+rebuild_3_and_check(uint64_t cut)
+{
+	struct err e = ERR_INIT;
+
+	cr_assert_eq(rebuild(3, &e), 0, "cut %" PRIu64 ": %s", cut, e.text);
+	cr_assert_eq(drive_online_mask(w.drives), 15, "cut %" PRIu64, cut);
+	close_and_check();
+}
+
 Test(rebuild, the_power_fails_at_every_step, .timeout = 300)
 {
-	unsigned restarts = 0;
+	static const struct power_life life = { returned, rebuild_3, 3, rebuild_3_and_check };
+	unsigned restarts = power_fails_at_every_step(&life);
 
-	for (uint64_t cut = 1;; cut++) {
-		struct err e = ERR_INIT;
-		bool power;
-
-		history(cut);
-		reopen(2);
-		disk_memory_cut_at(w.disk, cut);
-		rebuild(3, &e);
-		power = disk_memory_cut(w.disk);
-		if (power) {
-			restarts++;
-			world_close(&w);
-			reopen(3);
-			cr_assert_eq(rebuild(3, &e), 0, "cut %" PRIu64 ": %s", cut, e.text);
-		}
-		cr_assert_eq(drive_online_mask(w.drives), 15, "cut %" PRIu64, cut);
-		world_close(&w);
-		disk_memory_restart(w.disk);
-		check(CHECK_DEGRADED);
-		world_remove(&w);
-		if (!power)
-			break;
-	}
 	proof_say("histories", restarts, "rebuild of a drive: the power cut at every step");
 	cr_assert_gt(restarts, 10);
 }
@@ -237,16 +240,11 @@ Test(thin, what_could_not_be_written_is_rebuilt, .timeout = 60)
 static void
 thin_check(const char *says)
 {
-	char index[128];
 	enum check_severity least = CHECK_DEGRADED;
-	struct check_options o = { .on_fault = on_fault, .context = &least, .view = {
-	    .disk = w.disk, .paths = (const char *const[]){ "/d0", "/d1", "/d2", "/d3" },
-	    .count = 4, .index_dir = index, .cache_bytes = 8 << 20 } };
 	struct err e = ERR_INIT;
 
-	snprintf(index, sizeof(index), "%s/index", w.directory);
 	disk_memory_restart(w.disk);
-	cr_assert_eq(check_run(&o, &sum, &e), 0, "%s", e.text);
+	cr_assert_eq(world_check(&w, on_fault, &least, &sum, &e), 0, "%s", e.text);
 	cr_assert_gt(sum.faults[CHECK_DEGRADED], 0);
 	cr_assert_eq(sum.faults[CHECK_LOST], 0, "%s", lost_text);
 	cr_assert_not_null(strstr(lost_text, "not rebuilt"), "%s", lost_text);
@@ -281,31 +279,28 @@ Test(thin, the_check_names_what_nobody_knows, .timeout = 60)
 	world_remove(&w);
 }
 
+static void
+thin_act(void)
+{
+	struct err e = ERR_INIT;
+
+	(void)thin_rebuild(&e);
+}
+
+static void
+thin_go_on(uint64_t cut)
+{
+	struct err e = ERR_INIT;
+
+	cr_assert(thin_rebuild(&e), "cut %" PRIu64 ": %s", cut, e.text);
+	close_and_check();
+}
+
 Test(thin, the_power_fails_at_every_step, .timeout = 300)
 {
-	unsigned restarts = 0;
+	static const struct power_life life = { thin_history, thin_act, 3, thin_go_on };
+	unsigned restarts = power_fails_at_every_step(&life);
 
-	for (uint64_t cut = 1;; cut++) {
-		struct err e = ERR_INIT;
-		bool power;
-
-		thin_history(cut);
-		disk_memory_cut_at(w.disk, cut);
-		thin_rebuild(&e);
-		power = disk_memory_cut(w.disk);
-		if (power) {
-			restarts++;
-			world_close(&w);
-			reopen(3);
-			cr_assert(thin_rebuild(&e), "cut %" PRIu64 ": %s", cut, e.text);
-		}
-		world_close(&w);
-		disk_memory_restart(w.disk);
-		check(CHECK_DEGRADED);
-		world_remove(&w);
-		if (!power)
-			break;
-	}
 	proof_say("histories", restarts,
 	    "rebuild of shards that could not be written: the power cut at every step");
 	cr_assert_gt(restarts, 10);
@@ -476,35 +471,37 @@ Test(replace, what_only_the_old_drive_has_is_not_given_up_in_passing, .timeout =
 	world_remove(&w);
 }
 
+static void
+lose_and_seal(uint64_t cut)
+{
+	lose(100 + cut);
+	seal();
+}
+
+static void
+replace_3(void)
+{
+	struct err e = ERR_INIT;
+
+	(void)drive_set_replace(w.drives, 3, NULL, &e);
+}
+
+static void
+replace_3_and_check(uint64_t cut)
+{
+	struct err e = ERR_INIT;
+
+	if (!(drive_present_mask(w.drives) >> 3 & 1))
+		cr_assert_eq(drive_set_replace(w.drives, 3, NULL, &e), 0, "cut %" PRIu64 ": %s",
+		    cut, e.text);
+	rebuild_3_and_check(cut);
+}
+
 Test(replace, the_power_fails_at_every_step, .timeout = 300)
 {
-	unsigned steps = 0;
+	static const struct power_life life = { lose_and_seal, replace_3, 2, replace_3_and_check };
 
-	for (uint64_t cut = 1;; cut++) {
-		struct err e = ERR_INIT;
-		bool power;
-
-		lose(100 + cut);
-		seal();
-		disk_memory_cut_at(w.disk, cut);
-		drive_set_replace(w.drives, 3, NULL, &e);
-		power = disk_memory_cut(w.disk);
-		world_close(&w);
-		reopen(2);
-		if (!(drive_present_mask(w.drives) >> 3 & 1))
-			cr_assert_eq(drive_set_replace(w.drives, 3, NULL, &e), 0, "cut %" PRIu64
-			    ": %s", cut, e.text);
-		cr_assert_eq(rebuild(3, &e), 0, "cut %" PRIu64 ": %s", cut, e.text);
-		cr_assert_eq(drive_online_mask(w.drives), 15, "cut %" PRIu64, cut);
-		world_close(&w);
-		disk_memory_restart(w.disk);
-		check(CHECK_DEGRADED);
-		world_remove(&w);
-		if (!power)
-			break;
-		steps++;
-	}
-	cr_assert_gt(steps, 8);
+	cr_assert_gt(power_fails_at_every_step(&life), 8);
 }
 
 /* Two of four are lost at once: what is written meanwhile has two copies only, until both are

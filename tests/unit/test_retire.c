@@ -241,52 +241,53 @@ go_on_and_prove(uint64_t cut)
 	new_proves_itself();
 }
 
+static void
+bodies_only(uint64_t cut)
+{
+	begin(100 + cut);
+	bodies_put(3);
+}
+
+static void
+take_over(void)
+{
+	(void)retire("/d4", NULL);
+}
+
 Test(retire, the_power_fails_at_every_step_of_taking_over, .timeout = 300)
 {
-	unsigned steps = 0;
+	static const struct power_life life = { bodies_only, take_over, 1, go_on_and_prove };
+	unsigned steps = power_fails_at_every_step(&life);
 
-	for (uint64_t cut = 1;; cut++) {
-		bool power;
-
-		begin(100 + cut);
-		bodies_put(3);
-		disk_memory_cut_at(w.disk, cut);
-		(void)retire("/d4", NULL);
-		power = disk_memory_cut(w.disk);
-		world_close(&w);
-		reopen(1);
-		go_on_and_prove(cut);
-		if (!power)
-			break;
-		steps++;
-	}
 	proof_say("histories", steps, "a drive takes over: the power cut at every step");
 	cr_assert_gt(steps, 20);
 }
 
+static void
+taken_over(uint64_t cut)
+{
+	struct err e = ERR_INIT;
+
+	begin(500 + cut);
+	bodies_put(3);
+	cr_assert_eq(retire("/d4", &e), 0, "%s", e.text);
+	seal();
+	world_session(&w, 2);
+}
+
+static void
+copy(void)
+{
+	struct err e = ERR_INIT;
+
+	(void)rebuild(3, &e);
+}
+
 Test(retire, the_power_fails_at_every_step_of_the_copying, .timeout = 300)
 {
-	unsigned steps = 0;
+	static const struct power_life life = { taken_over, copy, 3, go_on_and_prove };
+	unsigned steps = power_fails_at_every_step(&life);
 
-	for (uint64_t cut = 1;; cut++) {
-		struct err e = ERR_INIT;
-		bool power;
-
-		begin(500 + cut);
-		bodies_put(3);
-		cr_assert_eq(retire("/d4", &e), 0, "%s", e.text);
-		seal();
-		world_session(&w, 2);
-		disk_memory_cut_at(w.disk, cut);
-		rebuild(3, &e);
-		power = disk_memory_cut(w.disk);
-		world_close(&w);
-		reopen(3);
-		go_on_and_prove(cut);
-		if (!power)
-			break;
-		steps++;
-	}
 	proof_say("histories", steps, "a retired drive is copied: the power cut at every step");
 	cr_assert_gt(steps, 20);
 }

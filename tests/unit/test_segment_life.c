@@ -306,17 +306,9 @@ begin(uint64_t seed)
 static void
 power_again(void)
 {
-	struct err e = ERR_INIT;
-
 	world_close(&w);
 	disk_memory_restart(w.disk);
-	disk_memory_cut_at(w.disk, 1 + disk_memory_random(w.disk, 60));
-	if (world_try_open(&w, &e) == 0) {
-		disk_memory_cut_at(w.disk, 1);
-		world_close(&w);
-	}
-	disk_memory_restart(w.disk);
-	world_open(&w);
+	world_open_again(&w, 1 + disk_memory_random(w.disk, 60));
 	w.answers[0] = 0;
 	world_session(&w, 1);
 }

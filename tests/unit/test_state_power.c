@@ -332,18 +332,10 @@ rebuilt_check(void)
 static void
 power_again(uint64_t again)
 {
-	struct err e = ERR_INIT;
-
 	disk_memory_restart(w.disk);
 	if (cut % 2 == 0)
 		world_index_remove(&w);
-	disk_memory_cut_at(w.disk, again);
-	if (world_try_open(&w, &e) == 0) {
-		disk_memory_cut_at(w.disk, 1);
-		world_close(&w);
-	}
-	disk_memory_restart(w.disk);
-	world_open(&w);
+	world_open_again(&w, again);
 	w.answers[0] = 0;
 	world_session(&w, 1);
 }

@@ -7,7 +7,6 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -20,6 +19,7 @@
 #include "libbase/file.h"
 #include "libipc/channel.h"
 #include "schema/store.pb-c.h"
+#include "tests/unit/tree.h"
 
 #define PROGRAM		"services/store/holdfast-store"
 #define ROUNDS		25
@@ -44,15 +44,6 @@ struct client {
 static char directory[64];
 static pid_t store;
 static struct client client;
-
-static int
-remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st;
-	(void)type;
-	(void)ftw;
-	return (remove(path));
-}
 
 static void
 store_spawn(void)
@@ -246,7 +237,7 @@ teardown(void)
 	buf_release(&client.request);
 	if (client.reply != NULL)
 		hf__store_reply__free_unpacked(client.reply, NULL);
-	nftw(directory, remove_one, 32, FTW_DEPTH | FTW_PHYS);
+	tree_remove(directory);
 }
 
 TestSuite(store_live, .init = setup, .fini = teardown, .timeout = 120);

@@ -13,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "libstore/check/check.h"
 #include "libstore/index/index_keys.h"
 #include "libstore/index/row_home.h"
 #include "libstore/index/rows.h"
@@ -21,6 +20,7 @@
 #include "libstore/state/feed.h"
 #include "tests/unit/proof.h"
 #include "tests/unit/vacuum_world.h"
+#include "tests/unit/world_check.h"
 
 #define KEYS	24
 #define STEPS	160
@@ -614,16 +614,10 @@ on_fault(void *context, const struct check_fault *f)
 static void
 store_check(void)
 {
-	const char *paths[] = { "/d0", "/d1", "/d2", "/d3" };
-	struct check_options o = { .on_fault = on_fault };
 	struct check_summary sum;
 	struct err e = ERR_INIT;
-	char index[128];
 
-	snprintf(index, sizeof(index), "%s/index", w.directory);
-	o.view = (struct view_options){ .disk = w.disk, .paths = paths, .count = 4,
-	    .index_dir = index, .cache_bytes = 8 << 20 };
-	cr_assert_eq(check_run(&o, &sum, &e), 0, "%s", e.text);
+	cr_assert_eq(world_check(&w, on_fault, NULL, &sum, &e), 0, "%s", e.text);
 }
 
 static void
@@ -905,7 +899,6 @@ old_index_path(char out[128])
 static void
 power_again(uint64_t step, uint64_t again)
 {
-	struct err e = ERR_INIT;
 	char path[128], old[128];
 
 	disk_memory_restart(w.disk);
@@ -915,13 +908,7 @@ power_again(uint64_t step, uint64_t again)
 		world_index_remove(&w);
 	if (step % 3 == 1)
 		cr_assert_eq(rename(old, path), 0);
-	disk_memory_cut_at(w.disk, again);
-	if (world_try_open(&w, &e) == 0) {
-		disk_memory_cut_at(w.disk, 1);
-		world_close(&w);
-	}
-	disk_memory_restart(w.disk);
-	world_open(&w);
+	world_open_again(&w, again);
 }
 
 /* As it is on the disk now. */
