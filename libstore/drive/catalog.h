@@ -66,6 +66,7 @@ struct catalog_lacking {
 	size_t			  segment_count, volume_count;
 	uint32_t		  held;		/* volumes that are not sealed yet, segments too */
 	uint64_t		  left;		/* files behind `after` that can be rebuilt */
+	uint64_t		  left_bytes;	/* in them, holes of volumes too */
 	/* one of those held is a segment with few mirrors */
 	bool			  thin;
 	bool			  moving;	/* the drive takes over from another */
@@ -74,6 +75,8 @@ struct catalog_lacking {
 void catalog_lacking_find(struct drive_set *s, unsigned slot, uint64_t after, unsigned max,
     struct catalog_lacking *out);
 void catalog_lacking_release(struct catalog_lacking *l);
+/* Of one of its files: a mirror, or a shard. */
+uint64_t catalog_segment_file_bytes(const Hf__CatalogSegment *row);
 /* One of its mirrors is a link to a drive that is retired. */
 bool catalog_segment_linked(struct drive_set *s, uint64_t id);
 /* Ids of volumes that are not sealed and lack a shard on the slot; returns how many, up to max. */

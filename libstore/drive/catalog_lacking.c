@@ -43,6 +43,13 @@ volume_lacks(const Hf__CatalogVolume *v, unsigned slot)
 	return (((v->lacking | v->linked) & slot_bits(v->slots, v->n_slots, slot)) != 0);
 }
 
+uint64_t
+catalog_segment_file_bytes(const Hf__CatalogSegment *row)
+{
+	return (row->state == HF__CATALOG_SEGMENT__STATE__CONVERTED ? row->shard_bytes :
+	    row->bytes);
+}
+
 static void
 segments_find(const struct drive_set *s, unsigned slot, uint64_t after, unsigned max,
     struct catalog_lacking *out)
@@ -59,6 +66,7 @@ segments_find(const struct drive_set *s, unsigned slot, uint64_t after, unsigned
 			out->thin |= catalog_segment_thin(s, g, slot);
 		} else if (g->id > after) {
 			out->left++;
+			out->left_bytes += catalog_segment_file_bytes(g);
 			if (out->segment_count < max)
 				out->segments[out->segment_count++] =
 				    catalog_row_copy(&g->base);
@@ -79,6 +87,7 @@ volumes_find(const struct catalog_rows *r, unsigned slot, uint64_t after, unsign
 			out->held++;
 		else if (v->id > after) {
 			out->left++;
+			out->left_bytes += v->bytes;
 			if (out->volume_count < max)
 				out->volumes[out->volume_count++] = catalog_row_copy(&v->base);
 		}

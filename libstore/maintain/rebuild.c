@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "libstore/drive/catalog.h"
 #include "libstore/maintain/rebuild_internal.h"
 #include "libstore/volume/volume.h"
 
@@ -33,6 +34,31 @@ int
 rebuild_pace(struct rebuild *r, uint64_t bytes, struct err *e)
 {
 	return (r->m->pace == NULL ? 0 : r->m->pace(r->m->context, bytes, e));
+}
+
+/* Half of a file is to make it. */
+static void
+progress_tell(const struct rebuild *r, uint64_t halves)
+{
+	uint64_t done = r->done_bytes + (halves < 2 * r->file_bytes ? halves / 2 : r->file_bytes);
+
+	if (r->m->progress != NULL)
+		r->m->progress(r->m->context, done < r->total_bytes ? done : r->total_bytes,
+		    r->total_bytes);
+}
+
+int
+rebuild_make(struct rebuild *r, uint64_t bytes, uint64_t at, struct err *e)
+{
+	progress_tell(r, at);
+	return (rebuild_pace(r, bytes, e));
+}
+
+int
+rebuild_read_back(struct rebuild *r, uint64_t bytes, uint64_t at, struct err *e)
+{
+	progress_tell(r, r->file_bytes + at);
+	return (rebuild_pace(r, bytes, e));
 }
 
 uint64_t
@@ -256,8 +282,10 @@ file_done(struct rebuild *r, uint64_t id, uint64_t bytes, int rc, struct err *e)
 		    r->pending_bytes >= TELL_BYTES)
 			rc = done_tell(r, e);
 	}
-	if (rc == 0 && r->m->progress != NULL)
-		r->m->progress(r->m->context, r->done < r->total ? r->done : r->total, r->total);
+	r->done_bytes += r->file_bytes;
+	r->file_bytes = 0;
+	if (rc == 0)
+		progress_tell(r, 0);
 	return (rc);
 }
 
@@ -284,10 +312,12 @@ plan_do(struct rebuild *r, const Hf__RebuildWork *w, uint64_t end, struct err *e
 	int rc = 0;
 
 	for (i = 0; rc == 0 && i < w->n_segments && w->segments[i]->id <= end; i++) {
+		r->file_bytes = catalog_segment_file_bytes(w->segments[i]);
 		rc = rebuild_segment(r, w->segments[i], e);
 		rc = file_done(r, w->segments[i]->id, w->segments[i]->bytes, rc, e);
 	}
 	for (i = 0; rc == 0 && i < w->n_volumes && w->volumes[i]->id <= end; i++) {
+		r->file_bytes = w->volumes[i]->bytes;
 		rc = rebuild_volume(r, w->volumes[i], e);
 		rc = file_done(r, w->volumes[i]->id, w->volumes[i]->bytes, rc, e);
 	}
@@ -309,8 +339,10 @@ pass(struct rebuild *r, struct err *e)
 		if (reply->rebuild->drive->since_epoch != r->since_epoch)
 			rc = err_set(e, ERR_STALE, "the drive in slot %u went away meanwhile",
 			    r->slot);
-		if (after == 0)
+		if (after == 0) {
 			r->total = r->done + reply->rebuild->left;
+			r->total_bytes = r->done_bytes + reply->rebuild->left_bytes;
+		}
 		after = plan_end(reply->rebuild);
 		if (rc == 0)
 			rc = plan_do(r, reply->rebuild, after, e);

@@ -25,6 +25,8 @@ struct rebuild {
 	size_t			 id_count;
 	uint64_t		 pending_bytes;	/* in them */
 	uint64_t		 done, total;	/* files */
+	/* As large as they may be; a volume's shard has holes. Of the one at hand, how far. */
+	uint64_t		 done_bytes, total_bytes, file_bytes;
 	unsigned		 damaged;	/* files that could not be made */
 	struct err		 first;		/* the first of them */
 };
@@ -38,7 +40,11 @@ struct rebuild_place {
 
 /* --- rebuild.c */
 int rebuild_ask(struct rebuild *r, Hf__StoreRequest *q, Hf__StoreReply **out, struct err *e);
+/* Waits until so many bytes may go through the drives. ERR_CANCELLED: it shall end. */
 int rebuild_pace(struct rebuild *r, uint64_t bytes, struct err *e);
+/* The same before the step of a file that is about to be made, or read back, at an offset. */
+int rebuild_make(struct rebuild *r, uint64_t bytes, uint64_t at, struct err *e);
+int rebuild_read_back(struct rebuild *r, uint64_t bytes, uint64_t at, struct err *e);
 /* At most so many bytes of a file in one step now: so long a client waits behind it. */
 uint64_t rebuild_step_bytes(const struct rebuild *r);
 /* Path of "sub/name" on a slot that is ONLINE or RETURNING into out[4096]; false: it is not. */

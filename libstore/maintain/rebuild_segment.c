@@ -152,7 +152,7 @@ batches_copy(struct mirror *s, struct err *e)
 	while (rc == 0 && offset < s->row->bytes) {
 		rc = segment_source_batch(s->source, offset, lsn, &batch, &h, e);
 		if (rc == 0)
-			rc = rebuild_pace(s->r, h.bytes, e);
+			rc = rebuild_make(s->r, h.bytes, offset, e);
 		if (rc == 0)
 			rc = batch_write(s, &batch, offset, e);
 		if (rc == 0) {
@@ -226,7 +226,7 @@ read_back(struct mirror *s, struct err *e)
 			rc = err_set(e, ERR_IO, "%s reads back different at offset %" PRIu64,
 			    s->place.path, offset);
 		else
-			rc = rebuild_pace(s->r, h.bytes, e);
+			rc = rebuild_read_back(s->r, h.bytes, offset, e);
 		offset = align_up(offset + h.bytes, s->sector_bytes);
 		lsn += h.count;
 	}

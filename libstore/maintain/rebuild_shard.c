@@ -78,7 +78,7 @@ blocks_make(struct shard *s, struct err *e)
 
 	for (block = 0; rc == 0 && block < shard_block_count(shard_bytes); block++, at += bytes) {
 		bytes = shard_block_bytes(shard_bytes, block);
-		rc = rebuild_pace(s->r, (uint64_t)bytes * (s->layout.k + 1), e);
+		rc = rebuild_make(s->r, (uint64_t)bytes * (s->layout.k + 1), at, e);
 		if (rc == 0 && (s->former < 0 || shard_reader_block(&s->reader, s->index, block,
 		    s->memory, NULL) < 0))
 			rc = shard_reader_rebuild(&s->reader, s->index, block, s->memory, e);
@@ -126,7 +126,7 @@ read_back(struct shard *s, struct err *e)
 		return (handle);
 	for (block = 0; rc == 0 && block < shard_block_count(shard_bytes); block++, at += bytes) {
 		bytes = shard_block_bytes(shard_bytes, block);
-		rc = rebuild_pace(s->r, bytes, e);
+		rc = rebuild_read_back(s->r, bytes, at, e);
 		if (rc == 0 && (d->ops->pread(d, handle, s->memory, bytes, at,
 		    e) != (ssize_t)bytes || shard_block_crc(&s->layout, s->index, block,
 		    s->memory) != s->sums[block]))

@@ -400,7 +400,7 @@ piece_next(struct volume_rebuild *v, struct piece **a, struct err *e)
 	do {
 		rc = piece_fill(v, p, e);
 		if (rc == 0 && p->count > 0)
-			rc = rebuild_pace(v->r, p->bytes * (v->row->k + 1), e);
+			rc = rebuild_make(v->r, p->bytes * (v->row->k + 1), p->offset, e);
 		if (rc < 0)
 			return (rc);
 		piece_look(v, p);
@@ -489,7 +489,7 @@ back_fill(struct volume_rebuild *v, unsigned *count, uint64_t *end, struct err *
 		rc = piece_fill(v, p, e);
 		if (rc < 0 || p->count == 0)
 			break;
-		rc = rebuild_pace(v->r, p->bytes, e);
+		rc = rebuild_read_back(v->r, p->bytes, p->offset, e);
 		if (rc == 0)
 			rc = gap_punch(v, *end, p->offset, e);
 		*end = p->offset + p->bytes;

@@ -69,6 +69,7 @@ read_rebuild_plan(struct state *st, struct session *s, const Hf__StoreRequest *q
 	w->n_volumes = lacks.volume_count;
 	w->held = lacks.held;
 	w->left = lacks.left;
+	w->left_bytes = lacks.left_bytes;
 	w->moving = lacks.moving;
 	out->rebuild = w;	/* the rows are its own now */
 	if (p->after == 0 && w->held > 0)

@@ -251,6 +251,7 @@ static Hf__DriveLayout *
 layout_drive(struct drive_set *drives, unsigned slot)
 {
 	Hf__DriveLayout *l = malloc(sizeof(*l));
+	struct catalog_lacking lacks;
 	struct drive d;
 
 	assert(l != NULL);
@@ -265,6 +266,9 @@ layout_drive(struct drive_set *drives, unsigned slot)
 	l->free_bytes = d.space.free_bytes;
 	string_replace(&l->note, d.note);
 	l->lacking = catalog_lacking_marked(drives, slot);
+	catalog_lacking_find(drives, slot, 0, 0, &lacks);
+	l->lacking_bytes = lacks.left_bytes;
+	catalog_lacking_release(&lacks);
 	l->slow = drive_slow_mask(drives) >> slot & 1;
 	l->moving = d.former != NULL;
 	return (l);

@@ -265,14 +265,11 @@ static void
 candidate_drive(const struct detector_view *view, const Hf__DriveLayout *drive,
     struct candidate *c)
 {
-	uint64_t used = drive->space_bytes - (drive->free_bytes < drive->space_bytes ?
-	    drive->free_bytes : drive->space_bytes);
-
 	candidate_init(view, TASK_KIND_DRIVE_REBUILD, drive->slot, drive->slot, c);
 	c->priority = HF__TASK__PRIORITY__URGENT;
 	c->server = drive->slot < 32 ? 1u << drive->slot : 0;
 	c->since_epoch = drive->since_epoch;
-	c->estimate_ms = estimate_ms(view, TASK_KIND_DRIVE_REBUILD, used);
+	c->estimate_ms = estimate_ms(view, TASK_KIND_DRIVE_REBUILD, drive->lacking_bytes);
 	snprintf(c->reason, sizeof(c->reason), "drive %u %s", drive->slot,
 	    drive->moving ? "takes over from one that is retired" :
 	    drive->state == HF__CATALOG_DRIVE__STATE__ONLINE ?

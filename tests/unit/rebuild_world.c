@@ -157,6 +157,7 @@ reopen(uint8_t session)
 }
 
 struct rebuild_killed killed;
+struct rebuild_progress progress;
 
 static bool
 worker_is_dead(void)
@@ -214,16 +215,31 @@ pace(void *context, uint64_t bytes, struct err *e)
 	return (0);
 }
 
+/* It never goes back, has steps inside of files, and ends at the end. */
+static void
+on_progress(void *context, uint64_t done, uint64_t total)
+{
+	(void)context;
+	cr_assert(done >= progress.done && done <= total, "%" PRIu64 " after %" PRIu64 " of %"
+	    PRIu64, done, progress.done, total);
+	progress.steps += done > progress.done;
+	progress.done = done;
+	progress.total = total;
+}
+
 int
 rebuild(unsigned slot, struct err *e)
 {
-	struct maintain m = { .disk = w.disk, .ask = ask, .pace = pace };
+	struct maintain m = { .disk = w.disk, .ask = ask, .pace = pace,
+		.progress = on_progress };
 	Hf__Layout *layout;
 	int rc;
 
 	state_layout(w.state, &layout);
 	m.layout = layout;
+	progress = (struct rebuild_progress){ .done = 0 };
 	rc = rebuild_run(&m, slot, e);
+	cr_assert(rc < 0 || progress.done == progress.total);
 	hf__layout__free_unpacked(layout, NULL);
 	return (rc);
 }

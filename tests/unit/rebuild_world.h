@@ -17,12 +17,16 @@ struct rebuild_vanish { unsigned slot, step, at; };
  * or behind that. */
 struct rebuild_killed { unsigned step, at; bool heard; };
 
+/* How far the last rebuild said that it was, in bytes, and in how many steps. */
+struct rebuild_progress { uint64_t done, total; unsigned steps; };
+
 extern struct world w;
 extern uint64_t sequence;
 extern unsigned body_count;
 extern struct check_summary sum;
 extern struct rebuild_vanish vanish;
 extern struct rebuild_killed killed;
+extern struct rebuild_progress progress;
 extern uint32_t failing;	/* shards whose writes fail, although their drives are there */
 extern char lost_text[512];	/* of the last fault */
 extern const char *check_paths[4];	/* where the drives are when they are checked */

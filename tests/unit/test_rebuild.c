@@ -40,6 +40,7 @@ history(uint64_t seed)
 
 Test(rebuild, a_drive_that_returns_counts_when_it_has_everything, .timeout = 60)
 {
+	struct catalog_lacking lacks;
 	struct err e = ERR_INIT;
 	struct drive d;
 
@@ -52,7 +53,11 @@ Test(rebuild, a_drive_that_returns_counts_when_it_has_everything, .timeout = 60)
 	bodies_put(3);			/* what is new goes to it, too */
 	seal();
 	world_session(&w, 4);
+	catalog_lacking_find(w.drives, 3, 0, 0, &lacks);
 	cr_assert_eq(rebuild(3, &e), 0, "%s", e.text);
+	cr_assert_eq(progress.total, lacks.left_bytes);
+	cr_assert_gt(progress.steps, lacks.left, "within files, too");
+	catalog_lacking_release(&lacks);
 	cr_assert_eq(drive_online_mask(w.drives), 15);
 	drive_get(w.drives, 3, &d);
 	cr_assert_str_eq(d.note, "");

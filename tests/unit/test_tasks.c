@@ -192,12 +192,16 @@ Test(detector, rebuilds_what_a_drive_could_not_write)
 
 	desk_open(&d);
 	d.board.volumes.layout->drives[2]->lacking = 1;
+	d.board.volumes.layout->drives[2]->lacking_bytes = 600 * MIB;
+	d.board.bytes_per_ms[TASK_KIND_DRIVE_REBUILD] = MIB / 10;
 	d.board.volumes.layout->drives[4]->lacking = 1;
 	d.board.volumes.layout->drives[4]->state = HF__CATALOG_DRIVE__STATE__OFFLINE;
 	board_scanned(&d.board, NOW);
 	cr_assert(d.submitted_count == 1 && d.submitted[0]->volume_id == 2);
 	cr_assert_str_eq(d.submitted[0]->type, "drive_rebuild");
 	cr_assert_not_null(strstr(d.submitted[0]->reason, "writes failed on it"));
+	/* By what it lacks, whatever else lies on its file system. */
+	cr_assert(d.submitted[0]->estimate_ms > 6000 && d.submitted[0]->estimate_ms < 8000);
 	desk_close(&d);
 }
 
