@@ -71,6 +71,9 @@ drive_print(const cJSON *d)
 	    json_number(d, "free_bytes") / GIB, lacking, json_text(d, "path"));
 	if (note[0] != '\0')
 		printf("      %s\n", note);
+	if (strcmp(json_text(d, "state"), "offline") == 0)
+		printf("      when it is there again: holdfastctl drive return %.0f\n",
+		    json_number(d, "slot"));
 	if (slow[0] != '\0')
 		printf("      %s\n", slow);
 	if (json_text(d, "moves_from")[0] != '\0')

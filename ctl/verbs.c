@@ -64,13 +64,13 @@ const struct verb verbs[] = {
 	    "  why                   of what is not done, why not; how it goes, in numbers" },
 	{ "drive", "list|replace|return|accept-loss|retire [ARGUMENTS] [--json]", 1, 33, verb_drive,
 	    "The drives.\n\n"
-	    "  list                  what they are, and what they lack\n"
-	    "  replace SLOT [DIRECTORY]   takes an empty directory for a slot; what the old\n"
-	    "                        drive had is rebuilt\n"
-	    "  return SLOT           takes the slot's own drive again\n"
-	    "  accept-loss SLOT...   gives up drives that are away\n"
-	    "  retire SLOT DIRECTORY   copies a drive that works to an empty directory,\n"
-	    "                        which takes its slot" },
+	    "  list                      what they are, and what they lack\n"
+	    "  replace SLOT [DIRECTORY]  takes an empty directory for a slot; what the old\n"
+	    "                            drive had is rebuilt\n"
+	    "  return SLOT               takes the slot's own drive again\n"
+	    "  accept-loss SLOT...       gives up drives that are away\n"
+	    "  retire SLOT DIRECTORY     copies a drive that works to an empty directory,\n"
+	    "                            which takes its slot" },
 	{ "shutdown", "[--no-wait] [--wait SECONDS]", 0, 0, verb_shutdown,
 	    "Stops all services in order, and holdfastd. Waits until it is gone." },
 };
