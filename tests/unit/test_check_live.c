@@ -10,7 +10,8 @@
 
 #include "libbase/clock.h"
 #include "libstore/check/check.h"
-#include "tests/unit/state_world.h"
+#include "libstore/index/index_keys.h"
+#include "tests/unit/vacuum_world.h"
 
 #define FAULTS_MAX 64
 #define OBJECTS	   20u
@@ -296,6 +297,105 @@ Test(check_live, ends_when_its_checkpoint_is_gone)
 	at_step = wait_at_step;
 	cr_assert_eq(check_live_run(&e), ERR_STALE);
 	cr_assert_not_null(strstr(e.text, "has lapsed"), "%s", e.text);
+}
+
+/* --- counts of a store that drops segments ---------------------------------------------------- */
+
+static uint64_t dropped;		/* segment; 0: none yet */
+
+/* The first segment gets k00 to k09, which a later one kills, and is dropped. */
+static void
+first_segment_die(void)
+{
+	uint64_t *ids;
+
+	world_seal(&w);
+	for (unsigned i = 0; i < 10; i++) {
+		char key[32];
+
+		snprintf(key, sizeof(key), "k%02u", i);
+		put(key, "replaced, in another segment");
+	}
+	cr_assert_gt(world_segments(&w, &ids), 0);
+	dropped = ids[0];
+	free(ids);
+}
+
+static void
+drop_when_mirrors_are_read(const char *step)
+{
+	struct maintainer m;
+	struct err e = ERR_INIT;
+	Hf__CatalogSegment *row;
+
+	if (strcmp(step, "reading the mirrors of the log") != 0 || dropped == 0)
+		return;
+	world_maintain(&w, &m);
+	cr_assert_eq(world_vacuum(&m, dropped, &e), 0, "%s", e.text);
+	for (unsigned i = 0; i < 6; i++) {
+		w.now_ms += 700;
+		world_settle(&w);
+	}
+	row = catalog_segment(w.drives, dropped);
+	cr_assert_null(row, "it is still there");
+	world_maintain_end(&m);
+	dropped = 0;
+}
+
+/* The checkpoint names dead records of a segment that the catalog has no more when they are
+ * counted. They are under what killed them, and that is what is compared. */
+Test(check_live, does_not_mind_a_segment_that_is_dropped_while_it_reads)
+{
+	first_segment_die();
+	at_step = drop_when_mirrors_are_read;
+	clean();
+	cr_assert_eq(dropped, 0, "it was not dropped meanwhile");
+	cr_assert_eq(walks, 1, "counted in the checkpoint that has the dead ones");
+}
+
+/* A row of table D or E of the running store's index that is one too many. */
+static void
+row_add(struct buf *key, struct slice value)
+{
+	struct index_layer *l = index_layer_new();
+
+	index_put(l, buf_slice(key), value);
+	cr_assert_eq(index_write(w.index, l, index_applied(w.index), NULL), 0);
+	index_layer_free(l);
+	buf_release(key);
+}
+
+static void
+unkilled_is_named(const char *text)
+{
+	struct err e = ERR_INIT;
+	unsigned n = 0;
+
+	at_step = drop_when_mirrors_are_read;
+	cr_assert_eq(check_live_run(&e), 0, "%s", e.text);
+	for (unsigned i = 0; i < fault_count; i++)
+		n += strstr(faults[i].text, text) != NULL;
+	cr_assert_eq(n, 1, "%s: not among %u faults, first: %s", text, fault_count, faults[0].text);
+}
+
+Test(check_live, names_a_dead_record_that_nothing_killed_beside_a_drop)
+{
+	struct buf key = BUF_INIT;
+
+	first_segment_die();
+	key_dead(&key, 1);
+	row_add(&key, SLICE_NONE);
+	unkilled_is_named("names 1 are not under what killed them");
+}
+
+Test(check_live, names_what_killed_nothing_beside_a_drop)
+{
+	struct buf key = BUF_INIT;
+
+	first_segment_die();
+	key_kill(&key, 1, 2);
+	row_add(&key, SLICE_NONE);
+	unkilled_is_named("names 0 are not under what killed them");
 }
 
 Test(check_live, leaves_the_store_as_it_was)
