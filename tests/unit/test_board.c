@@ -134,6 +134,21 @@ Test(discovery, submits_nothing_twice)
 	desk_close(&d);
 }
 
+/* While it works on something else, too. */
+Test(discovery, submits_nothing_twice_beside_a_task)
+{
+	const struct segment rows[] = { { 1, 60 * MIB, 0, NOW - 2 * HOUR, SEALED, false },
+	    { 2, 60 * MIB, 0, NOW - 2 * HOUR, SEALED, true } };
+	struct desk d;
+
+	desk_open(&d);
+	desk_task(&d, "vacuum", 2, HF__TASK__PRIORITY__NORMAL, "set0");
+	desk_look(&d, rows, 2, NOW);
+	desk_look(&d, rows, 2, NOW + 1000);
+	cr_assert(d.submitted_count == 1 && d.submitted[0]->volume_id == 1);
+	desk_close(&d);
+}
+
 /* --- limits ----------------------------------------------------------------------------------- */
 
 static unsigned
