@@ -9,9 +9,10 @@
  * one while a thread has that, instead of sleeping; and helpers read the others, one for each
  * processor that the loop leaves, which stay while any reader has jobs. More of them would only
  * take turns with the loop. When bytes are not there, every job has a thread, so that all drives
- * are busy.
+ * are busy. What waits for helpers may wait as long as its reader rests: no thread of another's
+ * takes it, or that other's job would be left without one.
  *
- * A1  A job is read by whoever takes it, once: a thread from the queue, with the lock; the loop
+ * A1  A job is read by whoever takes it, once: a thread from its queue, with the lock; the loop
  *     also one that was not queued. The loop alone makes, delivers and frees.
  * A2  A job that was dropped while a thread has it is freed when that thread told so.
  *
@@ -69,26 +70,30 @@ readahead_job_free(struct read_job *j)
 
 /* --- The queue, with the lock. --- */
 
+/* cold: a thread of its own comes for it. */
 static void
-queue_add(struct readahead *h, struct read_job *j)
+queue_add(struct readahead *h, struct read_job *j, bool cold)
 {
-	TAILQ_INSERT_TAIL(&h->waiting, j, queue_entry);
-	__atomic_fetch_add(&h->waiting_count, 1, __ATOMIC_RELAXED);
+	j->cold = cold;
+	TAILQ_INSERT_TAIL(cold ? &h->cold : &h->waiting, j, queue_entry);
+	if (!cold)
+		__atomic_fetch_add(&h->waiting_count, 1, __ATOMIC_RELAXED);
 	job_set(j, JOB_WAITING);
 }
 
 static void
 queue_remove(struct readahead *h, struct read_job *j)
 {
-	TAILQ_REMOVE(&h->waiting, j, queue_entry);
-	__atomic_fetch_sub(&h->waiting_count, 1, __ATOMIC_RELAXED);
+	TAILQ_REMOVE(j->cold ? &h->cold : &h->waiting, j, queue_entry);
+	if (!j->cold)
+		__atomic_fetch_sub(&h->waiting_count, 1, __ATOMIC_RELAXED);
 	job_set(j, JOB_TAKEN);
 }
 
 static struct read_job *
-queue_take(struct readahead *h)
+queue_take(struct readahead *h, bool cold)
 {
-	struct read_job *j = TAILQ_FIRST(&h->waiting);
+	struct read_job *j = TAILQ_FIRST(cold ? &h->cold : &h->waiting);
 
 	if (j != NULL)
 		queue_remove(h, j);
@@ -149,7 +154,7 @@ queue_linger(struct readahead *h)
 	while (__atomic_load_n(&h->waiting_count, __ATOMIC_RELAXED) == 0 && clock_mono_ns() < until)
 		__builtin_ia32_pause();
 	pthread_mutex_lock(&h->lock);
-	return (queue_take(h));
+	return (queue_take(h, false));
 }
 
 static void
@@ -157,13 +162,13 @@ thread_run(void *context)
 {
 	struct readahead_thread *t = context;
 	struct readahead *h = &t->objects->readahead;
+	bool helper = t->owner != BUFFERS_LOOP;
 	struct read_job *j;
 
 	pthread_mutex_lock(&h->lock);
-	while ((j = queue_take(h)) != NULL ||
-	    (t->owner != BUFFERS_LOOP && (j = queue_linger(h)) != NULL)) {
+	while ((j = queue_take(h, !helper)) != NULL || (helper && (j = queue_linger(h)) != NULL)) {
 		job_read(t->objects, j, t->owner);
-		if (t->owner == BUFFERS_LOOP)
+		if (!helper)
 			break;
 	}
 	h->helpers &= ~(1u << t->owner);
@@ -224,7 +229,7 @@ go_warm(struct body_reader *r)
 	pthread_mutex_lock(&h->lock);
 	TAILQ_FOREACH(j, &r->jobs, entry)
 		if (j != first && j->state == JOB_NEW)
-			queue_add(h, j);
+			queue_add(h, j, false);
 	while (h->helpers >> owner & 1)
 		owner++;
 	start = owner - BUFFERS_HELPER < h->helpers_max && h->waiting_count >= HELP_JOBS_MIN;
@@ -236,7 +241,7 @@ go_warm(struct body_reader *r)
 
 /* A thread for each that no thread was woken for. */
 static void
-go_cold(struct body_reader *r, bool queued_warm)
+go_cold(struct body_reader *r)
 {
 	struct readahead *h = &r->objects->readahead;
 	unsigned threads = 0;
@@ -244,9 +249,14 @@ go_cold(struct body_reader *r, bool queued_warm)
 
 	pthread_mutex_lock(&h->lock);
 	TAILQ_FOREACH(j, &r->jobs, entry) {
-		threads += j->state == JOB_NEW || (queued_warm && j->state == JOB_WAITING);
-		if (j->state == JOB_NEW)
-			queue_add(h, j);
+		bool helpers = j->state == JOB_WAITING && !j->cold;
+
+		if (helpers)
+			queue_remove(h, j);
+		if (!helpers && j->state != JOB_NEW)
+			continue;
+		queue_add(h, j, true);
+		threads++;
 	}
 	pthread_mutex_unlock(&h->lock);
 	while (threads-- > 0)
@@ -261,7 +271,7 @@ readahead_go(struct body_reader *r)
 	if (last == NULL || job_state(last) != JOB_NEW)
 		return;
 	if (!reader_warm(r))
-		go_cold(r, false);
+		go_cold(r);
 	else if (last != TAILQ_FIRST(&r->jobs))
 		go_warm(r);
 }
@@ -321,7 +331,7 @@ readahead_take(struct body_reader *r)
 	}
 	r->cold = COLD_JOBS;
 	job_set(j, JOB_NEW);
-	go_cold(r, true);
+	go_cold(r);
 	return (first_wait(r));
 }
 
@@ -372,6 +382,7 @@ readahead_init(struct objects *o)
 
 	pthread_mutex_init(&h->lock, NULL);
 	TAILQ_INIT(&h->waiting);
+	TAILQ_INIT(&h->cold);
 	TAILQ_INIT(&h->told);
 	if (sched_getaffinity(0, sizeof(cpus), &cpus) == 0 && CPU_COUNT(&cpus) > 0)
 		h->helpers_max = (unsigned)CPU_COUNT(&cpus) - 1;
@@ -384,6 +395,7 @@ readahead_release(struct objects *o)
 {
 	struct readahead *h = &o->readahead;
 
-	assert(h->helpers == 0 && TAILQ_EMPTY(&h->waiting) && TAILQ_EMPTY(&h->told));
+	assert(h->helpers == 0 && TAILQ_EMPTY(&h->waiting) && TAILQ_EMPTY(&h->cold) &&
+	    TAILQ_EMPTY(&h->told));
 	pthread_mutex_destroy(&h->lock);
 }

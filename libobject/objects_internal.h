@@ -223,9 +223,10 @@ struct read_job;
 TAILQ_HEAD(read_job_list, read_job);
 struct readahead {
 	pthread_mutex_t		 lock;
-	struct read_job_list	 waiting;	/* for any thread */
+	struct read_job_list	 waiting;	/* for helpers, and the loop */
+	struct read_job_list	 cold;		/* each has a thread that comes for it */
 	struct read_job_list	 told;		/* done, and the loop is to hear of it */
-	unsigned		 waiting_count;	/* atomic */
+	unsigned		 waiting_count;	/* for helpers; atomic */
 	uint32_t		 helpers;	/* threads that stay while there are jobs */
 	unsigned		 helpers_max;
 	bool			 telling;

@@ -42,6 +42,7 @@ struct read_job {
 	TAILQ_ENTRY(read_job)	 queue_entry;
 	struct body_reader	*reader;	/* NULL: it has no use for it any more */
 	enum job_state		 state;		/* atomic; who sees JOB_DONE sees what was read */
+	bool			 cold;		/* with the lock: which queue it is in */
 	bool			 tell;		/* somebody waits for it, or frees it */
 	bool			 settled;	/* looked at when it was done */
 

@@ -5,6 +5,7 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include <fcntl.h>
+#include <sched.h>
 #include <unistd.h>
 
 #include "libbase/metrics.h"
@@ -59,6 +60,38 @@ Test(body_readahead, what_the_page_cache_lacks_is_read_by_threads, .timeout = 60
 		}
 		read_well(&w, "k", e, 0, LONG_BYTES);
 	}
+	world_close(&w);
+}
+
+static void
+on_piece_then_rest(void *context, int code, struct slice data, const struct err *e)
+{
+	struct read *x = context;
+
+	cr_assert_eq(code, 0, "%s", e->text);
+	x->at += data.bytes;
+	x->pieces++;
+}
+
+/* Jobs of a reader that rests wait without a thread: they were there before those of others. */
+Test(body_readahead, a_reader_that_rests_takes_no_thread_from_another, .timeout = 60)
+{
+	struct world w = { 0 };
+	const Hf__ObjectEntry *e, *small;
+	struct read x = { .bytes = LONG_BYTES }, y;
+	cpu_set_t one;
+
+	CPU_ZERO(&one);
+	CPU_SET((unsigned)sched_getcpu(), &one);
+	cr_assert_eq(sched_setaffinity(0, sizeof(one), &one), 0);	/* so nobody helps */
+	e = long_body(&w);
+	small = write_body(&w, "small", 4000, 4000);
+	read_begin(&x, &w, "k", e, on_piece_then_rest);
+	world_for(&w, 20);
+	cr_assert_eq(x.pieces, 1);
+	y = read_body(&w, "small", small, 0, 4000);	/* its file is not open yet */
+	cr_assert(y.code == 0 && y.at == 4000, "%s", y.text);
+	body_reader_free(&x.reader);
 	world_close(&w);
 }
 
