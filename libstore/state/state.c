@@ -478,6 +478,24 @@ state_collect(struct state *st, uint64_t now_ms)
 	state_turn(st, now_ms);
 }
 
+/* What goes on by itself, in this order; next_ms: when it wants its turn though nothing happened. */
+static const struct {
+	void		(*turn)(struct state *st);
+	uint64_t	(*next_ms)(const struct state *st);
+} parts[] = {
+	{ feed_turn, feed_next_ms },		/* what it answers lets sessions end */
+	{ walks_turn, walks_next_ms },
+	{ state_sessions_turn, NULL },
+	{ thin_turn, thin_next_ms },
+	{ reclaim_turn, reclaim_next_ms },
+	{ tasks_turn, tasks_next_ms },
+	{ cleanup_turn, cleanup_next_ms },
+	{ conversions_turn, conversions_next_ms },
+	{ parts_turn, parts_next_ms },
+	{ drop_turn, drop_next_ms },
+	{ index_flush_when_due, NULL },
+};
+
 void
 state_turn(struct state *st, uint64_t now_ms)
 {
@@ -490,17 +508,8 @@ state_turn(struct state *st, uint64_t now_ms)
 		st->committed = false;
 		unpark(st);
 	}
-	feed_turn(st);	/* what it answers lets sessions end */
-	walks_turn(st);
-	state_sessions_turn(st);
-	thin_turn(st);
-	reclaim_turn(st);
-	tasks_turn(st);
-	cleanup_turn(st);
-	conversions_turn(st);
-	parts_turn(st);
-	drop_turn(st);
-	index_flush_when_due(st);
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+		parts[i].turn(st);
 	if (!st->failed)
 		log_submit(st->o.log);
 }
@@ -508,27 +517,14 @@ state_turn(struct state *st, uint64_t now_ms)
 uint64_t
 state_next_ms(const struct state *st)
 {
-	uint64_t next, other;
+	uint64_t next = UINT64_MAX;
 
-	if (st->failed)
-		return (UINT64_MAX);
-	next = reclaim_next_ms(st);
-	other = thin_next_ms(st);
-	next = other < next ? other : next;
-	other = tasks_next_ms(st);
-	next = other < next ? other : next;
-	other = cleanup_next_ms(st);
-	next = other < next ? other : next;
-	other = conversions_next_ms(st);
-	next = other < next ? other : next;
-	other = parts_next_ms(st);
-	next = other < next ? other : next;
-	other = drop_next_ms(st);
-	next = other < next ? other : next;
-	other = feed_next_ms(st);
-	next = other < next ? other : next;
-	other = walks_next_ms(st);
-	return (other < next ? other : next);
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]) && !st->failed; i++) {
+		uint64_t own = parts[i].next_ms != NULL ? parts[i].next_ms(st) : UINT64_MAX;
+
+		next = own < next ? own : next;
+	}
+	return (next);
 }
 
 void
