@@ -218,30 +218,22 @@ drive_sets_in_use(struct drive_set *s, unsigned paths, struct err *e)
 
 /* --- what is in it ---------------------------------------------------------------------------- */
 
-static uint64_t
-segments_in(const struct drive_set *s, unsigned set)
+/* Of the files of a row all lie in one set. */
+static bool
+row_in_set(const struct drive_set *s, const uint32_t *slots, size_t count, unsigned set)
 {
-	uint64_t n = 0;
-
-	for (size_t i = 0; i < s->rows.segment_count; i++) {
-		const Hf__CatalogSegment *g = s->rows.segments[i];
-
-		n += g->n_slots > 0 && drive_set_of(s, g->slots[0]) == set;
-	}
-	return (n);
+	return (count > 0 && drive_set_of(s, slots[0]) == set);
 }
 
-static uint64_t
-volumes_in(const struct drive_set *s, unsigned set)
+static void
+files_count(const struct drive_set *s, unsigned set, struct drive_set_use *out)
 {
-	uint64_t n = 0;
-
-	for (size_t i = 0; i < s->rows.volume_count; i++) {
-		const Hf__CatalogVolume *v = s->rows.volumes[i];
-
-		n += v->n_slots > 0 && drive_set_of(s, v->slots[0]) == set;
-	}
-	return (n);
+	for (size_t i = 0; i < s->rows.segment_count; i++)
+		out->segments += row_in_set(s, s->rows.segments[i]->slots,
+		    s->rows.segments[i]->n_slots, set);
+	for (size_t i = 0; i < s->rows.volume_count; i++)
+		out->volumes += row_in_set(s, s->rows.volumes[i]->slots,
+		    s->rows.volumes[i]->n_slots, set);
 }
 
 static bool
@@ -272,7 +264,6 @@ drive_set_use(const struct drive_set *s, unsigned set, struct drive_set_use *out
 		out->space_bytes += s->drives[i].space.total_bytes;
 		out->free_bytes += s->drives[i].space.free_bytes;
 	}
-	out->segments = segments_in(s, set);
-	out->volumes = volumes_in(s, set);
+	files_count(s, set, out);
 	pthread_mutex_unlock(lock);
 }
