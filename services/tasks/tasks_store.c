@@ -18,10 +18,10 @@
 #define SEALED_MS	1000	/* it is sealed when the next one is made */
 #define WAIT_MS		(UINT64_C(10) * 60 * 1000)
 
-static uint64_t
-deadline(void)
+static struct object_call *
+ask(struct tasks *t, Hf__StoreRequest *q, object_fn *fn, void *context)
 {
-	return (clock_mono_ms() + WAIT_MS);
+	return (object_call(t->objects, "", q, clock_mono_ms() + WAIT_MS, fn, context));
 }
 
 /* --- changes ---------------------------------------------------------------------------------- */
@@ -84,7 +84,7 @@ tasks_submit(void *context, const Hf__Task *task)
 	op.task = c->sent;
 	q.op_case = HF__STORE_REQUEST__OP_TASK_SUBMIT;
 	q.task_submit = &op;
-	(void)object_call(t->objects, "", &q, deadline(), on_submitted, c);
+	(void)ask(t, &q, on_submitted, c);
 }
 
 static void
@@ -115,8 +115,7 @@ tasks_update(void *context, const Hf__Task *from, const Hf__Task *to)
 	op.task = (Hf__Task *)(uintptr_t)to;
 	q.op_case = HF__STORE_REQUEST__OP_TASK_UPDATE;
 	q.task_update = &op;
-	(void)object_call(t->objects, "", &q, deadline(), on_updated, change_new(t, NULL,
-	    from->id));
+	(void)ask(t, &q, on_updated, change_new(t, NULL, from->id));
 }
 
 static void
@@ -143,7 +142,7 @@ tasks_refresh(void *context, uint64_t id)
 	op.id = id;
 	q.op_case = HF__STORE_REQUEST__OP_TASK_GET;
 	q.task_get = &op;
-	(void)object_call(t->objects, "", &q, deadline(), on_refreshed, change_new(t, NULL, id));
+	(void)ask(t, &q, on_refreshed, change_new(t, NULL, id));
 }
 
 static void
@@ -171,7 +170,7 @@ tasks_seal(void *context, uint64_t segment)
 	op.segment = segment;
 	q.op_case = HF__STORE_REQUEST__OP_SEGMENT_SEAL;
 	q.segment_seal = &op;
-	(void)object_call(t->objects, "", &q, deadline(), on_sealed, t);
+	(void)ask(t, &q, on_sealed, t);
 }
 
 /* --- the queue -------------------------------------------------------------------------------- */
@@ -219,7 +218,7 @@ load_page(struct tasks *t, uint64_t after)
 	op.states = TASK_STATES_OPEN | TASK_STATE_BIT(COMPLETED);
 	q.op_case = HF__STORE_REQUEST__OP_TASK_LIST;
 	q.task_list = &op;
-	t->loading = object_call(t->objects, "", &q, deadline(), on_page, t);
+	t->loading = ask(t, &q, on_page, t);
 }
 
 void
@@ -287,7 +286,7 @@ scan_page(struct tasks *t, uint64_t after)
 	op.max = PAGE;
 	q.op_case = HF__STORE_REQUEST__OP_SEGMENT_LIST;
 	q.segment_list = &op;
-	t->scanning = object_call(t->objects, "", &q, deadline(), on_segments, t);
+	t->scanning = ask(t, &q, on_segments, t);
 }
 
 static void
@@ -315,7 +314,7 @@ tasks_scan(struct tasks *t)
 
 	q.op_case = HF__STORE_REQUEST__OP_LAYOUT_GET;
 	q.layout_get = &op;
-	t->scanning = object_call(t->objects, "", &q, deadline(), on_layout, t);
+	t->scanning = ask(t, &q, on_layout, t);
 }
 
 void
