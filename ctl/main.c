@@ -45,7 +45,8 @@ usage_print(FILE *out)
 	for (unsigned i = 0; i < verb_count; i++)
 		fprintf(out, "  %-10s %s\n", verbs[i].name, verbs[i].arguments);
 	fputs("\n  --run-dir DIR    the run directory of holdfastd (also HOLDFAST_RUN_DIR)\n"
-	    "  -c CONFIG        its config file (default " HOLDFAST_SYSCONFDIR "/holdfast.conf)\n"
+	    "  -c CONFIG        its config file; default:\n"
+	    "                   " HOLDFAST_SYSCONFDIR "/holdfast.conf\n"
 	    "  --reason TEXT    goes into the log with an action\n"
 	    "  VERB --help      tells more about a verb; --version\n\n"
 	    "Exit status: 0 done, 1 failed, 2 wrong usage, 3 holdfastd does not run,\n"

@@ -48,9 +48,8 @@ heading_print(const cJSON *holdfastd)
 	unsigned sockets = 0;
 
 	status_duration_format(json_number(current, "uptime_ms"), &uptime);
-	printf("holdfastd %s %s, pid %.0f, up %s", json_text(holdfastd, "version"),
+	printf("holdfastd %s %s, pid %.0f, up %s\n", json_text(holdfastd, "version"),
 	    json_text(current, "state"), json_number(current, "pid"), buf_string(&uptime));
-	printf("\n");
 	cJSON_ArrayForEach(socket, cJSON_GetObjectItemCaseSensitive(status, "sockets"))
 		printf("%s%s on %s", sockets++ > 0 ? ", " : "", socket->string,
 		    cJSON_GetStringValue(socket));

@@ -10,9 +10,8 @@
 const struct verb verbs[] = {
 	{ "status", "[SERVICE] [--json]", 0, 1, verb_status,
 	    "Shows every process: state, pid, generation, uptime, restarts, last exit, CPU,\n"
-	    "memory.\n"
-	    "Status 4 if one that should run does not. When holdfastd is gone or does not answer,\n"
-	    "what it wrote down last is shown, with status 3." },
+	    "memory. Exit status 4 if one that should run does not. When holdfastd is gone\n"
+	    "or does not answer, shows what it wrote down last, with exit status 3." },
 	{ "services", "[SERVICE]", 0, 1, verb_services,
 	    "Prints the whole contract of every service as JSON: desired, current, status,\n"
 	    "shutdown, side effects, reconcile plan. Reading it changes nothing." },
@@ -20,8 +19,8 @@ const struct verb verbs[] = {
 	    "Starts a service that was stopped, or one that waits for its next try, at once.\n"
 	    "Waits until it is ready. SERVICE is a name (s3), an instance (s3.1) or all." },
 	{ "stop", "SERVICE [--no-wait] [--wait SECONDS]", 1, 1, verb_action,
-	    "Stops a service in order: cancellation, TERM, KILL at its deadline. It stays stopped\n"
-	    "until it is started again." },
+	    "Stops a service in order: cancellation, TERM, KILL at its deadline. It stays\n"
+	    "stopped until it is started again." },
 	{ "restart", "SERVICE [--no-wait] [--wait SECONDS]", 1, 1, verb_action,
 	    "Restarts one instance after the other, each ready before the next one stops." },
 	{ "pause", "SERVICE", 1, 1, verb_action,

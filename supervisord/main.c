@@ -40,20 +40,22 @@ static const struct option options[] = {
 
 static const char usage_text[] =
     "usage: holdfastd -c FILE [--check]\n"
-    "       holdfastd --quickstart DIR [--s3-port PORT] [--admin-port PORT] [--drives N]\n"
-    "                 [--listen ADDRESS]\n"
+    "       holdfastd --quickstart DIR [--s3-port PORT] [--admin-port PORT]\n"
+    "                 [--drives N] [--listen ADDRESS]\n"
     "\n"
     "  -c, --config FILE   run in the foreground with this config file\n"
     "                      (default " HOLDFAST_SYSCONFDIR "/holdfast.conf)\n"
-    "  --quickstart DIR    make drives, config and credentials in DIR where they are missing,\n"
-    "                      and run\n"
-    "  --s3-port PORT      S3 port (9000)            --admin-port PORT  admin port (9001)\n"
-    "  --drives N          drives of a new DIR (4)   --listen ADDRESS   address (127.0.0.1)\n"
+    "  --quickstart DIR    make drives, config and credentials in DIR where they are\n"
+    "                      missing, and run\n"
+    "  --s3-port PORT      S3 port (9000)\n"
+    "  --admin-port PORT   admin port (9001)\n"
+    "  --drives N          drives of a new DIR (4)\n"
+    "  --listen ADDRESS    address (127.0.0.1)\n"
     "  --check             check the config, then exit\n"
     "  --version, --help\n"
     "\n"
-    "Exit status: 0 stopped in order, 1 could not start or a service had to be killed, 2 bad\n"
-    "config or arguments. See holdfastd(8).\n";
+    "Exit status: 0 stopped in order, 1 could not start or a service had to be killed,\n"
+    "2 bad config or arguments. See holdfastd(8).\n";
 
 struct arguments {
 	const char		*config;
