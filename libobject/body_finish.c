@@ -120,6 +120,7 @@ on_sync(void *context)
 	struct body_writer *w = s->writer;
 
 	w->syncs_running--;
+	drive_times_due(w->objects);
 	if (s->why.code != 0)
 		sync_failed(w, s);
 	if (w->syncs_running == 0 && !w->freed)

@@ -138,6 +138,7 @@ on_write(void *context)
 	j->count = 0;
 	w->writes_running--;
 	write_check(w, j);
+	drive_times_due(w->objects);
 	sync_ahead_note(w, j->extent, bytes);
 	writer_advance(w);
 }

@@ -347,6 +347,7 @@ readahead_first(struct body_reader *r)
 		r->cold -= r->cold > 0;
 		job_count_rebuilt(j);
 		damages_report(r->objects, r->request_id, &j->damages, &r->told);
+		drive_times_due(r->objects);
 	}
 	return (j);
 }

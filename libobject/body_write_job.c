@@ -78,12 +78,23 @@ writes_do(struct write_job *j, struct disk_write *writes, unsigned count)
 		disk_deadline_write_all(o->deadline, writes, count, &j->kept);
 		return;
 	}
-	for (unsigned i = 0; i < count; i++) {
-		struct disk_write *w = &writes[i];
+	for (unsigned i = 0; i < count; i++)
+		disk_write_do(o->disk, &writes[i]);
+}
 
-		w->rc = disk_pwritev_begin(o->disk, w->handle, w->iov, (int)w->iov_count,
-		    w->offset, &w->why);
+static void
+write_ended(struct write_job *j, unsigned shard, const struct disk_write *w)
+{
+	size_t bytes = 0;
+
+	if (w->rc < 0) {
+		shard_failed(j, shard, w->offset, &w->why);
+		return;
 	}
+	for (unsigned i = 0; i < w->iov_count; i++)
+		bytes += w->iov[i].iov_len;
+	drive_times_note(&j->writer->objects->times, j->extent->run.map.slots[shard], DRIVE_WRITE,
+	    bytes, w->took_ns);
 }
 
 static void
@@ -108,8 +119,7 @@ shards_write(struct write_job *j)
 	}
 	writes_do(j, writes, n);
 	for (unsigned i = 0; i < n; i++)
-		if (writes[i].rc < 0)
-			shard_failed(j, shards[i], offset, &writes[i].why);
+		write_ended(j, shards[i], &writes[i]);
 }
 
 void

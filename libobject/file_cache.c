@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/queue.h>
 
+#include "libbase/clock.h"
 #include "libstore/disk/disk_deadline.h"
 #include "libstore/drive/drive.h"
 #include "libstore/log/segment_shard.h"
@@ -46,6 +47,7 @@ struct file {
 };
 
 struct file_cache {
+	struct drive_times	*times;
 	struct disk		*deadline;	/* over the disk, or NULL */
 	struct disk		*opens;		/* and syncs: one of the two */
 	pthread_mutex_t		 lock;
@@ -57,13 +59,14 @@ struct file_cache {
 };
 
 struct file_cache *
-file_cache_new(struct disk *disk, struct disk *deadline)
+file_cache_new(struct disk *disk, struct disk *deadline, struct drive_times *times)
 {
 	struct file_cache *c = calloc(1, sizeof(*c));
 	pthread_mutexattr_t a;
 
 	if (c == NULL)
 		abort();
+	c->times = times;
 	c->deadline = deadline;
 	c->opens = deadline != NULL ? deadline : disk;
 	/* It is held for less than putting a thread to sleep takes. */
@@ -292,11 +295,14 @@ sync_run(struct file *f)
 {
 	struct disk *d = f->cache->opens;
 	struct err why = ERR_INIT;
+	uint64_t from = clock_mono_ns();
 	int rc;
 
 	f->sync_begun++;
 	pthread_mutex_unlock(&f->sync_lock);
 	rc = d->ops->datasync(d, f->handle, &why);
+	if (rc == 0)
+		drive_times_note(f->cache->times, f->slot, DRIVE_SYNC, 0, clock_mono_ns() - from);
 	pthread_mutex_lock(&f->sync_lock);
 	f->sync_ended++;
 	if (rc < 0) {

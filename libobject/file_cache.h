@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "libbase/err.h"
+#include "libobject/drive_times.h"
 #include "libstore/disk/disk.h"
 #include "schema/store.pb-c.h"
 
@@ -26,8 +27,9 @@ struct file_cache;
 struct file;
 
 /* deadline: a disk_deadline over disk, by which files are opened and synced; NULL:
- * none. */
-struct file_cache *file_cache_new(struct disk *disk, struct disk *deadline);
+ * none. Syncs are counted in times. */
+struct file_cache *file_cache_new(struct disk *disk, struct disk *deadline,
+    struct drive_times *times);
 void file_cache_free(struct file_cache **c);	/* all files must have been put */
 /* Paths and states of the drives. */
 void file_cache_layout(struct file_cache *c, const Hf__Layout *layout);

@@ -25,6 +25,7 @@ libobject_libobject_a_SOURCES = \
 	libobject/body_row.c \
 	libobject/call.c \
 	libobject/damage.c \
+	libobject/drive_times.c libobject/drive_times.h \
 	libobject/entry_cache.c libobject/entry_cache.h \
 	libobject/feed.c libobject/feed.h \
 	libobject/file_cache.c libobject/file_cache.h \
@@ -73,6 +74,10 @@ tests_unit_test_bodies_SOURCES = tests/unit/test_bodies.c tests/unit/test_body_d
 	tests/unit/test_body_records.c tests/unit/test_body_volumes.c \
 	tests/unit/bad_disk.c tests/unit/bad_disk.h tests/unit/body_world.c tests/unit/body_world.h
 tests_unit_test_bodies_LDADD = $(LIBOBJECT_TEST_LIBS)
+
+check_PROGRAMS += tests/unit/test_drive_times
+tests_unit_test_drive_times_SOURCES = tests/unit/test_drive_times.c
+tests_unit_test_drive_times_LDADD = $(LIBOBJECT_TEST_LIBS)
 
 check_PROGRAMS += tests/unit/test_entry_cache
 tests_unit_test_entry_cache_SOURCES = tests/unit/test_entry_cache.c

@@ -70,7 +70,8 @@ objects_open(const struct objects_options *options, struct objects **out, struct
 		o->deadline = disk_deadline_new(o->disk, options->read_ms_max);
 	if (o->deadline != NULL && options->write_ms_max > options->read_ms_max)
 		disk_deadline_writes(o->deadline, options->write_ms_max);
-	o->files = file_cache_new(o->disk, o->deadline);
+	drive_times_init(o);
+	o->files = file_cache_new(o->disk, o->deadline, &o->times);
 	o->cache = entry_cache_new(options->cache_bytes);
 	if (options->table_fd >= 0)
 		rc = gentable_open(options->table_fd, false, &o->table, e);
@@ -115,6 +116,7 @@ objects_release(struct objects *o)
 	readahead_release(o);
 	hasher_release(o);
 	file_cache_free(&o->files);
+	drive_times_release(o);
 	disk_deadline_free(&o->deadline);
 	entry_cache_free(&o->cache);
 	assert(TAILQ_EMPTY(&o->pins.list));
@@ -244,6 +246,7 @@ objects_layout_set(struct objects *o, Hf__Layout **layout)
 			o->offline |= 1u << d->slot;
 		o->slow |= d->slow ? 1u << d->slot : 0;
 	}
+	drive_times_every(o, l->latency_ms);
 	maps_forget(o);
 	file_cache_layout(o->files, l);
 	layout_erasure(o);

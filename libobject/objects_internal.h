@@ -14,6 +14,7 @@
 #include "libbase/buf.h"
 #include "libbase/erasure.h"
 #include "libipc/channel.h"
+#include "libobject/drive_times.h"
 #include "libobject/file_cache.h"
 #include "libobject/object.h"
 #include "libstore/disk/disk.h"
@@ -364,6 +365,7 @@ struct objects {
 	struct runs		 runs;
 	struct map		*maps;
 	struct file_cache	*files;
+	struct drive_times	 times;
 	struct disk		*deadline;	/* over disk, for reads; NULL: none */
 	struct gentable		*table;		/* NULL: nothing is cached */
 	struct readers		*readers;	/* NULL: nothing is published */

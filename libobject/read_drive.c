@@ -6,6 +6,7 @@
  */
 #include <sys/uio.h>
 
+#include "libbase/clock.h"
 #include "libobject/read_job_internal.h"
 
 static bool
@@ -50,14 +51,20 @@ drive_try(struct read_job *j, enum file_kind kind, unsigned slot, uint64_t offse
 
 /* D3 */
 static ssize_t
-read_by_deadline(struct objects *o, const struct file *f, uint64_t offset, void *out, size_t bytes,
-    struct err *e)
+read_by_deadline(struct objects *o, const struct file *f, unsigned slot, uint64_t offset, void *out,
+    size_t bytes, struct err *e)
 {
 	struct disk *d = o->deadline != NULL ? o->deadline : o->disk;
+	uint64_t from;
+	ssize_t n;
 
 	if (o->deadline != NULL && read_now(o, f, offset, out, bytes))
 		return ((ssize_t)bytes);
-	return (d->ops->pread(d, file_handle(f), out, bytes, offset, e));
+	from = clock_mono_ns();
+	n = d->ops->pread(d, file_handle(f), out, bytes, offset, e);
+	if (n >= 0)
+		drive_times_note(&o->times, slot, DRIVE_READ, bytes, clock_mono_ns() - from);
+	return (n);
 }
 
 int
@@ -81,7 +88,7 @@ drive_read(struct read_job *j, unsigned slot, uint64_t offset, void *out, size_t
 	}
 	if (rc < 0)
 		return (rc);
-	n = read_by_deadline(o, f, offset, out, bytes, e);
+	n = read_by_deadline(o, f, slot, offset, out, bytes, e);
 	file_put(&f);
 	if (n < 0)
 		return ((int)n);

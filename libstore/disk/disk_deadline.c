@@ -118,6 +118,15 @@ step_comes_back(struct deadline *d, struct step *s)
 	}
 }
 
+void
+disk_write_do(struct disk *under, struct disk_write *w)
+{
+	uint64_t from = clock_mono_ns();
+
+	w->rc = disk_pwritev_begin(under, w->handle, w->iov, (int)w->iov_count, w->offset, &w->why);
+	w->took_ns = clock_mono_ns() - from;
+}
+
 /* One after another, until the caller went on without one: it sees to the others. */
 static void
 writes_run(struct deadline *d, struct step *s)
@@ -127,8 +136,7 @@ writes_run(struct deadline *d, struct step *s)
 	while (go_on) {
 		struct disk_write *w = &s->writes[s->write_at];
 
-		w->rc = disk_pwritev_begin(d->under, w->handle, w->iov, (int)w->iov_count,
-		    w->offset, &w->why);
+		disk_write_do(d->under, w);
 		pthread_mutex_lock(&d->lock);
 		if (!s->abandoned) {
 			s->write_at++;

@@ -39,7 +39,10 @@ struct disk_write {
 	uint64_t	 offset;
 	int		 rc;
 	struct err	 why;
+	uint64_t	 took_ns;
 };
+/* One of them at once, without a deadline. */
+void disk_write_do(struct disk *under, struct disk_write *w);
 void disk_deadline_write_all(struct disk *d, struct disk_write *writes, unsigned count,
     struct disk_kept **kept);
 /* What hangs in the kernel stays behind, with its memory, until the process ends. */

@@ -10,8 +10,9 @@
 const char *
 latency_kind_name(enum latency_kind kind)
 {
-	static const char *const names[LATENCY_KINDS] = { "log writes", "reads", "writes", "syncs",
-		"probes" };
+	static const char *const names[LATENCY_KINDS] = { "log writes", "small reads",
+		"large reads", "small writes", "large writes", "syncs", "probes",
+		"probing reads" };
 
 	assert(kind < LATENCY_KINDS);
 	return (names[kind]);

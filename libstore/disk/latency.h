@@ -13,10 +13,11 @@
 #include <stdint.h>
 
 /* Kinds of steps whose lengths can be compared: a log write with its sync, a read past the page
- * cache, a write and a sync of a shard, the probe of a drive that is suspect. */
-enum latency_kind { LATENCY_LOG, LATENCY_READ, LATENCY_WRITE, LATENCY_SYNC, LATENCY_PROBE,
-	LATENCY_KINDS };
+ * cache, a write and a sync of a shard, and the probes of a drive that is suspect. */
+enum latency_kind { LATENCY_LOG, LATENCY_READ, LATENCY_READ_LARGE, LATENCY_WRITE,
+	LATENCY_WRITE_LARGE, LATENCY_SYNC, LATENCY_PROBE, LATENCY_PROBE_READ, LATENCY_KINDS };
 const char *latency_kind_name(enum latency_kind kind);
+#define LATENCY_LARGE_BYTES	65536u	/* from here on a read or write is large */
 
 /* Bucket n is [2^n, 2^(n+1)) us; the first begins at 0, the last never ends. */
 #define LATENCY_BUCKETS	28u

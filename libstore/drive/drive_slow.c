@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "libbase/clock.h"
 #include "libstore/drive/drive_internal.h"
@@ -21,6 +22,7 @@
 #define RELAPSES_MAX	4u	/* 16 windows then */
 #define PROBES		4u	/* at a time, for a second at most */
 #define PROBE_BYTES	4096u
+#define PROBE_READ_BYTES LATENCY_LARGE_BYTES
 #define PROBE_MS_MAX	1000u
 
 /* Of several kinds the last counts. SEEN: too little to say more. */
@@ -289,6 +291,45 @@ drive_latency_look(const struct drive_set *s, unsigned slot, enum latency_kind k
 
 /* --- probing ---------------------------------------------------------------------------------- */
 
+/* Where the drive itself can be asked for what the page cache has. */
+static void
+probe_read(struct drive_set *s, unsigned slot, const char *path)
+{
+	struct disk *d = s->disk;
+	uint64_t began = clock_mono_ms();
+	int handle = d->ops->open(d, path, O_RDONLY | O_DIRECT, NULL);
+	void *memory = NULL;
+	ssize_t n = PROBE_READ_BYTES;
+
+	if (handle < 0)
+		return;
+	if (posix_memalign(&memory, PROBE_BYTES, PROBE_READ_BYTES) != 0)
+		abort();
+	for (unsigned i = 0; n == PROBE_READ_BYTES && i < PROBES &&
+	    clock_mono_ms() - began < PROBE_MS_MAX; i++) {
+		uint64_t from = clock_mono_ns();
+
+		n = d->ops->pread(d, handle, memory, PROBE_READ_BYTES, 0, NULL);
+		if (n == PROBE_READ_BYTES || n == ERR_TIMEOUT)
+			drive_latency_note(s, slot, LATENCY_PROBE_READ,
+			    (clock_mono_ns() - from) / 1000);
+	}
+	free(memory);
+	d->ops->close(d, handle);
+}
+
+/* What is read is there. */
+static int
+probe_fill(struct disk *d, int handle)
+{
+	struct iovec iov = { disk_zeros(), PROBE_READ_BYTES };
+	uint64_t bytes;
+
+	if (d->ops->size(d, handle, &bytes, NULL) == 0 && bytes >= PROBE_READ_BYTES)
+		return (0);
+	return (d->ops->pwritev_sync(d, handle, &iov, 1, 0, NULL));
+}
+
 /* What fails is not slow: who looks for failed drives finds it. */
 static void
 probe(struct drive_set *s, unsigned slot)
@@ -297,12 +338,13 @@ probe(struct drive_set *s, unsigned slot)
 	struct iovec iov = { disk_zeros(), PROBE_BYTES };
 	uint64_t began = clock_mono_ms();
 	char path[4096];
-	int handle, rc = 0;
+	int handle, rc;
 
 	drive_path(s, slot, "", "probe", path);
 	handle = d->ops->open(d, path, O_RDWR | O_CREAT, NULL);
 	if (handle < 0)
 		return;
+	rc = probe_fill(d, handle);
 	for (unsigned i = 0; rc == 0 && i < PROBES && clock_mono_ms() - began < PROBE_MS_MAX; i++) {
 		uint64_t from = clock_mono_ns();
 
@@ -311,6 +353,8 @@ probe(struct drive_set *s, unsigned slot)
 			drive_latency_note(s, slot, LATENCY_PROBE, (clock_mono_ns() - from) / 1000);
 	}
 	d->ops->close(d, handle);
+	if (rc == 0)
+		probe_read(s, slot, path);
 }
 
 void

@@ -14,8 +14,10 @@
  *     only the last choice. Nothing of it is in a catalog.
  * Z2  Without steps nothing is known and nothing changes: whoever avoids the drive probes it
  *     (drive_slow_probe).
- * Z3  A drive is compared with those of its set only, for steps of one kind: all have the same
- *     share of the same work.
+ * Z3  A drive is compared with those of its set only, for steps of one kind and of similar size:
+ *     all have the same share of the same work.
+ * Z4  What a client reports is believed for as long as a window takes to pass only, and weighs no
+ *     more than LATENCY_REPORT_SAMPLES steps: one report makes no drive slow.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -24,6 +26,7 @@
 
 #include "libstore/disk/latency.h"
 #include "libstore/drive/drive.h"
+#include "schema/store.pb-c.h"
 
 struct drive_slow_rule {
 	unsigned	times;		/* slower than its peers; 0: no drive is ever slow */
@@ -35,6 +38,11 @@ void drive_slow_rule_set(struct drive_set *s, const struct drive_slow_rule *rule
 void drive_latency_note(struct drive_set *s, unsigned slot, enum latency_kind kind, uint64_t us);
 void drive_latency_add(struct drive_set *s, unsigned slot, enum latency_kind kind, unsigned bucket,
     uint32_t count);
+/* Z4. Steps that a client of the store did. ERR_INVALID: it makes no sense, nothing is taken. */
+#define LATENCY_REPORT_SAMPLES	512u	/* of a slot and kind */
+int drive_latencies_take(struct drive_set *s, const Hf__DriveLatencies *report, struct err *e);
+/* How often clients are to report, in ms; 0: nobody needs it. */
+uint64_t drive_latencies_ms(const struct drive_set *s);
 /* How long until drives are to be compared again, in ms. */
 uint64_t drive_slow_pause_ms(const struct drive_set *s);
 /*
@@ -48,7 +56,8 @@ void drive_slow_why(const struct drive_set *s, unsigned slot, char *out, size_t 
 /* Samples in the window, their median, and that of its peers (0: not known). */
 uint64_t drive_latency_look(const struct drive_set *s, unsigned slot, enum latency_kind kind,
     uint64_t *median_us, uint64_t *peers_us);
-/* A few small durable writes on every drive of the sets of these drives; blocks. */
+/* A few small durable writes on every drive of the sets of these drives, and reads of them past the
+ * page cache; blocks. */
 void drive_slow_probe(struct drive_set *s, uint32_t drives);
 
 #endif

@@ -42,6 +42,7 @@ struct session {
 	uint64_t		 answered_max;	/* no answer in the index is above it */
 	unsigned		 op_count;	/* operations in flight */
 	void			*context;	/* the service's */
+	uint64_t		 latencies_ms;	/* when it reported some; the service's */
 	/* Volumes that runs of it came from, until it releases them or ends. */
 	struct held_volume	*held;
 	size_t			 held_count, held_capacity;

@@ -44,6 +44,7 @@ static const struct op_row op_rows[] = {
 	[OP(SEGMENT_LOCATE)] = { read_segment_locate, NULL },
 	[OP(VOLUME_LOCATE)] = { read_volume_locate, NULL },
 	[OP(DAMAGE_REPORT)] = { read_damage_report, NULL },
+	[OP(DRIVE_LATENCIES)] = { read_drive_latencies, NULL },
 	[OP(CONFIG_PUT)] = { NULL, admit_config_put },
 	[OP(CONVERT_BEGIN)] = { NULL, admit_convert_begin },
 	[OP(CONVERT_COMMIT)] = { NULL, admit_convert_commit },

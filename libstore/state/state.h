@@ -60,6 +60,9 @@ struct state_options {
 	void	(*on_revoke)(void *context, struct session *s);
 	/* A client saw an error on a drive. */
 	void	(*on_damage)(void *context, struct session *s, const Hf__DamageReport *report);
+	/* A client measured drives: 0, or why that is not taken. May be NULL. */
+	int	(*on_latencies)(void *context, struct session *s, const Hf__DriveLatencies *report,
+	    struct err *e);
 	/* Off-loop work has ended: call state_turn soon. May be NULL without a pool. */
 	void	(*on_wake)(void *context);
 	void	(*on_fatal)(void *context, const struct err *e);

@@ -266,7 +266,7 @@ typedef int read_fn(struct state *st, struct session *s, const Hf__StoreRequest 
     Hf__StoreReply *out, struct err *e);
 read_fn read_bucket_get, read_bucket_list, read_object_get, read_object_list, read_upload_get;
 read_fn read_upload_list, read_part_list, read_layout_get, read_segment_locate, read_volume_locate;
-read_fn read_damage_report, read_config_list, read_task_get, read_task_list;
+read_fn read_damage_report, read_drive_latencies, read_config_list, read_task_get, read_task_list;
 read_fn read_rebuild_plan, read_rebuild_extents;	/* state_rebuild.c */
 read_fn read_segment_list, read_segment_dead;
 

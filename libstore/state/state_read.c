@@ -210,6 +210,15 @@ read_damage_report(struct state *st, struct session *s, const Hf__StoreRequest *
 }
 
 int
+read_drive_latencies(struct state *st, struct session *s, const Hf__StoreRequest *q,
+    Hf__StoreReply *out, struct err *e)
+{
+	(void)out;
+	return (st->o.on_latencies == NULL ? 0 :
+	    st->o.on_latencies(st->o.context, s, q->drive_latencies, e));
+}
+
+int
 read_config_list(struct state *st, struct session *s, const Hf__StoreRequest *q,
     Hf__StoreReply *out, struct err *e)
 {

@@ -298,5 +298,6 @@ state_layout(struct state *st, Hf__Layout **out)
 	l->full = state_full(st);
 	l->inline_bytes_max = st->o.inline_bytes_max;
 	l->write_quorum = drive_set_write_quorum(drives);
+	l->latency_ms = drive_latencies_ms(drives);
 	*out = l;
 }

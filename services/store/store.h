@@ -145,6 +145,7 @@ extern const struct message_handler store_messages[];
 void slow_open(struct store *t);
 void slow_close(struct store *t);
 void slow_turn(struct store *t);
+int slow_report(void *context, struct session *s, const Hf__DriveLatencies *report, struct err *e);
 void slow_status(const struct store *t, unsigned slot, cJSON *drive);
 
 /* store_drives.c: the mount table, probes, and telling everybody what became of the drives. */

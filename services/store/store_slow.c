@@ -110,6 +110,27 @@ slow_turn(struct store *t)
 		slow_look(t);
 }
 
+/* Who reports more often than he is asked to does not weigh more. */
+int
+slow_report(void *context, struct session *s, const Hf__DriveLatencies *report, struct err *e)
+{
+	struct store *t = context;
+	uint64_t now = clock_mono_ms(), every = drive_latencies_ms(t->drives);
+	int rc;
+
+	if (every == 0)
+		return (0);
+	if (s->latencies_ms != 0 && now - s->latencies_ms < every / 2)
+		return (err_set(e, ERR_BUSY, "session %s reported latencies %llu ms ago", s->name,
+		    (unsigned long long)(now - s->latencies_ms)));
+	rc = drive_latencies_take(t->drives, report, e);
+	if (rc < 0)
+		log_warn("%s: %s", s->name, e->text);
+	else
+		s->latencies_ms = now;
+	return (rc);
+}
+
 void
 slow_open(struct store *t)
 {

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "libbase/erasure.h"
+#include "libstore/disk/latency.h"
 #include "libstore/format/record.h"
 #include "libstore/log/segment_shard.h"
 #include "libstore/volume/volume.h"
@@ -33,6 +34,7 @@ layout_make(struct fake_store *f)
 	l->m = f->m;
 	l->inline_bytes_max = f->inline_max;
 	l->write_quorum = f->write_quorum;
+	l->latency_ms = f->latency_ms;
 	l->n_drives = f->n;
 	l->drives = calloc(f->n, sizeof(*l->drives));
 	for (i = 0; i < f->n; i++) {
@@ -339,6 +341,22 @@ op_part_list(struct fake_store *f, const Hf__PartList *q, Hf__StoreReply *r)
 }
 
 static void
+op_latencies(struct fake_store *f, const Hf__DriveLatencies *q)
+{
+	f->reports++;
+	for (size_t i = 0; i < q->n_rows; i++) {
+		const Hf__DriveLatencies__Row *row = q->rows[i];
+
+		cr_assert(row->slot < f->n && row->kind > 0 && row->kind < 8);
+		cr_assert(row->n_counts > 0 && row->n_counts <= LATENCY_BUCKETS);
+		for (unsigned b = 0; b < row->n_counts; b++) {
+			f->steps[row->slot][row->kind] += row->counts[b];
+			f->slow_steps[row->slot][row->kind] += b >= 15 ? row->counts[b] : 0;
+		}
+	}
+}
+
+static void
 operate(struct fake_store *f, const Hf__StoreRequest *q, Hf__StoreReply *r)
 {
 	unsigned i;
@@ -382,6 +400,9 @@ operate(struct fake_store *f, const Hf__StoreRequest *q, Hf__StoreReply *r)
 	case HF__STORE_REQUEST__OP_DAMAGE_REPORT:
 		f->damages++;
 		f->damage_slots |= 1u << q->damage_report->slot;
+		break;
+	case HF__STORE_REQUEST__OP_DRIVE_LATENCIES:
+		op_latencies(f, q->drive_latencies);
 		break;
 	case HF__STORE_REQUEST__OP_VOLUME_LOCATE:
 		r->volume = volume_make(f, q->volume_locate->volume);

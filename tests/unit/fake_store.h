@@ -33,6 +33,7 @@ struct fake_store {
 	uint64_t		 inline_max, run_bytes_max, volume_bytes;
 	unsigned		 write_quorum;
 	uint32_t		 slow;		/* drives */
+	uint64_t		 latency_ms;	/* of the layout */
 	struct channel_server	*server;
 	struct channel		*client;
 	int			 table_fd, readers_fd;
@@ -65,6 +66,9 @@ struct fake_store {
 	uint64_t		 returned_bytes, granted_bytes;
 	uint64_t		 asked_bytes[16];	/* of the first run_reserves */
 	uint32_t		 damage_slots;
+	unsigned		 reports;	/* of latencies */
+	uint64_t		 steps[FAKE_DRIVES_MAX][8];	/* reported: by slot and kind */
+	uint64_t		 slow_steps[FAKE_DRIVES_MAX][8];	/* 33 ms and longer */
 
 	bool			 has_bucket;
 	struct fake_key		 keys[FAKE_KEYS_MAX];

@@ -132,6 +132,147 @@ Test(drive_slow, a_burst_fast_noise_and_slow_peers_are_none)
 	set_close(&t);
 }
 
+/* --- What clients report. --- */
+
+/* A report of one row for each drive, of so many steps of so many us. */
+static int
+reported(struct set *t, Hf__DriveLatencies__Row__Kind kind, const uint64_t us[4], uint32_t count,
+    struct err *e)
+{
+	Hf__DriveLatencies all = HF__DRIVE_LATENCIES__INIT;
+	Hf__DriveLatencies__Row rows[4], *list[4];
+	uint32_t counts[4][LATENCY_BUCKETS] = { { 0 } };
+
+	for (unsigned slot = 0; slot < drive_count(t->set); slot++) {
+		hf__drive_latencies__row__init(&rows[slot]);
+		rows[slot].slot = slot;
+		rows[slot].kind = kind;
+		rows[slot].counts = counts[slot];
+		rows[slot].n_counts = LATENCY_BUCKETS;
+		counts[slot][latency_bucket(us[slot])] = count;
+		list[slot] = &rows[slot];
+	}
+	all.n_rows = drive_count(t->set);
+	all.rows = list;
+	return (drive_latencies_take(t->set, &all, e));
+}
+
+#define KIND(NAME) HF__DRIVE_LATENCIES__ROW__KIND__##NAME
+
+Test(drive_slow, one_that_is_slow_for_bodies_alone_is_reported)
+{
+	static const Hf__DriveLatencies__Row__Kind kinds[] = { KIND(READ), KIND(READ_LARGE),
+		KIND(WRITE), KIND(WRITE_LARGE), KIND(SYNC) };
+	static const char *const names[] = { "small reads", "large reads", "small writes",
+		"large writes", "syncs" };
+	struct err e = ERR_INIT;
+	struct set t;
+	char why[200];
+
+	for (unsigned i = 0; i < 5; i++) {
+		set_open(&t, 4, "");
+		cr_assert_eq(drive_latencies_ms(t.set), WINDOW_MS / 8);
+		for (unsigned at = 0; at < 5 * WINDOW_MS / 2; at += WINDOW_MS / 8) {
+			cr_assert_eq(reported(&t, kinds[i], one_slow, 3, &e), 0, "%s", e.text);
+			(void)pass(&t, WINDOW_MS / 8, LATENCY_LOG, well);
+		}
+		cr_assert_eq(drive_slow_mask(t.set), 1u << 2, "its log writes are as fast");
+		drive_slow_why(t.set, 2, why, sizeof(why));
+		cr_assert_not_null(strstr(why, names[i]), "%s", why);
+		cr_assert_eq(pass(&t, 2 * WINDOW_MS, LATENCY_LOG, well), 0, "it is well again");
+		set_close(&t);
+	}
+}
+
+/* Z4: whatever one report says, and what is said of others at once. */
+Test(drive_slow, one_report_condemns_nobody)
+{
+	static const uint64_t lie[4] = { 1, 1, UINT64_MAX, 1 };
+	struct err e = ERR_INIT;
+	uint64_t mine, theirs;
+	struct set t;
+
+	set_open(&t, 4, "");
+	cr_assert_eq(reported(&t, KIND(SYNC), lie, UINT32_MAX, &e), 0, "%s", e.text);
+	cr_assert_eq(drive_latency_look(t.set, 2, LATENCY_SYNC, &mine, &theirs),
+	    LATENCY_REPORT_SAMPLES);
+	cr_assert_eq(pass(&t, 4 * WINDOW_MS, LATENCY_LOG, well), 0);
+	cr_assert_not(t.watch);
+	cr_assert_eq(reported(&t, KIND(READ), lie, UINT32_MAX, &e), 0, "%s", e.text);
+	t.now_ms += STEP_MS;
+	cr_assert_eq(drive_slow_judge(t.set, t.now_ms, &t.watch), 0);
+	for (unsigned at = 0; at < 4 * WINDOW_MS; at += STEP_MS) {	/* and then silence */
+		t.now_ms += STEP_MS;
+		cr_assert_eq(drive_slow_judge(t.set, t.now_ms, &t.watch), 0);
+	}
+	cr_assert_not(t.watch);
+	set_close(&t);
+}
+
+/* It weighs little beside what the others see, for as long as they see it. */
+Test(drive_slow, counts_are_weighed)
+{
+	static uint32_t many[LATENCY_BUCKETS];
+	Hf__DriveLatencies__Row row = HF__DRIVE_LATENCIES__ROW__INIT, *list[1] = { &row };
+	Hf__DriveLatencies all = HF__DRIVE_LATENCIES__INIT;
+	struct err e = ERR_INIT;
+	uint64_t mine, theirs, n;
+	struct set t;
+
+	set_open(&t, 4, "");
+	memset(many, 0xff, sizeof(many));
+	many[0] = 1;
+	row.kind = KIND(WRITE);
+	row.counts = many;
+	row.n_counts = LATENCY_BUCKETS;
+	all.n_rows = 1;
+	all.rows = list;
+	cr_assert_eq(drive_latencies_take(t.set, &all, &e), 0, "%s", e.text);
+	n = drive_latency_look(t.set, 0, LATENCY_WRITE, &mine, &theirs);
+	cr_assert(n >= LATENCY_REPORT_SAMPLES && n <= LATENCY_REPORT_SAMPLES + LATENCY_BUCKETS,
+	    "%d", (int)n);
+	set_close(&t);
+}
+
+Test(drive_slow, a_report_that_makes_no_sense_is_refused_whole)
+{
+	static uint32_t counts[LATENCY_BUCKETS + 1] = { 5 };
+	static const struct { uint32_t slot, kind; size_t n; const char *why; } wrong[] = {
+		{ 4, KIND(READ), 1, "slot 4: there are 4" },
+		{ UINT32_MAX, KIND(READ), 1, "slot 4294967295" },
+		{ 1, KIND(NONE), 1, "kind 0" },
+		{ 1, 6, 1, "kind 6" },
+		{ 1, UINT32_MAX, 1, "kind 4294967295" },
+		{ 1, KIND(SYNC), LATENCY_BUCKETS + 1, "29 buckets" },
+		{ 0, KIND(READ), 1, "two rows" },
+	};
+	Hf__DriveLatencies__Row rows[2], *list[2] = { &rows[0], &rows[1] };
+	Hf__DriveLatencies all = HF__DRIVE_LATENCIES__INIT;
+	uint64_t mine, theirs;
+	struct set t;
+
+	set_open(&t, 4, "");
+	all.n_rows = 2;
+	all.rows = list;
+	for (unsigned i = 0; i < sizeof(wrong) / sizeof(*wrong); i++) {
+		struct err e = ERR_INIT;
+
+		for (unsigned r = 0; r < 2; r++) {
+			hf__drive_latencies__row__init(&rows[r]);
+			rows[r].kind = KIND(READ);
+			rows[r].counts = counts;
+			rows[r].n_counts = 1;
+		}
+		rows[1].slot = wrong[i].slot;
+		rows[1].kind = (Hf__DriveLatencies__Row__Kind)wrong[i].kind;
+		rows[1].n_counts = wrong[i].n;
+		cr_assert_eq(drive_latencies_take(t.set, &all, &e), ERR_INVALID);
+		cr_assert_not_null(strstr(e.text, wrong[i].why), "%s", e.text);
+		cr_assert_eq(drive_latency_look(t.set, 0, LATENCY_READ, &mine, &theirs), 0);
+	}
+	set_close(&t);
+}
+
 /* Without steps nothing is known; then the probe says that it is fast. In between it stays. */
 Test(drive_slow, it_is_taken_again_when_it_answers_as_its_peers_do)
 {
