@@ -443,6 +443,37 @@ world_dump(struct world *w, const char *tables)
 	return (text);
 }
 
+/* The first line that is not the same goes to stderr. */
+static bool
+dumps_alike(const char *live, const char *rebuilt)
+{
+	size_t line = 0, i;
+
+	for (i = 0; live[i] != '\0' && live[i] == rebuilt[i]; i++)
+		if (live[i] == '\n')
+			line = i + 1;
+	if (live[i] == rebuilt[i])
+		return (true);
+	fprintf(stderr, "live    %.300s\nrebuilt %.300s\n", live + line, rebuilt + line);
+	return (false);
+}
+
+bool
+world_rebuilt_alike(struct world *w, const char *tables)
+{
+	char *live = world_dump(w, tables), *rebuilt;
+	bool alike;
+
+	world_close(w);
+	world_index_remove(w);
+	world_open(w);
+	rebuilt = world_dump(w, tables);
+	alike = dumps_alike(live, rebuilt);
+	free(live);
+	free(rebuilt);
+	return (alike);
+}
+
 #define EXTENTS_MAX 512
 
 /*

@@ -86,6 +86,9 @@ const Hf__StoreReply *world_get(struct world *w, uint64_t sequence, const char *
     const char *key);
 /* A dump of the index; free it. tables: only rows of these tables, NULL for all. */
 char *world_dump(struct world *w, const char *tables);
+/* Closes the store, and opens it with an index that is built from the log alone. Whether these
+ * tables are the same, byte by byte. */
+bool world_rebuilt_alike(struct world *w, const char *tables);
 /* Allocated bytes of a file; of all shard files. */
 uint64_t world_file_blocks(const char *path);
 uint64_t world_volume_blocks(struct world *w);

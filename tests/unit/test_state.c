@@ -475,7 +475,7 @@ Test(restart, a_rebuilt_index_is_equal_byte_by_byte)
  * written in the middle of a record, which goes on with its own rows. */
 Test(restart, records_of_many_segments_die_at_once)
 {
-	char *live, *rebuilt, key[32];
+	char *live, key[32];
 	uint64_t n = 1;
 
 	world_make(&w);
@@ -498,15 +498,10 @@ Test(restart, records_of_many_segments_die_at_once)
 	world_settle(&w);
 	live = world_dump(&w, "OM");
 	cr_assert_null(strstr(live, "6b65792d"), "%s", live);	/* key- */
-	world_close(&w);
-	world_index_remove(&w);
-	world_open(&w);
-	rebuilt = world_dump(&w, "OM");
-	cr_assert_str_eq(rebuilt, live);
+	cr_assert(world_rebuilt_alike(&w, "OM"));
 	world_close(&w);
 	world_remove(&w);
 	free(live);
-	free(rebuilt);
 }
 
 Test(restart, a_damaged_index_is_rebuilt)
