@@ -132,46 +132,58 @@ held_write(void)
 	held_bytes = 0;
 }
 
-void
-log_write(enum log_level level, const char *request_id, const char *format, ...)
+/* Held lines go first. */
+static void
+line_write(const char *line, size_t n)
+{
+	held_write();
+	bytes_write(line, n);
+}
+
+static void
+line_hold(const char *line, size_t n)
+{
+	if (held_bytes + n > sizeof(held))
+		held_write();
+	memcpy(held + held_bytes, line, n);
+	held_bytes += n;
+}
+
+static void
+line_give(void (*take)(const char *line, size_t n), enum log_level level, const char *request_id,
+    const char *format, va_list ap)
 {
 	char line[LINE_BYTES];
 	int saved = errno;
 	size_t n;
-	va_list ap;
 
 	if (level > log_level())
 		return;
-	va_start(ap, format);
 	n = line_make(line, level, request_id, format, ap);
-	va_end(ap);
 	pthread_mutex_lock(&held_lock);
-	held_write();
-	bytes_write(line, n);
+	take(line, n);
 	pthread_mutex_unlock(&held_lock);
 	errno = saved;
 }
 
 void
-log_hold(enum log_level level, const char *request_id, const char *format, ...)
+log_write(enum log_level level, const char *request_id, const char *format, ...)
 {
-	char line[LINE_BYTES];
-	int saved = errno;
-	size_t n;
 	va_list ap;
 
-	if (level > log_level())
-		return;
 	va_start(ap, format);
-	n = line_make(line, level, request_id, format, ap);
+	line_give(line_write, level, request_id, format, ap);
 	va_end(ap);
-	pthread_mutex_lock(&held_lock);
-	if (held_bytes + n > sizeof(held))
-		held_write();
-	memcpy(held + held_bytes, line, n);
-	held_bytes += n;
-	pthread_mutex_unlock(&held_lock);
-	errno = saved;
+}
+
+void
+log_hold(enum log_level level, const char *request_id, const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	line_give(line_hold, level, request_id, format, ap);
+	va_end(ap);
 }
 
 void
