@@ -101,22 +101,31 @@ decode(struct s3_request *r, void *data, size_t *bytes)
 	return (false);
 }
 
+/* What came to `data'; *bytes are body. False: that was the end, or replied. */
+static bool
+bytes_came(struct s3_request *r, ssize_t got, void *data, void (*end)(struct s3_request *r),
+    size_t *bytes)
+{
+	if (got < 0) {
+		read_failed(r, got);
+		return (false);
+	}
+	if (got == 0) {
+		end(r);
+		return (false);
+	}
+	*bytes = (size_t)got;
+	return (decode(r, data, bytes));
+}
+
 static void
 on_object_bytes(struct http_request *http, ssize_t got, void *argument)
 {
 	struct s3_request *r = argument;
-	size_t bytes = (size_t)got;
+	size_t bytes;
 
 	(void)http;
-	if (got < 0) {
-		read_failed(r, got);
-		return;
-	}
-	if (got == 0) {
-		object_end(r);
-		return;
-	}
-	if (!decode(r, r->in.space, &bytes))
+	if (!bytes_came(r, got, r->in.space, object_end, &bytes))
 		return;
 	if (bytes > 0) {
 		body_writer_filled(r->writer, bytes);
@@ -134,17 +143,13 @@ static void
 on_tail_bytes(struct http_request *http, ssize_t got, void *argument)
 {
 	struct s3_request *r = argument;
-	size_t bytes = (size_t)got;
+	size_t bytes;
 
 	(void)http;
-	if (got < 0) {
-		read_failed(r, got);
-	} else if (got == 0) {
-		object_end(r);
-	} else if (decode(r, r->in.tail, &bytes)) {
-		assert(bytes == 0);	/* C2: the chunks are exactly decoded_length */
-		object_more(r);
-	}
+	if (!bytes_came(r, got, r->in.tail, object_end, &bytes))
+		return;
+	assert(bytes == 0);	/* C2: the chunks are exactly decoded_length */
+	object_more(r);
 }
 
 static void
@@ -223,18 +228,10 @@ on_document_bytes(struct http_request *http, ssize_t got, void *argument)
 {
 	struct s3_request *r = argument;
 	struct buf *d = &r->in.document;
-	size_t bytes = (size_t)got;
+	size_t bytes;
 
 	(void)http;
-	if (got < 0) {
-		read_failed(r, got);
-		return;
-	}
-	if (got == 0) {
-		document_end(r);
-		return;
-	}
-	if (!decode(r, d->data + d->bytes, &bytes))
+	if (!bytes_came(r, got, d->data + d->bytes, document_end, &bytes))
 		return;
 	d->bytes += bytes;
 	r->in.bytes += bytes;
