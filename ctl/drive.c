@@ -256,11 +256,7 @@ retire(const struct ctl *ctl, char **arguments, unsigned count)
 	return (slot_act(ctl, "retire", arguments, count));
 }
 
-static const struct {
-	const char	*word, *usage;
-	unsigned	 min, max;
-	int	       (*run)(const struct ctl *ctl, char **arguments, unsigned count);
-} rows[] = {
+static const struct subverb rows[] = {
 	{ "list", "[--json]", 0, 0, list },
 	{ "replace", "SLOT [DIRECTORY]", 1, 2, replace },
 	{ "return", "SLOT", 1, 1, come_back },
@@ -271,16 +267,5 @@ static const struct {
 int
 verb_drive(const struct ctl *ctl, const struct verb *v, char **arguments, unsigned count)
 {
-	(void)v;
-	for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		if (strcmp(rows[i].word, arguments[0]) != 0)
-			continue;
-		if (count - 1 >= rows[i].min && count - 1 <= rows[i].max)
-			return (rows[i].run(ctl, arguments + 1, count - 1));
-		fprintf(stderr, "usage: holdfastctl drive %s %s\n", rows[i].word, rows[i].usage);
-		return (CTL_USAGE);
-	}
-	fprintf(stderr, "holdfastctl: drive: there is no \"%s\"; see holdfastctl drive --help\n",
-	    arguments[0]);
-	return (CTL_USAGE);
+	return (subverb_run(ctl, v, rows, sizeof(rows) / sizeof(rows[0]), arguments, count));
 }

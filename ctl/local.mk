@@ -23,6 +23,7 @@ ctl_holdfastctl_SOURCES = \
 	ctl/store_seal.c \
 	ctl/status.c \
 	ctl/store.c \
+	ctl/subverb.c \
 	ctl/tasks.c \
 	ctl/verbs.c
 ctl_holdfastctl_LDADD = $(ctl_libs)

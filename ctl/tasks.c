@@ -412,36 +412,20 @@ tasks_release(const struct ctl *ctl, char **words, unsigned count)
 	return (segment_hold(ctl, words[0], false));
 }
 
-static const struct {
-	const char	*word;
-	unsigned	 min, max;		/* words behind it */
-	const char	*usage;
-	int		(*run)(const struct ctl *ctl, char **words, unsigned count);
-} rows[] = {
-	{ "list", 0, 1, "[STATE|all]", tasks_list },
-	{ "show", 1, 1, "TASK", tasks_show },
-	{ "cancel", 1, 1, "TASK", tasks_cancel },
-	{ "retry", 1, 1, "TASK", tasks_retry },
-	{ "submit", 2, 2, "TYPE SEGMENT|DRIVE", tasks_submit },
-	{ "hold", 1, 1, "SEGMENT", tasks_hold },
-	{ "release", 1, 1, "SEGMENT", tasks_release },
-	{ "workers", 0, 0, "", tasks_workers },
-	{ "why", 0, 0, "", tasks_why },
+static const struct subverb rows[] = {
+	{ "list", "[STATE|all]", 0, 1, tasks_list },
+	{ "show", "TASK", 1, 1, tasks_show },
+	{ "cancel", "TASK", 1, 1, tasks_cancel },
+	{ "retry", "TASK", 1, 1, tasks_retry },
+	{ "submit", "TYPE SEGMENT|DRIVE", 2, 2, tasks_submit },
+	{ "hold", "SEGMENT", 1, 1, tasks_hold },
+	{ "release", "SEGMENT", 1, 1, tasks_release },
+	{ "workers", "", 0, 0, tasks_workers },
+	{ "why", "", 0, 0, tasks_why },
 };
 
 int
 verb_tasks(const struct ctl *ctl, const struct verb *v, char **arguments, unsigned count)
 {
-	(void)v;
-	for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		if (strcmp(rows[i].word, arguments[0]) != 0)
-			continue;
-		if (count - 1 >= rows[i].min && count - 1 <= rows[i].max)
-			return (rows[i].run(ctl, arguments + 1, count - 1));
-		fprintf(stderr, "usage: holdfastctl tasks %s %s\n", rows[i].word, rows[i].usage);
-		return (CTL_USAGE);
-	}
-	fprintf(stderr, "holdfastctl: tasks: there is no \"%s\"; see holdfastctl tasks --help\n",
-	    arguments[0]);
-	return (CTL_USAGE);
+	return (subverb_run(ctl, v, rows, sizeof(rows) / sizeof(rows[0]), arguments, count));
 }

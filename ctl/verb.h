@@ -38,6 +38,17 @@ struct verb {
 extern const struct verb verbs[];
 extern const unsigned verb_count;
 
+/* What a verb with further verbs can be told: `holdfastctl drive list'. */
+struct subverb {
+	const char	*name, *arguments;
+	unsigned	 arguments_min, arguments_max;
+	int	       (*run)(const struct ctl *ctl, char **arguments, unsigned count);
+};
+
+/* arguments[0] names the row. Returns the exit status. */
+int subverb_run(const struct ctl *ctl, const struct verb *v, const struct subverb *rows,
+    unsigned row_count, char **arguments, unsigned count);
+
 int verb_status(const struct ctl *ctl, const struct verb *v, char **arguments, unsigned count);
 int verb_services(const struct ctl *ctl, const struct verb *v, char **arguments, unsigned count);
 int verb_action(const struct ctl *ctl, const struct verb *v, char **arguments, unsigned count);
