@@ -23,7 +23,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define PLAIN __attribute__((no_sanitize("address", "undefined")))
+#define PLAIN __attribute__((no_sanitize("address", "undefined", "thread")))
 
 long __sysconf(int name);	/* libc's own, also exported by it under this name */
 

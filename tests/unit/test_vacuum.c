@@ -799,6 +799,45 @@ Test(vacuum, space_is_given_back, .timeout = 120)
 	end();
 }
 
+/* A rebuild without the record that freed it would know nothing of the space. So the drop does not
+ * even begin: from when it has, any start finishes it. */
+Test(vacuum, a_segment_waits_until_what_it_freed_is_given_back, .timeout = 60)
+{
+	WORLD_OP(segment_drop, SegmentDrop, SEGMENT_DROP);
+	const Hf__StoreReply *r;
+	struct err e = ERR_INIT;
+	uint64_t *ids, owner;
+	int slot;
+
+	seed = 1006;
+	begin();
+	owner = readers_owner(session_id(w.session));
+	slot = readers_claim(w.readers, owner);
+	put_extent();
+	cr_assert(readers_publish(w.readers, slot, owner, gentable_applied(w.table)));
+	for (unsigned i = 0; i < KEYS; i++) {
+		world_delete(&w, ++sequence, "b", key_name(i));
+		answered(0);
+		bodies[i][0] = '\0';
+	}
+	world_seal(&w);
+	cr_assert_gt(world_segments(&w, &ids), 0);
+	m.busy_max = 2;
+	cr_assert_eq(world_vacuum(&m, ids[0], &e), ERR_CANCELLED, "it may be read");
+	op.segment = ids[0];
+	r = world_ask(&w, ++sequence, &q);
+	cr_assert(r->code == ERR_BUSY && strstr(r->error, "not given back yet") != NULL, "%d: %s",
+	    r->code, r->error);
+	rebuilt_check();
+	readers_publish(w.readers, slot, owner, 0);
+	m.busy_max = 0;
+	cr_assert_eq(world_vacuum(&m, ids[0], &e), 0, "%s", e.text);
+	all_check();
+	rebuilt_check();
+	free(ids);
+	end();
+}
+
 static volatile bool stop;
 
 static void
