@@ -176,6 +176,9 @@ uint64_t log_place_short_bytes(const struct log *l);
 /* log_prewrite.c; lock is held */
 void *log_prewrite_main(void *log);
 void log_prewrite_wake(struct log *l);	/* there may be something to do */
+/* By mirror index: these did not take zeros. */
+void log_zeros_failed(struct log *l, const struct segment *g, uint32_t failed,
+    const struct err e[DRIVES_MAX]);
 
 /* log_recover.c; no lock, before anything else runs */
 int log_recover(struct log *l, struct err *e);

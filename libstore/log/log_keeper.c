@@ -378,7 +378,8 @@ repair(struct log *l)
 		return;
 	}
 	l->prepare_failed = false;
-	l->state = LOG_RUNNING;
+	if (l->failing == 0)	/* else a drive failed meanwhile: once more */
+		l->state = LOG_RUNNING;
 	log_wake(l);
 }
 

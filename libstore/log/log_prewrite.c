@@ -8,6 +8,9 @@
  *     busy is left alone while enough is prepared, and one that grows very fast anyway: large
  *     batches share the price of metadata, and zeros would cost them more.
  * Z3  A log that was not used prewrites nothing; one that rests finishes both segments, and sleeps.
+ * Z4  Who did not take zeros has failed: a write that is overdue may still come, over records. So
+ *     it
+ *     is, too, while the keeper replaces a segment, for the one with the zeros may come next.
  *
  * A thread of its own, because a drive may hang: the keeper must go on watching flights.
  *
@@ -85,13 +88,14 @@ chunk_write(struct drive_set *s, const struct segment *g, uint64_t from, size_t 
 	return (failed);
 }
 
-static void
-chunk_failed(struct log *l, const struct segment *g, uint32_t failed,
+/* Z4 */
+void
+log_zeros_failed(struct log *l, const struct segment *g, uint32_t failed,
     const struct err e[DRIVES_MAX])
 {
 	unsigned i;
 
-	if (l->state != LOG_RUNNING)
+	if (l->state != LOG_RUNNING && l->state != LOG_REPAIRING)
 		return;
 	for (i = 0; i < g->mirror_count; i++)
 		if (failed >> i & 1 && e[i].code != ERR_FULL)
@@ -132,7 +136,7 @@ chunk_do(struct log *l, struct segment *g)
 	g->zeroing = 0;
 	g->prewritten = from + bytes;
 	if (failed != 0)
-		chunk_failed(l, g, failed, e);
+		log_zeros_failed(l, g, failed, e);
 	if (g != l->current && g != l->next)
 		pthread_cond_signal(&l->keeper_wake);	/* it may be sealed now */
 	log_segment_put(l, g);

@@ -838,10 +838,10 @@ disk_memory_new(uint64_t seed, unsigned drives)
 	assert(drives <= DRIVES);
 	m->disk.ops = &memory_ops;
 	m->random = seed;
-	disk_memory_set_free(&m->disk, UINT64_C(64) << 20);
 	m->sector = 4096;
 	pthread_mutex_init(&m->lock, NULL);
 	pthread_cond_init(&m->unhang, NULL);
+	disk_memory_set_free(&m->disk, UINT64_C(64) << 20);
 	return (&m->disk);
 }
 
@@ -986,7 +986,10 @@ disk_memory_restart(struct disk *d)
 void
 disk_memory_set_eio(struct disk *d, unsigned drive, bool on)
 {
-	((struct memory *)d)->eio[drive] = on;
+	struct memory *m = enter(d);
+
+	m->eio[drive] = on;
+	leave(m, 0);
 }
 
 void
@@ -1014,7 +1017,10 @@ disk_memory_wipe(struct disk *d, unsigned drive)
 void
 disk_memory_set_missing(struct disk *d, unsigned drive, bool on)
 {
-	((struct memory *)d)->missing[drive] = on;
+	struct memory *m = enter(d);
+
+	m->missing[drive] = on;
+	leave(m, 0);
 }
 
 void
@@ -1089,13 +1095,19 @@ disk_memory_set_free(struct disk *d, uint64_t bytes)
 void
 disk_memory_set_free_of(struct disk *d, unsigned drive, uint64_t bytes)
 {
-	((struct memory *)d)->free_bytes[drive] = bytes;
+	struct memory *m = enter(d);
+
+	m->free_bytes[drive] = bytes;
+	leave(m, 0);
 }
 
 void
 disk_memory_set_read_only(struct disk *d, unsigned drive, bool on)
 {
-	((struct memory *)d)->read_only[drive] = on;
+	struct memory *m = enter(d);
+
+	m->read_only[drive] = on;
+	leave(m, 0);
 }
 
 void

@@ -65,7 +65,7 @@ world_until(struct world *w, const bool *flag)
 {
 	uint64_t deadline = clock_mono_ms() + 20000;
 
-	while (!*flag && clock_mono_ms() < deadline)
+	while (!__atomic_load_n(flag, __ATOMIC_ACQUIRE) && clock_mono_ms() < deadline)
 		world_turn(w);
 	cr_assert(*flag, "nothing came for 20 s");
 }

@@ -373,6 +373,16 @@ model_wait(struct model *m, unsigned seconds)
 		log_collect(m->log, on_commit, m);
 }
 
+static uint32_t
+segment_mirrors(const struct segment *g)
+{
+	uint32_t mask = 0;
+
+	for (unsigned i = 0; i < g->mirror_count; i++)
+		mask |= 1u << g->slots[i];
+	return (mask);
+}
+
 Test(log, threads_and_a_failing_drive, .timeout = 60)
 {
 	static struct model m;
@@ -404,7 +414,6 @@ Test(log, threads_and_a_failing_drive, .timeout = 60)
 	disk_memory_free(m.disk);
 }
 
-/* Zeros are written into the segment that records go to, a little ahead of them. */
 /* Two at once: each is said to have failed of what it said itself. */
 Test(log, failing_drives_keep_their_own_reasons, .timeout = 60)
 {
@@ -432,6 +441,68 @@ Test(log, failing_drives_keep_their_own_reasons, .timeout = 60)
 	disk_memory_free(m.disk);
 }
 
+static const struct disk_ops *zeros_ops;
+static struct model *zeros_model;
+static const struct segment *zeros_segment;
+static bool zeros_failed;
+
+/* A change of the catalog: the keeper replaces a segment, and gave the lock up. */
+static int
+datasync_and_zeros_fail(struct disk *d, int handle, struct err *e)
+{
+	struct log *l = zeros_model->log;
+	struct err why[DRIVES_MAX] = { ERR_INIT };
+
+	if (l->state == LOG_REPAIRING && !__atomic_exchange_n(&zeros_failed, true,
+	    __ATOMIC_ACQ_REL)) {
+		err_set(&why[0], ERR_TIMEOUT, "zeros are overdue");
+		pthread_mutex_lock(&l->lock);
+		log_zeros_failed(l, zeros_segment, 1, why);
+		pthread_mutex_unlock(&l->lock);
+	}
+	return (zeros_ops->datasync(d, handle, e));
+}
+
+/* The segment with the zeros is the next, and would be taken in place of the one that failed. */
+Test(log, zeros_that_are_overdue_while_a_segment_is_replaced, .timeout = 60)
+{
+	static struct model m;
+	struct disk_ops ops;
+	struct log *l;
+	unsigned only, victim;
+
+	model_start(&m, false, 65536);
+	l = m.log;
+	while (l->next == NULL || l->current->prewritten < l->current->end + 16384 ||
+	    segment_mirrors(l->next) == segment_mirrors(l->current)) {
+		model_append(&m);
+		log_submit(l);
+		model_wait(&m, 5);
+		cr_assert_lt(m.count, 10000);
+	}
+	only = (unsigned)__builtin_ctz(segment_mirrors(l->current) & ~segment_mirrors(l->next));
+	victim = l->next->slots[0];
+	zeros_ops = m.disk->ops;
+	ops = *zeros_ops;
+	ops.datasync = datasync_and_zeros_fail;
+	m.disk->ops = &ops;
+	zeros_model = &m;
+	zeros_segment = l->next;
+	disk_memory_set_eio(m.disk, only, true);
+	model_append(&m);
+	log_submit(l);
+	model_wait(&m, 5);
+	cr_assert(zeros_failed);
+	cr_assert_eq(m.sure, m.count);
+	cr_assert_eq(l->state, LOG_RUNNING);
+	cr_assert_eq(drive_online_mask(m.set), 15u & ~(1u << only) & ~(1u << victim));
+	cr_assert_eq(segment_mirrors(l->current) & 1u << victim, 0);
+	m.disk->ops = zeros_ops;
+	model_close(&m);
+	disk_memory_free(m.disk);
+}
+
+/* Zeros are written into the segment that records go to, a little ahead of them. */
 Test(log, zeros_ahead_cover_no_record, .timeout = 60)
 {
 	static struct model m;
