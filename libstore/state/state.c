@@ -479,7 +479,7 @@ state_collect(struct state *st, uint64_t now_ms)
 	state_turn(st, now_ms);
 }
 
-/* What goes on by itself, in this order; next_ms: when it wants its turn though nothing happened. */
+/* What goes on by itself, in this order; next_ms: when it wants its turn without being called. */
 static const struct {
 	void		(*turn)(struct state *st);
 	uint64_t	(*next_ms)(const struct state *st);

@@ -151,8 +151,8 @@ state_start(struct store *t, struct err *e)
 		    .history_age_ms = c->tasks_history_age },
 		.on_reply = client_reply, .on_session_end = client_session_end,
 		.on_revoke = client_revoke,
-		.on_damage = drives_damage, .on_latencies = slow_report, .on_wake = on_wake, .on_fatal = on_fatal,
-		.on_note = on_note, .context = t,
+		.on_damage = drives_damage, .on_latencies = slow_report, .on_wake = on_wake,
+		.on_fatal = on_fatal, .on_note = on_note, .context = t,
 	};
 
 	config_index_dir(c, index_dir);

@@ -444,10 +444,9 @@ options_read(struct bench *b, int argc, char **argv)
 	where = optind < argc ? argv[optind] : "/var/tmp";
 	if (realpath(where, whole) == NULL)
 		die(where, NULL);
-	if (strlen(whole) + sizeof("/hf-bodies-XXXXXX") > sizeof(b->directory))
+	if ((size_t)snprintf(b->directory, sizeof(b->directory), "%s/hf-bodies-XXXXXX", whole) >=
+	    sizeof(b->directory))
 		die("the directory's name is too long", NULL);
-	snprintf(b->directory, sizeof(b->directory), "%s", whole);
-	strcat(b->directory, "/hf-bodies-XXXXXX");
 }
 
 int

@@ -113,7 +113,7 @@ store_prepare(struct store_process *s, const char *where, const char *keep, unsi
 		errno = ENAMETOOLONG;
 		fail(whole);
 	}
-	strcpy(s->directory, whole);
+	memcpy(s->directory, whole, strlen(whole) + 1);
 	snprintf(s->channel, sizeof(s->channel), "%s/run/store.channel", s->directory);
 	snprintf(s->index, sizeof(s->index), "%s/state/index", s->directory);
 	for (unsigned i = 0; i < 3; i++) {

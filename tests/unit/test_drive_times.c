@@ -244,8 +244,9 @@ Test(drive_times, each_kind_of_step_is_told_of_its_drive, .timeout = 60)
 			get(&w, put(&w, BODY_BYTES));
 		report_wait(&w);
 		for (unsigned kind = 1; kind < KINDS; kind++)
-			cr_assert(kind == kinds[i] ? mostly_slow(&w, kind) : small_of(kind, kinds[i])
-			    || !mostly_slow(&w, kind), "%u of %u steps of kind %u",
+			cr_assert(kind == kinds[i] ? mostly_slow(&w, kind) :
+			    small_of(kind, kinds[i]) || !mostly_slow(&w, kind),
+			    "%u of %u steps of kind %u",
 			    (unsigned)w.fake.slow_steps[1][kind], (unsigned)w.fake.steps[1][kind],
 			    kind);
 		cr_assert_gt(steps(&w, kinds[i]), w.fake.steps[1][kinds[i]], "and of its peers");
