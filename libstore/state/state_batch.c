@@ -80,8 +80,8 @@ state_append(struct state *st, struct op *op, enum log_share share, uint16_t typ
 }
 
 int
-state_append_own(struct state *st, uint16_t type, const ProtobufCMessage *m, op_done_fn *done,
-    void *context, struct err *e)
+state_append_done(struct state *st, enum log_share share, uint16_t type, const ProtobufCMessage *m,
+    struct slice data, op_done_fn *done, void *context, struct err *e)
 {
 	struct op *op;
 	int rc;
@@ -91,10 +91,17 @@ state_append_own(struct state *st, uint16_t type, const ProtobufCMessage *m, op_
 	op = op_new(st, NULL, 0, NULL);
 	op->done = done;
 	op->context = context;
-	rc = state_append(st, op, LOG_SHARE_FREE, type, m, SLICE_NONE, e);
+	rc = state_append(st, op, share, type, m, data, e);
 	if (rc < 0)
 		op_free(st, op);
 	return (rc);
+}
+
+int
+state_append_own(struct state *st, uint16_t type, const ProtobufCMessage *m, op_done_fn *done,
+    void *context, struct err *e)
+{
+	return (state_append_done(st, LOG_SHARE_FREE, type, m, SLICE_NONE, done, context, e));
 }
 
 /* --- commits ---------------------------------------------------------------------------------- */

@@ -160,6 +160,9 @@ log_commit_fn state_on_commit;
 int state_append(struct state *st, struct op *op, enum log_share share, uint16_t type,
     const ProtobufCMessage *m, struct slice data, struct err *e);
 /* The store's own record: done is called when it is durable, then the op is freed. */
+int state_append_done(struct state *st, enum log_share share, uint16_t type,
+    const ProtobufCMessage *m, struct slice data, op_done_fn *done, void *context, struct err *e);
+/* The same of what gives space back, without data. */
 int state_append_own(struct state *st, uint16_t type, const ProtobufCMessage *m, op_done_fn *done,
     void *context, struct err *e);
 /* --- state_vacuum.c: relocated rows, with the inline body of one; done may be NULL */

@@ -302,18 +302,8 @@ int
 state_append_rows(struct state *st, Hf__RecordRelocated *r, struct slice data, op_done_fn *done,
     void *context, struct err *e)
 {
-	struct op *op;
-	int rc;
-
-	if (st->pending_count >= PENDING_MAX)
-		return (err_set(e, ERR_BUSY, "%u batches are pending", st->pending_count));
-	op = op_new(st, NULL, 0, NULL);
-	op->done = done != NULL ? done : moved;
-	op->context = context;
-	rc = state_append(st, op, LOG_SHARE_MOVE, RECORD_RELOCATED, &r->base, data, e);
-	if (rc < 0)
-		op_free(st, op);
-	return (rc);
+	return (state_append_done(st, LOG_SHARE_MOVE, RECORD_RELOCATED, &r->base, data,
+	    done != NULL ? done : moved, context, e));
 }
 
 static int
