@@ -83,9 +83,8 @@ drive_found(struct drive_set *s, unsigned slot)
 	return (handle >= 0);
 }
 
-/* Drives that are there, in some way, and cannot be written. */
 static uint32_t
-drives_closed(struct drive_set *s)
+drives_that(struct drive_set *s, bool (*are)(const struct drive *d))
 {
 	uint32_t mask = 0;
 
@@ -93,23 +92,22 @@ drives_closed(struct drive_set *s)
 		struct drive d;
 
 		drive_get(s, slot, &d);
-		mask |= d.closed != DRIVE_WRITABLE ? 1u << slot : 0;
+		mask |= are(&d) ? 1u << slot : 0;
 	}
 	return (mask);
 }
 
-static uint32_t
-drives_moving(struct drive_set *s)
+/* There, in some way, and cannot be written. */
+static bool
+are_closed(const struct drive *d)
 {
-	uint32_t mask = 0;
+	return (d->closed != DRIVE_WRITABLE);
+}
 
-	for (unsigned slot = 0; slot < drive_count(s); slot++) {
-		struct drive d;
-
-		drive_get(s, slot, &d);
-		mask |= d.former != NULL ? 1u << slot : 0;
-	}
-	return (mask);
+static bool
+are_moving(const struct drive *d)
+{
+	return (d->former != NULL);
 }
 
 static void
@@ -120,7 +118,7 @@ probe_work(void *context)
 	uint32_t shut;
 
 	drive_set_probe(s);
-	shut = drives_closed(s) & ~drive_set_reopened(s, &j->enough);
+	shut = drives_that(s, are_closed) & ~drive_set_reopened(s, &j->enough);
 	for (unsigned slot = 0; slot < drive_count(s); slot++)
 		if ((j->suspects & drive_present_mask(s)) >> slot & 1)
 			suspect_check(s, slot);
@@ -140,7 +138,7 @@ closed_watch(struct store *t)
 {
 	struct timeval delay = { CLOSED_LOOK_MS / 1000, CLOSED_LOOK_MS % 1000 * 1000 };
 
-	if (drives_closed(t->drives) != 0 && t->phase == STORE_SERVING &&
+	if (drives_that(t->drives, are_closed) != 0 && t->phase == STORE_SERVING &&
 	    !event_pending(t->closed, EV_TIMEOUT, NULL))
 		event_add(t->closed, &delay);
 }
@@ -190,7 +188,8 @@ probe_done(void *context)
 static uint32_t
 drives_away(struct store *t)
 {
-	uint32_t present = drive_present_mask(t->drives), closed = drives_closed(t->drives);
+	uint32_t present = drive_present_mask(t->drives);
+	uint32_t closed = drives_that(t->drives, are_closed);
 	uint32_t away = 0;
 	uint64_t now = clock_mono_ms();
 
@@ -387,8 +386,8 @@ drives_turn(struct store *t)
 		.online = drive_online_mask(t->drives), .present = drive_present_mask(t->drives),
 		.read_only = drive_set_read_only(t->drives),
 		.full = !drive_sets_have_room(t->drives, room_wanted(t->drives)), .known = true,
-		.closed = drives_closed(t->drives), .slow = t->slow,
-		.moving = drives_moving(t->drives),
+		.closed = drives_that(t->drives, are_closed), .slow = t->slow,
+		.moving = drives_that(t->drives, are_moving),
 	};
 
 	if (now.online != t->seen.online || now.present != t->seen.present || !t->seen.known ||
