@@ -561,46 +561,64 @@ Test(check, a_damaged_drive_file_and_a_file_that_nothing_names)
 
 /* --- the index -------------------------------------------------------------------------------- */
 
-Test(check, a_row_of_the_index_that_the_log_does_not_know)
+/* The index of the store that is closed, and rows that it is to have. */
+struct edit {
+	struct index		*index;
+	struct index_layer	*layer;
+	struct buf		 key;
+};
+
+static struct edit
+edit_begin(void)
 {
-	struct index_layer *l = index_layer_new();
-	struct index *x = NULL;
+	struct edit x = { .layer = index_layer_new(), .key = BUF_INIT };
 	char path[128];
 
 	snprintf(path, sizeof(path), "%s/index", w.directory);
-	cr_assert_eq(index_open(path, 8 << 20, &x, NULL), 0);
-	index_put(l, SLICE_LITERAL("Csection\0name"), SLICE_LITERAL(""));
-	cr_assert_eq(index_write(x, l, index_applied(x), NULL), 0);
-	index_layer_free(l);
-	index_close(&x);
+	cr_assert_eq(index_open(path, 8 << 20, &x.index, NULL), 0);
+	return (x);
+}
+
+static void
+edit_put(struct edit *x, struct slice value)
+{
+	index_put(x->layer, buf_slice(&x->key), value);
+}
+
+static void
+edit_end(struct edit *x)
+{
+	cr_assert_eq(index_write(x->index, x->layer, index_applied(x->index), NULL), 0);
+	index_layer_free(x->layer);
+	index_close(&x->index);
+	buf_release(&x->key);
+}
+
+Test(check, a_row_of_the_index_that_the_log_does_not_know)
+{
+	struct edit x = edit_begin();
+
+	index_put(x.layer, SLICE_LITERAL("Csection\0name"), SLICE_LITERAL(""));
+	edit_end(&x);
 	check_finds(0, 2, 0);
 	cr_assert_not_null(strstr(faults[0].text, "Csection\\x00name"));
 }
 
 Test(check, a_volume_of_which_a_thin_extent_is_counted_that_is_none)
 {
-	struct index_layer *l = index_layer_new();
-	struct index_reader r = { 0 };
+	struct edit x = edit_begin();
+	struct index_reader r = { .index = x.index };
 	Hf__VolumeUse *use;
-	struct index *x = NULL;
-	struct buf key = BUF_INIT;
 	uint8_t value[256];
-	char path[128];
 
-	snprintf(path, sizeof(path), "%s/index", w.directory);
-	cr_assert_eq(index_open(path, 8 << 20, &x, NULL), 0);
-	r.index = x;
-	key_volume(&key, big.volume);
-	cr_assert_eq(row_get(&r, buf_slice(&key), &hf__volume_use__descriptor, (void *)&use,
+	key_volume(&x.key, big.volume);
+	cr_assert_eq(row_get(&r, buf_slice(&x.key), &hf__volume_use__descriptor, (void *)&use,
 	    NULL), 0);
 	use->thin_extents = 1;
 	cr_assert_leq(hf__volume_use__get_packed_size(use), sizeof(value));
-	index_put(l, buf_slice(&key), SLICE(value, hf__volume_use__pack(use, value)));
-	cr_assert_eq(index_write(x, l, index_applied(x), NULL), 0);
+	edit_put(&x, SLICE(value, hf__volume_use__pack(use, value)));
 	hf__volume_use__free_unpacked(use, NULL);
-	index_layer_free(l);
-	index_close(&x);
-	buf_release(&key);
+	edit_end(&x);
 	cr_assert_eq(check(NULL), 0);
 	cr_assert_eq(sum.faults[CHECK_LOST], 0);
 	cr_assert_eq(sum.faults[CHECK_DEGRADED], 3, "two of the comparison");
@@ -610,24 +628,16 @@ Test(check, a_volume_of_which_a_thin_extent_is_counted_that_is_none)
 /* What is counted of a segment is told twice, too: and by the rows that have their home there. */
 Test(check, a_segment_of_which_too_little_is_counted)
 {
-	struct index_layer *l = index_layer_new();
+	struct edit x = edit_begin();
 	Hf__SegmentUse use = HF__SEGMENT_USE__INIT;
-	struct index *x = NULL;
-	struct buf key = BUF_INIT;
 	uint8_t value[64];
-	char path[128];
 
-	snprintf(path, sizeof(path), "%s/index", w.directory);
-	cr_assert_eq(index_open(path, 8 << 20, &x, NULL), 0);
-	key_segment(&key, small.segment);
+	key_segment(&x.key, small.segment);
 	use.records = use.dead_records = 1;
-	index_put(l, buf_slice(&key), SLICE(value, hf__segment_use__pack(&use, value)));
-	key_dead(&key, 1);
-	index_put(l, buf_slice(&key), SLICE_NONE);
-	cr_assert_eq(index_write(x, l, index_applied(x), NULL), 0);
-	index_layer_free(l);
-	index_close(&x);
-	buf_release(&key);
+	edit_put(&x, SLICE(value, hf__segment_use__pack(&use, value)));
+	key_dead(&x.key, 1);
+	edit_put(&x, SLICE_NONE);
+	edit_end(&x);
 	cr_assert_eq(check(NULL), 0);
 	cr_assert_eq(sum.faults[CHECK_LOST], 0);
 	cr_assert_eq(sum.faults[CHECK_HARMLESS], 1, "a dead record of no segment");
@@ -638,25 +648,18 @@ Test(check, a_segment_of_which_too_little_is_counted)
 /* Each fault of a task is told twice: by what follows from it, and because the log says other. */
 Test(check, rows_of_tasks_that_contradict_each_other)
 {
-	struct index_layer *l = index_layer_new();
-	struct index *x = NULL;
-	struct buf key = BUF_INIT;
-	char path[128];
+	struct edit x;
 
 	check_finds(0, 0, 0);
 	cr_assert_eq(sum.tasks, 2);
-	snprintf(path, sizeof(path), "%s/index", w.directory);
-	cr_assert_eq(index_open(path, 8 << 20, &x, NULL), 0);
-	key_task_place(&key, TASK_LIST_WAITING(0), 0, w.replies[40]->tasks[0]->id);
-	index_delete(l, buf_slice(&key));
-	key_task_print(&key, SLICE_LITERAL("0-vacuum"), false, 4711);
-	index_put(l, buf_slice(&key), SLICE_LITERAL("12345678"));
-	key_meta(&key, "tasks.pending");
-	index_put(l, buf_slice(&key), SLICE_LITERAL("\3\0\0\0\0\0\0\0"));
-	cr_assert_eq(index_write(x, l, index_applied(x), NULL), 0);
-	index_layer_free(l);
-	index_close(&x);
-	buf_release(&key);
+	x = edit_begin();
+	key_task_place(&x.key, TASK_LIST_WAITING(0), 0, w.replies[40]->tasks[0]->id);
+	index_delete(x.layer, buf_slice(&x.key));
+	key_task_print(&x.key, SLICE_LITERAL("0-vacuum"), false, 4711);
+	edit_put(&x, SLICE_LITERAL("12345678"));
+	key_meta(&x.key, "tasks.pending");
+	edit_put(&x, SLICE_LITERAL("\3\0\0\0\0\0\0\0"));
+	edit_end(&x);
 	cr_assert_eq(check(NULL), 0);
 	cr_assert_eq(sum.faults[CHECK_LOST], 0);
 	cr_assert_eq(sum.faults[CHECK_HARMLESS], 1, "the count of those that wait");
