@@ -205,6 +205,8 @@ libstore_libstore_a_SOURCES += \
 
 # Maintenance: what a worker does.
 libstore_libstore_a_SOURCES += \
+	libstore/maintain/budget.c \
+	libstore/maintain/budget.h \
 	libstore/maintain/convert.c \
 	libstore/maintain/convert.h \
 	libstore/maintain/maintain.h \
@@ -248,6 +250,7 @@ check_LIBRARIES += tests/unit/libstateworld.a
 tests_unit_libstateworld_a_SOURCES = \
 	tests/unit/disk_memory.c tests/unit/disk_memory.h \
 	tests/unit/golden.c tests/unit/golden.h \
+	tests/unit/purse.h \
 	tests/unit/state_world.c tests/unit/state_world.h \
 	tests/unit/vacuum_world.c tests/unit/vacuum_world.h \
 	tests/unit/world_check.c tests/unit/world_check.h

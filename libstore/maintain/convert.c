@@ -13,11 +13,13 @@
 
 #include "libbase/erasure.h"
 #include "libstore/log/segment_source.h"
+#include "libstore/maintain/budget.h"
 
 #define FOOTER_CHUNK SHARD_BLOCK_BYTES
 
 struct convert {
 	const struct maintain	*m;
+	struct budget		 budget;
 	uint64_t		 segment;
 	struct shard_writer	 by;
 	struct segment_paths	 paths;
@@ -463,12 +465,17 @@ footer_check(struct convert *c, struct err *e)
 
 /* --- all of it -------------------------------------------------------------------------------- */
 
-static void
-memory_take(struct convert *c)
+static int
+memory_take(struct convert *c, struct err *e)
 {
 	uint32_t blocks = shard_block_count(c->layout.shard_bytes);
 	unsigned i;
+	int rc;
 
+	rc = budget_take(&c->budget, c->shards * (SHARD_BLOCK_BYTES + blocks *
+	    (uint64_t)sizeof(*c->sums[0])), e);
+	if (rc < 0)
+		return (rc);
 	c->memory = aligned_alloc(4096, (size_t)c->shards * SHARD_BLOCK_BYTES);
 	assert(c->memory != NULL);
 	for (i = 0; i < c->shards; i++) {
@@ -476,6 +483,7 @@ memory_take(struct convert *c)
 		c->sums[i] = calloc(blocks, sizeof(*c->sums[i]));
 		assert(c->sums[i] != NULL);
 	}
+	return (0);
 }
 
 /* The target must be a layout for this segment before anything is made of it. */
@@ -503,8 +511,7 @@ target_take(struct convert *c, struct err *e)
 	c->layout.sector_bytes = segment_source_sector_bytes(c->source);
 	c->shards = c->layout.k + c->layout.m;
 	c->total = 2 * content + (c->shards + c->layout.m) * c->layout.shard_bytes;
-	memory_take(c);
-	return (0);
+	return (memory_take(c, e));
 }
 
 static int
@@ -533,6 +540,7 @@ convert_release(struct convert *c)
 	for (i = 0; i < DRIVES_MAX; i++)
 		free(c->sums[i]);
 	free(c->memory);
+	budget_release(&c->budget);
 	segment_source_close(&c->source);
 	if (c->row != NULL)
 		hf__catalog_segment__free_unpacked(c->row, NULL);
@@ -543,7 +551,7 @@ convert_release(struct convert *c)
 int
 convert_run(const struct maintain *m, uint64_t segment, struct err *e)
 {
-	struct convert c = { .m = m, .segment = segment };
+	struct convert c = { .m = m, .budget = { m, 0 }, .segment = segment };
 	unsigned i;
 	int rc;
 

@@ -38,6 +38,11 @@ struct maintain {
 	int	(*pace)(void *context, uint64_t bytes, struct err *e);
 	/* Whether others use the drives now, so that steps shall be small; NULL: they do not. */
 	bool	(*gently)(void *context);
+	/*
+	 * So many bytes of memory are about to be taken (> 0), or were given back (< 0; 0 is
+	 * returned). ERR_FULL: there are not so many for it. NULL: no bound. See budget.h.
+	 */
+	int	(*memory)(void *context, int64_t bytes, struct err *e);
 	void	(*progress)(void *context, uint64_t done, uint64_t total);
 	void	*context;
 };

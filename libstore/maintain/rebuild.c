@@ -137,14 +137,28 @@ rebuild_open(struct rebuild *r, const char *path, int flags, struct err *e)
 	return (handle);
 }
 
-uint8_t *
-rebuild_memory(size_t bytes)
+int
+rebuild_memory(struct rebuild *r, size_t bytes, uint8_t **out, struct err *e)
 {
 	void *p = NULL;
+	int rc = budget_take(&r->budget, bytes, e);
 
+	*out = NULL;
+	if (rc < 0)
+		return (rc);
 	if (posix_memalign(&p, 4096, bytes) != 0)
 		abort();
-	return (p);
+	*out = p;
+	return (0);
+}
+
+void
+rebuild_memory_free(struct rebuild *r, uint8_t *memory, size_t bytes)
+{
+	if (memory == NULL)
+		return;
+	free(memory);
+	budget_give(&r->budget, bytes);
 }
 
 /* --- what is told ----------------------------------------------------------------------------- */
@@ -412,7 +426,8 @@ again(struct rebuild *r, struct err *e)
 int
 rebuild_run(const struct maintain *m, uint64_t slot, struct err *e)
 {
-	struct rebuild r = { .m = m, .slot = (unsigned)slot, .drive_handle = -1 };
+	struct rebuild r = { .m = m, .budget = { m, 0 }, .slot = (unsigned)slot,
+		.drive_handle = -1 };
 	unsigned tries;
 	int rc;
 
@@ -432,6 +447,7 @@ rebuild_run(const struct maintain *m, uint64_t slot, struct err *e)
 	if (r.drive_handle >= 0)
 		m->disk->ops->close(m->disk, r.drive_handle);
 	rebuild_volume_release(&r);
+	budget_release(&r.budget);
 	crew_free(&r.crew);
 	return (rc > 0 ? 0 : rc);
 }

@@ -7,6 +7,7 @@
 #define HF_STORE_REBUILD_INTERNAL_H
 
 #include "libstore/drive/drive.h"
+#include "libstore/maintain/budget.h"
 #include "libstore/maintain/rebuild.h"
 
 #define STEP_BYTES	(UINT64_C(1) << 20)
@@ -15,6 +16,7 @@ struct crew;
 
 struct rebuild {
 	const struct maintain	*m;
+	struct budget		 budget;
 	unsigned		 slot;
 	uint64_t		 since_epoch;	/* of the drive's row: which drive is meant */
 	int			 drive_handle;	/* its drive file, to see that it is still there */
@@ -60,8 +62,9 @@ bool rebuild_place_done(const struct rebuild *r, const struct rebuild_place *p,
     const uint32_t *slots, size_t count, uint32_t linked, uint32_t lacking);
 /* Opens past the page cache where the file system can. */
 int rebuild_open(struct rebuild *r, const char *path, int flags, struct err *e);
-/* Memory for I/O past the page cache. */
-uint8_t *rebuild_memory(size_t bytes);
+/* Memory for I/O past the page cache, of the budget; ERR_FULL. */
+int rebuild_memory(struct rebuild *r, size_t bytes, uint8_t **out, struct err *e);
+void rebuild_memory_free(struct rebuild *r, uint8_t *memory, size_t bytes);	/* NULL is fine */
 
 /* --- rebuild_volume.c, rebuild_segment.c, rebuild_shard.c: 0; ERR_CORRUPT or ERR_NO_QUORUM: the
  * others do not give it; else it ends the run. */

@@ -39,7 +39,7 @@ static void
 window_close(struct rebuild *r, struct window *w)
 {
 	r->m->disk->ops->close(r->m->disk, w->handle);
-	free(w->memory);
+	rebuild_memory_free(r, w->memory, WINDOW_BYTES);
 }
 
 /* The bytes [offset, offset + bytes) in memory, or NULL: the file ends before, or cannot be
@@ -102,11 +102,15 @@ window_batch(struct rebuild *r, struct window *w, uint64_t id, uint64_t offset, 
 static int
 window_open(struct rebuild *r, struct window *w, const char *path, struct err *e)
 {
+	int rc;
+
 	*w = (struct window){ .handle = rebuild_open(r, path, O_RDONLY, e) };
 	if (w->handle < 0)
 		return (w->handle);
-	w->memory = rebuild_memory(WINDOW_BYTES);
-	return (0);
+	rc = rebuild_memory(r, WINDOW_BYTES, &w->memory, e);
+	if (rc < 0)
+		window_close(r, w);
+	return (rc);
 }
 
 /* --- a mirror --------------------------------------------------------------------------------- */
@@ -188,10 +192,12 @@ footer_copy(struct mirror *s, struct err *e)
 {
 	struct disk *d = s->r->m->disk;
 	uint64_t at = align_up(s->row->bytes, 4096), size, bytes, begin = at;
-	uint8_t *memory = rebuild_memory(READ_BYTES);
+	uint8_t *memory;
 	unsigned way;
-	int rc = 0;
+	int rc = rebuild_memory(s->r, READ_BYTES, &memory, e);
 
+	if (rc < 0)
+		return (rc);
 	size = segment_source_content_bytes(s->source, true, &way);
 	for (; rc == 0 && at < size; at += bytes) {
 		bytes = size - at < READ_BYTES ? size - at : READ_BYTES;
@@ -199,7 +205,7 @@ footer_copy(struct mirror *s, struct err *e)
 		if (rc == 0)
 			rc = piece_copy(s, way, at, memory, bytes, e);
 	}
-	free(memory);
+	rebuild_memory_free(s->r, memory, READ_BYTES);
 	if (rc == 0 || rc == ERR_CORRUPT)
 		rc = d->ops->truncate(d, s->target, rc == 0 && size > begin ? size : begin, e);
 	return (rc);

@@ -7,7 +7,7 @@
 #include <assert.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <stdlib.h>
+#include <string.h>
 
 #include "libstore/log/shard_reader.h"
 #include "libstore/maintain/rebuild_internal.h"
@@ -159,13 +159,16 @@ files_open(struct shard *s, struct err *e)
 static int
 shard_make(struct shard *s, struct err *e)
 {
+	size_t sums_bytes = (shard_block_count(s->layout.shard_bytes) + 1) * sizeof(*s->sums);
 	int rc = files_open(s, e);
 
-	s->memory = rebuild_memory(SHARD_BLOCK_BYTES);
-	s->sums = calloc(shard_block_count(s->layout.shard_bytes) + 1, sizeof(*s->sums));
-	assert(s->sums != NULL);
 	if (rc == 0)
-		rc = content_find(s, e);
+		rc = rebuild_memory(s->r, SHARD_BLOCK_BYTES + sums_bytes, &s->memory, e);
+	if (rc < 0)
+		return (rc);
+	s->sums = (uint32_t *)(void *)(s->memory + SHARD_BLOCK_BYTES);
+	memset(s->sums, 0, sums_bytes);
+	rc = content_find(s, e);
 	if (rc == 0)
 		rc = blocks_make(s, e);
 	if (rc == 0)
@@ -174,8 +177,7 @@ shard_make(struct shard *s, struct err *e)
 		rc = read_back(s, e);
 	if (rc == 0)
 		rc = rebuild_place_take(s->r, &s->place, e);
-	free(s->memory);
-	free(s->sums);
+	rebuild_memory_free(s->r, s->memory, SHARD_BLOCK_BYTES + sums_bytes);
 	return (rc);
 }
 

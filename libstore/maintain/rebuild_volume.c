@@ -48,6 +48,7 @@ struct piece {
 struct volume_buffers {
 	struct piece	 pieces[PIECES];
 	uint8_t		*memory;		/* theirs */
+	size_t		 shards;		/* of the widest volume so far */
 };
 
 /* Where the listing of a volume's extents is. */
@@ -628,11 +629,8 @@ volume_begin(struct volume_rebuild *v, const char *name, struct err *e)
 static void
 buffers_make(struct rebuild *r)
 {
-	struct volume_buffers *b;
+	struct volume_buffers *b = calloc(1, sizeof(*b));
 
-	if (r->buffers != NULL)
-		return;
-	b = calloc(1, sizeof(*b));
 	assert(b != NULL);
 	b->memory = aligned_alloc(LARGE_PAGE, PIECES * DRIVES_MAX * (size_t)PIECE_BYTES);
 	assert(b->memory != NULL);
@@ -640,6 +638,21 @@ buffers_make(struct rebuild *r)
 	for (unsigned i = 0; i < PIECES; i++)
 		b->pieces[i].memory = b->memory + i * DRIVES_MAX * (size_t)PIECE_BYTES;
 	r->buffers = b;
+}
+
+static int
+buffers_take(struct rebuild *r, size_t shards, struct err *e)
+{
+	size_t more = r->buffers == NULL ? shards : shards > r->buffers->shards ?
+	    shards - r->buffers->shards : 0;
+	int rc = budget_take(&r->budget, more * PIECES * PIECE_BYTES, e);
+
+	if (rc < 0)
+		return (rc);
+	if (r->buffers == NULL)
+		buffers_make(r);
+	r->buffers->shards += more;
+	return (0);
 }
 
 static void
@@ -699,7 +712,9 @@ rebuild_volume(struct rebuild *r, const Hf__CatalogVolume *row, struct err *e)
 	if (rc < 0 || rebuild_place_done(r, &v.place, row->slots, row->n_slots, row->linked,
 	    row->lacking))
 		return (rc);
-	buffers_make(r);
+	rc = buffers_take(r, row->n_slots < DRIVES_MAX ? row->n_slots : DRIVES_MAX, e);
+	if (rc < 0)
+		return (rc);
 	for (unsigned i = 0; i < DRIVES_MAX; i++)
 		v.handles[i] = -1;
 	rc = volume_make(&v, name, e);

@@ -13,6 +13,7 @@
 #include "libstore/maintain/vacuum_internal.h"
 
 #define ITEMS_MAX	256u
+#define DEAD_BYTES	(2 * sizeof(uint64_t))	/* a pair of struct vacuum_dead */
 #define SEND_BYTES	(1024u * 1024)	/* of items in a request; one may be larger */
 #define WAIT_US_LEAST	1000u
 #define WAIT_US_MOST	1000000u
@@ -73,17 +74,35 @@ row_ask(struct vacuum *v, uint64_t segment, struct err *e)
 	return (0);
 }
 
-static void
-dead_add(struct vacuum_dead *d, const uint64_t *pairs, size_t count)
+/* For a moment the old list is there beside the new one. */
+static int
+dead_grow(struct vacuum *v, size_t capacity, struct err *e)
 {
-	if (d->count + count > d->capacity) {
-		d->capacity = 2 * (d->count + count);
-		d->pairs = realloc(d->pairs, d->capacity * 2 * sizeof(*d->pairs));
-		assert(d->pairs != NULL);
+	struct vacuum_dead *d = &v->dead;
+	int rc = budget_take(&v->budget, capacity * DEAD_BYTES, e);
+
+	if (rc < 0)
+		return (rc);
+	d->pairs = realloc(d->pairs, capacity * DEAD_BYTES);
+	assert(d->pairs != NULL);
+	budget_give(&v->budget, d->capacity * DEAD_BYTES);
+	d->capacity = capacity;
+	return (0);
+}
+
+static int
+dead_add(struct vacuum *v, const uint64_t *pairs, size_t count, struct err *e)
+{
+	struct vacuum_dead *d = &v->dead;
+	int rc = 0;
+
+	if (d->count + count > d->capacity)
+		rc = dead_grow(v, d->count + count + d->count / 2, e);
+	if (rc == 0 && count > 0) {
+		memcpy(d->pairs + 2 * d->count, pairs, count * DEAD_BYTES);
+		d->count += count;
 	}
-	if (count > 0)
-		memcpy(d->pairs + 2 * d->count, pairs, count * 2 * sizeof(*pairs));
-	d->count += count;
+	return (rc);
 }
 
 static int
@@ -103,7 +122,7 @@ dead_ask(struct vacuum *v, struct err *e)
 		rc = vacuum_ask(v->m, &q, &reply, e);
 		if (rc < 0)
 			break;
-		dead_add(&v->dead, reply->lsns, reply->n_lsns / 2);
+		rc = dead_add(v, reply->lsns, reply->n_lsns / 2, e);
 		more = reply->truncated && reply->n_lsns >= 2;
 		if (more)
 			ask.after_lsn = reply->lsns[reply->n_lsns / 2 * 2 - 2];
@@ -276,9 +295,13 @@ vacuum_steps(struct vacuum *v, struct err *e)
 int
 vacuum_run(const struct maintain *m, uint64_t segment, struct err *e)
 {
-	struct vacuum v = { .m = m, .bytes = BUF_INIT };
+	struct vacuum v = { .m = m, .budget = { m, 0 }, .bytes = BUF_INIT };
 	int rc;
 
+	rc = budget_take(&v.budget, ITEMS_MAX * (sizeof(*v.items) + sizeof(*v.list)) + SEND_BYTES,
+	    e);
+	if (rc < 0)
+		return (rc);
 	segment_paths_of_layout(m->disk, m->layout, &v.paths);
 	v.items = calloc(ITEMS_MAX, sizeof(*v.items));
 	v.list = calloc(ITEMS_MAX, sizeof(*v.list));
@@ -296,5 +319,6 @@ vacuum_run(const struct maintain *m, uint64_t segment, struct err *e)
 	free(v.items);
 	free(v.list);
 	buf_release(&v.bytes);
+	budget_release(&v.budget);
 	return (rc);
 }

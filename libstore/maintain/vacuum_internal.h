@@ -7,6 +7,7 @@
 #define HF_STORE_VACUUM_INTERNAL_H
 
 #include "libstore/log/segment_source.h"
+#include "libstore/maintain/budget.h"
 #include "libstore/maintain/vacuum.h"
 
 /* Dead records in the order of their LSNs. */
@@ -17,6 +18,7 @@ struct vacuum_dead {
 
 struct vacuum {
 	const struct maintain	*m;
+	struct budget		 budget;
 	Hf__CatalogSegment	*row;
 	struct segment_paths	 paths;
 	struct vacuum_dead	 dead;

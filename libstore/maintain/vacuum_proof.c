@@ -30,6 +30,7 @@ struct direct {
 	struct disk	*disk;
 	int		 handle;
 	uint8_t		*window;
+	uint64_t	 budget_bytes;
 	uint64_t	 offset;
 	size_t		 bytes;
 	int		 rc;
@@ -40,7 +41,11 @@ static int
 direct_open(struct direct *d, const char *drive, uint64_t segment, struct err *e)
 {
 	char path[4096];
+	int rc = budget_take(&d->v->budget, WINDOW_BYTES, e);
 
+	if (rc < 0)
+		return (rc);
+	d->budget_bytes = WINDOW_BYTES;
 	snprintf(path, sizeof(path), "%.3900s/log/%016" PRIx64 ".seg", drive, segment);
 	d->handle = d->disk->ops->open(d->disk, path, O_RDONLY | O_DIRECT, NULL);
 	if (d->handle < 0)		/* a file system without it */
@@ -58,6 +63,7 @@ direct_close(struct direct *d)
 	if (d->handle >= 0)
 		d->disk->ops->close(d->disk, d->handle);
 	free(d->window);
+	budget_give(&d->v->budget, d->budget_bytes);
 }
 
 static ssize_t
@@ -217,19 +223,26 @@ lsn_order(const void *a, const void *b)
 	return (x < y ? -1 : x > y);
 }
 
-static uint64_t *
-copies_find(const struct vacuum *v, size_t *count)
+/* In order. Its memory is given back when the vacuum ends. */
+static int
+copies_find(struct vacuum *v, uint64_t **out, size_t *count, struct err *e)
 {
-	uint64_t *lsns = calloc(v->dead.count + 1, sizeof(*lsns));
+	uint64_t *lsns;
+	int rc = budget_take(&v->budget, (v->dead.count + 1) * sizeof(*lsns), e);
 
-	assert(lsns != NULL);
+	*out = NULL;
 	*count = 0;
+	if (rc < 0)
+		return (rc);
+	lsns = calloc(v->dead.count + 1, sizeof(*lsns));
+	assert(lsns != NULL);
 	for (size_t i = 0; i < v->dead.count; i++)
 		if (v->dead.pairs[2 * i + 1] & DEAD_RELOCATED)
 			lsns[(*count)++] = v->dead.pairs[2 * i + 1] & ~DEAD_RELOCATED;
 	if (*count > 0)
 		qsort(lsns, *count, sizeof(*lsns), lsn_order);
-	return (lsns);
+	*out = lsns;
+	return (0);
 }
 
 /* From the first that is not below an LSN. */
@@ -281,10 +294,10 @@ vacuum_prove(struct vacuum *v, struct err *e)
 	Hf__StoreRequest q = HF__STORE_REQUEST__INIT;
 	Hf__SegmentList list = HF__SEGMENT_LIST__INIT;
 	size_t count, proved = 0;
-	uint64_t *lsns = copies_find(v, &count);
+	uint64_t *lsns;
 	Hf__StoreReply *page;
+	int rc = copies_find(v, &lsns, &count, e);
 	bool more = count > 0;
-	int rc = 0;
 
 	q.op_case = HF__STORE_REQUEST__OP_SEGMENT_LIST;
 	q.segment_list = &list;

@@ -149,6 +149,14 @@ worker_pace(void *context, uint64_t bytes, struct err *e)
 	return (0);
 }
 
+static int
+worker_memory(void *context, int64_t bytes, struct err *e)
+{
+	struct worker *k = context;
+
+	return (purse_memory(&k->purse, bytes, e));
+}
+
 static void
 worker_progress(void *context, uint64_t done, uint64_t total)
 {
@@ -167,12 +175,14 @@ worker_init(struct worker *k, uint64_t lease)
 	state_layout(w.state, &k->layout);
 	k->m = (struct maintain){ .disk = w.disk != NULL ? w.disk : disk_posix(),
 	    .layout = k->layout, .task = &k->task,
-	    .ask = worker_ask, .pace = worker_pace, .progress = worker_progress, .context = k };
+	    .ask = worker_ask, .pace = worker_pace, .memory = worker_memory,
+	    .progress = worker_progress, .context = k };
 }
 
 void
 worker_release(struct worker *k)
 {
+	cr_assert_eq(k->purse.taken, 0, "memory that was not given back");
 	hf__layout__free_unpacked(k->layout, NULL);
 }
 

@@ -9,6 +9,7 @@
 
 #include "libstore/log/segment_source.h"
 #include "libstore/maintain/convert.h"
+#include "tests/unit/purse.h"
 #include "tests/unit/state_world.h"
 
 #define SEALED		HF__CATALOG_SEGMENT__STATE__SEALED
@@ -31,6 +32,7 @@ struct worker {
 	uint64_t	 cancel_at;	/* pace */
 	/* In a row; then it is cancelled: what it waits for may be waiting for it. */
 	unsigned	 busy;
+	struct purse	 purse;
 };
 void worker_init(struct worker *k, uint64_t lease);
 void worker_release(struct worker *k);

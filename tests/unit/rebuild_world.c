@@ -23,6 +23,7 @@ struct check_summary sum;
 struct rebuild_vanish vanish;
 const char *check_paths[4] = { "/d0", "/d1", "/d2", "/d3" };
 char lost_text[512];
+struct purse purse;
 uint32_t failing;
 
 /* --- bodies ----------------------------------------------------------------------------------- */
@@ -227,10 +228,17 @@ on_progress(void *context, uint64_t done, uint64_t total)
 	progress.total = total;
 }
 
+static int
+memory(void *context, int64_t bytes, struct err *e)
+{
+	(void)context;
+	return (purse_memory(&purse, bytes, e));
+}
+
 int
 rebuild(unsigned slot, struct err *e)
 {
-	struct maintain m = { .disk = w.disk, .ask = ask, .pace = pace,
+	struct maintain m = { .disk = w.disk, .ask = ask, .pace = pace, .memory = memory,
 		.progress = on_progress };
 	Hf__Layout *layout;
 	int rc;
@@ -238,8 +246,10 @@ rebuild(unsigned slot, struct err *e)
 	state_layout(w.state, &layout);
 	m.layout = layout;
 	progress = (struct rebuild_progress){ .done = 0 };
+	purse = (struct purse){ .refuse_at = purse.refuse_at };
 	rc = rebuild_run(&m, slot, e);
 	cr_assert(rc < 0 || progress.done == progress.total);
+	cr_assert_eq(purse.taken, 0, "memory that was not given back");
 	hf__layout__free_unpacked(layout, NULL);
 	return (rc);
 }

@@ -8,6 +8,7 @@
 #define HF_TESTS_REBUILD_WORLD_H
 
 #include "libstore/check/check.h"
+#include "tests/unit/purse.h"
 #include "tests/unit/state_world.h"
 
 /* At the n-th step of a rebuild the segment files of the slot go, as if they were dropped. */
@@ -27,6 +28,7 @@ extern struct check_summary sum;
 extern struct rebuild_vanish vanish;
 extern struct rebuild_killed killed;
 extern struct rebuild_progress progress;
+extern struct purse purse;	/* of each rebuild; refuse_at stays */
 extern uint32_t failing;	/* shards whose writes fail, although their drives are there */
 extern char lost_text[512];	/* of the last fault */
 extern const char *check_paths[4];	/* where the drives are when they are checked */

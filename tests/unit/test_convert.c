@@ -532,6 +532,28 @@ Test(convert, the_worker_ends_at_every_step, .timeout = 240)
 	meanwhile(stops_here, false);
 }
 
+/* It ends with the reason, and the next one, with more, does it. */
+Test(convert, no_memory_for_it, .timeout = 60)
+{
+	struct err e = ERR_INIT;
+	struct worker k;
+	uint64_t id;
+
+	world_fill(1);
+	id = segment_in(SEALED);
+	worker_init(&k, 1);
+	k.purse.refuse_at = 1;
+	cr_assert_eq(convert_run(&k.m, id, &e), ERR_FULL, "%s", e.text);
+	cr_assert_eq(files_of(id, ".new"), 0);
+	k.purse = (struct purse){ 0 };
+	cr_assert_eq(convert_run(&k.m, id, &e), 0, "%s", e.text);
+	cr_assert_eq(k.purse.asked, 1);
+	cr_assert_geq(k.purse.most, 4 * 65536);
+	worker_release(&k);
+	all_check();
+	world_end();
+}
+
 /* What was written is not what is read: it is not committed. */
 Test(convert, a_bit_flips_at_every_step, .timeout = 240)
 {

@@ -352,6 +352,27 @@ Test(replace, a_new_drive_is_rebuilt_under_load, .timeout = 60)
 	world_remove(&w);
 }
 
+/* Refused once at each place where memory is taken: it ends, and goes on when there is more. */
+Test(replace, no_memory_for_it, .timeout = 120)
+{
+	struct err e = ERR_INIT;
+	int rc = ERR_FULL;
+
+	lose(12);
+	cr_assert_eq(drive_set_replace(w.drives, 3, NULL, &e), 0, "%s", e.text);
+	seal();
+	world_session(&w, 2);
+	for (purse.refuse_at = 1; rc == ERR_FULL; purse.refuse_at++) {
+		rc = rebuild(3, &e);
+		cr_assert(rc == 0 || rc == ERR_FULL, "%s", e.text);
+		cr_assert_eq(drive_online_mask(w.drives), rc == 0 ? 15 : 7);
+	}
+	cr_assert_gt(purse.refuse_at, 4, "a mirror's footer and window, the buffers of volumes");
+	purse.refuse_at = 0;
+	close_and_check_all();
+	world_remove(&w);
+}
+
 /* Nothing was written meanwhile: the log still has the old drive's file open. */
 Test(replace, the_open_segment_is_not_on_the_old_drive, .timeout = 60)
 {

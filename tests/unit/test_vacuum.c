@@ -698,6 +698,32 @@ history_short(unsigned steps)
 	world_seal(&w);
 }
 
+/* Refused once at each place where memory is taken; what could be done then was done. */
+Test(vacuum, no_memory_for_it, .timeout = 60)
+{
+	struct err e = ERR_INIT;
+	unsigned refused = 0;
+	uint64_t *ids;
+	size_t n;
+
+	seed = 1001;
+	history_short(60);
+	n = world_segments(&w, &ids);
+	for (size_t i = 0; i < n; i++) {
+		m.purse.refuse_at = 0;
+		for (int rc = ERR_FULL; rc == ERR_FULL; refused += rc == ERR_FULL) {
+			m.purse.refuse_at++;
+			rc = world_vacuum(&m, ids[i], &e);
+			cr_assert(rc == 0 || rc == ERR_FULL, "%s", e.text);
+		}
+	}
+	m.purse.refuse_at = 0;
+	free(ids);
+	cr_assert_geq(refused, 4 * n - 4, "its own, the list of the dead, the copies, a window");
+	all_check();
+	end();
+}
+
 /* A worker that ends at any of its questions: the next one finishes. */
 Test(vacuum, stopped_at_every_question, .timeout = 300)
 {

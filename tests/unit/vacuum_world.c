@@ -65,6 +65,14 @@ maintain_pace(void *context, uint64_t bytes, struct err *e)
 	return (0);
 }
 
+static int
+maintain_memory(void *context, int64_t bytes, struct err *e)
+{
+	struct maintainer *m = context;
+
+	return (purse_memory(&m->purse, bytes, e));
+}
+
 static void
 maintain_progress(void *context, uint64_t done, uint64_t total)
 {
@@ -85,6 +93,7 @@ world_maintain(struct world *w, struct maintainer *m)
 	m->m.disk = w->disk != NULL ? w->disk : disk_posix();
 	m->m.ask = maintain_ask;
 	m->m.pace = maintain_pace;
+	m->m.memory = maintain_memory;
 	m->m.progress = maintain_progress;
 	m->m.context = m;
 	w->answers[0] = 0;
@@ -109,8 +118,12 @@ world_maintain_end(struct maintainer *m)
 int
 world_vacuum(struct maintainer *m, uint64_t segment, struct err *e)
 {
-	m->done = m->total = m->asked = 0;
-	return (vacuum_run(&m->m, segment, e));
+	int rc;
+
+	m->done = m->total = m->asked = m->purse.asked = 0;
+	rc = vacuum_run(&m->m, segment, e);
+	cr_assert_eq(m->purse.taken, 0, "memory that was not given back");
+	return (rc);
 }
 
 int

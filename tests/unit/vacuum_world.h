@@ -8,6 +8,7 @@
 #define HF_TEST_VACUUM_WORLD_H
 
 #include "libstore/maintain/maintain.h"
+#include "tests/unit/purse.h"
 #include "tests/unit/state_world.h"
 
 /* Sequences from here on are those of the maintenance. */
@@ -24,6 +25,7 @@ struct maintainer {
 	Hf__Task	 task;
 	uint64_t	 done, total;	/* progress */
 	Hf__Layout	*layout;
+	struct purse	 purse;
 };
 
 /* After each world_open. */
