@@ -259,6 +259,33 @@ tasks_show(const struct ctl *ctl, char **words, unsigned count)
 	return (CTL_OK);
 }
 
+/* " of 64", or nothing. */
+static const char *
+limit_text(double max, char out[32])
+{
+	out[0] = '\0';
+	if (max > 0)
+		snprintf(out, 32, " of %.0f", max);
+	return (out);
+}
+
+/* What its tasks take of what they may. */
+static void
+resources_print(const cJSON *row)
+{
+	const cJSON *use = cJSON_GetObjectItem(row, "resource_use");
+	const cJSON *max = cJSON_GetObjectItem(row, "resource_limits");
+	char memory[32], cpu[32], network[32];
+
+	printf("    memory %.1f%s MiB, CPU %.0f%s %%, network %.1f%s Mbit/s\n",
+	    json_number(use, "memory_bytes") / 1048576,
+	    limit_text(json_number(max, "max_memory_mb"), memory),
+	    json_number(use, "cpu_percent"),
+	    limit_text(json_number(max, "max_cpu_percent"), cpu),
+	    json_number(use, "network_bytes_per_second") * 8 / 1000000,
+	    limit_text(json_number(max, "max_network_mbps"), network));
+}
+
 static void
 worker_print(const cJSON *row)
 {
@@ -274,6 +301,7 @@ worker_print(const cJSON *row)
 	    json_number(row, "max_concurrent"), completed, failed, json_text(row, "last_seen"));
 	if (json_text(row, "note")[0] != '\0')
 		printf("    %s\n", json_text(row, "note"));
+	resources_print(row);
 }
 
 static int

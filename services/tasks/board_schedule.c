@@ -114,16 +114,48 @@ performance_grade(uint64_t score)
 	return (grade);
 }
 
+static uint64_t
+larger(uint64_t a, uint64_t b)
+{
+	return (a > b ? a : b);
+}
+
 static bool
 fits(uint64_t taken, uint64_t more, uint64_t limit)
 {
 	return (limit == 0 || taken + more <= limit);
 }
 
+/*
+ * ResourceLimits. What its tasks take is what it said last, as measured, or what they are thought
+ * to take, if that is more: some may only begin. CPU and network slow a worker down: who has no
+ * task may have any.
+ */
+static const char *
+resources_lack(const struct worker *w, const struct task_kind_row *row)
+{
+	uint64_t memory_mb = w->memory_mb, cpu_percent = w->cpu_percent;
+
+	if (w->current_load > 0) {
+		memory_mb = larger(memory_mb, w->use.memory_bytes / MIB);
+		cpu_percent = larger(cpu_percent, w->use.cpu_percent);
+	}
+	if (!fits(memory_mb, row->memory_mb, w->limits.max_memory_mb))
+		return ("it needs more than max_memory_mb of the workers allows");
+	if (w->current_load == 0)
+		return (NULL);
+	if (!fits(cpu_percent, row->cpu_percent, w->limits.max_cpu_percent))
+		return ("it needs more than max_cpu_percent of the workers allows");
+	if (!fits(w->use.network_bytes_per_second / (1000000 / 8), 1, w->limits.max_network_mbps))
+		return ("the tasks of the workers take all that max_network_mbps allows");
+	return (NULL);
+}
+
 static const char *
 worker_refuses(const struct board *b, const struct worker *w, const struct board_item *it)
 {
 	const struct task_kind_row *row = task_kind_row(it->kind);
+	const char *lack;
 
 	if (w->status != WORKER_ACTIVE)
 		return ("no worker is active");
@@ -131,10 +163,9 @@ worker_refuses(const struct board *b, const struct worker *w, const struct board
 		return ("no active worker can do this type");
 	if (w->current_load >= w->max_concurrent)
 		return ("all workers that can do it are busy");
-	if (!fits(w->memory_mb, row->memory_mb, w->limits.max_memory_mb))
-		return ("it needs more than max_memory_mb of the workers allows");
-	if (!fits(w->cpu_percent, row->cpu_percent, w->limits.max_cpu_percent))
-		return ("it needs more than max_cpu_percent of the workers allows");
+	lack = resources_lack(w, row);
+	if (lack != NULL)
+		return (lack);
 	if (!fits(0, it->task->bytes / MIB + (it->task->bytes % MIB != 0),
 	    w->limits.max_disk_space_mb))
 		return ("it needs more than max_disk_space_mb of the workers allows");

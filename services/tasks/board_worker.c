@@ -190,7 +190,7 @@ board_register(struct board *b, const Hf__WorkerRegister *q, uint64_t now_ms,
 
 static int
 speaker(struct board *b, const char *id, const ProtobufCBinaryData *instance, size_t tasks,
-    uint64_t now_ms, struct worker **out, struct err *e)
+    const Hf__ResourceUse *use, uint64_t now_ms, struct worker **out, struct err *e)
 {
 	*out = NULL;
 	if (tasks > WORKER_TASKS_MAX)
@@ -198,7 +198,7 @@ speaker(struct board *b, const char *id, const ProtobufCBinaryData *instance, si
 		    tasks, WORKER_TASKS_MAX));
 	*out = roster_match(&b->roster, id, instance);
 	if (*out != NULL)
-		worker_seen(*out, now_ms);
+		worker_seen(*out, use, now_ms);
 	return (0);
 }
 
@@ -207,7 +207,7 @@ board_heartbeat(struct board *b, const Hf__WorkerHeartbeat *q, uint64_t now_ms,
     Hf__WorkerOrders *out, struct err *e)
 {
 	struct worker *w;
-	int rc = speaker(b, q->id, &q->instance, q->n_tasks, now_ms, &w, e);
+	int rc = speaker(b, q->id, &q->instance, q->n_tasks, q->use, now_ms, &w, e);
 
 	hf__worker_orders__init(out);
 	if (rc < 0)
@@ -225,7 +225,7 @@ board_claim(struct board *b, const Hf__WorkerClaim *q, uint64_t now_ms, Hf__Work
     struct err *e)
 {
 	struct worker *w;
-	int rc = speaker(b, q->id, &q->instance, q->n_tasks, now_ms, &w, e);
+	int rc = speaker(b, q->id, &q->instance, q->n_tasks, q->use, now_ms, &w, e);
 
 	hf__worker_orders__init(out);
 	if (rc < 0)
@@ -263,7 +263,7 @@ board_done(struct board *b, const Hf__WorkerDone *q, void *waiter, uint64_t now_
 	w = roster_match(&b->roster, q->id, &q->instance);
 	if (w == NULL)
 		return (err_set(e, ERR_NOT_FOUND, "worker '%.64s' is not registered", q->id));
-	worker_seen(w, now_ms);
+	worker_seen(w, NULL, now_ms);
 	it = item_of(b, w, q->task);
 	if (it == NULL)
 		return (err_set(e, ERR_STALE, "task %llu is not %s's with lease %llu",

@@ -106,13 +106,14 @@ worker_take(struct worker *w, const Hf__WorkerRegister *q, uint32_t capabilities
 		if (q->preferred_servers[i] <= SLOT_MAX)
 			w->preferred_servers |= 1u << q->preferred_servers[i];
 	hf__resource_limits__init(&w->limits);
+	hf__resource_use__init(&w->use);
 	if (q->resource_limits != NULL) {
 		w->limits.max_memory_mb = q->resource_limits->max_memory_mb;
 		w->limits.max_disk_space_mb = q->resource_limits->max_disk_space_mb;
 		w->limits.max_network_mbps = q->resource_limits->max_network_mbps;
 		w->limits.max_cpu_percent = q->resource_limits->max_cpu_percent;
 	}
-	worker_seen(w, now_ms);
+	worker_seen(w, q->use, now_ms);
 }
 
 int
@@ -142,8 +143,13 @@ roster_register(struct roster *r, const Hf__WorkerRegister *q, uint64_t now_ms,
 }
 
 void
-worker_seen(struct worker *w, uint64_t now_ms)
+worker_seen(struct worker *w, const Hf__ResourceUse *use, uint64_t now_ms)
 {
+	if (use != NULL) {
+		w->use.memory_bytes = use->memory_bytes;
+		w->use.cpu_percent = use->cpu_percent;
+		w->use.network_bytes_per_second = use->network_bytes_per_second;
+	}
 	w->last_seen_ms = now_ms;
 	w->status = WORKER_ACTIVE;
 	w->note[0] = '\0';

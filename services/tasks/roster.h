@@ -41,6 +41,7 @@ struct worker {
 	uint64_t		 last_seen_ms;
 	uint32_t		 preferred_servers;	/* bit mask of slots */
 	Hf__ResourceLimits	 limits;
+	Hf__ResourceUse		 use;		/* as it said last */
 	struct worker_performance performance[TASK_KIND_COUNT];
 	bool			 knock;			/* there is something for it */
 	/* Inactive: knocked at again, now and then. */
@@ -64,8 +65,8 @@ int roster_register(struct roster *r, const Hf__WorkerRegister *q, uint64_t now_
 struct worker *roster_find(struct roster *r, const char *id);
 /* The same, if the instance is this one. */
 struct worker *roster_match(struct roster *r, const char *id, const ProtobufCBinaryData *instance);
-/* Its word was heard. */
-void worker_seen(struct worker *w, uint64_t now_ms);
+/* Its word was heard. use: NULL if it does not say. */
+void worker_seen(struct worker *w, const Hf__ResourceUse *use, uint64_t now_ms);
 void worker_lost(struct worker *w, const char *why, uint64_t now_ms,
     const struct task_settings *s);
 /* It was knocked at, and is not back: the next time. */

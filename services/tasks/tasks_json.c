@@ -88,10 +88,26 @@ add_performance(cJSON *o, const struct worker *w)
 	}
 }
 
+/* What its tasks take, as it measured that, and what they may. */
+static void
+add_resources(cJSON *o, const struct worker *w)
+{
+	cJSON *limits = cJSON_AddObjectToObject(o, "resource_limits");
+	cJSON *use = cJSON_AddObjectToObject(o, "resource_use");
+
+	json_add_number(limits, "max_memory_mb", w->limits.max_memory_mb);
+	json_add_number(limits, "max_disk_space_mb", w->limits.max_disk_space_mb);
+	json_add_number(limits, "max_network_mbps", w->limits.max_network_mbps);
+	json_add_number(limits, "max_cpu_percent", w->limits.max_cpu_percent);
+	json_add_number(use, "memory_bytes", w->use.memory_bytes);
+	json_add_number(use, "cpu_percent", w->use.cpu_percent);
+	json_add_number(use, "network_bytes_per_second", w->use.network_bytes_per_second);
+}
+
 static cJSON *
 worker_json(const struct worker *w)
 {
-	cJSON *o = cJSON_CreateObject(), *limits, *list;
+	cJSON *o = cJSON_CreateObject(), *list;
 
 	cJSON_AddStringToObject(o, "id", w->id);
 	cJSON_AddStringToObject(o, "address", w->address);
@@ -106,11 +122,7 @@ worker_json(const struct worker *w)
 	json_add_number(o, "max_concurrent", w->max_concurrent);
 	json_add_number(o, "current_load", w->current_load);
 	json_add_time(o, "last_seen", w->last_seen_ms);
-	limits = cJSON_AddObjectToObject(o, "resource_limits");
-	json_add_number(limits, "max_memory_mb", w->limits.max_memory_mb);
-	json_add_number(limits, "max_disk_space_mb", w->limits.max_disk_space_mb);
-	json_add_number(limits, "max_network_mbps", w->limits.max_network_mbps);
-	json_add_number(limits, "max_cpu_percent", w->limits.max_cpu_percent);
+	add_resources(o, w);
 	list = cJSON_AddArrayToObject(o, "preferred_servers");
 	for (unsigned i = 0; i < 32; i++)
 		if ((w->preferred_servers & 1u << i) != 0)

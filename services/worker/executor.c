@@ -6,8 +6,12 @@
 #include "services/worker/executor.h"
 
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "libbase/clock.h"
+#include "libstore/drive/drive.h"
+#include "libstore/format/segment_format.h"
 #include "libstore/maintain/convert.h"
 #include "libstore/maintain/rebuild.h"
 #include "libstore/maintain/vacuum.h"
@@ -43,46 +47,100 @@ estimate(const struct maintain *m, uint64_t limit)
 	return (START_MS + bytes / slowest * 1000 + bytes % slowest * 1000 / slowest);
 }
 
-/* Room for what is written before the source goes, on the drives that it could go to. */
-static int
-validate_space(const struct maintain *m, const struct config *c, struct err *e)
-{
-	uint64_t max = c->worker_max_disk_space_mb, free_bytes = 0;
-	unsigned online = 0;
+/* --- room on the drives ----------------------------------------------------------------------- */
 
-	for (size_t i = 0; i < m->layout->n_drives; i++)
-		if (m->layout->drives[i]->state == HF__CATALOG_DRIVE__STATE__ONLINE) {
-			free_bytes += m->layout->drives[i]->free_bytes;
-			online++;
-		}
-	if (max > 0 && m->task->bytes > max * MIB)
-		return (err_set(e, ERR_FULL, "it writes %llu bytes, more than "
-		    "worker.max_disk_space_mb allows", (unsigned long long)m->task->bytes));
-	if (m->task->bytes > free_bytes)
-		return (err_set(e, ERR_FULL, "it writes %llu bytes, and the drives have %llu",
-		    (unsigned long long)m->task->bytes, (unsigned long long)free_bytes));
-	if (online < m->layout->k)
-		return (err_set(e, ERR_NO_QUORUM, "%u drives are online, %u are needed", online,
-		    m->layout->k));
+struct room {
+	uint64_t	free_bytes, filesystem;
+	bool		counted;
+};
+
+static unsigned
+set_width(const struct maintain *m)
+{
+	return (m->layout->k + m->layout->m);
+}
+
+/* The drives of its set that are online, as they are now. */
+static int
+rooms_look(const struct maintain *m, struct room *rooms, unsigned *count, struct err *e)
+{
+	unsigned set = (unsigned)strtoul(m->task->server, NULL, 10) / set_width(m);
+	struct disk_space space;
+
+	*count = 0;
+	for (size_t i = 0; i < m->layout->n_drives; i++) {
+		const Hf__DriveLayout *d = m->layout->drives[i];
+		int rc;
+
+		if (d->state != HF__CATALOG_DRIVE__STATE__ONLINE || d->slot / set_width(m) != set)
+			continue;
+		rc = m->disk->ops->space(m->disk, d->path, &space, e);
+		if (rc < 0)
+			return (rc);
+		rooms[(*count)++] = (struct room){ space.free_bytes, space.filesystem, false };
+	}
 	return (0);
+}
+
+/* Each drive gets a part; those that share a file system share its room. */
+static int
+rooms_check(struct room *rooms, unsigned count, uint64_t part_bytes, struct err *e)
+{
+	for (unsigned i = 0; i < count; i++) {
+		uint64_t parts = 0;
+
+		for (unsigned j = i; j < count; j++)
+			if (rooms[j].filesystem == rooms[i].filesystem && !rooms[j].counted) {
+				rooms[j].counted = true;
+				parts++;
+			}
+		if (parts * part_bytes > rooms[i].free_bytes)
+			return (err_set(e, ERR_FULL, "it writes %llu bytes to a file system that "
+			    "has %llu", (unsigned long long)(parts * part_bytes),
+			    (unsigned long long)rooms[i].free_bytes));
+	}
+	return (0);
+}
+
+/* Room for what is written before the source goes, a shard on each drive of the set. */
+static int
+validate_space(const struct maintain *m, const struct usage_limits *limits, struct err *e)
+{
+	uint64_t max = limits->disk_space_bytes, bytes = m->task->bytes;
+	struct room rooms[DRIVES_MAX];
+	unsigned count;
+	int rc;
+
+	if (set_width(m) == 0 || m->layout->n_drives > DRIVES_MAX)
+		return (err_set(e, ERR_PROTOCOL, "the store did not say how large a set is"));
+	if (max > 0 && bytes > max)
+		return (err_set(e, ERR_FULL, "it writes %llu bytes, more than "
+		    "worker.max_disk_space_mb allows", (unsigned long long)bytes));
+	rc = rooms_look(m, rooms, &count, e);
+	if (rc < 0)
+		return (rc);
+	if (count < m->layout->k)
+		return (err_set(e, ERR_NO_QUORUM, "%u drives of its set are online, %u are needed",
+		    count, m->layout->k));
+	return (rooms_check(rooms, count, (bytes + set_width(m) - 1) / set_width(m), e));
 }
 
 /* It makes room, and may use what is reserved for that: the store says when there is none. */
 static int
-validate_vacuum(const struct maintain *m, const struct config *c, struct err *e)
+validate_vacuum(const struct maintain *m, const struct usage_limits *limits, struct err *e)
 {
-	(void)c;
+	(void)limits;
 	return (m->layout->read_only ? err_set(e, ERR_READ_ONLY, "the store is read-only") : 0);
 }
 
 /* It writes to the drive that lacks something; the others of its set must be enough to make that
  * from. */
 static int
-validate_sources(const struct maintain *m, const struct config *c, struct err *e)
+validate_sources(const struct maintain *m, const struct usage_limits *limits, struct err *e)
 {
-	unsigned online = 0, width = m->layout->k + m->layout->m;
+	unsigned online = 0, width = set_width(m);
 
-	(void)c;
+	(void)limits;
 	if (width == 0)
 		return (err_set(e, ERR_PROTOCOL, "the store did not say how large a set is"));
 	for (size_t i = 0; i < m->layout->n_drives; i++)
@@ -96,11 +154,47 @@ validate_sources(const struct maintain *m, const struct config *c, struct err *e
 	return (0);
 }
 
+/* --- memory ----------------------------------------------------------------------------------- */
+
+/* What is sent to the store, and what is read back; the list of dead records comes to that. */
+static uint64_t
+memory_vacuum(const struct maintain *m)
+{
+	(void)m;
+	return (4 * MIB);
+}
+
+static uint64_t
+memory_convert(const struct maintain *m)
+{
+	return (MIB + set_width(m) * (uint64_t)SHARD_BLOCK_BYTES);
+}
+
+/* A batch of a mirror, or three pieces of each shard of a volume. */
+static uint64_t
+memory_rebuild(const struct maintain *m)
+{
+	return ((set_width(m) * 3 > 12 ? set_width(m) * 3 : 12) * MIB);
+}
+
+/* --- the table -------------------------------------------------------------------------------- */
+
 static const struct executor rows[] = {
-	{ "vacuum", limit_common, estimate, validate_vacuum, vacuum_run },
-	{ "erasure_coding", limit_common, estimate, validate_space, convert_run },
-	{ "drive_rebuild", limit_rebuild, estimate, validate_sources, rebuild_run },
+	{ "vacuum", limit_common, estimate, validate_vacuum, memory_vacuum, vacuum_run },
+	{ "erasure_coding", limit_common, estimate, validate_space, memory_convert, convert_run },
+	{ "drive_rebuild", limit_rebuild, estimate, validate_sources, memory_rebuild,
+	    rebuild_run },
 };
+
+int
+executor_validate(const struct executor *x, const struct maintain *m, struct usage *u,
+    struct err *e)
+{
+	struct usage_limits limits = usage_limits_of(u);
+	int rc = x->validate(m, &limits, e);
+
+	return (rc == 0 ? usage_admit(u, x->memory_bytes(m), clock_mono_ns(), e) : rc);
+}
 
 const struct executor *
 executor_row(unsigned i)

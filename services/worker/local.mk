@@ -9,7 +9,9 @@ services_worker_holdfast_worker_SOURCES = \
 	services/worker/main.c \
 	services/worker/others.c services/worker/others.h \
 	services/worker/run.c services/worker/run.h \
+	services/worker/usage.c services/worker/usage.h \
 	services/worker/watch.c services/worker/watch.h \
+	services/worker/wire.c services/worker/wire.h \
 	services/worker/worker.c services/worker/worker.h \
 	services/worker/worker_talk.c
 services_worker_holdfast_worker_LDADD = libservice/libservice.a libobject/libobject.a \
@@ -17,6 +19,13 @@ services_worker_holdfast_worker_LDADD = libservice/libservice.a libobject/libobj
 
 check_PROGRAMS += tests/unit/test_worker
 tests_unit_test_worker_SOURCES = tests/unit/test_worker.c services/worker/brake.c services/worker/executor.c \
-	services/worker/others.c services/worker/watch.c tests/unit/disk_memory.c tests/unit/disk_memory.h
+	services/worker/others.c services/worker/usage.c services/worker/watch.c \
+	tests/unit/disk_memory.c tests/unit/disk_memory.h
 tests_unit_test_worker_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
+	$(CRITERION_LIBS) $(LIBSTORE_LIBS) $(LIBBASE_LIBS)
+
+check_PROGRAMS += tests/unit/test_usage
+tests_unit_test_usage_SOURCES = tests/unit/test_usage.c services/worker/usage.c services/worker/watch.c \
+	services/worker/wire.c tests/unit/disk_memory.c tests/unit/disk_memory.h
+tests_unit_test_usage_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a \
 	$(CRITERION_LIBS) $(LIBSTORE_LIBS) $(LIBBASE_LIBS)

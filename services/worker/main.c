@@ -30,6 +30,7 @@ static const struct service_ops ops = {
 	.drain = worker_drain,
 	.close = worker_close,
 	.status = worker_status,
+	.observe = worker_observe,
 	.messages = worker_messages,
 };
 

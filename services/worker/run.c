@@ -6,6 +6,7 @@
 #include "services/worker/run.h"
 
 #include <assert.h>
+#include <malloc.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +21,7 @@
 #define ASK_MS		120000	/* a restart of the store is waited for */
 #define NICE		19
 #define REST_NS_MAX	UINT64_C(100000000)	/* is paid for, of one step */
+#define SLICE_NS	UINT64_C(100000000)	/* of a rest: then limits may be others */
 /* ioprio_set(2): the lowest of best effort, so that it goes on under load, behind all others. */
 #define IOPRIO_WHO_PROCESS	1
 #define IOPRIO_LOWEST		((2 << 13) | 7)
@@ -55,6 +57,21 @@ rest_ns(struct run *r)
 	return (worked_ns * (100 - share) / share);
 }
 
+/* For the CPU and the network that were used. */
+static int
+usage_rest(struct run *r, struct err *e)
+{
+	uint64_t ns = 1;
+	int rc = 0;
+
+	while (rc == 0 && ns > 0) {
+		rc = usage_pass(&r->usage, clock_mono_ns(), &ns, e);
+		if (rc == 0 && ns > 0)
+			rc = brake_rest(&r->brake, ns < SLICE_NS ? ns : SLICE_NS, e);
+	}
+	return (rc);
+}
+
 static int
 on_pace(void *context, uint64_t bytes, struct err *e)
 {
@@ -62,9 +79,27 @@ on_pace(void *context, uint64_t bytes, struct err *e)
 	int rc = brake_rest(&r->brake, rest_ns(r), e);
 
 	if (rc == 0)
+		rc = usage_rest(r, e);
+	if (rc == 0)
 		rc = brake_pass(&r->brake, bytes, e);
 	r->paced_ns = clock_mono_ns();
 	return (rc);
+}
+
+static int
+on_memory(void *context, int64_t bytes, struct err *e)
+{
+	struct run *r = context;
+
+	return (usage_memory(&r->usage, bytes, e));
+}
+
+static bool
+on_remote(void *context, int handle)
+{
+	struct run *r = context;
+
+	return (wire_has(&r->wire, handle));
 }
 
 static void
@@ -94,7 +129,10 @@ run_work(void *context)
 
 	thread_step_back();
 	if (r->code == 0)
+		r->code = executor_validate(r->executor, &r->maintain, r->usage.usage, &r->error);
+	if (r->code == 0)
 		r->code = r->executor->execute(&r->maintain, r->task->volume_id, &r->error);
+	malloc_trim(0);		/* what it has freed shall not be measured as if others had it */
 }
 
 /* --- on the loop ------------------------------------------------------------------------------ */
@@ -105,6 +143,7 @@ run_done(void *context)
 	struct run *r = context;
 
 	r->ended = true;
+	usage_leave(&r->usage);
 	if (!r->given_up)
 		r->ended_ms = clock_mono_ms();
 	metric_add(METRIC_worker_bytes_total, brake_bytes(&r->brake));
@@ -139,12 +178,12 @@ run_prepare(struct run *r, const struct run_options *o)
 	r->layout = message_copy(&layout->base);
 	r->maintain = (struct maintain){ .disk = &r->watch.disk, .side_by_side = true,
 	    .layout = r->layout, .task = r->task, .ask = on_ask, .pace = on_pace,
-	    .progress = on_progress, .gently = on_gently, .context = r };
+	    .memory = on_memory, .progress = on_progress, .gently = on_gently, .context = r };
+	wire_init(&r->wire);
+	watch_count_remote(&r->watch, on_remote, r, &o->usage->network_bytes);
 	others_init(&r->others, r->layout);
 	snprintf(id, sizeof(id), "task-%llu", (unsigned long long)r->task->id);
 	rc = ask_open(o->objects, id, ASK_MS, &r->ask, &r->error);
-	if (rc == 0)
-		rc = r->executor->validate(&r->maintain, o->config, &r->error);
 	if (rc == 0)
 		r->estimate_ms = r->executor->estimate_ms(&r->maintain, run_limit(r, o->config));
 	return (rc);
@@ -166,6 +205,7 @@ run_start(const struct run_options *o, const Hf__Task *task)
 	r->others.own = -1;
 	watch_init(&r->watch, disk_posix());
 	brake_init(&r->brake, run_limit(r, o->config));
+	usage_join(o->usage, &r->usage);
 	atomic_store(&r->share_percent, (unsigned)o->config->worker_share_percent);
 	r->code = run_prepare(r, o);
 	rc = pool_submit(o->pool, run_work, run_done, r);
@@ -218,6 +258,12 @@ const char *
 run_error(const struct run *r)
 {
 	return (r->given_up ? r->lost.text : r->error.text);
+}
+
+uint64_t
+run_memory_bytes(struct run *r)
+{
+	return (r->ended ? 0 : usage_share_bytes(&r->usage));
 }
 
 void

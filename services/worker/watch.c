@@ -7,6 +7,8 @@
 
 #include <assert.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "libbase/clock.h"
@@ -23,6 +25,7 @@ void
 watch_release(struct watch *w)
 {
 	assert(w->steps == NULL);
+	free(w->remotes);
 	pthread_mutex_destroy(&w->lock);
 }
 
@@ -86,6 +89,74 @@ watch_longest_ms(struct watch *w, uint64_t now_ms, char *path, size_t bytes)
 	return (ms);
 }
 
+/* --- what goes over a network ----------------------------------------------------------------- */
+
+void
+watch_count_remote(struct watch *w, bool (*remote)(void *context, int handle), void *context,
+    _Atomic uint64_t *bytes)
+{
+	w->remote = remote;
+	w->context = context;
+	w->remote_bytes = bytes;
+}
+
+static void
+remotes_grow(struct watch *w, size_t max)
+{
+	w->remotes = realloc(w->remotes, max * sizeof(*w->remotes));
+	assert(w->remotes != NULL);
+	memset(w->remotes + w->remote_max, 0, (max - w->remote_max) * sizeof(*w->remotes));
+	w->remote_max = max;
+}
+
+static void
+handle_opened(struct watch *w, int handle)
+{
+	bool remote = handle >= 0 && w->remote != NULL && w->remote(w->context, handle);
+
+	if (!remote)
+		return;
+	pthread_mutex_lock(&w->lock);
+	if ((size_t)handle >= w->remote_max)
+		remotes_grow(w, (size_t)handle + 16);
+	w->remotes[handle] = true;
+	pthread_mutex_unlock(&w->lock);
+}
+
+static void
+handle_closed(struct watch *w, int handle)
+{
+	pthread_mutex_lock(&w->lock);
+	if ((size_t)handle < w->remote_max)
+		w->remotes[handle] = false;
+	pthread_mutex_unlock(&w->lock);
+}
+
+static void
+handle_moved(struct disk *d, int handle, ssize_t bytes)
+{
+	struct watch *w = (struct watch *)d;
+	bool remote;
+
+	if (bytes <= 0 || w->remote == NULL)
+		return;
+	pthread_mutex_lock(&w->lock);
+	remote = (size_t)handle < w->remote_max && w->remotes[handle];
+	pthread_mutex_unlock(&w->lock);
+	if (remote)
+		atomic_fetch_add(w->remote_bytes, (uint64_t)bytes);
+}
+
+static ssize_t
+iov_bytes(const struct iovec *iov, int iov_count)
+{
+	ssize_t bytes = 0;
+
+	for (int i = 0; i < iov_count; i++)
+		bytes += (ssize_t)iov[i].iov_len;
+	return (bytes);
+}
+
 /* --- the interface ---------------------------------------------------------------------------- */
 
 static int
@@ -95,6 +166,7 @@ watch_open(struct disk *d, const char *path, int flags, struct err *e)
 	struct disk *u = step_begin(d, &s, path, -1);
 	int rc = u->ops->open(u, path, flags, e);
 
+	handle_opened((struct watch *)d, rc);
 	step_end(d, &s);
 	return (rc);
 }
@@ -105,6 +177,7 @@ watch_close(struct disk *d, int handle)
 	struct watch_step s;
 	struct disk *u = step_begin(d, &s, NULL, handle);
 
+	handle_closed((struct watch *)d, handle);	/* before its number is another's */
 	u->ops->close(u, handle);
 	step_end(d, &s);
 }
@@ -116,6 +189,7 @@ watch_pread(struct disk *d, int handle, void *out, size_t bytes, uint64_t offset
 	struct disk *u = step_begin(d, &s, NULL, handle);
 	ssize_t rc = u->ops->pread(u, handle, out, bytes, offset, e);
 
+	handle_moved(d, handle, rc);
 	step_end(d, &s);
 	return (rc);
 }
@@ -128,6 +202,7 @@ watch_pwritev(struct disk *d, int handle, const struct iovec *iov, int iov_count
 	struct disk *u = step_begin(d, &s, NULL, handle);
 	int rc = u->ops->pwritev(u, handle, iov, iov_count, offset, e);
 
+	handle_moved(d, handle, iov_bytes(iov, iov_count));
 	step_end(d, &s);
 	return (rc);
 }
@@ -140,6 +215,7 @@ watch_pwritev_begin(struct disk *d, int handle, const struct iovec *iov, int iov
 	struct disk *u = step_begin(d, &s, NULL, handle);
 	int rc = disk_pwritev_begin(u, handle, iov, iov_count, offset, e);
 
+	handle_moved(d, handle, iov_bytes(iov, iov_count));
 	step_end(d, &s);
 	return (rc);
 }
@@ -152,6 +228,7 @@ watch_pwritev_sync(struct disk *d, int handle, const struct iovec *iov, int iov_
 	struct disk *u = step_begin(d, &s, NULL, handle);
 	int rc = u->ops->pwritev_sync(u, handle, iov, iov_count, offset, e);
 
+	handle_moved(d, handle, iov_bytes(iov, iov_count));
 	step_end(d, &s);
 	return (rc);
 }

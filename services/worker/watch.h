@@ -1,6 +1,6 @@
 /*
  * watch - a disk that knows since when which of its steps is under way, so that one which hangs is
- * seen by a thread that does not. Steps are done by their callers, on the callers' memory: a thread
+ * seen by a thread that does not, and counts what goes to files that are reached over a network. Steps are done by their callers, on the callers' memory: a thread
  * of its own for each, as disk_deadline.h has them, costs a rebuild half of its rate.
  *
  * SPDX-License-Identifier: Apache-2.0
@@ -9,6 +9,7 @@
 #define HF_WORKER_WATCH_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "libstore/disk/disk.h"
 
@@ -19,9 +20,17 @@ struct watch {
 	struct disk		*under;
 	pthread_mutex_t		 lock;
 	struct watch_step	*steps;		/* under way */
+	bool			(*remote)(void *context, int handle);	/* NULL: none is */
+	void			*context;
+	_Atomic uint64_t	*remote_bytes;	/* what was read and written of such */
+	bool			*remotes;	/* by handle */
+	size_t			 remote_max;	/* handles */
 };
 
 void watch_init(struct watch *w, struct disk *under);
+/* Before anything is opened: `remote' is asked of each file that was, `bytes' is added to. */
+void watch_count_remote(struct watch *w, bool (*remote)(void *context, int handle), void *context,
+    _Atomic uint64_t *bytes);
 /* Nothing may be under way. */
 void watch_release(struct watch *w);
 /*

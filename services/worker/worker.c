@@ -149,6 +149,8 @@ worker_open(struct service *s, struct err *e)
 	service_run_path(s, name, w->address);
 	service_run_path(s, "tasks.workers", w->tasks_address);
 	random_bytes(w->instance, sizeof(w->instance));
+	usage_init(&w->usage, &usage_meter_process);
+	usage_set_limits(&w->usage, c);
 	w->heartbeat_ms = c->worker_heartbeat_interval;
 	w->heartbeat = evtimer_new(service_base(s), worker_on_heartbeat, w);
 	assert(w->heartbeat != NULL);
@@ -165,6 +167,14 @@ worker_open(struct service *s, struct err *e)
 	return (0);
 }
 
+static void
+worker_register_again(struct worker *w)
+{
+	w->registered = false;
+	w->outdated = w->asking;
+	worker_speak(w);
+}
+
 void
 worker_reload(struct service *s)
 {
@@ -172,6 +182,8 @@ worker_reload(struct service *s)
 
 	for (struct run *r = w->runs; r != NULL; r = r->next)
 		run_set_limit(r, service_config(s));
+	usage_set_limits(&w->usage, service_config(s));
+	worker_register_again(w);		/* tells its limits */
 }
 
 /* What it holds is finished; it says that it can do nothing else. */
@@ -181,9 +193,7 @@ worker_pause(struct service *s, bool paused)
 	struct worker *w = service_context(s);
 
 	w->paused = paused;
-	w->registered = false;
-	w->outdated = w->asking;
-	worker_speak(w);
+	worker_register_again(w);
 }
 
 static void
@@ -232,9 +242,50 @@ worker_close(struct service *s)
 	}
 	if (w->objects != NULL)
 		objects_close(&w->objects);
+	usage_release(&w->usage);
 	event_free(w->heartbeat);
 	service_set_context(s, NULL);
 	free(w);
+}
+
+void
+worker_observe(struct service *s)
+{
+	struct worker *w = service_context(s);
+	struct usage_report now;
+	uint64_t network;
+
+	if (w == NULL)
+		return;
+	usage_report(&w->usage, clock_mono_ns(), &now);
+	network = atomic_load(&w->usage.network_bytes);
+	metric_set(METRIC_worker_memory_bytes, now.memory_bytes);
+	metric_add(METRIC_worker_network_bytes_total, network - w->network_counted);
+	w->network_counted = network;
+}
+
+static void
+add_limit(cJSON *o, const char *name, uint64_t used, uint64_t max)
+{
+	cJSON *row = cJSON_AddObjectToObject(o, name);
+
+	cJSON_AddNumberToObject(row, "used", (double)used);
+	cJSON_AddNumberToObject(row, "max", (double)max);
+}
+
+/* max 0: no limit. */
+static void
+resources_status(struct worker *w, cJSON *status)
+{
+	cJSON *o = cJSON_AddObjectToObject(status, "resources");
+	struct usage_limits limits = usage_limits_of(&w->usage);
+	struct usage_report now;
+
+	usage_report(&w->usage, clock_mono_ns(), &now);
+	add_limit(o, "memory_bytes", now.memory_bytes, limits.memory_bytes);
+	add_limit(o, "cpu_percent", now.cpu_percent, limits.cpu_percent);
+	add_limit(o, "network_bytes_per_second", now.network_bytes_per_second,
+	    limits.network_bytes_per_second);
 }
 
 void
@@ -248,6 +299,7 @@ worker_status(struct service *s, cJSON *status)
 	cJSON_AddBoolToObject(status, "registered", w->registered);
 	cJSON_AddNumberToObject(status, "tasks_completed", (double)w->completed);
 	cJSON_AddNumberToObject(status, "tasks_failed", (double)w->failed);
+	resources_status(w, status);
 	list = cJSON_AddArrayToObject(status, "tasks");
 	for (struct run *r = w->runs; r != NULL; r = r->next) {
 		cJSON *o = cJSON_CreateObject();
@@ -260,6 +312,7 @@ worker_status(struct service *s, cJSON *status)
 		cJSON_AddNumberToObject(o, "total_bytes", (double)t.total_bytes);
 		cJSON_AddNumberToObject(o, "run_ms", (double)t.run_ms);
 		cJSON_AddNumberToObject(o, "estimate_ms", (double)t.estimate_ms);
+		cJSON_AddNumberToObject(o, "memory_bytes", (double)run_memory_bytes(r));
 		cJSON_AddNumberToObject(o, "io_bytes", (double)brake_bytes(&r->brake));
 		cJSON_AddItemToArray(list, o);
 	}

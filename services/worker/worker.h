@@ -12,6 +12,7 @@
 
 #include "libservice/service.h"
 #include "services/worker/run.h"
+#include "services/worker/usage.h"
 
 #define WORKER_RUNS_MAX		16	/* worker.max_concurrent at most */
 #define WORKER_INSTANCE_BYTES	16
@@ -20,6 +21,7 @@ struct worker {
 	struct service		*service;
 	struct objects		*objects;
 	struct pool		*pool;
+	struct usage		 usage;		/* of its tasks */
 	char			 id[32];		/* "worker.0" */
 	uint8_t			 instance[WORKER_INSTANCE_BYTES];
 	char			 address[108], tasks_address[108];
@@ -31,6 +33,7 @@ struct worker {
 	bool			 outdated;	/* a registration is under way that is not so now */
 	unsigned		 failures;		/* of words to `tasks`, in a row */
 	uint64_t		 completed, failed;
+	uint64_t		 network_counted;	/* of usage, in the metric */
 };
 
 /* main.c's table. */
@@ -41,6 +44,7 @@ void worker_cancel(struct service *s, const char *reason, uint64_t deadline_ms);
 void worker_drain(struct service *s);
 void worker_close(struct service *s);
 void worker_status(struct service *s, cJSON *status);
+void worker_observe(struct service *s);
 extern const struct message_handler worker_messages[];
 
 /* worker_talk.c: words to `tasks`, and obeying its orders. */

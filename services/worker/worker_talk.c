@@ -25,15 +25,29 @@
 #define RETRY_MS	200
 #define RETRIES_IDLE	5	/* with nothing in hand; then it waits for a knock */
 
-/* The tasks in hand, as messages name them. */
+/* The tasks in hand, as messages name them, and what they take together. */
 struct held {
 	Hf__WorkerTask	 tasks[WORKER_RUNS_MAX], *pointers[WORKER_RUNS_MAX];
 	size_t		 count;
+	Hf__ResourceUse	 use;
 };
+
+static void
+use_fill(struct worker *w, Hf__ResourceUse *out)
+{
+	struct usage_report now;
+
+	usage_report(&w->usage, clock_mono_ns(), &now);
+	hf__resource_use__init(out);
+	out->memory_bytes = now.memory_bytes;
+	out->cpu_percent = now.cpu_percent;
+	out->network_bytes_per_second = now.network_bytes_per_second;
+}
 
 static void
 held_fill(struct worker *w, struct held *h)
 {
+	use_fill(w, &h->use);
 	h->count = 0;
 	for (struct run *r = w->runs; r != NULL; r = r->next) {
 		assert(h->count < WORKER_RUNS_MAX);
@@ -64,8 +78,8 @@ run_find(struct worker *w, uint64_t id, uint64_t lease)
 static void
 run_begin(struct worker *w, const Hf__Task *task)
 {
-	const struct run_options o = { w->objects, w->pool, service_config(w->service),
-	    worker_on_ended, w };
+	const struct run_options o = { w->objects, w->pool, &w->usage,
+	    service_config(w->service), worker_on_ended, w };
 	struct run *r;
 
 	if (worker_slots(w) == 0 || run_find(w, task->id, task->lease) != NULL)
@@ -233,6 +247,7 @@ say_register(struct worker *w)
 	limits.max_cpu_percent = c->worker_max_cpu_percent;
 	q.resource_limits = &limits;
 	slots_of(c->worker_preferred_servers, &q, preferred);
+	q.use = &held.use;
 	q.tasks = held.pointers;
 	q.n_tasks = held.count;
 	message_call(service_bus(w->service), w->tasks_address, MESSAGE_WORKER_REGISTER, &q.base,
@@ -263,6 +278,7 @@ say_claim(struct worker *w)
 	q.id = w->id;
 	q.instance = instance_of(w);
 	q.slots = worker_slots(w);
+	q.use = &held.use;
 	q.tasks = held.pointers;
 	q.n_tasks = held.count;
 	message_call(service_bus(w->service), w->tasks_address, MESSAGE_WORKER_CLAIM, &q.base,
@@ -278,6 +294,7 @@ say_heartbeat(struct worker *w)
 	held_fill(w, &held);
 	q.id = w->id;
 	q.instance = instance_of(w);
+	q.use = &held.use;
 	q.tasks = held.pointers;
 	q.n_tasks = held.count;
 	message_call(service_bus(w->service), w->tasks_address, MESSAGE_WORKER_HEARTBEAT, &q.base,

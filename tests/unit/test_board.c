@@ -249,6 +249,80 @@ Test(limits, tasks_share_the_cpu_that_a_worker_may_take)
 	desk_close(&d);
 }
 
+/* CPU and network slow a worker down: who has nothing in hand may have any task. */
+Test(limits, a_weak_worker_does_one_at_a_time)
+{
+	struct desk d;
+
+	desk_open(&d);
+	desk_strong_worker(&d, "worker.0", 8, 10);
+	for (unsigned i = 1; i <= 2; i++)
+		desk_task(&d, "vacuum", i, 1, "set0");
+	board_turn(&d.board, NOW);
+	cr_assert(desk_assigned(&d) == 1);
+	cr_assert_str_eq(board_find(&d.board, 1002)->waits,
+	    "it needs more than max_cpu_percent of the workers allows");
+	desk_close(&d);
+}
+
+/* It says that its task takes so much; another vacuum would take 16 MiB and half of a core. */
+static void
+desk_says_use(struct desk *d, const Hf__Task *holds, const Hf__ResourceUse *use)
+{
+	Hf__WorkerHeartbeat q = HF__WORKER_HEARTBEAT__INIT;
+	Hf__WorkerTask t = HF__WORKER_TASK__INIT, *pointer = &t;
+	uint8_t instance[WORKER_INSTANCE_BYTES] = { 1 };
+	Hf__WorkerOrders orders;
+	struct err e = ERR_INIT;
+
+	t.id = holds->id;
+	t.lease = holds->lease;
+	t.estimate_ms = 10000;
+	q.id = (char *)(uintptr_t)"worker.0";
+	q.instance = (ProtobufCBinaryData){ sizeof(instance), instance };
+	q.tasks = &pointer;
+	q.n_tasks = 1;
+	q.use = (Hf__ResourceUse *)(uintptr_t)use;
+	cr_assert(board_heartbeat(&d->board, &q, NOW, &orders, &e) == 0, "%s", e.text);
+	board_orders_release(&d->board, &orders);
+}
+
+Test(limits, what_tasks_take_is_as_the_worker_measured_it)
+{
+	static const struct { uint64_t memory_mb, cpu, mbit; const char *why; } rows[] = {
+		{ 100, 100, 1, NULL },
+		{ 185, 0, 0, "it needs more than max_memory_mb of the workers allows" },
+		{ 184, 150, 0, NULL },
+		{ 0, 151, 0, "it needs more than max_cpu_percent of the workers allows" },
+		{ 0, 0, 100, "the tasks of the workers take all that max_network_mbps allows" },
+		{ 0, 0, 99, NULL },
+	};
+
+	for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		Hf__ResourceUse use = HF__RESOURCE_USE__INIT;
+		struct desk d;
+		const Hf__Task *t = desk_running(&d);
+		struct worker *w = roster_find(&d.board.roster, "worker.0");
+		struct board_item *it;
+
+		use.memory_bytes = rows[i].memory_mb << 20;
+		use.cpu_percent = rows[i].cpu;
+		use.network_bytes_per_second = rows[i].mbit * 125000;
+		desk_says_use(&d, t, &use);
+		cr_assert(w->use.memory_bytes == use.memory_bytes);
+		w->limits.max_memory_mb = w->limits.max_cpu_percent = 200;
+		w->limits.max_network_mbps = 100;
+		w->max_concurrent = 8;
+		desk_task(&d, "vacuum", 99, 1, "set0");
+		it = board_find(&d.board, 1002);
+		board_turn(&d.board, NOW);
+		cr_assert((it->next != NULL) == (rows[i].why == NULL), "row %u", i);
+		if (rows[i].why != NULL)
+			cr_assert_str_eq(it->waits, rows[i].why);
+		desk_close(&d);
+	}
+}
+
 /* --- deadlines -------------------------------------------------------------------------------- */
 
 /* Beats so and turns; nothing is asked for. */

@@ -275,7 +275,7 @@ Test(capacity, of_a_finished_task_counts_until_the_store_shows_it)
 Test(scheduler, asks_of_a_worker_that_it_can_and_may)
 {
 	const struct applicant other = { "worker.1", "erasure_coding", 2, 0, 0, 1 };
-	const struct applicant small = { "worker.2", "vacuum", 2, 0, 32, 1 };
+	const struct applicant small = { "worker.2", "vacuum", 2, 0, 15, 1 };
 	struct err e = ERR_INIT;
 	struct desk d;
 

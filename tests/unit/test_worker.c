@@ -7,12 +7,14 @@
 #include <criterion/criterion.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "libbase/clock.h"
 #include "services/worker/brake.h"
 #include "services/worker/executor.h"
 #include "services/worker/others.h"
+#include "services/worker/usage.h"
 #include "services/worker/watch.h"
 #include "tests/unit/disk_memory.h"
 
@@ -87,6 +89,9 @@ Test(brake, is_stopped_and_changed_while_one_waits)
 
 struct bench {
 	struct config		config;
+	struct disk		*disk;
+	struct usage		usage;
+	char			paths[6][8];
 	Hf__Layout		layout;
 	Hf__DriveLayout		drives[6], *pointers[6];
 	Hf__Task		task;
@@ -97,6 +102,9 @@ static void
 bench_init(struct bench *b)
 {
 	config_init(&b->config);
+	b->disk = disk_memory_new(1, 6);
+	disk_memory_set_free(b->disk, 10 * MIB);
+	usage_init(&b->usage, &usage_meter_process);
 	hf__layout__init(&b->layout);
 	hf__task__init(&b->task);
 	b->layout.k = 4;
@@ -106,10 +114,27 @@ bench_init(struct bench *b)
 	for (unsigned i = 0; i < 6; i++) {
 		hf__drive_layout__init(&b->drives[i]);
 		b->drives[i].slot = i;
-		b->drives[i].free_bytes = 10 * MIB;
+		snprintf(b->paths[i], sizeof(b->paths[i]), "/d%u", i);
+		b->drives[i].path = b->paths[i];
 		b->pointers[i] = &b->drives[i];
 	}
-	b->maintain = (struct maintain){ .layout = &b->layout, .task = &b->task };
+	b->maintain = (struct maintain){ .disk = b->disk, .layout = &b->layout,
+	    .task = &b->task };
+}
+
+static void
+bench_release(struct bench *b)
+{
+	usage_release(&b->usage);
+	disk_memory_free(b->disk);
+	config_release(&b->config);
+}
+
+static int
+bench_validate(struct bench *b, const char *type, struct err *e)
+{
+	usage_set_limits(&b->usage, &b->config);
+	return (executor_validate(executor_find(type), &b->maintain, &b->usage, e));
 }
 
 Test(executor, is_there_for_each_type_of_task)
@@ -132,31 +157,63 @@ Test(executor, is_there_for_each_type_of_task)
 
 Test(executor, asks_for_room_and_drives_first)
 {
-	const struct executor *ec = executor_find("erasure_coding");
-	const struct executor *rebuild = executor_find("drive_rebuild");
 	struct err e = ERR_INIT;
 	struct bench b;
 
 	bench_init(&b);
 	b.task.bytes = 50 * MIB;
-	cr_assert(ec->validate(&b.maintain, &b.config, &e) == 0, "%s", e.text);
+	cr_assert(bench_validate(&b, "erasure_coding", &e) == 0, "%s", e.text);
 	b.config.worker_max_disk_space_mb = 40;
-	cr_assert(ec->validate(&b.maintain, &b.config, &e) == ERR_FULL);
+	cr_assert(bench_validate(&b, "erasure_coding", &e) == ERR_FULL);
 	b.config.worker_max_disk_space_mb = 0;
-	b.task.bytes = 61 * MIB;
-	cr_assert(ec->validate(&b.maintain, &b.config, &e) == ERR_FULL);
+	b.task.bytes = 60 * MIB + 1;
+	cr_assert(bench_validate(&b, "erasure_coding", &e) == ERR_FULL);
+	b.task.bytes = 50 * MIB;
+	disk_memory_set_free_of(b.disk, 4, 8 * MIB);
+	cr_assert(bench_validate(&b, "erasure_coding", &e) == ERR_FULL, "one lacks room now");
+	b.drives[4].state = HF__CATALOG_DRIVE__STATE__OFFLINE;
+	cr_assert(bench_validate(&b, "erasure_coding", &e) == 0, "it is not asked");
+	disk_memory_set_free_of(b.disk, 3, 19 * MIB);
+	b.drives[4].state = HF__CATALOG_DRIVE__STATE__ONLINE;
+	snprintf(b.paths[4], sizeof(b.paths[4]), "/d3");	/* two on one file system */
+	b.task.bytes = 57 * MIB;
+	cr_assert(bench_validate(&b, "erasure_coding", &e) == 0, "%s", e.text);
+	b.task.bytes = 58 * MIB;
+	cr_assert(bench_validate(&b, "erasure_coding", &e) == ERR_FULL);
+	cr_assert(strstr(e.text, "file system") != NULL, "%s", e.text);
 	b.task.bytes = MIB;
 	b.task.volume_id = 5;
 	for (unsigned i = 3; i < 6; i++)
 		b.drives[i].state = HF__CATALOG_DRIVE__STATE__OFFLINE;
-	cr_assert(ec->validate(&b.maintain, &b.config, &e) == ERR_NO_QUORUM);
-	cr_assert(rebuild->validate(&b.maintain, &b.config, &e) == ERR_NO_QUORUM);
+	cr_assert(bench_validate(&b, "erasure_coding", &e) == ERR_NO_QUORUM);
+	cr_assert(bench_validate(&b, "drive_rebuild", &e) == ERR_NO_QUORUM);
 	b.drives[3].state = HF__CATALOG_DRIVE__STATE__ONLINE;
 	b.drives[5].state = HF__CATALOG_DRIVE__STATE__RETURNING;
-	cr_assert(rebuild->validate(&b.maintain, &b.config, &e) == 0, "four others are online");
+	cr_assert(bench_validate(&b, "drive_rebuild", &e) == 0, "four others are online");
 	b.layout.read_only = true;
-	cr_assert(executor_find("vacuum")->validate(&b.maintain, &b.config, &e) == ERR_READ_ONLY);
-	config_release(&b.config);
+	cr_assert(bench_validate(&b, "vacuum", &e) == ERR_READ_ONLY);
+	bench_release(&b);
+}
+
+/* A rebuild of a set of 4+2 takes three pieces of each shard. */
+Test(executor, asks_for_memory_first)
+{
+	struct err e = ERR_INIT;
+	struct usage_share other;
+	struct bench b;
+
+	bench_init(&b);
+	b.config.worker_max_memory_mb = 17;
+	cr_assert(bench_validate(&b, "drive_rebuild", &e) == ERR_FULL);
+	cr_assert(strstr(e.text, "worker.max_memory_mb is 17") != NULL, "%s", e.text);
+	cr_assert(bench_validate(&b, "vacuum", &e) == 0, "%s", e.text);
+	b.config.worker_max_memory_mb = 64;
+	cr_assert(bench_validate(&b, "drive_rebuild", &e) == 0, "%s", e.text);
+	usage_join(&b.usage, &other);
+	cr_assert(usage_memory(&other, 50 * MIB, &e) == 0, "%s", e.text);
+	cr_assert(bench_validate(&b, "drive_rebuild", &e) == ERR_FULL, "it asks for itself");
+	usage_leave(&other);
+	bench_release(&b);
 }
 
 Test(executor, estimates_by_bytes_and_limit)
@@ -172,7 +229,7 @@ Test(executor, estimates_by_bytes_and_limit)
 	cr_assert(ec->estimate_ms(&b.maintain, 0) == 90000);
 	cr_assert(ec->limit(&b.config) == 64 * MIB);
 	cr_assert(executor_find("drive_rebuild")->limit(&b.config) == 0);
-	config_release(&b.config);
+	bench_release(&b);
 }
 
 /* --- others ----------------------------------------------------------------------------------- */
