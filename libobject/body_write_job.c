@@ -4,8 +4,8 @@
  *
  * J1  A shard where anything went wrong is missing for the whole extent: no later job writes it.
  * J2  Jobs of a writer share nothing but the extent's open files, and those are set once.
- * J3  A drive that hangs costs a body the deadline (objects_options.write_ms_max) for its writes
- *     and for its sync: that shard is missing then. The rows' memory stays until what was given up
+ * J3  Drives that hang cost a body the deadline (objects_options.write_ms_max) for its writes and
+ *     for its sync, however many they are: those shards are missing then. The rows' memory stays until what was given up
  *     came back (libstore/disk/disk_kept.h).
  *
  * SPDX-License-Identifier: Apache-2.0
@@ -25,29 +25,45 @@ shard_failed(struct write_job *j, unsigned shard, uint64_t offset, const struct 
 		j->why = *why;
 }
 
-/* J2: the shard's file, opened by whichever job comes first. */
-static int
-shard_file(struct write_job *j, unsigned shard, struct file **out, struct err *e)
+/* J2: a file that another job opened meanwhile is used by all. */
+static void
+shard_file_set(struct extent_out *x, unsigned shard, struct file *f)
+{
+	struct file *other = NULL;
+
+	if (!__atomic_compare_exchange_n(&x->files[shard], &other, f, false, __ATOMIC_ACQ_REL,
+	    __ATOMIC_ACQUIRE))
+		file_put(&f);
+}
+
+static struct file *
+shard_file(struct extent_out *x, unsigned shard)
+{
+	return (__atomic_load_n(&x->files[shard], __ATOMIC_ACQUIRE));
+}
+
+/* Those of shards that are not missing, by whichever job comes first; side by side (J3). */
+static void
+shards_open(struct write_job *j)
 {
 	struct extent_out *x = j->extent;
-	struct file *f, *other = NULL;
-	int rc;
+	unsigned shards[ERASURE_UNITS_MAX], slots[ERASURE_UNITS_MAX], n = 0;
+	struct file *files[ERASURE_UNITS_MAX];
+	struct err why[ERASURE_UNITS_MAX];
 
-	*out = __atomic_load_n(&x->files[shard], __ATOMIC_ACQUIRE);
-	if (*out != NULL)
-		return (0);
-	rc = file_get(j->writer->objects->files, FILE_VOLUME, x->x.volume, x->run.map.slots[shard],
-	    true, &f, e);
-	if (rc < 0)
-		return (rc);
-	if (__atomic_compare_exchange_n(&x->files[shard], &other, f, false, __ATOMIC_ACQ_REL,
-	    __ATOMIC_ACQUIRE)) {
-		*out = f;
-		return (0);
-	}
-	file_put(&f);
-	*out = other;
-	return (0);
+	for (unsigned i = 0; i < j->k + j->m; i++)
+		if (!(j->missing >> i & 1) && shard_file(x, i) == NULL) {
+			shards[n] = i;
+			slots[n++] = x->run.map.slots[i];
+		}
+	if (n == 0)
+		return;
+	files_get(j->writer->objects->files, FILE_VOLUME, x->x.volume, slots, n, true, files, why);
+	for (unsigned i = 0; i < n; i++)
+		if (files[i] == NULL)
+			shard_failed(j, shards[i], j->rows[0]->place.offset, &why[i]);
+		else
+			shard_file_set(x, shards[i], files[i]);
 }
 
 _Static_assert(JOB_ROWS_MAX <= DISK_WRITE_IOV_MAX, "rows of a job fit one write");
@@ -100,21 +116,14 @@ write_ended(struct write_job *j, unsigned shard, const struct disk_write *w)
 static void
 shards_write(struct write_job *j)
 {
-	uint64_t offset = j->rows[0]->place.offset;
 	struct disk_write writes[ERASURE_UNITS_MAX];
 	unsigned shards[ERASURE_UNITS_MAX], n = 0;
 
+	shards_open(j);
 	for (unsigned i = 0; i < j->k + j->m; i++) {
-		struct err why = ERR_INIT;
-		struct file *f;
-
 		if (j->missing >> i & 1)
 			continue;
-		if (shard_file(j, i, &f, &why) < 0) {
-			shard_failed(j, i, offset, &why);
-			continue;
-		}
-		write_fill(j, i, f, &writes[n]);
+		write_fill(j, i, shard_file(j->extent, i), &writes[n]);
 		shards[n++] = i;
 	}
 	writes_do(j, writes, n);

@@ -24,6 +24,7 @@
 #define FILES_MAX	256
 #define FILE_BUCKETS	256
 #define SLOTS		DRIVES_MAX
+#define FILES_GET_MAX	16
 
 _Static_assert(VOLUME_NAME_BYTES <= SHARD_NAME_BYTES, "a name fits");
 
@@ -243,11 +244,86 @@ file_new(struct file_cache *c, enum file_kind kind, uint64_t id, unsigned slot, 
 	return (f);
 }
 
+/* What was opened is in the table, if nobody was quicker. */
+static struct file *
+file_opened(struct file_cache *c, enum file_kind kind, uint64_t id, unsigned slot, bool writable,
+    int handle)
+{
+	struct file *f = file_new(c, kind, id, slot, writable, handle), *other;
+
+	pthread_mutex_lock(&c->lock);
+	other = file_find(c, kind, id, slot, writable);
+	if (other == NULL)
+		file_insert(c, f);
+	pthread_mutex_unlock(&c->lock);
+	if (other != NULL)	/* C2: two writers of a file must share it */
+		file_free(f);
+	return (other != NULL ? other : f);
+}
+
+static void
+opens_do(struct file_cache *c, struct disk_open *opens, unsigned count)
+{
+	if (c->deadline != NULL) {
+		disk_deadline_open_all(c->deadline, opens, count);
+		return;
+	}
+	for (unsigned i = 0; i < count; i++)
+		opens[i].handle = c->opens->ops->open(c->opens, opens[i].path, opens[i].flags,
+		    &opens[i].why);
+}
+
+struct opening {
+	struct disk_open	 opens[FILES_GET_MAX];
+	char			 paths[FILES_GET_MAX][4096];
+	unsigned		 at[FILES_GET_MAX];	/* the caller's */
+	unsigned		 count;
+};
+
+/* The file is open already, or is to be opened, or why[i] says why not. */
+static void
+file_look(struct file_cache *c, enum file_kind kind, uint64_t id, unsigned slot, bool writable,
+    struct opening *o, unsigned at, struct file **out, struct err *why)
+{
+	struct disk_open *open = &o->opens[o->count];
+
+	*out = file_find(c, kind, id, slot, writable);
+	if (*out != NULL || file_path(c, kind, id, slot, o->paths[o->count], why) < 0)
+		return;
+	*open = (struct disk_open){ .path = o->paths[o->count],
+	    .flags = writable ? O_RDWR : O_RDONLY };
+	o->at[o->count++] = at;
+}
+
+void
+files_get(struct file_cache *c, enum file_kind kind, uint64_t id, const unsigned *slots,
+    unsigned count, bool writable, struct file **out, struct err *why)
+{
+	struct opening o;
+
+	assert(count <= FILES_GET_MAX);
+	o.count = 0;
+	pthread_mutex_lock(&c->lock);
+	for (unsigned i = 0; i < count; i++) {
+		why[i] = (struct err)ERR_INIT;
+		file_look(c, kind, id, slots[i], writable, &o, i, &out[i], &why[i]);
+	}
+	pthread_mutex_unlock(&c->lock);
+	opens_do(c, o.opens, o.count);
+	for (unsigned i = 0; i < o.count; i++) {
+		unsigned at = o.at[i];
+
+		if (o.opens[i].handle < 0)
+			why[at] = o.opens[i].why;
+		else
+			out[at] = file_opened(c, kind, id, slots[at], writable, o.opens[i].handle);
+	}
+}
+
 int
 file_get(struct file_cache *c, enum file_kind kind, uint64_t id, unsigned slot, bool writable,
     struct file **out, struct err *e)
 {
-	struct file *f, *other;
 	char path[4096];
 	int rc, handle;
 
@@ -260,15 +336,7 @@ file_get(struct file_cache *c, enum file_kind kind, uint64_t id, unsigned slot, 
 	handle = c->opens->ops->open(c->opens, path, writable ? O_RDWR : O_RDONLY, e);
 	if (handle < 0)
 		return (handle);
-	f = file_new(c, kind, id, slot, writable, handle);
-	pthread_mutex_lock(&c->lock);
-	other = file_find(c, kind, id, slot, writable);
-	if (other == NULL)
-		file_insert(c, f);
-	pthread_mutex_unlock(&c->lock);
-	if (other != NULL)	/* C2: two writers of a file must share it */
-		file_free(f);
-	*out = other != NULL ? other : f;
+	*out = file_opened(c, kind, id, slot, writable, handle);
 	return (0);
 }
 

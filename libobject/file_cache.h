@@ -38,6 +38,10 @@ uint32_t file_cache_hung(struct file_cache *c);
 /* Opens, or finds open. ERR_UNAVAILABLE: the drive's path is not known. */
 int file_get(struct file_cache *c, enum file_kind kind, uint64_t id, unsigned slot, bool writable,
     struct file **out, struct err *e);
+/* The files of at most 16 slots; those that are not open yet are opened side by side. Each is in
+ * out, or NULL there and why says why. */
+void files_get(struct file_cache *c, enum file_kind kind, uint64_t id, const unsigned *slots,
+    unsigned count, bool writable, struct file **out, struct err *why);
 /* Only if it is open already; else NULL. */
 struct file *file_peek(struct file_cache *c, enum file_kind kind, uint64_t id, unsigned slot);
 int file_handle(const struct file *f);

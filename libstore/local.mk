@@ -14,6 +14,8 @@ libstore_libstore_a_SOURCES =
 libstore_libstore_a_SOURCES += \
 	libstore/disk/disk.h \
 	libstore/disk/disk_deadline.c \
+	libstore/disk/disk_deadline_all.c \
+	libstore/disk/disk_deadline_internal.h \
 	libstore/disk/disk_deadline.h \
 	libstore/disk/disk_kept.c \
 	libstore/disk/disk_kept.h \

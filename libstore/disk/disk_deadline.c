@@ -7,57 +7,32 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "libstore/disk/disk_deadline.h"
+#include "libstore/disk/disk_deadline_internal.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "libbase/clock.h"
-#include "libstore/disk/disk_step.h"
 
-#define ROOTS_MAX	64u
-#define HANDLES_MAX	65536u
-#define WRITES_MAX	16u
-#define NOT_TRIED	1		/* of a write's rc */
-
-struct deadline {
-	struct disk	 disk;
-	struct disk	*under;
-	unsigned	 deadline_ms, write_ms;
-	pthread_mutex_t	 lock;
-	pthread_cond_t	 work, done;
-	struct step	*first, **last;
-	struct step	*given_up;		/* abandoned, not back yet */
-	unsigned	 idle, threads, hung_all;
-	unsigned	 hung[ROOTS_MAX + 1];	/* by root; the last: of none */
-	unsigned	 hung_writes[ROOTS_MAX + 1];	/* of them */
-	char		*roots[ROOTS_MAX];
-	unsigned	 root_count;
-	uint8_t		 handle_root[HANDLES_MAX];
-	bool		 stopping;
-};
-
-static struct deadline *
-self(struct disk *d)
-{
-	return ((struct deadline *)d);
-}
-
-static unsigned
-root_of_handle(const struct deadline *d, int handle)
+unsigned
+deadline_root_of_handle(const struct deadline *d, int handle)
 {
 	return ((unsigned)handle < HANDLES_MAX ?
 	    __atomic_load_n(&d->handle_root[handle], __ATOMIC_RELAXED) : ROOTS_MAX);
 }
 
-/* It changes something, or opens to do so. */
-static bool
-step_writes(const struct step *s)
+void
+deadline_opened(struct deadline *d, int handle, unsigned root)
+{
+	if (handle >= 0 && (unsigned)handle < HANDLES_MAX)
+		__atomic_store_n(&d->handle_root[handle], (uint8_t)root, __ATOMIC_RELAXED);
+}
+
+bool
+deadline_step_writes(const struct step *s)
 {
 	static step_fn *const reads[] = { step_run_close, step_run_pread, step_run_size,
 		step_run_lock, step_run_readlink, step_run_list, step_run_space, step_run_same };
@@ -92,7 +67,7 @@ given_up_comes_back(struct deadline *d, const struct step *s)
 		at = &(*at)->next;
 	*at = s->next;
 	d->hung[s->root]--;
-	d->hung_writes[s->root] -= step_writes(s);
+	d->hung_writes[s->root] -= deadline_step_writes(s);
 	d->hung_all--;
 	if (s->run == step_run_open)
 		return (s->rc >= 0 ? (int)s->rc : -1);
@@ -179,9 +154,8 @@ thread_main(void *context)
 	return (NULL);
 }
 
-/* With lock. False: no thread can be had at all. */
-static bool
-step_queue(struct deadline *d, struct step *s)
+bool
+deadline_queue(struct deadline *d, struct step *s)
 {
 	struct step *q;
 	unsigned waiting = 1;
@@ -208,20 +182,19 @@ step_queue(struct deadline *d, struct step *s)
 	return (true);
 }
 
-static unsigned
-step_ms(const struct deadline *d, const struct step *s)
+unsigned
+deadline_step_ms(const struct deadline *d, const struct step *s)
 {
-	return (step_writes(s) ? d->write_ms : d->deadline_ms);
+	return (deadline_step_writes(s) ? d->write_ms : d->deadline_ms);
 }
 
-/* With lock. What may take longer than what hangs did is tried all the same. */
-static bool
-refused(const struct deadline *d, unsigned root, bool writes)
+bool
+deadline_refused(const struct deadline *d, unsigned root, bool writes)
 {
 	return ((writes && d->write_ms > d->deadline_ms ? d->hung_writes : d->hung)[root] > 0);
 }
 
-static struct timespec
+struct timespec
 deadline_at(unsigned ms)
 {
 	struct timespec t;
@@ -236,9 +209,8 @@ deadline_at(unsigned ms)
 	return (t);
 }
 
-/* A step that is still queued is taken back; one that runs is its thread's from now on. */
-static void
-step_give_up(struct deadline *d, struct step *s)
+void
+deadline_give_up(struct deadline *d, struct step *s)
 {
 	struct step **at = &d->first;
 
@@ -255,7 +227,7 @@ step_give_up(struct deadline *d, struct step *s)
 	s->next = d->given_up;
 	d->given_up = s;
 	d->hung[s->root]++;
-	d->hung_writes[s->root] += step_writes(s);
+	d->hung_writes[s->root] += deadline_step_writes(s);
 	d->hung_all++;
 }
 
@@ -263,12 +235,12 @@ step_give_up(struct deadline *d, struct step *s)
 static bool
 step_wait(struct deadline *d, struct step *s, unsigned root, struct err *e)
 {
-	struct timespec until = deadline_at(step_ms(d, s));
+	struct timespec until = deadline_at(deadline_step_ms(d, s));
 	bool done;
 
 	s->root = root;
 	pthread_mutex_lock(&d->lock);
-	if (refused(d, root, step_writes(s)) || !step_queue(d, s)) {
+	if (deadline_refused(d, root, deadline_step_writes(s)) || !deadline_queue(d, s)) {
 		pthread_mutex_unlock(&d->lock);
 		err_set(e, ERR_TIMEOUT, "%s%s the drive does not answer: an earlier step still "
 		    "hangs", s->path != NULL ? s->path : "", s->path != NULL ? ":" : "");
@@ -281,8 +253,8 @@ step_wait(struct deadline *d, struct step *s, unsigned root, struct err *e)
 	done = s->done;
 	if (!done) {
 		err_set(e, ERR_TIMEOUT, "%s%s the drive did not answer for %u ms",
-		    s->path != NULL ? s->path : "", s->path != NULL ? ":" : "", step_ms(d, s));
-		step_give_up(d, s);
+		    s->path != NULL ? s->path : "", s->path != NULL ? ":" : "", deadline_step_ms(d, s));
+		deadline_give_up(d, s);
 	}
 	pthread_mutex_unlock(&d->lock);
 	return (done);
@@ -305,112 +277,6 @@ static int
 step_result(struct deadline *d, struct step *s, unsigned root, struct err *e)
 {
 	return (step_wait(d, s, root, e) ? (int)step_end(s, e) : ERR_TIMEOUT);
-}
-
-/* --- several writes --------------------------------------------------------------------------- */
-
-/* With lock. Waits for all of them, or until one is overdue: then the step is its thread's. */
-static bool
-writes_wait(struct deadline *d, struct step *s)
-{
-	while (!s->done) {
-		uint64_t now = clock_mono_ms(), end = s->write_ms + d->write_ms;
-		struct timespec until;
-
-		if (now >= end)
-			return (false);
-		until = deadline_at((unsigned)(end - now));
-		pthread_cond_timedwait(&d->done, &d->lock, &until);
-	}
-	return (true);
-}
-
-/* With lock. The first of them that is overdue, or count. */
-static unsigned
-writes_try(struct deadline *d, struct disk_write *writes, const unsigned *roots, unsigned count,
-    struct disk_kept **kept)
-{
-	struct step *s = step_new(step_run_pwrite_begin, NULL, -1);
-	unsigned done;
-
-	s->writes = calloc(count, sizeof(*s->writes));
-	assert(s->writes != NULL);
-	memcpy(s->writes, writes, count * sizeof(*s->writes));
-	s->write_count = count;
-	s->write_ms = clock_mono_ms();
-	if (!step_queue(d, s)) {
-		step_free(s);
-		return (0);
-	}
-	if (!writes_wait(d, s)) {
-		if (*kept == NULL)
-			*kept = disk_kept_new();
-		s->root = roots[s->write_at];
-		s->handle = writes[s->write_at].handle;
-		s->kept = disk_kept_get(*kept);
-	}
-	done = s->write_at;
-	memcpy(writes, s->writes, done * sizeof(*s->writes));
-	if (s->done)
-		step_free(s);
-	else
-		step_give_up(d, s);
-	return (done);
-}
-
-static void
-write_overdue(const struct deadline *d, struct disk_write *w, bool known)
-{
-	w->rc = known ? err_set(&w->why, ERR_TIMEOUT,
-	    "the drive does not answer: an earlier step still hangs") :
-	    err_set(&w->why, ERR_TIMEOUT, "the drive did not answer for %u ms", d->write_ms);
-}
-
-/* With lock. Those that were not tried yet; drives that are known to hang are not. */
-static unsigned
-writes_left(const struct deadline *d, struct disk_write *writes, unsigned count, unsigned *left,
-    unsigned *roots)
-{
-	unsigned n = 0;
-
-	for (unsigned i = 0; i < count; i++) {
-		unsigned root = root_of_handle(d, writes[i].handle);
-
-		if (writes[i].rc != NOT_TRIED)
-			continue;
-		if (refused(d, root, true)) {
-			write_overdue(d, &writes[i], true);
-			continue;
-		}
-		left[n] = i;
-		roots[n++] = root;
-	}
-	return (n);
-}
-
-void
-disk_deadline_write_all(struct disk *disk, struct disk_write *writes, unsigned count,
-    struct disk_kept **kept)
-{
-	struct deadline *d = self(disk);
-	struct disk_write some[WRITES_MAX];
-	unsigned left[WRITES_MAX], roots[WRITES_MAX], n, done;
-
-	assert(count <= WRITES_MAX);
-	*kept = NULL;
-	for (unsigned i = 0; i < count; i++)
-		writes[i].rc = NOT_TRIED;
-	pthread_mutex_lock(&d->lock);
-	while ((n = writes_left(d, writes, count, left, roots)) > 0) {
-		for (unsigned i = 0; i < n; i++)
-			some[i] = writes[left[i]];
-		done = writes_try(d, some, roots, n, kept);
-		if (done < n)
-			write_overdue(d, &some[done], false);
-		for (unsigned i = 0; i < n && i <= done; i++)
-			writes[left[i]] = some[i];
-	}
-	pthread_mutex_unlock(&d->lock);
 }
 
 /* --- which drive ------------------------------------------------------------------------------ */
@@ -444,9 +310,8 @@ root_add(struct deadline *d, const char *path, size_t bytes)
 	return (d->root_count++);
 }
 
-/* Q2 */
-static unsigned
-root_of(struct deadline *d, const char *path)
+unsigned
+deadline_root_of(struct deadline *d, const char *path)
 {
 	const char *slash = strrchr(path, '/');
 	unsigned root;
@@ -466,15 +331,14 @@ root_of(struct deadline *d, const char *path)
 static int
 deadline_open(struct disk *disk, const char *path, int flags, struct err *e)
 {
-	struct deadline *d = self(disk);
+	struct deadline *d = deadline_self(disk);
 	struct step *s = step_new(step_run_open, path, -1);
-	unsigned root = root_of(d, path);
+	unsigned root = deadline_root_of(d, path);
 	int rc;
 
 	s->flags = flags;
 	rc = step_result(d, s, root, e);
-	if (rc >= 0 && (unsigned)rc < HANDLES_MAX)
-		__atomic_store_n(&d->handle_root[rc], (uint8_t)root, __ATOMIC_RELAXED);
+	deadline_opened(d, rc, root);
 	return (rc);
 }
 
@@ -482,7 +346,7 @@ deadline_open(struct disk *disk, const char *path, int flags, struct err *e)
 static bool
 close_later(struct deadline *d, int handle)
 {
-	unsigned root = root_of_handle(d, handle);
+	unsigned root = deadline_root_of_handle(d, handle);
 	struct step *s = given_up_on(d, handle);
 
 	if (s != NULL) {
@@ -494,7 +358,7 @@ close_later(struct deadline *d, int handle)
 	s = step_new(step_run_close, NULL, handle);
 	s->alone = true;
 	s->root = root;
-	if (step_queue(d, s))
+	if (deadline_queue(d, s))
 		return (true);
 	step_free(s);
 	return (false);
@@ -504,7 +368,7 @@ close_later(struct deadline *d, int handle)
 static void
 deadline_close(struct disk *disk, int handle)
 {
-	struct deadline *d = self(disk);
+	struct deadline *d = deadline_self(disk);
 	bool later;
 
 	pthread_mutex_lock(&d->lock);
@@ -518,12 +382,12 @@ static ssize_t
 deadline_pread(struct disk *disk, int handle, void *out, size_t bytes, uint64_t offset,
     struct err *e)
 {
-	struct deadline *d = self(disk);
+	struct deadline *d = deadline_self(disk);
 	struct step *s = step_new(step_run_pread, NULL, handle);
 
 	step_memory(s, bytes);
 	s->offset = offset;
-	if (!step_wait(d, s, root_of_handle(d, handle), e))
+	if (!step_wait(d, s, deadline_root_of_handle(d, handle), e))
 		return (ERR_TIMEOUT);
 	if (s->rc > 0)
 		memcpy(out, s->data, (size_t)s->rc);
@@ -534,12 +398,12 @@ static int
 write_step(struct disk *disk, step_fn *run, int handle, const struct iovec *iov, int count,
     uint64_t offset, struct err *e)
 {
-	struct deadline *d = self(disk);
+	struct deadline *d = deadline_self(disk);
 	struct step *s = step_new(run, NULL, handle);
 
 	step_take(s, iov, count);
 	s->offset = offset;
-	return (step_result(d, s, root_of_handle(d, handle), e));
+	return (step_result(d, s, deadline_root_of_handle(d, handle), e));
 }
 
 static int
@@ -568,12 +432,12 @@ static int
 handle_step(struct disk *disk, step_fn *run, int handle, uint64_t offset, uint64_t length,
     struct err *e)
 {
-	struct deadline *d = self(disk);
+	struct deadline *d = deadline_self(disk);
 	struct step *s = step_new(run, NULL, handle);
 
 	s->offset = offset;
 	s->length = length;
-	return (step_result(d, s, root_of_handle(d, handle), e));
+	return (step_result(d, s, deadline_root_of_handle(d, handle), e));
 }
 
 static int
@@ -585,10 +449,10 @@ deadline_datasync(struct disk *disk, int handle, struct err *e)
 static int
 deadline_size(struct disk *disk, int handle, uint64_t *out, struct err *e)
 {
-	struct deadline *d = self(disk);
+	struct deadline *d = deadline_self(disk);
 	struct step *s = step_new(step_run_size, NULL, handle);
 
-	if (!step_wait(d, s, root_of_handle(d, handle), e))
+	if (!step_wait(d, s, deadline_root_of_handle(d, handle), e))
 		return (ERR_TIMEOUT);
 	*out = s->length;
 	return ((int)step_end(s, e));
@@ -627,7 +491,7 @@ path_step(struct disk *disk, step_fn *run, const char *path, const char *to, str
 		s->to = strdup(to);
 		assert(s->to != NULL);
 	}
-	return (step_result(self(disk), s, root_of(self(disk), path), e));
+	return (step_result(deadline_self(disk), s, deadline_root_of(deadline_self(disk), path), e));
 }
 
 static int
@@ -654,7 +518,7 @@ deadline_readlink(struct disk *disk, const char *path, char *out, size_t bytes, 
 	struct step *s = step_new(step_run_readlink, path, -1);
 
 	step_memory(s, bytes);
-	if (!step_wait(self(disk), s, root_of(self(disk), path), e))
+	if (!step_wait(deadline_self(disk), s, deadline_root_of(deadline_self(disk), path), e))
 		return (ERR_TIMEOUT);
 	if (s->rc == 0)
 		memcpy(out, s->data, strlen((char *)s->data) + 1);
@@ -680,7 +544,7 @@ deadline_list(struct disk *disk, const char *path, disk_list_fn *each, void *con
 	struct step *s = step_new(step_run_list, path, -1);
 	size_t at;
 
-	if (!step_wait(self(disk), s, root_of(self(disk), path), e))
+	if (!step_wait(deadline_self(disk), s, deadline_root_of(deadline_self(disk), path), e))
 		return (ERR_TIMEOUT);
 	for (at = 0; at < s->names.bytes; at += strlen((char *)s->names.data + at) + 1)
 		each(context, (char *)s->names.data + at);
@@ -692,7 +556,7 @@ deadline_space(struct disk *disk, const char *path, struct disk_space *out, stru
 {
 	struct step *s = step_new(step_run_space, path, -1);
 
-	if (!step_wait(self(disk), s, root_of(self(disk), path), e))
+	if (!step_wait(deadline_self(disk), s, deadline_root_of(deadline_self(disk), path), e))
 		return (ERR_TIMEOUT);
 	*out = s->space;
 	return ((int)step_end(s, e));
@@ -703,7 +567,7 @@ deadline_same(struct disk *disk, int handle, const char *path)
 {
 	struct step *s = step_new(step_run_same, path, handle);
 
-	return (step_result(self(disk), s, root_of_handle(self(disk), handle), NULL) > 0);
+	return (step_result(deadline_self(disk), s, deadline_root_of_handle(deadline_self(disk), handle), NULL) > 0);
 }
 
 static const struct disk_ops deadline_ops = {
@@ -755,7 +619,7 @@ disk_deadline_new(struct disk *under, unsigned deadline_ms)
 void
 disk_deadline_writes(struct disk *disk, unsigned write_ms)
 {
-	struct deadline *d = self(disk);
+	struct deadline *d = deadline_self(disk);
 
 	assert(write_ms >= d->deadline_ms && d->threads == 0);
 	d->write_ms = write_ms;
@@ -764,7 +628,7 @@ disk_deadline_writes(struct disk *disk, unsigned write_ms)
 void
 disk_deadline_free(struct disk **disk)
 {
-	struct deadline *d = *disk == NULL ? NULL : self(*disk);
+	struct deadline *d = *disk == NULL ? NULL : deadline_self(*disk);
 
 	if (d == NULL)
 		return;
@@ -790,7 +654,7 @@ disk_deadline_free(struct disk **disk)
 void
 disk_deadline_root(struct disk *disk, const char *path)
 {
-	struct deadline *d = self(disk);
+	struct deadline *d = deadline_self(disk);
 	unsigned root;
 
 	pthread_mutex_lock(&d->lock);
@@ -803,7 +667,7 @@ disk_deadline_root(struct disk *disk, const char *path)
 bool
 disk_deadline_refuses(struct disk *disk, const char *path)
 {
-	struct deadline *d = self(disk);
+	struct deadline *d = deadline_self(disk);
 	bool refuses;
 
 	pthread_mutex_lock(&d->lock);
@@ -815,7 +679,7 @@ disk_deadline_refuses(struct disk *disk, const char *path)
 unsigned
 disk_deadline_hung(struct disk *disk)
 {
-	struct deadline *d = self(disk);
+	struct deadline *d = deadline_self(disk);
 	unsigned n;
 
 	pthread_mutex_lock(&d->lock);

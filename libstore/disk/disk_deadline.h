@@ -27,9 +27,17 @@ struct disk *disk_deadline_new(struct disk *under, unsigned deadline_ms);
 /* Before the first step: what changes something, opens for it and syncs have this deadline, which
  * is longer; and are refused only while one of them is overdue. */
 void disk_deadline_writes(struct disk *d, unsigned write_ms);
+/* Opens several files, each by its deadline, side by side. A handle, or an error and why. */
+struct disk_open {
+	const char	*path;
+	int		 flags, handle;
+	struct err	 why;
+};
+void disk_deadline_open_all(struct disk *d, struct disk_open *opens, unsigned count);
 /*
- * pwritev_begin, one after another, each by the deadline of writes, on one thread and without
- * copies. Each has its result in rc and why. *kept: NULL, or some hang, and what their iov point to
+ * pwritev_begin, each by the deadline of writes and without copies, one after another on one
+ * thread; but what takes long waits by itself, while the others go on. So several drives that hang
+ * cost one deadline. Each has its result in rc and why. *kept: NULL, or some hang, and what their iov point to
  * must neither change nor be freed but by disk_kept_add.
  */
 struct disk_write {

@@ -83,6 +83,7 @@ bad_writes_hang(const char *writes, const char *syncs)
 {
 	pthread_mutex_lock(&bad.lock);
 	bad.hang_writes = writes;
+	bad.hang_writes_too = NULL;
 	bad.hang_syncs = syncs;
 	pthread_cond_broadcast(&bad.unhang);
 	while (writes == NULL && syncs == NULL && bad.hanging > 0)
@@ -110,6 +111,7 @@ bad_pwritev(struct disk *d, int handle, const struct iovec *iov, int n, uint64_t
 	if (bad_handle(&bad.write_path, handle))
 		return (err_set(e, bad.code, "write: this disk is bad"));
 	bad_hang(&bad.hang_writes, handle);
+	bad_hang(&bad.hang_writes_too, handle);
 	return (disk_posix()->ops->pwritev(disk_posix(), handle, iov, n, offset, e));
 }
 

@@ -15,7 +15,7 @@
 extern struct bad {
 	const char	*write_path, *sync_path, *read_path;	/* error */
 	const char	*hang_path, *hang_path_too;		/* a read does not come back */
-	const char	*hang_writes, *hang_syncs;
+	const char	*hang_writes, *hang_writes_too, *hang_syncs;
 	unsigned	 hanging, hung_reads;
 	bool		 sync_once;	/* then the disk is well again */
 	int		 code;		/* of a write */

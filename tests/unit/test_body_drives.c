@@ -211,6 +211,26 @@ Test(body_drives, a_write_that_hangs_costs_the_deadline, .timeout = 120)
 	world_close(&w);
 }
 
+/* Two drives hang: a body waits as long as for one. */
+Test(body_drives, writes_that_hang_on_two_drives_cost_one_deadline, .timeout = 120)
+{
+	struct world w = { .disk = &bad_disk, .read_ms_max = READ_MS, .write_ms_max = WRITE_MS };
+	const Hf__ObjectEntry *e;
+	uint32_t missing;
+
+	world_open(&w, 2, 2);
+	bad_writes_hang(w.fake.paths[1], NULL);
+	pthread_mutex_lock(&bad.lock);
+	bad.hang_writes_too = w.fake.paths[3];
+	pthread_mutex_unlock(&bad.lock);
+	cr_assert_lt(write_ms(&w, "hung", &missing), 5 * WRITE_MS / 3, "one after the other");
+	cr_assert_eq(__builtin_popcount(missing), 2);
+	answers_again(&w);
+	e = fake_store_key(&w.fake, "hung")->entry;
+	read_well(&w, "hung", e, 0, e->bytes);
+	world_close(&w);
+}
+
 /* A sync that was given up is final for its file: C2 of file_cache.h. */
 Test(body_drives, a_sync_that_hangs_costs_the_deadline, .timeout = 120)
 {

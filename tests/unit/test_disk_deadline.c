@@ -244,6 +244,108 @@ Test(deadline, of_several_writes_only_those_that_hang_are_given_up, .timeout = 6
 	disk_memory_free(under);
 }
 
+static const char *const files[4] = { "/d0/drive", "/d1/drive", "/d2/drive", "/d3/drive" };
+
+#define ONE_MS	1000u	/* a deadline; three take longer than two and a half, however it goes */
+
+/* Deadlines run side by side. */
+Test(deadline, three_writes_that_hang_cost_one_deadline, .timeout = 60)
+{
+	struct disk *under = disk_memory_new(1, 4), *d = disk_deadline_new(under, ONE_MS);
+	struct disk_write w[8];
+	struct disk_kept *kept;
+	char *text = strdup("of all four");
+	uint64_t begin;
+	int h[4];
+
+	for (unsigned i = 0; i < 4; i++)
+		h[i] = drive_file(d, files[i]);
+	for (unsigned i = 0; i < 3; i++)
+		disk_memory_set_hang(under, i, true);
+	for (unsigned i = 0; i < 8; i++)	/* of each drive two */
+		write_of(&w[i], h[i % 4], text);
+	begin = clock_mono_ms();
+	disk_deadline_write_all(d, w, 8, &kept);
+	cr_assert_lt(clock_mono_ms() - begin, 5 * ONE_MS / 2);
+	cr_assert_geq(clock_mono_ms() - begin, ONE_MS);
+	for (unsigned i = 0; i < 8; i++)
+		cr_assert_eq(w[i].rc, i % 4 == 3 ? 0 : ERR_TIMEOUT, "%u: %s", i, w[i].why.text);
+	cr_assert_geq(disk_deadline_hung(d), 3);
+	cr_assert_not_null(kept);
+	disk_kept_add(kept, text);
+	disk_kept_put(&kept);
+	for (unsigned i = 0; i < 3; i++)
+		disk_memory_set_hang(under, i, false);
+	hung_wait(d, 0);
+	for (unsigned i = 0; i < 4; i++)
+		d->ops->close(d, h[i]);
+	disk_deadline_free(&d);
+	disk_memory_free(under);
+}
+
+/* One that is slow, and does not hang, keeps nobody waiting; its own write is done. */
+Test(deadline, a_slow_write_is_waited_for_and_the_others_are_done, .timeout = 60)
+{
+	struct disk *under = disk_memory_new(1, 4), *d = disk_deadline_new(under, 20 * ONE_MS);
+	struct disk_write w[4];
+	struct disk_kept *kept;
+	char text[] = "of all four", back[12] = "";
+	uint64_t begin;
+	int h[4];
+
+	for (unsigned i = 0; i < 4; i++)
+		h[i] = drive_file(d, files[i]);
+	for (unsigned i = 0; i < 3; i++)
+		disk_memory_set_latency(under, i, ONE_MS);
+	for (unsigned i = 0; i < 4; i++)
+		write_of(&w[i], h[i], text);
+	begin = clock_mono_ms();
+	disk_deadline_write_all(d, w, 4, &kept);
+	cr_assert_lt(clock_mono_ms() - begin, 5 * ONE_MS / 2, "side by side");
+	cr_assert_null(kept);
+	for (unsigned i = 0; i < 4; i++) {
+		cr_assert_eq(w[i].rc, 0, "%s", w[i].why.text);
+		disk_memory_set_latency(under, i, 0);
+		cr_assert_eq(d->ops->pread(d, h[i], back, 11, 0, NULL), 11);
+		cr_assert_str_eq(back, text);
+		d->ops->close(d, h[i]);
+	}
+	disk_deadline_free(&d);
+	disk_memory_free(under);
+}
+
+Test(deadline, three_opens_that_hang_cost_one_deadline, .timeout = 60)
+{
+	struct disk *under = disk_memory_new(1, 4), *d = disk_deadline_new(under, ONE_MS);
+	static const char *const new[4] = { "/d0/new", "/d1/new", "/d2/new", "/d3/new" };
+	struct disk_open o[5];
+	uint64_t begin;
+
+	for (unsigned i = 0; i < 4; i++) {
+		d->ops->close(d, drive_file(d, files[i]));
+		o[i] = (struct disk_open){ .path = new[i], .flags = O_RDWR | O_CREAT };
+	}
+	o[4] = (struct disk_open){ .path = "/d3/nothing", .flags = O_RDWR };
+	for (unsigned i = 0; i < 3; i++)
+		disk_memory_set_hang(under, i, true);
+	for (unsigned round = 0; round < 2; round++) {
+		begin = clock_mono_ms();
+		disk_deadline_open_all(d, o, 5);
+		cr_assert_lt(clock_mono_ms() - begin, round == 0 ? 5 * ONE_MS / 2 : ONE_MS);
+		for (unsigned i = 0; i < 3; i++)
+			cr_assert_eq(o[i].handle, ERR_TIMEOUT, "%s", o[i].why.text);
+		cr_assert_geq(o[3].handle, 0, "%s", o[3].why.text);
+		cr_assert_eq(o[4].handle, ERR_NOT_FOUND);
+		cr_assert_eq(disk_deadline_hung(d), 3);
+		d->ops->close(d, o[3].handle);
+	}
+	for (unsigned i = 0; i < 3; i++)
+		disk_memory_set_hang(under, i, false);
+	hung_wait(d, 0);
+	disk_deadline_free(&d);
+	disk_memory_free(under);
+}
+
 Test(deadline, a_read_that_hangs_does_not_refuse_writes, .timeout = 60)
 {
 	struct disk *under = disk_memory_new(1, 4), *d = disk_deadline_new(under, 100);
