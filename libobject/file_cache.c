@@ -57,6 +57,7 @@ struct file_cache {
 	unsigned		 idle_count;
 	char			*paths[SLOTS];
 	uint32_t		 states[SLOTS];
+	unsigned		 changes[SLOTS];	/* C3: of path or state */
 };
 
 struct file_cache *
@@ -156,6 +157,7 @@ file_cache_layout(struct file_cache *c, const Hf__Layout *layout)
 		    c->states[d->slot] == d->state && strcmp(c->paths[d->slot], d->path) == 0))
 			continue;
 		slot_kill(c, d->slot);	/* C3 */
+		c->changes[d->slot]++;
 		free(c->paths[d->slot]);
 		c->paths[d->slot] = strdup(d->path);
 		c->states[d->slot] = d->state;
@@ -244,21 +246,24 @@ file_new(struct file_cache *c, enum file_kind kind, uint64_t id, unsigned slot, 
 	return (f);
 }
 
-/* What was opened is in the table, if nobody was quicker. */
+/* What the table has from now on: another, if that came first (C2: two writers of a file must share
+ * it); or nothing, if the drive changed meanwhile (C3): then it is as one that was held then. */
 static struct file *
-file_opened(struct file_cache *c, enum file_kind kind, uint64_t id, unsigned slot, bool writable,
-    int handle)
+file_opened(struct file_cache *c, struct file *f, unsigned changes)
 {
-	struct file *f = file_new(c, kind, id, slot, writable, handle), *other;
+	struct file *other = NULL;
 
 	pthread_mutex_lock(&c->lock);
-	other = file_find(c, kind, id, slot, writable);
-	if (other == NULL)
+	f->dead = c->changes[f->slot] != changes;
+	if (!f->dead)
+		other = file_find(c, f->kind, f->id, f->slot, f->writable);
+	if (!f->dead && other == NULL)
 		file_insert(c, f);
 	pthread_mutex_unlock(&c->lock);
-	if (other != NULL)	/* C2: two writers of a file must share it */
-		file_free(f);
-	return (other != NULL ? other : f);
+	if (other == NULL)
+		return (f);
+	file_free(f);
+	return (other);
 }
 
 static void
@@ -277,6 +282,7 @@ struct opening {
 	struct disk_open	 opens[FILES_GET_MAX];
 	char			 paths[FILES_GET_MAX][4096];
 	unsigned		 at[FILES_GET_MAX];	/* the caller's */
+	unsigned		 changes[FILES_GET_MAX];	/* C3 */
 	unsigned		 count;
 };
 
@@ -292,6 +298,7 @@ file_look(struct file_cache *c, enum file_kind kind, uint64_t id, unsigned slot,
 		return;
 	*open = (struct disk_open){ .path = o->paths[o->count],
 	    .flags = writable ? O_RDWR : O_RDONLY };
+	o->changes[o->count] = c->changes[slot];
 	o->at[o->count++] = at;
 }
 
@@ -316,7 +323,8 @@ files_get(struct file_cache *c, enum file_kind kind, uint64_t id, const unsigned
 		if (o.opens[i].handle < 0)
 			why[at] = o.opens[i].why;
 		else
-			out[at] = file_opened(c, kind, id, slots[at], writable, o.opens[i].handle);
+			out[at] = file_opened(c, file_new(c, kind, id, slots[at], writable,
+			    o.opens[i].handle), o.changes[i]);
 	}
 }
 
@@ -324,19 +332,22 @@ int
 file_get(struct file_cache *c, enum file_kind kind, uint64_t id, unsigned slot, bool writable,
     struct file **out, struct err *e)
 {
+	unsigned changes = 0;
 	char path[4096];
 	int rc, handle;
 
 	pthread_mutex_lock(&c->lock);
 	*out = file_find(c, kind, id, slot, writable);
 	rc = *out != NULL ? 0 : file_path(c, kind, id, slot, path, e);
+	if (rc == 0)
+		changes = c->changes[slot];
 	pthread_mutex_unlock(&c->lock);
 	if (*out != NULL || rc < 0)
 		return (rc);
 	handle = c->opens->ops->open(c->opens, path, writable ? O_RDWR : O_RDONLY, e);
 	if (handle < 0)
 		return (handle);
-	*out = file_opened(c, kind, id, slot, writable, handle);
+	*out = file_opened(c, file_new(c, kind, id, slot, writable, handle), changes);
 	return (0);
 }
 

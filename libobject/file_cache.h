@@ -4,9 +4,10 @@
  *
  * C1  A file is closed only when nobody holds it; at most FILES_MAX stay open that nobody holds.
  * C2  A sync that failed is final for that file: no later sync of it succeeds, for any writer. (The
- *     kernel
- *     reports a lost page to one caller only; so syncs of a file go one after another, and share.)
- * C3  When a drive changes its state, its files are not found again: they are opened anew.
+ *     kernel reports a lost page to one caller only; so syncs of a file go one after another, and
+ *     share.)
+ * C3  When a drive changes its state, its files are not found again: they are opened anew. Nor is
+ *     one that was being opened then.
  *
  * SPDX-License-Identifier: Apache-2.0
  */

@@ -79,6 +79,10 @@ check_PROGRAMS += tests/unit/test_drive_times
 tests_unit_test_drive_times_SOURCES = tests/unit/test_drive_times.c
 tests_unit_test_drive_times_LDADD = $(LIBOBJECT_TEST_LIBS)
 
+check_PROGRAMS += tests/unit/test_file_cache
+tests_unit_test_file_cache_SOURCES = tests/unit/test_file_cache.c
+tests_unit_test_file_cache_LDADD = $(LIBOBJECT_TEST_LIBS)
+
 check_PROGRAMS += tests/unit/test_entry_cache
 tests_unit_test_entry_cache_SOURCES = tests/unit/test_entry_cache.c
 tests_unit_test_entry_cache_LDADD = $(LIBOBJECT_TEST_LIBS)
