@@ -37,7 +37,8 @@ tasks_test_libs = services/tasks/libtasks.a libstore/libstore.a schema/libschema
 	$(CRITERION_LIBS) $(LIBSTORE_LIBS)
 
 check_PROGRAMS += tests/unit/test_tasks
-tests_unit_test_tasks_SOURCES = tests/unit/test_tasks.c tests/unit/desk.c tests/unit/desk.h
+tests_unit_test_tasks_SOURCES = tests/unit/test_tasks.c tests/unit/test_detector.c \
+	tests/unit/desk.c tests/unit/desk.h
 tests_unit_test_tasks_LDADD = $(tasks_test_libs)
 
 check_PROGRAMS += tests/unit/test_board
