@@ -315,7 +315,8 @@ check_PROGRAMS += tests/unit/test_state_upload
 tests_unit_test_state_upload_SOURCES = tests/unit/test_state_upload.c
 tests_unit_test_state_upload_LDADD = $(STATE_TEST_LIBS)
 check_PROGRAMS += tests/unit/test_state_volume
-tests_unit_test_state_volume_SOURCES = tests/unit/test_state_volume.c
+tests_unit_test_state_volume_SOURCES = tests/unit/test_state_volume.c tests/unit/test_state_readers.c \
+	tests/unit/test_state_thin.c tests/unit/volume_world.c tests/unit/volume_world.h
 tests_unit_test_state_volume_LDADD = $(STATE_TEST_LIBS)
 
 check_PROGRAMS += tests/unit/test_state_power
