@@ -250,7 +250,8 @@ libstore_libstore_a_SOURCES += \
 # What tests of a store share: one in one process without sockets, on drives in memory or real ones.
 check_LIBRARIES += tests/unit/libstateworld.a
 tests_unit_libstateworld_a_SOURCES = \
-	tests/unit/disk_memory.c tests/unit/disk_memory.h \
+	tests/unit/disk_memory.c tests/unit/disk_memory.h tests/unit/disk_memory_internal.h \
+	tests/unit/disk_memory_faults.c tests/unit/disk_memory_node.c tests/unit/disk_memory_power.c \
 	tests/unit/golden.c tests/unit/golden.h \
 	tests/unit/purse.h \
 	tests/unit/state_world.c tests/unit/state_world.h \

@@ -31,7 +31,8 @@ HISTORY_SOURCES = \
 	tests/unit/history_work.c tests/unit/history_work.h \
 	tests/unit/channel_memory.c tests/unit/channel_memory.h \
 	tests/unit/pool_memory.c tests/unit/pool_memory.h \
-	tests/unit/disk_memory.c tests/unit/disk_memory.h
+	tests/unit/disk_memory.c tests/unit/disk_memory.h tests/unit/disk_memory_internal.h \
+	tests/unit/disk_memory_faults.c tests/unit/disk_memory_node.c tests/unit/disk_memory_power.c
 HISTORY_LIBS = libobject/libobject.a libipc/libipc.a libstore/libstore.a \
 	schema/libschema.a libbase/libbase.a $(CRITERION_LIBS) $(LIBOBJECT_LIBS)
 
