@@ -30,6 +30,7 @@ EXTRA_tests_unit_test_store_live_DEPENDENCIES = services/store/holdfast-store
 # The store beside the bare machine. The program itself is run; make all builds it before.
 noinst_PROGRAMS += tests/bench/store
 tests_bench_store_SOURCES = tests/bench/store.c tests/bench/bare.c tests/bench/bare.h \
+	tests/bench/batches.c tests/bench/batches.h \
 	tests/bench/load.c tests/bench/load.h tests/bench/store_process.c tests/bench/store_process.h \
 	tests/bench/store_program.c tests/bench/store_program.h
 tests_bench_store_LDADD = libobject/libobject.a libipc/libipc.a libstore/libstore.a schema/libschema.a \

@@ -8,7 +8,8 @@
  * The store is the build's holdfast-store (or HOLDFAST_STORE), four drives, 2+2, hence three
  * mirrors. Puts are of 4 KiB, from CLIENTS at once through one process, as a protocol server
  * carries them. The bare loop commits the same bytes in batches of as many records; both take
- * turns. Its blocks were written before, and so are the log's, which prepares them when it is used:
+ * turns. A line without a floor tells of a bare loop whose batches are as large as the store's
+ * were. Its blocks were written before, and so are the log's, which prepares them when it is used:
  * the store rests before. A last figure is of a burst that goes on behind them.
  *
  * SPDX-License-Identifier: Apache-2.0
@@ -28,6 +29,7 @@
 #include "libstore/index/index.h"
 #include "libstore/index/index_keys.h"
 #include "tests/bench/bare.h"
+#include "tests/bench/batches.h"
 #include "tests/bench/load.h"
 #include "tests/bench/store_process.h"
 #include "tests/bench/store_program.h"
@@ -36,6 +38,7 @@
 #define CLIENTS		64
 #define BODY_BYTES	4096
 #define RECORD_BYTES	4352		/* what the log makes of such a put, about */
+#define DRIVES		4
 #define MIRRORS		3
 #define SLICES		10
 #define ONE_ROUNDS	1500
@@ -118,13 +121,29 @@ median_us(uint64_t *took, size_t n)
 	return ((double)took[n / 2] / 1e3);
 }
 
+/* The bare loop appends what the store did since these batches were looked at last. ns. */
+static uint64_t
+bare_same(struct bare *b, struct store_process *s, struct batches *same)
+{
+	uint64_t at;
+
+	batches_read(same, s->directory, DRIVES);
+	at = clock_mono_ns();
+	for (size_t i = 0; i < same->count; i++)
+		bare_write(b, same->bytes[i], true);
+	return (clock_mono_ns() - at);
+}
+
 /* Both sides in turns, so that they see the same drives. The ratio. */
 static double
 puts_many(struct load *l, struct store_process *s, struct puts *p, struct bare *b, uint64_t first,
     uint64_t puts)
 {
-	uint64_t bare_ns = 0, store_ns = 0, cpu, each = puts / SLICES, at;
+	uint64_t bare_ns = 0, store_ns = 0, same_ns = 0, cpu, each = puts / SLICES, at;
+	uint64_t batches = 0, records = 0;
+	struct batches same = { 0 };
 
+	batches_read(&same, s->directory, DRIVES);
 	cpu = store_cpu_us(s);
 	for (unsigned i = 0; i < SLICES; i++) {
 		at = clock_mono_ns();
@@ -134,12 +153,19 @@ puts_many(struct load *l, struct store_process *s, struct puts *p, struct bare *
 		at = clock_mono_ns();
 		load_run(l, CLIENTS, first + i * each, each, put_make, p, NULL);
 		store_ns += clock_mono_ns() - at;
+		same_ns += bare_same(b, s, &same);
+		batches += same.count;
+		records += same.records;
 	}
 	cpu = store_cpu_us(s) - cpu;
 	printf("%u clients, puts of %u bytes on %u mirrors: bare %.0f/s, store %.0f/s, "
 	    "%.1f us of the store's CPU each\n", CLIENTS, BODY_BYTES, MIRRORS,
 	    (double)puts * 1e9 / (double)bare_ns, (double)puts * 1e9 / (double)store_ns,
 	    (double)cpu / (double)puts);
+	printf("%-44s %8.2f   %.0f puts in each\n", "  of a bare loop with batches of its sizes",
+	    (double)same_ns / (double)store_ns,
+	    batches == 0 ? 0.0 : (double)records / (double)batches);
+	batches_release(&same);
 	return ((double)bare_ns / (double)store_ns);
 }
 
@@ -397,7 +423,7 @@ main(int argc, char **argv)
 		return (2);
 	}
 	puts = puts / SLICES / CLIENTS / 2 * SLICES * CLIENTS * 2;
-	store_prepare(&s, argv[1], NULL, 4, "erasure = 2+2");
+	store_prepare(&s, argv[1], NULL, DRIVES, "erasure = 2+2");
 	store_start(&s, program);
 	b = bare_open(s.directory, MIRRORS, UINT64_C(64) << 20, true);
 	l = load_open(s.channel, s.table_fd, 1u << 20);
