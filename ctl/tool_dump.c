@@ -73,7 +73,6 @@ static const struct table {
 	 * 8 d, t text to the NUL or the rest, ~ the complement of 8. */
 	const char			 *key;
 } tables[] = {
-	{ 'A', &hf__session_answer__descriptor, "Hh" },
 	{ 'B', &hf__bucket__descriptor, "t" },
 	{ 'C', &hf__record_config_put__descriptor, "tt" },
 	{ 'D', &hf__dead_record__descriptor, "h" },
@@ -85,6 +84,7 @@ static const struct table {
 	{ 'O', &hf__object_entry__descriptor, "ht" },
 	{ 'P', &hf__part__descriptor, "Hs" },
 	{ 'Q', &hf__task_place__descriptor, "1dh" },
+	{ 'R', &hf__session_answers__descriptor, "Hh" },
 	{ 'S', &hf__record_session_open__descriptor, "H" },
 	{ 'T', &hf__task__descriptor, "h" },
 	{ 'U', &hf__upload__descriptor, "htH" },

@@ -133,6 +133,7 @@ libstore_libstore_a_SOURCES += \
 libstore_libstore_a_SOURCES += \
 	libstore/apply/apply.c \
 	libstore/apply/apply.h \
+	libstore/apply/apply_answer.c \
 	libstore/apply/apply_internal.h \
 	libstore/apply/apply_object.c \
 	libstore/apply/apply_relocated.c \

@@ -61,6 +61,7 @@ apply_release(struct apply *a)
 	buf_release(&a->reply);
 	buf_release(&a->key);
 	buf_release(&a->value);
+	apply_answers_release(a);
 }
 
 static const struct apply_row *

@@ -36,6 +36,17 @@
 struct use_change { uint64_t segment, records, bytes, dead_records, dead_bytes; };
 #define APPLY_USES	32
 
+/* A row of answers that is being added to. */
+struct answers_row {
+	bool		used, dirty;
+	bool		fresh;		/* the index has none */
+	uint8_t		session[16];
+	uint64_t	first;		/* sequence of the row */
+	uint64_t	next;		/* above all that are in it */
+	struct buf	value;
+};
+#define APPLY_ANSWERS	8
+
 struct dead_map;
 /* k of a volume; 0: the catalog has it not. */
 typedef uint32_t apply_volume_fn(void *context, uint64_t volume);
@@ -76,6 +87,9 @@ struct apply {
 	struct use_change	 uses[APPLY_USES];
 	unsigned		 use_count;
 	int64_t			 objects;	/* more, since the last apply_flush */
+	struct answers_row	 answers[APPLY_ANSWERS];
+	unsigned		 answers_next;	/* whose place is taken next */
+	struct buf		 answers_key;
 };
 
 void apply_init(struct apply *a, struct index *x, struct index_layer *layer);
@@ -84,7 +98,8 @@ void apply_release(struct apply *a);			/* the layer is the caller's */
 int apply_record(struct apply *a, const struct record *r, struct err *e);
 /* The same of a record whose body is unpacked already, and may be changed. */
 int apply_message(struct apply *a, const struct record *r, ProtobufCMessage *m, struct err *e);
-/* Writes what was counted of segments and objects to the layer: before each index_write. */
+/* Writes answers, and what was counted of segments and objects, to the layer: before each
+ * index_write. */
 int apply_flush(struct apply *a, struct err *e);
 /* The value of a counter as the reader shows it. */
 int counter_get(const struct index_reader *r, const char *name, uint64_t *out, struct err *e);

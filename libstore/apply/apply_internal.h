@@ -84,6 +84,18 @@ int apply_task_moved(struct apply *a, Hf__Task *row, struct err *e);
 /* A session's row, and the row of an answer, at their relocation. */
 int apply_session_moved(struct apply *a, struct slice key, Hf__RecordSessionOpen *row,
     struct err *e);
+int apply_answers_moved(struct apply *a, struct slice key, Hf__SessionAnswers *row, struct err *e);
+/* The same of the row of a single answer, as older programs had them. */
 int apply_answer_moved(struct apply *a, struct slice key, Hf__SessionAnswer *row, struct err *e);
+
+/* --- apply_answer.c: rows of answers */
+/* Adds an answer to its row, or puts it in the place of the one with its sequence. */
+int apply_answer_put(struct apply *a, struct slice session, const Hf__SessionAnswer *answer,
+    struct err *e);
+/* Removes the rows of sequences in [from, to), which are bounds of rows; to may be UINT64_MAX. */
+int apply_answers_remove(struct apply *a, struct slice session, uint64_t from, uint64_t to,
+    struct err *e);
+void apply_answers_flush(struct apply *a);	/* of apply_flush */
+void apply_answers_release(struct apply *a);
 
 #endif

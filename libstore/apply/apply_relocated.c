@@ -158,6 +158,8 @@ table_message(char table)
 		return (&hf__record_session_open__descriptor);
 	case 'A':
 		return (&hf__session_answer__descriptor);
+	case 'R':
+		return (&hf__session_answers__descriptor);
 	default:
 		return (NULL);
 	}
@@ -183,6 +185,8 @@ message_moved(struct apply *a, struct slice key, ProtobufCMessage *row, struct e
 		return (apply_session_moved(a, key, (Hf__RecordSessionOpen *)row, e));
 	case 'A':
 		return (apply_answer_moved(a, key, (Hf__SessionAnswer *)row, e));
+	case 'R':
+		return (apply_answers_moved(a, key, (Hf__SessionAnswers *)row, e));
 	default:
 		return (entry_moved(a, key, (Hf__ObjectEntry *)row, e));
 	}

@@ -10,9 +10,7 @@
  */
 #include "libstore/apply/apply_internal.h"
 
-#define FLOOR_STEP	32	/* answers are removed when the floor has risen by so much */
-#define FLOOR_ROWS_MAX	256	/* so many at a time */
-#define FLOOR_GETS_MAX	128	/* of so many numbers a replay asks for each */
+#define FLOOR_STEP	ANSWERS_ROW	/* answers are removed by the row */
 
 /* What is in the row counts, not what was seen of it: for whatever changes the row. */
 static void
@@ -61,46 +59,6 @@ apply_session_open(struct apply *a, ProtobufCMessage *m, struct err *e)
 	return (0);
 }
 
-/* The same, one by one: what is not there costs little then (index_bulk). */
-static int
-answers_remove_each(struct apply *a, struct slice session, uint64_t from, uint64_t to,
-    struct err *e)
-{
-	int rc = 0;
-
-	for (uint64_t n = from; n < to && (rc == 0 || rc == ERR_NOT_FOUND); n++) {
-		key_answer(&a->key, session, n);
-		rc = index_get(&a->reader, buf_slice(&a->key), &a->value, e);
-		if (rc == 0)
-			apply_delete(a);
-	}
-	return (rc == ERR_NOT_FOUND ? 0 : rc);
-}
-
-/* Removes the answers in [from, to). */
-static int
-answers_remove(struct apply *a, struct slice session, uint64_t from, uint64_t to, struct err *e)
-{
-	struct rows rows = ROWS_INIT;
-	struct buf first = BUF_INIT, end = BUF_INIT;
-	int rc = 0;
-
-	if (a->bulk && to - from <= FLOOR_GETS_MAX)
-		return (answers_remove_each(a, session, from, to, e));
-	key_answer(&first, session, from);
-	key_answer(&end, session, to);
-	do {
-		rc = rows_collect(&rows, &a->reader, buf_slice(&first), buf_slice(&end),
-		    FLOOR_ROWS_MAX, e);
-		for (size_t i = 0; rc == 0 && i < rows.count; i++)
-			index_delete(a->layer, rows_key(&rows, i));
-	} while (rc == 0 && rows.more);
-	buf_release(&first);
-	buf_release(&end);
-	rows_release(&rows);
-	return (rc);
-}
-
 /* Raises the floor of a session's row, which is written by the caller. */
 static int
 floor_raise(struct apply *a, Hf__RecordSessionOpen *row, uint64_t floor, struct err *e)
@@ -109,21 +67,18 @@ floor_raise(struct apply *a, Hf__RecordSessionOpen *row, uint64_t floor, struct 
 
 	row->floor = floor;
 	row->floor_lsn = a->record->lsn;
-	return (answers_remove(a, bin_slice(row->session), from, floor, e));
+	return (apply_answers_remove(a, bin_slice(row->session), from, floor, e));
 }
 
-static void
-answer_put(struct apply *a, const Hf__Origin *origin)
+static int
+answer_put(struct apply *a, const Hf__Origin *origin, struct err *e)
 {
 	Hf__SessionAnswer answer = HF__SESSION_ANSWER__INIT;
 
 	answer.lsn = a->record->lsn;
 	answer.reply = (ProtobufCBinaryData){ a->reply.bytes, a->reply.data };
-	key_answer(&a->key, bin_slice(origin->session), origin->sequence);
-	if (a->rebuild)		/* it may have been relocated */
-		apply_put(a, &answer);
-	else
-		apply_put_fresh(a, &answer);
+	answer.sequence = origin->sequence;
+	return (apply_answer_put(a, bin_slice(origin->session), &answer, e));
 }
 
 int
@@ -134,9 +89,7 @@ apply_answer(struct apply *a, const Hf__Origin *origin, struct err *e)
 	int rc;
 
 	if (session_seen(a, origin, floor)) {
-		if (origin->sequence >= a->session_floor)
-			answer_put(a, origin);
-		return (0);
+		return (origin->sequence >= a->session_floor ? answer_put(a, origin, e) : 0);
 	}
 	rc = session_get(a, bin_slice(origin->session), &old, e);
 	if (rc < 0 && rc != ERR_NOT_FOUND)
@@ -154,7 +107,7 @@ apply_answer(struct apply *a, const Hf__Origin *origin, struct err *e)
 		apply_put(a, row);
 	}
 	if (rc == 0 && origin->sequence >= row->floor)
-		answer_put(a, origin);
+		rc = answer_put(a, origin, e);
 	if (old != NULL && rc == 0)
 		session_note(a, old);
 	if (old != NULL)
@@ -199,34 +152,62 @@ apply_session_moved(struct apply *a, struct slice key, Hf__RecordSessionOpen *ro
 	row->home = apply_home(a);
 	apply_put(a, row);
 	if (rc == 0 && !a->provisional)
-		rc = answers_remove(a, bin_slice(row->session), from, row->floor, e);
+		rc = apply_answers_remove(a, bin_slice(row->session), from, row->floor, e);
+	return (rc);
+}
+
+/* Whether an answer with this sequence is kept, or will be when the session's row comes. */
+static int
+session_floor(struct apply *a, struct slice session, uint64_t *out, struct err *e)
+{
+	Hf__RecordSessionOpen *row;
+	int rc = session_get(a, session, &row, e);
+
+	*out = a->rebuild ? 0 : UINT64_MAX;
+	if (rc < 0)
+		return (rc == ERR_NOT_FOUND ? 0 : rc);
+	*out = row->floor;
+	hf__record_session_open__free_unpacked(row, NULL);
+	return (0);
+}
+
+int
+apply_answers_moved(struct apply *a, struct slice key, Hf__SessionAnswers *row, struct err *e)
+{
+	struct slice session = SLICE((const uint8_t *)key.data + 1, 16);
+	uint64_t floor, first;
+	int rc;
+
+	if (a->provisional || key.bytes != 1 + 16 + 8)
+		return (0);
+	first = get_be64((const uint8_t *)key.data + 17);
+	rc = session_floor(a, session, &floor, e);
+	for (size_t i = 0; rc == 0 && i < row->n_answers; i++) {
+		Hf__SessionAnswer *answer = row->answers[i];
+
+		if (answer->sequence < floor ||
+		    answer->sequence - answer->sequence % ANSWERS_ROW != first)
+			continue;
+		answer->lsn = a->record->lsn;
+		rc = apply_answer_put(a, session, answer, e);
+	}
 	return (rc);
 }
 
 int
 apply_answer_moved(struct apply *a, struct slice key, Hf__SessionAnswer *row, struct err *e)
 {
-	Hf__RecordSessionOpen *session;
-	uint64_t sequence;
-	bool kept;
+	uint64_t floor;
 	int rc;
 
 	if (a->provisional || key.bytes != 1 + 16 + 8)
 		return (0);
-	sequence = get_be64((const uint8_t *)key.data + 17);
-	rc = session_get(a, SLICE((const uint8_t *)key.data + 1, 16), &session, e);
-	if (rc < 0 && rc != ERR_NOT_FOUND)
+	row->sequence = get_be64((const uint8_t *)key.data + 17);
+	rc = session_floor(a, SLICE((const uint8_t *)key.data + 1, 16), &floor, e);
+	if (rc < 0 || row->sequence < floor)
 		return (rc);
-	kept = rc == ERR_NOT_FOUND ? a->rebuild : sequence >= session->floor;
-	if (rc == 0)
-		hf__record_session_open__free_unpacked(session, NULL);
-	if (!kept)
-		return (0);
 	row->lsn = a->record->lsn;
-	buf_reset(&a->key);
-	buf_append_slice(&a->key, key);
-	apply_put(a, row);
-	return (0);
+	return (apply_answer_put(a, SLICE((const uint8_t *)key.data + 1, 16), row, e));
 }
 
 /* --- the end ---------------------------------------------------------------------------------- */
@@ -277,20 +258,13 @@ apply_session_end(struct apply *a, ProtobufCMessage *m, struct err *e)
 {
 	Hf__RecordSessionEnd *r = (Hf__RecordSessionEnd *)m;
 	struct slice session = bin_slice(r->session);
-	struct rows rows = ROWS_INIT;
 	int rc;
 
 	session_forget(a);
 	rc = volumes_unhold(a, r, e);
 	if (rc < 0)
 		return (rc);
-	if (!a->provisional) {
-		key_answer(&a->key, session, 0);
-		a->key.bytes -= 8;	/* the sequence */
-		rc = rows_collect_prefix(&rows, &a->reader, buf_slice(&a->key), SIZE_MAX, e);
-		for (size_t i = 0; rc == 0 && i < rows.count; i++)
-			index_delete(a->layer, rows_key(&rows, i));
-		rows_release(&rows);
-	}
+	if (!a->provisional)
+		rc = apply_answers_remove(a, session, 0, UINT64_MAX, e);
 	return (rc < 0 ? rc : session_drop(a, session, e));
 }

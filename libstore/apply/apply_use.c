@@ -80,6 +80,7 @@ apply_flush(struct apply *a, struct err *e)
 {
 	int rc = 0;
 
+	apply_answers_flush(a);
 	for (unsigned i = 0; rc == 0 && i < a->use_count; i++)
 		rc = use_write(a, &a->uses[i], e);
 	a->use_count = 0;

@@ -106,11 +106,11 @@ key_session(struct buf *k, struct slice session)
 }
 
 void
-key_answer(struct buf *k, struct slice session, uint64_t sequence)
+key_answers(struct buf *k, struct slice session, uint64_t sequence)
 {
-	key_start(k, 'A');
+	key_start(k, 'R');
 	buf_append_slice(k, session);
-	key_add_be64(k, sequence);
+	key_add_be64(k, sequence - sequence % ANSWERS_ROW);
 }
 
 void

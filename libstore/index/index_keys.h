@@ -15,7 +15,7 @@
  *   Y volume(8)                               VolumeUse
  *   F lsn(8) n(4)                             Extent freed by that record, to be punched
  *   S session(16)                             RecordSessionOpen, with the floor of its answers
- *   A session(16) sequence(8)                 SessionAnswer
+ *   R session(16) sequence(8)                 SessionAnswers, of ANSWERS_ROW sequences from this one
  *   C section 00 name                         RecordConfigPut
  *   G segment(8)                              SegmentUse
  *   D lsn(8)                                  DeadRecord: it was the home of a row
@@ -32,7 +32,8 @@
 
 #include "libbase/buf.h"
 
-#define INDEX_FORMAT_VERSION 5
+#define INDEX_FORMAT_VERSION 6
+#define ANSWERS_ROW 32
 
 /* Each replaces the content of k. */
 void key_meta(struct buf *k, const char *name);
@@ -45,7 +46,8 @@ void key_extent(struct buf *k, uint64_t volume, uint64_t offset);
 void key_volume(struct buf *k, uint64_t volume);
 void key_freed(struct buf *k, uint64_t lsn, uint32_t n);
 void key_session(struct buf *k, struct slice session);
-void key_answer(struct buf *k, struct slice session, uint64_t sequence);
+/* Of the row that a sequence is in. */
+void key_answers(struct buf *k, struct slice session, uint64_t sequence);
 void key_config(struct buf *k, const char *section, const char *name);
 void key_segment(struct buf *k, uint64_t segment);
 void key_dead(struct buf *k, uint64_t lsn);

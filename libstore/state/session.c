@@ -108,22 +108,30 @@ session_unhold(struct session *s, uint64_t volume)
 }
 
 static int
+answered_note(void *context, struct slice key, struct slice value, struct err *e)
+{
+	struct session *s = context;
+	Hf__SessionAnswers *m;
+	int rc = row_unpack(value, &hf__session_answers__descriptor, (void *)&m, e);
+
+	(void)key;
+	if (rc < 0)
+		return (rc);
+	if (m->n_answers > 0)
+		s->answered_max = m->answers[m->n_answers - 1]->sequence;
+	hf__session_answers__free_unpacked(m, NULL);
+	return (0);
+}
+
+static int
 answered_max_load(struct session *s, const struct index_reader *r, struct err *e)
 {
 	struct buf key = BUF_INIT, end = BUF_INIT;
-	struct index_iter *it;
 	int rc;
 
-	key_answer(&key, session_id(s), 0);
-	key_answer(&end, session_id(s), UINT64_MAX);
-	it = index_iter_new(r, buf_slice(&key), buf_slice(&end));
-	for (; index_iter_valid(it); index_iter_next(it)) {
-		struct slice k = index_iter_key(it);
-
-		s->answered_max = get_be64((const uint8_t *)k.data + k.bytes - 8);
-	}
-	rc = index_iter_error(it, e);
-	index_iter_free(it);
+	key_answers(&key, session_id(s), 0);
+	key_answers(&end, session_id(s), UINT64_MAX);
+	rc = row_each(r, buf_slice(&key), buf_slice(&end), answered_note, s, e);
 	buf_release(&key);
 	buf_release(&end);
 	return (rc);

@@ -369,13 +369,33 @@ request_read(struct state *st, struct session *s, uint64_t sequence, const struc
 	hf__store_reply__free_unpacked(reply, NULL);
 }
 
+/* What a sequence was answered; ERR_NOT_FOUND: nothing that is kept. */
+static int
+answer_find(struct state *st, struct session *s, uint64_t sequence, struct buf *out, struct err *e)
+{
+	struct index_reader r = state_committed(st);
+	Hf__SessionAnswers *w;
+	int rc;
+
+	key_answers(&st->key, session_id(s), sequence);
+	rc = row_get(&r, buf_slice(&st->key), &hf__session_answers__descriptor, (void *)&w, e);
+	if (rc < 0)
+		return (rc);
+	rc = ERR_NOT_FOUND;
+	for (size_t i = 0; rc < 0 && i < w->n_answers; i++)
+		if (w->answers[i]->sequence == sequence) {
+			buf_append(out, w->answers[i]->reply.data, w->answers[i]->reply.len);
+			rc = 0;
+		}
+	hf__session_answers__free_unpacked(w, NULL);
+	return (rc);
+}
+
 /* True if this was answered before: then it is answered again. */
 static bool
 request_repeat(struct state *st, struct session *s, uint64_t sequence, const Hf__StoreRequest *q)
 {
-	struct index_reader r = state_committed(st);
 	struct buf reply = BUF_INIT;
-	Hf__SessionAnswer *a;
 	struct err e = ERR_INIT;
 	int rc;
 
@@ -385,8 +405,7 @@ request_repeat(struct state *st, struct session *s, uint64_t sequence, const Hf_
 	}
 	if (sequence > s->answered_max)
 		return (false);
-	key_answer(&st->key, session_id(s), sequence);
-	rc = row_get(&r, buf_slice(&st->key), &hf__session_answer__descriptor, (void *)&a, &e);
+	rc = answer_find(st, s, sequence, &reply, &e);
 	if (rc == ERR_NOT_FOUND)
 		return (false);
 	if (rc < 0) {	/* not known whether it was applied: say nothing */
@@ -395,12 +414,10 @@ request_repeat(struct state *st, struct session *s, uint64_t sequence, const Hf_
 	}
 	st->stats.repeats++;
 	st->stats.answered++;
-	buf_append(&reply, a->reply.data, a->reply.len);
 	if (q->op_case == OP(RUN_RESERVE))
 		reply_add_layout(st, &reply);
 	st->o.on_reply(st->o.context, s, sequence, buf_slice(&reply));
 	buf_release(&reply);
-	hf__session_answer__free_unpacked(a, NULL);
 	return (true);
 }
 

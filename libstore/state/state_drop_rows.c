@@ -26,12 +26,21 @@ session_depends(const struct drop *d, const Hf__RecordSessionOpen *s)
 	return (s->home != NULL && in_segment(d, s->floor_lsn));
 }
 
+static bool
+answers_depend(const struct drop *d, const Hf__SessionAnswers *w)
+{
+	for (size_t i = 0; i < w->n_answers; i++)
+		if (in_segment(d, w->answers[i]->lsn))
+			return (true);
+	return (false);
+}
+
 static int
 row_depends(const struct drop *d, char table, struct slice value, bool *out, struct err *e)
 {
 	const ProtobufCMessageDescriptor *type = table == 'Y' ? &hf__volume_use__descriptor :
 	    table == 'S' ? &hf__record_session_open__descriptor :
-	    &hf__session_answer__descriptor;
+	    &hf__session_answers__descriptor;
 	ProtobufCMessage *m;
 	int rc = row_unpack(value, type, &m, e);
 
@@ -43,7 +52,7 @@ row_depends(const struct drop *d, char table, struct slice value, bool *out, str
 	else if (table == 'S')
 		*out = session_depends(d, (Hf__RecordSessionOpen *)m);
 	else
-		*out = in_segment(d, ((Hf__SessionAnswer *)m)->lsn);
+		*out = answers_depend(d, (Hf__SessionAnswers *)m);
 	protobuf_c_message_free_unpacked(m, NULL);
 	return (0);
 }
@@ -104,7 +113,7 @@ drop_move(struct state *st)
 	struct err e = ERR_INIT;
 	int rc = 0;
 
-	for (const char *table = "YSA"; rc == 0 && rows.count == 0 && *table != '\0'; table++)
+	for (const char *table = "YSR"; rc == 0 && rows.count == 0 && *table != '\0'; table++)
 		rc = table_collect(st, *table, &rows, &e);
 	if (rc < 0)
 		drop_stop(st, rc, &e);

@@ -202,7 +202,7 @@ answers_orphaned(struct replay *p, struct err *e)
 	struct buf session = BUF_INIT;
 	int rc, there;
 
-	rc = rows_collect_prefix(&rows, &p->apply.reader, SLICE_LITERAL("A"), SIZE_MAX, e);
+	rc = rows_collect_prefix(&rows, &p->apply.reader, SLICE_LITERAL("R"), SIZE_MAX, e);
 	for (size_t i = 0; rc == 0 && i < rows.count; i++) {
 		struct slice key = rows_key(&rows, i);
 

@@ -884,7 +884,7 @@ Test(vacuum, an_interrupted_rebuild_is_begun_anew, .timeout = 120)
 	seed = 1004;
 	history_short(60);
 	vacuum_all();
-	for (unsigned i = 0; i < 2400; i++) {
+	for (unsigned i = 0; i < 4800; i++) {
 		char key[32];
 
 		snprintf(key, sizeof(key), "many-%u", i);
