@@ -263,6 +263,7 @@ LIBSTORE_TEST_LIBS = libstore/libstore.a schema/libschema.a libbase/libbase.a \
 STATE_TEST_LIBS = tests/unit/libstateworld.a $(LIBSTORE_TEST_LIBS) $(EVENT_LIBS)
 CONVERT_WORLD = tests/unit/convert_world.c tests/unit/convert_world.h
 REBUILD_WORLD = tests/unit/rebuild_world.c tests/unit/rebuild_world.h
+RETIRE_WORLD = tests/unit/retire_world.c tests/unit/retire_world.h $(REBUILD_WORLD)
 
 check_PROGRAMS += tests/unit/test_index_gaps
 tests_unit_test_index_gaps_SOURCES = tests/unit/test_index_gaps.c
@@ -369,8 +370,12 @@ tests_unit_test_rebuild_LDADD = $(STATE_TEST_LIBS)
 
 # A drive that works is copied to another, which takes its slot.
 check_PROGRAMS += tests/unit/test_retire
-tests_unit_test_retire_SOURCES = tests/unit/test_retire.c $(REBUILD_WORLD)
+tests_unit_test_retire_SOURCES = tests/unit/test_retire.c $(RETIRE_WORLD)
 tests_unit_test_retire_LDADD = $(STATE_TEST_LIBS)
+
+check_PROGRAMS += tests/unit/test_retire_faults
+tests_unit_test_retire_faults_SOURCES = tests/unit/test_retire_faults.c $(RETIRE_WORLD)
+tests_unit_test_retire_faults_LDADD = $(STATE_TEST_LIBS)
 
 check_PROGRAMS += tests/fuzz/fuzz_store_request
 tests_fuzz_fuzz_store_request_SOURCES = tests/fuzz/fuzz_store_request.c

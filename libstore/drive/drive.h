@@ -138,6 +138,14 @@ void drive_path(const struct drive_set *s, unsigned slot, const char *sub, const
  */
 int drive_fail(struct drive_set *s, unsigned slot, const char *why, struct err *e);
 /*
+ * The same for who had to do with "sub/name" on it. While the slot's drive takes over from another
+ * (drive_set_retire), that file is perhaps a link to the other: drive_file_linked tells, before it
+ * is opened. Then it was the other that failed, and what is still on it alone is to be rebuilt.
+ */
+bool drive_file_linked(struct drive_set *s, unsigned slot, const char *sub, const char *name);
+int drive_file_fail(struct drive_set *s, unsigned slot, bool linked, const char *why,
+    struct err *e);
+/*
  * drive_replace.c. The drive of a slot is at its path again while the set is open: its catalog is
  * brought up to date, and it is RETURNING. ERR_NOT_FOUND: another or none is there; ERR_EXISTS: it
  * is not away.

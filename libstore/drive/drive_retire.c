@@ -411,6 +411,27 @@ drive_former_lose(struct drive_set *s, unsigned slot, const char *why, struct er
 	return (rc);
 }
 
+bool
+drive_file_linked(struct drive_set *s, unsigned slot, const char *sub, const char *name)
+{
+	char path[4096], target[4096];
+	bool moving;
+
+	pthread_mutex_lock(&s->lock);
+	moving = s->rows.drives[slot].former_uuid.len > 0;
+	pthread_mutex_unlock(&s->lock);
+	if (!moving)
+		return (false);
+	drive_path(s, slot, sub, name, path);
+	return (s->disk->ops->readlink(s->disk, path, target, sizeof(target), NULL) == 0);
+}
+
+int
+drive_file_fail(struct drive_set *s, unsigned slot, bool linked, const char *why, struct err *e)
+{
+	return (linked ? drive_former_lose(s, slot, why, e) : drive_fail(s, slot, why, e));
+}
+
 void
 drive_formers_probe(struct drive_set *s)
 {

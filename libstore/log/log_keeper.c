@@ -241,7 +241,7 @@ log_segment_seal(struct drive_set *s, struct segment *g, struct err *e)
 		for (i = 0; i < g->mirror_count; i++)
 			if (failed >> i & 1 &&
 			    e->code != ERR_FULL) /* without room there is just no footer */
-				drive_fail(s, g->slots[i], e->text, NULL);
+				segment_mirror_fail(s, g->id, g->slots[i], e->text, NULL);
 	}
 	return (segment_commit_sealed(s, g, e));
 }
@@ -333,7 +333,8 @@ segment_replace(struct log *l, uint32_t failing, char why[][160], struct segment
 
 	for (i = 0; rc == 0 && i < drive_count(s); i++)
 		if (failing >> i & 1)
-			rc = drive_fail(s, i, why[i], e);
+			rc = current == NULL ? drive_fail(s, i, why[i], e) :
+			    segment_mirror_fail(s, current->id, i, why[i], e);
 	if (rc == 0 && current != NULL)
 		rc = segment_commit_sealed(s, current, e);
 	if (rc == 0 && *next != NULL && !segment_usable(s, *next)) {

@@ -78,7 +78,7 @@ mirror_lose(struct drive_set *s, struct segment *g, unsigned i, const struct err
 	drive_set_disk(s)->ops->close(drive_set_disk(s), g->handles[i]);
 	g->handles[i] = -1;
 	g->missing |= 1u << i;
-	drive_fail(s, g->slots[i], why->text, NULL);
+	segment_mirror_fail(s, g->id, g->slots[i], why->text, NULL);
 }
 
 static void
@@ -289,11 +289,7 @@ mirror_copy(struct drive_set *s, const struct segment *g, unsigned i, struct err
 			rc = 0;
 	segment_path(s, g->slots[i], g->id, ".seg", path);
 	drive_path(s, g->slots[i], "log", "", directory);
-	handle = rc < 0 ? rc : d->ops->open(d, path, O_RDWR, e);
-	if (rc == 0 && handle == ERR_NOT_FOUND) {	/* or a link to what is gone */
-		(void)d->ops->unlink(d, path, NULL);
-		handle = d->ops->open(d, path, O_RDWR | O_CREAT, e);
-	}
+	handle = rc < 0 ? rc : d->ops->open(d, path, O_RDWR | O_CREAT, e);
 	if (handle < 0)
 		return (handle);
 	rc = d->ops->pwritev(d, handle, &iov, 1, 0, e);
@@ -335,11 +331,14 @@ mirror_bring(struct drive_set *s, Hf__CatalogSegment *row, unsigned i, uint64_t 
     struct err *e)
 {
 	unsigned readable;
-	struct segment *g = segment_open(s, row, false, &readable);
+	struct segment *g;
 	uint64_t gone;
 	size_t gone_count;
 	int rc = 0;
 
+	if (segment_mirror_linked(s, row->id, row->slots[i]))
+		return (0);	/* to the drive that is retired: a rebuild takes its place */
+	g = segment_open(s, row, false, &readable);
 	if (mirror_short(s, g, i)) {
 		rc = mirror_copy(s, g, i, e);
 		if (rc == 0 && row->missing >> i & 1)

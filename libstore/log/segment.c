@@ -32,6 +32,22 @@ segment_path(
 	drive_path(s, slot, "log", name, out);
 }
 
+bool
+segment_mirror_linked(struct drive_set *s, uint64_t id, unsigned slot)
+{
+	char name[32];
+
+	snprintf(name, sizeof(name), "%016" PRIx64 ".seg", id);
+	return (drive_file_linked(s, slot, "log", name));
+}
+
+int
+segment_mirror_fail(struct drive_set *s, uint64_t id, unsigned slot, const char *why,
+    struct err *e)
+{
+	return (drive_file_fail(s, slot, segment_mirror_linked(s, id, slot), why, e));
+}
+
 void
 segment_row_path(const struct drive_set *s, const Hf__CatalogSegment *row, unsigned i,
     char out[4096])

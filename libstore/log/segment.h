@@ -47,6 +47,11 @@ struct prewrite {
 
 void segment_path(const struct drive_set *s, unsigned slot, uint64_t id, const char *ending,
     char out[4096]);
+/* The mirror in a slot is a link (drive_file_linked). */
+bool segment_mirror_linked(struct drive_set *s, uint64_t id, unsigned slot);
+/* A drive failed at the mirror that it has of a segment (drive_file_fail). */
+int segment_mirror_fail(struct drive_set *s, uint64_t id, unsigned slot, const char *why,
+    struct err *e);
 /* Of the i-th file that a row names: a mirror, or a shard. */
 void segment_row_path(const struct drive_set *s, const Hf__CatalogSegment *row, unsigned i,
     char out[4096]);

@@ -20,6 +20,7 @@ struct shard {
 	unsigned		 index;			/* the one to make */
 	int			 handles[DRIVES_MAX];	/* by shard */
 	int			 former;		/* what a link leads to, or -1 */
+	bool			 former_first;		/* until a read of it fails */
 	uint32_t		*sums;
 	uint8_t			*memory;
 	struct rebuild_place	 place;
@@ -69,6 +70,24 @@ target_write(struct shard *s, const void *data, size_t bytes, uint64_t offset, s
 	return (d->ops->pwritev(d, s->handles[s->index], &iov, 1, offset, e));
 }
 
+/* From the drive that is retired, as far as it has it whole; else from the others. */
+static int
+block_get(struct shard *s, uint32_t block, struct err *e)
+{
+	int rc = ERR_NOT_FOUND;
+
+	if (s->former_first) {
+		rc = shard_reader_block(&s->reader, s->index, block, s->memory, NULL);
+		s->former_first = rc != ERR_IO && rc != ERR_TIMEOUT;
+	}
+	if (rc < 0)
+		rc = shard_reader_rebuild(&s->reader, s->index, block, s->memory, e);
+	if (rc < 0 && s->former >= 0 && shard_reader_block(&s->reader, s->index, block, s->memory,
+	    NULL) == 0)
+		rc = 0;
+	return (rc);
+}
+
 static int
 blocks_make(struct shard *s, struct err *e)
 {
@@ -79,9 +98,8 @@ blocks_make(struct shard *s, struct err *e)
 	for (block = 0; rc == 0 && block < shard_block_count(shard_bytes); block++, at += bytes) {
 		bytes = shard_block_bytes(shard_bytes, block);
 		rc = rebuild_make(s->r, (uint64_t)bytes * (s->layout.k + 1), at, e);
-		if (rc == 0 && (s->former < 0 || shard_reader_block(&s->reader, s->index, block,
-		    s->memory, NULL) < 0))
-			rc = shard_reader_rebuild(&s->reader, s->index, block, s->memory, e);
+		if (rc == 0)
+			rc = block_get(s, block, e);
 		if (rc == 0)
 			rc = target_write(s, s->memory, bytes, at, e);
 		if (rc == 0 && (block + 1) % (MAINTAIN_SYNC_BYTES / SHARD_BLOCK_BYTES) == 0)
@@ -152,6 +170,7 @@ files_open(struct shard *s, struct err *e)
 			s->handles[i] = d->ops->open(d, path, O_RDONLY, NULL);
 	if (s->place.link)
 		s->former = d->ops->open(d, s->place.final, O_RDONLY, NULL);
+	s->former_first = s->former >= 0 && !(s->row->missing >> s->index & 1);
 	s->handles[s->index] = d->ops->open(d, s->place.path, O_RDWR | O_CREAT, e);
 	return (s->handles[s->index] < 0 ? s->handles[s->index] : 0);
 }

@@ -306,6 +306,8 @@ row_compute(struct volume_rebuild *v, struct piece *p, struct piece_row *pr, str
 	int rc;
 
 	if ((unsigned)__builtin_popcount(present) < v->row->k) {
+		if (v->place.link && shard_get(v, p, v->shard) && pr->good[v->shard])
+			return (0);
 		rc = extent_lives(v, &pr->x, e);
 		pr->have = rc == 0;	/* freed, and punched under our hands */
 		if (rc <= 0)
@@ -367,6 +369,35 @@ piece_write(void *context)
 
 /* --- rounds ----------------------------------------------------------------------------------- */
 
+/* k others, those that lack nothing first; 0: there are not so many. */
+static uint32_t
+others_first(const struct volume_rebuild *v)
+{
+	unsigned n = v->row->k + v->row->m, pass, i, count = 0;
+	uint32_t mask = 0;
+
+	for (pass = 0; pass < 2; pass++)
+		for (i = 0; i < n && count < v->row->k; i++)
+			if (i != v->shard && v->handles[i] >= 0 &&
+			    (v->row->lacking >> i & 1) == pass) {
+				mask |= 1u << i;
+				count++;
+			}
+	return (count == v->row->k ? mask : 0);
+}
+
+/* The drive that is retired could not be read: its next answers may take long, too. */
+static void
+sources_look(struct volume_rebuild *v, const struct piece *p)
+{
+	uint32_t others;
+
+	if (v->sources != 1u << v->shard || p->read >> v->shard & 1)
+		return;
+	others = others_first(v);
+	v->sources = others != 0 ? others : v->sources;
+}
+
 /* One round: reads of a, computing of b, writing of c; each may be NULL. */
 static void
 round_run(struct volume_rebuild *v, struct piece *a, struct piece *b, struct piece *c)
@@ -388,6 +419,8 @@ round_run(struct volume_rebuild *v, struct piece *a, struct piece *b, struct pie
 	crew_run(v->r->crew, jobs, count);
 	for (i = 0; i < n; i++)
 		a->read |= (uint32_t)reads[i].done << reads[i].shard;
+	if (a != NULL)
+		sources_look(v, a);
 }
 
 /* Fills a with the next piece that has something to do; NULL at the end. */
@@ -579,29 +612,25 @@ target_open(struct volume_rebuild *v, struct err *e)
 	return (rc);
 }
 
-/* All that are there; of them k to begin with, those that lack nothing first. */
+/* All that are there; of them k to begin with, or what the link leads to, unless that is lost. */
 static int
 sources_open(struct volume_rebuild *v, const char *name, struct err *e)
 {
-	unsigned n = v->row->k + v->row->m, pass, i, count = 0;
+	unsigned n = v->row->k + v->row->m, i, count = 0;
+	bool link, whole = !(v->row->lacking >> v->shard & 1);
 	char path[4096];
 
 	for (i = 0; i < n; i++)
 		if (i != v->shard && rebuild_path(v->r, v->row->slots[i], "vol", name, path))
 			v->handles[i] = rebuild_open(v->r, path, O_RDONLY, NULL);
-	if (v->place.link && v->handles[v->shard] >= 0) {
+	link = v->place.link && v->handles[v->shard] >= 0;
+	v->sources = link && whole ? 1u << v->shard : others_first(v);
+	if (v->sources == 0 && link)
 		v->sources = 1u << v->shard;
+	if (v->sources != 0)
 		return (0);
-	}
-	for (pass = 0; pass < 2; pass++)
-		for (i = 0; i < n && count < v->row->k; i++)
-			if (i != v->shard && v->handles[i] >= 0 &&
-			    (v->row->lacking >> i & 1) == pass) {
-				v->sources |= 1u << i;
-				count++;
-			}
-	if (count == v->row->k)
-		return (0);
+	for (i = 0; i < n; i++)
+		count += i != v->shard && v->handles[i] >= 0;
 	return (err_set(e, ERR_NO_QUORUM, "volume %016" PRIx64 ": %u of %u other shards are there "
 	    "and %u are needed", v->row->id, count, n - 1, v->row->k));
 }

@@ -23,6 +23,15 @@ new_path(struct drive_set *s, unsigned slot, uint64_t segment, struct shard_writ
 	drive_path(s, slot, "log", name, out);
 }
 
+static bool
+new_linked(struct drive_set *s, unsigned slot, uint64_t segment, struct shard_writer by)
+{
+	char name[SHARD_NAME_BYTES];
+
+	shard_name_new(segment, by, name);
+	return (drive_file_linked(s, slot, "log", name));
+}
+
 static void
 shard_path(struct drive_set *s, unsigned slot, uint64_t segment, char out[4096])
 {
@@ -243,11 +252,14 @@ files_make(struct drive_set *s, const Hf__CatalogSegment *row, struct shard_writ
 	int rc = 0;
 
 	for (i = 0; rc == 0 && i < row->n_slots; i++) {
+		bool linked;
+
 		drive_steady_begin(s);
+		linked = new_linked(s, row->slots[i], row->id, by);	/* begun before */
 		rc = file_make(s, row->slots[i], row, by, e);
 		drive_steady_end(s);
 		if (rc == ERR_IO)
-			drive_fail(s, row->slots[i], e->text, NULL);
+			drive_file_fail(s, row->slots[i], linked, e->text, NULL);
 	}
 	return (rc);
 }
@@ -361,15 +373,17 @@ shards_name(struct drive_set *s, const Hf__CatalogSegment *row, struct shard_wri
 	uint32_t online = drive_online_mask(s);
 	uint64_t content = 0;
 	unsigned i;
+	bool linked;
 	int rc = 0;
 
 	for (i = 0; rc == 0 && i < row->n_slots; i++) {
 		if (!(online >> row->slots[i] & 1))	/* C3 */
 			return (err_set(e, ERR_NO_QUORUM, "the drive in slot %u is not online any "
 			    "more", row->slots[i]));
+		linked = new_linked(s, row->slots[i], row->id, by);
 		rc = shard_verify(s, row, i, by, &content, e);
 		if (rc == ERR_IO)
-			drive_fail(s, row->slots[i], e->text, NULL);
+			drive_file_fail(s, row->slots[i], linked, e->text, NULL);
 	}
 	for (i = 0; rc == 0 && i < row->n_slots; i++) {
 		drive_steady_begin(s);
@@ -456,10 +470,10 @@ conversion_mirrors_remove(struct drive_set *s, const Hf__CatalogSegment *mirrors
 			continue;
 		segment_path(s, mirrors->slots[i], mirrors->id, ".seg", path);
 		handle = d->ops->open(d, path, O_RDWR, NULL);
-		if (handle < 0)
-			continue;
-		d->ops->truncate(d, handle, 0, NULL);
-		d->ops->close(d, handle);
+		if (handle >= 0) {	/* else it is perhaps a link to a drive that failed */
+			d->ops->truncate(d, handle, 0, NULL);
+			d->ops->close(d, handle);
+		}
 		if (d->ops->unlink(d, path, NULL) == 0)
 			log_sync(s, mirrors->slots[i]);
 	}

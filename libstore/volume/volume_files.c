@@ -6,9 +6,8 @@
  *     removed
  *     only after the catalog says that the volume is dropped.
  * F2  Space is reserved on every online shard or on none.
- * F3  A drive that answers EIO is failed (drive_fail) and skipped; the operation goes on with the
- *     others
- *     while k shards remain.
+ * F3  A drive that answers EIO is failed (drive_file_fail) and skipped; the operation goes on with
+ *     the others while k shards remain.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -47,12 +46,13 @@ slot_online(struct drive_set *s, unsigned slot)
 	return (drive_present_mask(s) >> slot & 1);
 }
 
-/* F3: what went wrong on a drive becomes the drive's state. Returns 0 to go on, or the set's
- * error. */
-static int
-shard_failed(struct drive_set *s, unsigned slot, const struct err *why, struct err *e)
+static bool
+shard_linked(struct drive_set *s, unsigned slot, uint64_t id)
 {
-	return (drive_fail(s, slot, why->text, e));
+	char name[VOLUME_NAME_BYTES];
+
+	volume_name(id, name);
+	return (drive_file_linked(s, slot, "vol", name));
 }
 
 static int
@@ -115,7 +115,7 @@ shards_make(struct drive_set *s, uint64_t id, const uint32_t *slots, unsigned co
 		if (rc == ERR_FULL)
 			return (err_set(e, rc, "%s", why.text));
 		if (rc < 0)
-			rc = shard_failed(s, slots[i], &why, e);
+			rc = drive_fail(s, slots[i], why.text, e);
 		else
 			*made |= 1u << i;
 		if (rc < 0)
@@ -239,9 +239,11 @@ shards_step(struct drive_set *s, const Hf__CatalogVolume *row, shard_fn *step, u
 	*done = *absent = 0;
 	for (i = 0; i < row->n_slots; i++) {
 		struct err why = ERR_INIT;
+		bool linked;
 
 		if (!slot_online(s, row->slots[i]))
 			continue;
+		linked = shard_linked(s, row->slots[i], row->id);
 		rc = shard_step(s, row->slots[i], row->id, step, offset, bytes, &why);
 		if (rc == 0) {
 			*done |= 1u << i;
@@ -253,7 +255,7 @@ shards_step(struct drive_set *s, const Hf__CatalogVolume *row, shard_fn *step, u
 			*absent |= 1u << i;
 			continue;
 		}
-		rc = shard_failed(s, row->slots[i], &why, e);
+		rc = drive_file_fail(s, row->slots[i], linked, why.text, e);	/* F3 */
 		if (rc < 0)
 			return (rc);
 	}

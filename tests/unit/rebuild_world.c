@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #include "libstore/log/log_internal.h"
+#include "libstore/maintain/convert.h"
 #include "libstore/maintain/rebuild.h"
 #include "libstore/volume/volume.h"
 #include "tests/unit/world_check.h"
@@ -233,6 +234,31 @@ memory(void *context, int64_t bytes, struct err *e)
 {
 	(void)context;
 	return (purse_memory(&purse, bytes, e));
+}
+
+void
+convert_sealed(void)
+{
+	struct maintain m = { .disk = w.disk, .ask = ask, .pace = pace };
+	Hf__Task task = HF__TASK__INIT;
+	struct err e = ERR_INIT;
+	Hf__Layout *layout;
+	uint64_t *ids;
+	size_t count = catalog_segment_ids(w.drives, &ids);
+
+	state_layout(w.state, &layout);
+	m.layout = layout;
+	m.task = &task;
+	task.lease = 1;
+	for (size_t i = 0; i < count; i++) {
+		Hf__CatalogSegment *row = catalog_segment(w.drives, ids[i]);
+
+		if (row->state == HF__CATALOG_SEGMENT__STATE__SEALED)
+			cr_assert_eq(convert_run(&m, ids[i], &e), 0, "%s", e.text);
+		hf__catalog_segment__free_unpacked(row, NULL);
+	}
+	free(ids);
+	hf__layout__free_unpacked(layout, NULL);
 }
 
 int

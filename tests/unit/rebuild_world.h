@@ -42,6 +42,8 @@ void body_delete(unsigned n);
 void seal(void);
 void reopen(uint8_t session);
 int rebuild(unsigned slot, struct err *e);
+/* All segments that are sealed. */
+void convert_sealed(void);
 void on_fault(void *context, const struct check_fault *f);	/* context: the least severity */
 /* Offline: no fault of this severity or worse. */
 void check(enum check_severity least);

@@ -13,77 +13,7 @@
 #include "libstore/drive/drive_internal.h"
 #include "libstore/log/log_internal.h"
 #include "tests/unit/proof.h"
-#include "tests/unit/rebuild_world.h"
-
-/* --- what is where ---------------------------------------------------------------------------- */
-
-/* Links left on the new drive of slot 3. */
-static unsigned
-links_count(const char *drive)
-{
-	static const char *const subs[] = { "log", "vol" };
-	struct drive_names names;
-	char path[256], target[256];
-	unsigned n = 0;
-
-	for (unsigned i = 0; i < 2; i++) {
-		snprintf(path, sizeof(path), "%s/%s", drive, subs[i]);
-		cr_assert_eq(drive_names_list(w.disk, path, &names, NULL), 0);
-		for (size_t j = 0; j < names.count; j++) {
-			snprintf(path, sizeof(path), "%s/%s/%s", drive, subs[i], names.name[j]);
-			n += w.disk->ops->readlink(w.disk, path, target, sizeof(target),
-			    NULL) == 0;
-		}
-		drive_names_release(&names);
-	}
-	return (n);
-}
-
-static void
-slot_check(const char *path, bool moving)
-{
-	struct drive d;
-
-	drive_get(w.drives, 3, &d);
-	cr_assert_str_eq(d.path, path);
-	cr_assert_eq(d.state, HF__CATALOG_DRIVE__STATE__ONLINE, "%s", d.note);
-	cr_assert_eq(d.former != NULL, moving);
-}
-
-/* As the service does it. */
-static int
-retire(const char *path, struct err *e)
-{
-	int rc = drive_set_retire(w.drives, 3, path, e);
-
-	log_drives_changed(w.log);
-	world_settle(&w);
-	return (rc);
-}
-
-/* The old drive is taken out, and the store is told where the new one is. */
-static void
-old_goes(void)
-{
-	disk_memory_set_missing(w.disk, 3, true);
-	check_paths[3] = "/d4";
-}
-
-/* Everything is on the new drive: any two others may go. */
-static void
-new_proves_itself(void)
-{
-	cr_assert_eq(links_count("/d4"), 0);
-	world_close(&w);
-	old_goes();
-	disk_memory_restart(w.disk);
-	check(CHECK_DEGRADED);
-	disk_memory_set_missing(w.disk, 0, true);
-	disk_memory_set_missing(w.disk, 1, true);
-	check(CHECK_LOST);
-	world_remove(&w);
-	check_paths[3] = "/d3";
-}
+#include "tests/unit/retire_world.h"
 
 /* --- as it should go -------------------------------------------------------------------------- */
 
@@ -95,8 +25,8 @@ Test(retire, a_drive_is_copied_under_load, .timeout = 60)
 	begin(51);
 	bodies_put(6);
 	body_delete(2);
-	cr_assert_eq(retire("/d4", &e), 0, "%s", e.text);
-	slot_check("/d4", true);
+	cr_assert_eq(retire(3, "/d4", &e), 0, "%s", e.text);
+	slot_check(3, "/d4", true);
 	cr_assert_gt(links_count("/d4"), 0);
 	bodies_put(4);			/* also in volumes that were begun on the old drive */
 	body_delete(4);
@@ -104,14 +34,14 @@ Test(retire, a_drive_is_copied_under_load, .timeout = 60)
 	world_session(&w, 2);
 	body_delete(3);
 	cr_assert_eq(drive_online_mask(w.drives), 15);
-	cr_assert_eq(retire("/d5", &e), ERR_BUSY, "%s", e.text);
+	cr_assert_eq(retire(3, "/d5", &e), ERR_BUSY, "%s", e.text);
 	cr_assert_eq(rebuild(3, &e), 0, "%s", e.text);
-	slot_check("/d4", false);
+	slot_check(3, "/d4", false);
 	cr_assert_eq(rebuild(3, &e), 0, "again: nothing to do");
 	drive_get(w.drives, 3, &d);
 	cr_assert_str_eq(d.note, "");
 	bodies_put(2);
-	new_proves_itself();
+	new_proves_itself(3, "/d4");
 }
 
 /* What is not sealed yet keeps the old drive until it is. */
@@ -121,15 +51,15 @@ Test(retire, the_old_drive_stays_while_anything_is_written_on_it, .timeout = 60)
 
 	begin(52);
 	bodies_put(2);
-	cr_assert_eq(retire("/d4", &e), 0, "%s", e.text);
+	cr_assert_eq(retire(3, "/d4", &e), 0, "%s", e.text);
 	cr_assert_eq(rebuild(3, &e), ERR_BUSY, "%s", e.text);
-	slot_check("/d4", true);
+	slot_check(3, "/d4", true);
 	bodies_put(2);
 	seal();
 	world_session(&w, 2);
 	cr_assert_eq(rebuild(3, &e), 0, "%s", e.text);
-	slot_check("/d4", false);
-	new_proves_itself();
+	slot_check(3, "/d4", false);
+	new_proves_itself(3, "/d4");
 }
 
 /* A start that still has the old path follows the drive; one with the new path needs nothing. */
@@ -139,21 +69,21 @@ Test(retire, it_goes_on_after_a_restart, .timeout = 60)
 
 	begin(53);
 	bodies_put(3);
-	cr_assert_eq(retire("/d4", &e), 0, "%s", e.text);
+	cr_assert_eq(retire(3, "/d4", &e), 0, "%s", e.text);
 	bodies_put(2);
 	world_close(&w);
 	reopen(1);
-	slot_check("/d4", true);
+	slot_check(3, "/d4", true);
 	bodies_put(2);
 	seal();
 	world_session(&w, 4);
 	cr_assert_eq(rebuild(3, &e), 0, "%s", e.text);
 	world_close(&w);
 	reopen(5);
-	slot_check("/d4", false);
+	slot_check(3, "/d4", false);
 	bodies_put(1);
 	seal();
-	new_proves_itself();
+	new_proves_itself(3, "/d4");
 }
 
 /* --- what is refused -------------------------------------------------------------------------- */
@@ -165,22 +95,22 @@ Test(retire, refusals, .timeout = 60)
 
 	begin(54);
 	bodies_put(2);
-	cr_assert_eq(retire("relative", &e), ERR_INVALID);
-	cr_assert_eq(retire("/d1", &e), ERR_INVALID, "%s", e.text);
-	cr_assert_eq(retire("/d3/", &e), ERR_INVALID, "%s", e.text);
+	cr_assert_eq(retire(3, "relative", &e), ERR_INVALID);
+	cr_assert_eq(retire(3, "/d1", &e), ERR_INVALID, "%s", e.text);
+	cr_assert_eq(retire(3, "/d3/", &e), ERR_INVALID, "%s", e.text);
 	h = w.disk->ops->open(w.disk, "/d4/photo", O_RDWR | O_CREAT, &e);
 	w.disk->ops->close(w.disk, h);
-	cr_assert_eq(retire("/d4", &e), ERR_EXISTS, "%s", e.text);
+	cr_assert_eq(retire(3, "/d4", &e), ERR_EXISTS, "%s", e.text);
 	cr_assert_not_null(strstr(e.text, "photo"), "%s", e.text);
 	disk_memory_set_free_of(w.disk, 5, 1 << 20);
-	cr_assert_eq(retire("/d5", &e), ERR_FULL, "%s", e.text);
+	cr_assert_eq(retire(3, "/d5", &e), ERR_FULL, "%s", e.text);
 	disk_memory_set_missing(w.disk, 3, true);
 	drive_set_probe(w.drives);
-	cr_assert_eq(retire("/d6", &e), ERR_UNAVAILABLE, "%s", e.text);
+	cr_assert_eq(retire(3, "/d6", &e), ERR_UNAVAILABLE, "%s", e.text);
 	cr_assert_not_null(strstr(e.text, "replace"), "%s", e.text);
 	disk_memory_set_missing(w.disk, 3, false);
 	cr_assert_eq(drive_set_return(w.drives, 3, &e), 0, "%s", e.text);
-	cr_assert_eq(retire("/d6", &e), ERR_UNAVAILABLE, "%s", e.text);
+	cr_assert_eq(retire(3, "/d6", &e), ERR_UNAVAILABLE, "%s", e.text);
 	world_close(&w);
 	world_remove(&w);
 }
@@ -197,7 +127,7 @@ Test(retire, any_step_on_the_new_drive_may_fail, .timeout = 120)
 		begin(60 + n);
 		bodies_put(2);
 		disk_memory_fail_drive(w.disk, 4, n);
-		rc = retire("/d4", &e);
+		rc = retire(3, "/d4", &e);
 		if (rc == 0 && drive_online_mask(w.drives) == 15) {
 			disk_memory_fail_drive(w.disk, 4, 0);
 			world_close(&w);
@@ -207,7 +137,7 @@ Test(retire, any_step_on_the_new_drive_may_fail, .timeout = 120)
 		refused++;
 		bodies_put(1);
 		if (drive_online_mask(w.drives) == 15) {
-			cr_assert_eq(retire("/d4", &e), 0, "step %u: %s", n,
+			cr_assert_eq(retire(3, "/d4", &e), 0, "step %u: %s", n,
 			    e.text);
 		} else if (!(drive_present_mask(w.drives) >> 3 & 1))	/* when it had the slot */
 			cr_assert_eq(drive_set_return(w.drives, 3, &e), 0, "step %u: %s", n,
@@ -215,7 +145,7 @@ Test(retire, any_step_on_the_new_drive_may_fail, .timeout = 120)
 		seal();
 		world_session(&w, 2);
 		cr_assert_eq(rebuild(3, &e), 0, "step %u: %s", n, e.text);
-		new_proves_itself();
+		new_proves_itself(3, "/d4");
 	}
 	cr_assert_gt(refused, 10);
 }
@@ -231,14 +161,14 @@ go_on_and_prove(uint64_t cut)
 	cr_assert_eq(drive_online_mask(w.drives), 15, "cut %" PRIu64, cut);
 	drive_get(w.drives, 3, &d);
 	if (strcmp(d.path, "/d3") == 0)
-		cr_assert_eq(retire("/d4", &e), 0, "cut %" PRIu64 ": %s",
+		cr_assert_eq(retire(3, "/d4", &e), 0, "cut %" PRIu64 ": %s",
 		    cut, e.text);
 	bodies_put(1);
 	seal();
 	world_session(&w, 9);
 	cr_assert_eq(rebuild(3, &e), 0, "cut %" PRIu64 ": %s", cut, e.text);
-	slot_check("/d4", false);
-	new_proves_itself();
+	slot_check(3, "/d4", false);
+	new_proves_itself(3, "/d4");
 }
 
 static void
@@ -251,7 +181,7 @@ bodies_only(uint64_t cut)
 static void
 take_over(void)
 {
-	(void)retire("/d4", NULL);
+	(void)retire(3, "/d4", NULL);
 }
 
 Test(retire, the_power_fails_at_every_step_of_taking_over, .timeout = 300)
@@ -270,7 +200,7 @@ taken_over(uint64_t cut)
 
 	begin(500 + cut);
 	bodies_put(3);
-	cr_assert_eq(retire("/d4", &e), 0, "%s", e.text);
+	cr_assert_eq(retire(3, "/d4", &e), 0, "%s", e.text);
 	seal();
 	world_session(&w, 2);
 }
@@ -302,12 +232,12 @@ Test(retire, the_old_drive_is_lost_before_the_end, .timeout = 60)
 	for (unsigned restart = 0; restart < 2; restart++) {
 		begin(70 + restart);
 		bodies_put(4);
-		cr_assert_eq(retire("/d4", &e), 0, "%s", e.text);
+		cr_assert_eq(retire(3, "/d4", &e), 0, "%s", e.text);
 		bodies_put(2);
 		seal();
 		if (restart) {
 			world_close(&w);
-			old_goes();
+			old_goes(3, "/d4");
 			disk_memory_restart(w.disk);
 			w.last_path = "/d4";
 			world_open(&w);
@@ -325,8 +255,8 @@ Test(retire, the_old_drive_is_lost_before_the_end, .timeout = 60)
 		seal();
 		world_session(&w, 3);
 		cr_assert_eq(rebuild(3, &e), 0, "%s", e.text);
-		slot_check("/d4", false);
-		new_proves_itself();
+		slot_check(3, "/d4", false);
+		new_proves_itself(3, "/d4");
 	}
 }
 
@@ -340,11 +270,11 @@ Test(retire, what_is_damaged_on_the_old_drive_is_made_whole, .timeout = 60)
 	seal();
 	world_session(&w, 2);
 	cr_assert(disk_memory_flip(w.disk, disk_memory_find(w.disk, "/d3/vol/", 0), 100));
-	cr_assert_eq(retire("/d4", &e), 0, "%s", e.text);
+	cr_assert_eq(retire(3, "/d4", &e), 0, "%s", e.text);
 	seal();
 	world_session(&w, 3);
 	cr_assert_eq(rebuild(3, &e), 0, "%s", e.text);
-	new_proves_itself();
+	new_proves_itself(3, "/d4");
 }
 
 /* The old drive cannot be used again by a start that was told its path only. */
@@ -355,7 +285,7 @@ Test(retire, the_old_drive_alone_is_not_taken_for_the_slot, .timeout = 60)
 
 	begin(76);
 	bodies_put(2);
-	cr_assert_eq(retire("/d4", &e), 0, "%s", e.text);
+	cr_assert_eq(retire(3, "/d4", &e), 0, "%s", e.text);
 	seal();
 	world_session(&w, 2);
 	cr_assert_eq(rebuild(3, &e), 0, "%s", e.text);
