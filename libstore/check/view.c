@@ -79,7 +79,7 @@ locked(const char *path, struct err *e)
 
 /* Opens, locks and reads the drive file; what does not stop us is left in why. */
 static int
-drive_look(struct view *v, unsigned slot, Hf__DriveFile **file, struct err *e)
+place_look(struct view *v, unsigned slot, Hf__DriveFile **file, struct err *e)
 {
 	struct drive_set *s = v->set;
 	struct view_drive *vd = &v->drives[slot];
@@ -108,6 +108,25 @@ drive_look(struct view *v, unsigned slot, Hf__DriveFile **file, struct err *e)
 		s->disk->ops->close(s->disk, handle);
 	snprintf(vd->why, sizeof(vd->why), "%s", why.text);
 	return (rc == ERR_VERSION ? err_set(e, rc, "%s", why.text) : 0);
+}
+
+/* As a start does: where another drive took over, that is the one. */
+static int
+drive_look(struct view *v, unsigned slot, Hf__DriveFile **file, struct err *e)
+{
+	struct drive_set *s = v->set;
+	int rc = place_look(v, slot, file, e);
+
+	for (unsigned i = 0; rc == 0 && *file != NULL && i < DRIVES_MAX &&
+	    drive_moved_follow(s, slot); i++) {
+		s->disk->ops->close(s->disk, s->drives[slot].lock_handle);
+		s->drives[slot].lock_handle = -1;
+		v->drives[slot].present = false;
+		hf__drive_file__free_unpacked(*file, NULL);
+		*file = NULL;
+		rc = place_look(v, slot, file, e);
+	}
+	return (rc);
 }
 
 /* The first drive says what the set is; the others must agree. */

@@ -137,6 +137,10 @@ void drive_slot_take(struct drive_set *s, unsigned slot, struct drive_place *p,
 int drive_slot_commit(struct drive_set *s, unsigned slot, Hf__CatalogDrive *row,
     const char *reason, struct err *e);
 
+/* drive_open.c. The drive at a slot's path was retired while a store ran that had it there: true,
+ * and from here on the path is that of the drive that took over. */
+bool drive_moved_follow(struct drive_set *s, unsigned slot);
+
 /* drive_retire.c */
 /* Opens and locks the drives from which others take over; those that are not there are lost. */
 int drive_formers_open(struct drive_set *s, struct err *e);

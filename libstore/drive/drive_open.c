@@ -67,9 +67,8 @@ look_own(const struct drive_set *s, unsigned slot, const char *path, struct err 
 	return (0);
 }
 
-/* The drive was retired while a store ran that had its path; another took over. */
-static bool
-look_moved(struct drive_set *s, unsigned slot)
+bool
+drive_moved_follow(struct drive_set *s, unsigned slot)
 {
 	struct drive *dr = &s->drives[slot];
 	char path[4096], target[PATH_BYTES_MAX];
@@ -80,7 +79,7 @@ look_moved(struct drive_set *s, unsigned slot)
 		return (false);
 	snprintf(dr->note, sizeof(dr->note), "store.drives is to name %.90s, which took over",
 	    target);
-	free(dr->path);
+	s->old_paths[s->old_path_count++ % OLD_PATHS_MAX] = dr->path;
 	dr->path = strdup(target);
 	assert(dr->path != NULL);
 	return (true);
@@ -96,7 +95,7 @@ look(struct drive_set *s, unsigned slot, struct drive_look *l, struct err *e)
 	int rc = look_at(s, slot, l, e);
 
 	for (unsigned i = 0; rc == 0 && l->as == LOOKS_FORMATTED && i < DRIVES_MAX &&
-	    look_moved(s, slot); i++) {
+	    drive_moved_follow(s, slot); i++) {
 		s->disk->ops->close(s->disk, s->drives[slot].lock_handle);
 		s->drives[slot].lock_handle = -1;
 		hf__drive_file__free_unpacked(l->file, NULL);

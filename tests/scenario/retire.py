@@ -96,6 +96,8 @@ def scenario():
         check(not links(new), "links are left:", links(new))
         check(all(d["state"] == "online" for d in drives(house)), drives(house))
         load.stop()
+        report = house.ctl("store", "check").stdout
+        check("0 lost, 0 degraded" in report, "with the old path in the config:", report[-600:])
         check(not load.errors, "requests failed:", *load.errors[:3])
         take_away(house, old)
         for number in (3, 4):

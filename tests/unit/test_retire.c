@@ -72,14 +72,21 @@ Test(retire, it_goes_on_after_a_restart, .timeout = 60)
 	cr_assert_eq(retire(3, "/d4", &e), 0, "%s", e.text);
 	bodies_put(2);
 	world_close(&w);
-	reopen(1);
+	disk_memory_restart(w.disk);
+	check(CHECK_DEGRADED);		/* with the old path, too */
+	world_open(&w);
+	world_session(&w, 1);
 	slot_check(3, "/d4", true);
 	bodies_put(2);
 	seal();
 	world_session(&w, 4);
 	cr_assert_eq(rebuild(3, &e), 0, "%s", e.text);
+	bodies_put(1);
 	world_close(&w);
-	reopen(5);
+	disk_memory_restart(w.disk);
+	check(CHECK_DEGRADED);
+	world_open(&w);
+	world_session(&w, 5);
 	slot_check(3, "/d4", false);
 	bodies_put(1);
 	seal();
