@@ -13,6 +13,7 @@ dist_check_SCRIPTS += tests/linear_test
 
 # Real processes against the installed tree; ./bootstrap test runs them.
 dist_noinst_SCRIPTS += tests/run-scenarios tests/show-failures tests/proof-summary tests/mutations
+EXTRA_DIST += tests/races/run tests/races/runner.c tests/races/suppressions
 EXTRA_DIST += tests/scenario tests/bench/s3_small.py tests/bench/s3_presign.py tests/bench/foreground.py
 
 EXTRA_DIST += tests/unit/disk_content.h tests/unit/proof.h tests/unit/tree.h
