@@ -441,6 +441,8 @@ flight_land(struct log *l, struct flight *f)
 	l->landed_last = &f->link;
 	l->landed_count++;
 	l->flight = NULL;
+	if (l->state == LOG_REPAIRING)
+		pthread_cond_signal(&l->keeper_wake);	/* K3 */
 	log_prewrite_wake(l);
 }
 

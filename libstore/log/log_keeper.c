@@ -5,6 +5,8 @@
  *
  * K1  Records go to a segment only after the one before is full, or is sealed in the catalog.
  * K2  A step that cannot be done because drives are missing puts the log to LOG_FAILED.
+ * K3  A segment is sealed when nothing flies: a flight that lands later would be acknowledged and
+ *     lie behind what counts.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -453,7 +455,7 @@ slow_leave(struct log *l)
 bool
 log_keeper_step(struct log *l)
 {
-	if (l->state == LOG_REPAIRING)
+	if (l->state == LOG_REPAIRING && l->flight == NULL)	/* K3 */
 		repair(l);
 	else if (l->leave_slow && l->state == LOG_RUNNING)
 		slow_leave(l);

@@ -502,6 +502,46 @@ Test(log, zeros_that_are_overdue_while_a_segment_is_replaced, .timeout = 60)
 	disk_memory_free(m.disk);
 }
 
+/* The drive hangs, its zeros are overdue first, and then it goes on. */
+Test(log, zeros_that_fail_while_a_batch_flies, .timeout = 60)
+{
+	static struct model m;
+	struct err e = ERR_INIT, why[DRIVES_MAX] = { ERR_INIT };
+	struct log *l;
+	unsigned victim;
+
+	model_start(&m, true, 65536);
+	l = m.log;
+	model_append(&m);
+	log_submit(l);
+	model_wait(&m, 5);
+	victim = l->current->slots[0];
+	disk_memory_set_hang(m.disk, victim, true);
+	model_append(&m);
+	log_submit(l);
+	err_set(&why[0], ERR_TIMEOUT, "zeros are overdue");
+	pthread_mutex_lock(&l->lock);
+	cr_assert(l->flight != NULL);
+	log_zeros_failed(l, l->current, 1, why);
+	pthread_mutex_unlock(&l->lock);
+	usleep(300000);		/* a keeper that does not wait has sealed by now */
+	disk_memory_set_hang(m.disk, victim, false);
+	model_wait(&m, 5);
+	cr_assert_eq(m.sure, m.count);
+	model_append(&m);	/* in another segment, when the keeper is done */
+	log_submit(l);
+	model_wait(&m, 5);
+	cr_assert_eq(m.sure, m.count);
+	cr_assert_eq(drive_online_mask(m.set), 15u & ~(1u << victim));
+	model_close(&m);
+	disk_memory_restart(m.disk);
+	cr_assert_eq(model_open(&m, &e), 0, "%s", e.text);
+	model_check(&m);
+	cr_assert(!m.failed);
+	model_close(&m);
+	disk_memory_free(m.disk);
+}
+
 /* Zeros are written into the segment that records go to, a little ahead of them. */
 Test(log, zeros_ahead_cover_no_record, .timeout = 60)
 {
