@@ -217,6 +217,8 @@ libstore_libstore_a_SOURCES += \
 	libstore/maintain/rebuild.h \
 	libstore/maintain/rebuild_crew.c \
 	libstore/maintain/rebuild_internal.h \
+	libstore/maintain/rebuild_piece.c \
+	libstore/maintain/rebuild_piece.h \
 	libstore/maintain/rebuild_segment.c \
 	libstore/maintain/rebuild_shard.c \
 	libstore/maintain/rebuild_volume.c \
