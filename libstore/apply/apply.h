@@ -90,6 +90,7 @@ struct apply {
 	struct answers_row	 answers[APPLY_ANSWERS];
 	unsigned		 answers_next;	/* whose place is taken next */
 	struct buf		 answers_key;
+	uint64_t		 parts_walked;	/* rows of parts that were looked at, ever */
 };
 
 void apply_init(struct apply *a, struct index *x, struct index_layer *layer);

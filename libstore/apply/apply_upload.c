@@ -10,6 +10,8 @@
 
 #include "libstore/apply/apply_internal.h"
 
+#define HOLES_MAX	16u	/* with more, all parts of an upload are looked at */
+
 int
 apply_upload_put(struct apply *a, ProtobufCMessage *m, struct err *e)
 {
@@ -133,22 +135,54 @@ rows_free(struct apply *a, struct slice upload_id, const struct rows *rows, cons
 	return (rc);
 }
 
+/* Of the parts from first to last those with numbers not in keep[]. */
+static int
+range_free(struct apply *a, struct slice upload_id, uint32_t first, uint32_t last,
+    const uint32_t *keep, size_t keep_count, struct err *e)
+{
+	struct buf from = BUF_INIT, to = BUF_INIT;
+	struct rows rows = ROWS_INIT;
+	int rc;
+
+	key_part(&from, upload_id, first);
+	key_part(&to, upload_id, last);
+	buf_append(&to, "", 1);		/* the last one, too */
+	rc = rows_collect(&rows, &a->reader, buf_slice(&from), buf_slice(&to), 65536, e);
+	a->parts_walked += rows.count;
+	if (rc == 0)
+		rc = rows_free(a, upload_id, &rows, keep, keep_count, e);
+	rows_release(&rows);
+	buf_release(&from);
+	buf_release(&to);
+	return (rc);
+}
+
+static size_t
+holes_count(const uint32_t *keep, size_t keep_count)
+{
+	size_t n = 2;		/* before the first, and behind the last */
+
+	for (size_t i = 1; i < keep_count; i++)
+		n += keep[i] > keep[i - 1] + 1;
+	return (n);
+}
+
+/* What is kept has few holes as a rule: then only those are looked at. */
 int
 apply_parts_free(struct apply *a, struct slice upload_id, const uint32_t *keep, size_t keep_count,
     struct err *e)
 {
-	struct rows rows = ROWS_INIT;
-	struct buf prefix = BUF_INIT;
-	int rc;
+	uint32_t next = 0;
+	int rc = 0;
 
-	key_part(&prefix, upload_id, 0);
-	prefix.bytes -= 2;	/* the number */
-	rc = rows_collect_prefix(&rows, &a->reader, buf_slice(&prefix), 65536, e);
-	if (rc == 0)
-		rc = rows_free(a, upload_id, &rows, keep, keep_count, e);
-	rows_release(&rows);
-	buf_release(&prefix);
-	return (rc);
+	if (holes_count(keep, keep_count) > HOLES_MAX)
+		return (range_free(a, upload_id, 0, UINT16_MAX, keep, keep_count, e));
+	for (size_t i = 0; rc == 0 && i < keep_count && keep[i] < UINT16_MAX; i++) {
+		if (keep[i] > next)
+			rc = range_free(a, upload_id, next, keep[i] - 1, NULL, 0, e);
+		next = keep[i] >= next ? keep[i] + 1 : next;
+	}
+	return (rc < 0 ? rc : range_free(a, upload_id, next, UINT16_MAX, keep, keep_count, e));
 }
 
 int
@@ -238,19 +272,8 @@ ended_go_on(struct apply *a, const Hf__PartsPiece *p, struct err *e)
 static int
 piece_free(struct apply *a, const Hf__PartsPiece *p, struct err *e)
 {
-	struct buf from = BUF_INIT, to = BUF_INIT;
-	struct rows rows = ROWS_INIT;
-	int rc;
+	int rc = range_free(a, bin_slice(p->upload_id), p->first, p->last, NULL, 0, e);
 
-	key_part(&from, bin_slice(p->upload_id), p->first);
-	key_part(&to, bin_slice(p->upload_id), p->last);
-	buf_append(&to, "", 1);		/* the last one, too */
-	rc = rows_collect(&rows, &a->reader, buf_slice(&from), buf_slice(&to), 65536, e);
-	if (rc == 0)
-		rc = rows_free(a, bin_slice(p->upload_id), &rows, NULL, 0, e);
-	rows_release(&rows);
-	buf_release(&from);
-	buf_release(&to);
 	return (rc < 0 ? rc : ended_go_on(a, p, e));
 }
 

@@ -164,6 +164,7 @@ state_close(struct state **stp)
 	ops_free(st, st->ready.first);
 	for (struct session *s = st->sessions.first; s != NULL; s = s->next)
 		ops_free(st, s->run_head);
+	completions_release(st);
 	drop_release(st);
 	feed_release(st);
 	walks_release(st);
@@ -510,6 +511,7 @@ static const struct {
 	{ cleanup_turn, cleanup_next_ms },
 	{ conversions_turn, conversions_next_ms },
 	{ parts_turn, parts_next_ms },
+	{ completions_turn, completions_next_ms },
 	{ drop_turn, drop_next_ms },
 	{ index_flush_when_due, NULL },
 };

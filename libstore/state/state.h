@@ -151,6 +151,7 @@ struct state_stats {
 	uint64_t	tasks_merged, tasks_full, tasks_reclaimed;
 	uint64_t	segments_dropped;	/* since the start */
 	uint64_t	bodies_degraded;	/* since the start: puts that lack shards */
+	uint64_t	parts_walked;		/* since the start: to complete and end uploads */
 };
 void state_stats(struct state *st, struct state_stats *out);
 

@@ -96,6 +96,7 @@ struct batch {
 
 /* state_thin.c: when volumes with thin extents are asked back, 0 for never; and were last. */
 struct thin { uint64_t due_ms, asked_ms; };
+struct completion;		/* upload_complete.c */
 
 struct state {
 	struct state_options	 o;
@@ -125,6 +126,7 @@ struct state {
 	struct conversions	 conversions;
 	struct drop		 drop;
 	struct parts_end	 parts;
+	struct completion	*completions;		/* of uploads, not decided yet */
 	struct state_stats	 stats;
 	struct buf		 pack, key;
 	struct state_gets	 gets;
@@ -249,6 +251,11 @@ uint64_t thin_next_ms(const struct state *st);
 void string_replace(char **field, const char *text);
 /* The body of a part: as that of an object. */
 int part_body_check(struct state *st, const struct op *op, const Hf__PartPut *q, struct err *e);
+
+/* --- upload_complete.c */
+void completions_turn(struct state *st);
+uint64_t completions_next_ms(const struct state *st);
+void completions_release(struct state *st);
 
 /* --- state_feed.c */
 void feed_turn(struct state *st);

@@ -230,6 +230,7 @@ state_stats(struct state *st, struct state_stats *out)
 	const struct reclaim *rc = &st->reclaim;
 
 	*out = st->stats;
+	out->parts_walked += st->admit.parts_walked + st->commit.parts_walked;
 	counter_get(&r, COUNTER_OBJECTS, &out->objects, NULL);
 	counter_get(&r, COUNTER_BUCKETS, &out->buckets, NULL);
 	counter_get(&r, COUNTER_UPLOADS, &out->uploads, NULL);

@@ -82,6 +82,7 @@ admit_part_put(struct state *st, struct op *op, struct err *e)
 	Hf__RecordPartPut r = HF__RECORD_PART_PUT__INIT;
 	Hf__Upload *upload;
 	Hf__Origin origin;
+	uint8_t id[16];
 	bool thin;
 	int rc;
 
@@ -110,8 +111,11 @@ admit_part_put(struct state *st, struct op *op, struct err *e)
 	r.upload_id = q->upload_id;
 	r.part = q->part;
 	thin = extents_thin(q->part->extents, q->part->n_extents);
+	memcpy(id, q->upload_id.data, sizeof(id));	/* the request goes with the record */
 	rc = state_append(st, op, LOG_SHARE_NONE, RECORD_PART_PUT, &r.base, bin_slice(q->data), e);
 	st->stats.bodies_degraded += rc == ADMIT_APPENDED && thin;
+	if (rc == ADMIT_APPENDED)
+		completions_touch(st, SLICE(id, sizeof(id)));
 	return (rc);
 }
 
@@ -128,11 +132,13 @@ admit_upload_abort(struct state *st, struct op *op, struct err *e)
 	    &upload, e);
 	if (rc != 0)
 		return (rc);
-	hf__upload__free_unpacked(upload, NULL);
 	op_origin(op, &origin);
 	r.origin = &origin;
 	r.key = q->key;
 	r.upload_id = q->upload_id;
-	return (state_append(st, op, LOG_SHARE_DELETE, RECORD_UPLOAD_ABORT, &r.base, SLICE_NONE,
-	    e));
+	rc = state_append(st, op, LOG_SHARE_DELETE, RECORD_UPLOAD_ABORT, &r.base, SLICE_NONE, e);
+	if (rc == ADMIT_APPENDED)
+		completions_touch(st, bin_slice(upload->id));
+	hf__upload__free_unpacked(upload, NULL);
+	return (rc);
 }

@@ -12,4 +12,7 @@
 int admit_upload(struct state *st, const char *bucket, struct slice key, struct slice id,
     uint64_t *bucket_id, Hf__Upload **out, struct err *e);
 
+/* upload_complete.c: a record about the upload, or a part of it, was appended. */
+void completions_touch(struct state *st, struct slice upload_id);
+
 #endif

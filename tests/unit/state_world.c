@@ -266,6 +266,7 @@ void
 world_settle(struct world *w)
 {
 	struct pollfd p = { .fd = log_wake_fd(w->log), .events = POLLIN };
+	bool due;
 
 	for (int turns = 0; turns < 2000 && !w->fatal; turns++) {
 		state_turn(w->state, w->now_ms);
@@ -274,7 +275,9 @@ world_settle(struct world *w)
 		/* Without power what is tried again later waits for a clock that stands. */
 		if (w->disk != NULL && disk_memory_cut(w->disk) && poll(&p, 1, 0) == 0)
 			return;
-		cr_assert_eq(poll(&p, 1, 5000), 1, "the log did not commit");
+		/* What goes on by itself at once does not wait for the log. */
+		due = state_next_ms(w->state) <= w->now_ms;
+		cr_assert(poll(&p, 1, due ? 1 : 5000) == 1 || due, "the log did not commit");
 		state_collect(w->state, w->now_ms);
 	}
 	cr_assert(w->fatal, "operations never end");

@@ -4,8 +4,10 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include <criterion/criterion.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "libbase/checksum.h"
 #include "libbase/clock.h"
@@ -91,7 +93,7 @@ complete(uint64_t sequence, unsigned count, const uint32_t numbers[], uint64_t b
     const char *etag)
 {
 	WORLD_OP(upload_complete, UploadComplete, UPLOAD_COMPLETE);
-	Hf__UploadComplete__Chosen chosen[8], *list[8];
+	Hf__UploadComplete__Chosen chosen[64], *list[64];
 
 	for (unsigned i = 0; i < count; i++) {
 		hf__upload_complete__chosen__init(&chosen[i]);
@@ -164,6 +166,38 @@ Test(upload, complete_checks_and_makes_the_object)
 	cr_assert_str_eq(dump, "", "parts go with their object");
 	free(dump);
 	cr_assert_eq(complete(17, 2, two, 5, NULL)->code, ERR_UPLOAD_NOT_FOUND);
+}
+
+/* With few holes and with many. */
+Test(upload, parts_that_are_not_chosen_go)
+{
+	for (unsigned many = 0; many < 2; many++) {
+		WORLD_OP(part_list, PartList, PART_LIST);
+		uint32_t numbers[64];
+		uint64_t sequence = 3;
+		const Hf__StoreReply *r;
+		unsigned count = 0;
+
+		if (many) {
+			teardown();
+			setup();
+		}
+		for (uint32_t i = 1; i <= 60; i++) {
+			part_put(sequence++, i, "a part");
+			if (many ? i % 2 == 1 : i > 5 && i != 20 && i < 50)
+				numbers[count++] = i;
+		}
+		r = complete(sequence++, count, numbers, 0, NULL);
+		cr_assert_eq(r->code, 0, "%s", r->error);
+		op.upload_id = (ProtobufCBinaryData){ 16, upload_id };
+		op.max = 1000;
+		op.completed = true;
+		r = world_ask(&w, sequence++, &q);
+		cr_assert_eq(r->n_parts, count);
+		for (unsigned i = 0; i < count; i++)
+			cr_assert_eq(r->parts[i]->number, numbers[i]);
+		cr_assert(world_rebuilt_alike(&w, NULL));
+	}
 }
 
 Test(upload, abort_takes_the_parts)
@@ -345,11 +379,13 @@ parts_put_many(uint64_t *sequence)
 	cr_assert_eq(world_code(&w, *sequence - 1), 0, "%s", w.replies[*sequence - 1]->error);
 }
 
+/* Asks for the completion with all parts; not answered yet. */
 static void
-complete_all(uint64_t sequence)
+complete_send(uint64_t sequence, const char *if_none_match)
 {
 	static Hf__UploadComplete__Chosen chosen[PARTS], *list[PARTS];
 	WORLD_OP(upload_complete, UploadComplete, UPLOAD_COMPLETE);
+	Hf__Condition condition = HF__CONDITION__INIT;
 
 	for (uint32_t i = 0; i < PARTS; i++) {
 		hf__upload_complete__chosen__init(&chosen[i]);
@@ -361,7 +397,19 @@ complete_all(uint64_t sequence)
 	op.upload_id = (ProtobufCBinaryData){ 16, upload_id };
 	op.n_parts = PARTS;
 	op.parts = list;
-	cr_assert_eq(world_ask(&w, sequence, &q)->code, 0, "%s", w.replies[sequence]->error);
+	if (if_none_match != NULL) {
+		condition.if_none_match = text(if_none_match);
+		op.condition = &condition;
+	}
+	world_send(&w, sequence, &q);
+}
+
+static void
+complete_all(uint64_t sequence)
+{
+	complete_send(sequence, NULL);
+	world_settle(&w);
+	cr_assert_eq(world_code(&w, sequence), 0, "%s", w.replies[sequence]->error);
 }
 
 static uint64_t
@@ -408,4 +456,224 @@ Test(upload, ten_thousand_parts_are_completed_listed_and_deleted_in_time, .timeo
 	cr_assert_lt(page_ns, 200000000u);
 	cr_assert_lt(delete_ns, 4000000000u);
 	cr_assert(world_rebuilt_alike(&w, NULL));
+}
+
+/* --- In pieces. ------------------------------------------------------------------------------- */
+
+static uint64_t
+walked(void)
+{
+	struct state_stats stats;
+
+	state_stats(w.state, &stats);
+	return (stats.parts_walked);
+}
+
+/* A turn of the loop, with a get in it. Returns how many parts were looked at. */
+static uint64_t
+turn_with_get(uint64_t *sequence)
+{
+	struct pollfd p = { .fd = log_wake_fd(w.log), .events = POLLIN };
+	WORLD_OP(object_get, ObjectGet, OBJECT_GET);
+	uint64_t before = walked(), get = (*sequence)++;
+
+	op.bucket = text("b");
+	op.key = (ProtobufCBinaryData){ 5, (uint8_t *)(uintptr_t)"small" };
+	world_send(&w, get, &q);
+	/* With nothing to do it waits for the log. */
+	if (poll(&p, 1, state_next_ms(w.state) <= w.now_ms ? 0 : 100) == 1)
+		state_collect(w.state, w.now_ms);
+	else
+		state_turn(w.state, w.now_ms);
+	cr_assert_eq(w.answers[get], 1, "it waited");
+	cr_assert_eq(world_code(&w, get), 0);
+	return (walked() - before);
+}
+
+static uint64_t
+cpu_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return ((uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec);
+}
+
+/* Turns until it is answered; the most parts that one of them looked at. */
+static uint64_t
+turns_until(uint64_t asked, uint64_t *sequence, unsigned *turns)
+{
+	uint64_t most = 0, longest = 0, n, begin, took;
+
+	for (*turns = 0; w.answers[asked] == 0; ++*turns) {
+		cr_assert_lt(*turns, 100000);
+		begin = cpu_ns();
+		n = turn_with_get(sequence);
+		took = cpu_ns() - begin;
+		most = n > most ? n : most;
+		longest = took > longest ? took : longest;
+	}
+	cr_log_info("%u turns, at most %.1f ms of CPU in one", *turns, (double)longest / 1e6);
+	return (most);
+}
+
+/* Ten thousand parts are looked at PARTS_PIECE a turn, and small gets are answered in between. */
+Test(upload, a_completion_of_ten_thousand_parts_goes_in_pieces, .timeout = 120)
+{
+	uint64_t sequence = 4, before, asked, most, begin;
+	unsigned turns;
+
+	world_put(&w, 3, "b", "small", "a few bytes", NULL);
+	world_settle(&w);
+	parts_put_many(&sequence);
+	before = walked();
+	asked = sequence++;
+	begin = cpu_ns();
+	complete_send(asked, NULL);
+	cr_log_info("asking takes %.1f ms of CPU", (double)(cpu_ns() - begin) / 1e6);
+	cr_assert_leq(walked() - before, PARTS_PIECE, "the first piece");
+	most = turns_until(asked, &sequence, &turns);
+	cr_assert_leq(most, PARTS_PIECE);
+	cr_assert_geq(turns, PARTS / PARTS_PIECE);
+	cr_assert_eq(walked() - before, PARTS, "each part once");
+	cr_assert_eq(world_code(&w, asked), 0, "%s", w.replies[asked]->error);
+	cr_assert_eq(w.replies[asked]->entry->part_count, PARTS);
+	cr_log_info("%u parts in %u turns, at most %u in one", PARTS, turns, (unsigned)most);
+	cr_assert(world_rebuilt_alike(&w, NULL));
+}
+
+static void
+part_send(uint64_t sequence, uint32_t number, const char *etag)
+{
+	WORLD_OP(part_put, PartPut, PART_PUT);
+	Hf__Part part = HF__PART__INIT;
+	Hf__Checksum sum = HF__CHECKSUM__INIT, *sums = &sum;
+	uint8_t crc[4] = { 1, 2, 3, 4 };
+
+	op.bucket = text("b");
+	op.key = key_k();
+	op.upload_id = (ProtobufCBinaryData){ 16, upload_id };
+	op.part = &part;
+	op.data = (ProtobufCBinaryData){ 7, (uint8_t *)(uintptr_t)"another" };
+	part.number = number;
+	part.bytes = 7;
+	part.etag = text(etag);
+	part.n_checksums = 1;
+	part.checksums = &sums;
+	sum.kind = DIGEST_CRC32C;
+	sum.value = (ProtobufCBinaryData){ 4, crc };
+	world_send(&w, sequence, &q);
+}
+
+/* M1: a part that is put while the others are walked is in the object, if it was put before. */
+Test(upload, a_part_that_is_put_between_two_pieces_counts, .timeout = 120)
+{
+	uint64_t sequence = 4, asked, put;
+	unsigned turns;
+
+	world_put(&w, 3, "b", "small", "a few bytes", NULL);
+	world_settle(&w);
+	parts_put_many(&sequence);
+	asked = sequence++;
+	complete_send(asked, NULL);
+	(void)turn_with_get(&sequence);
+	put = sequence++;
+	part_send(put, 3, "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb");	/* walked already */
+	(void)turns_until(asked, &sequence, &turns);
+	cr_assert_eq(world_code(&w, put), 0, "%s", w.replies[put]->error);
+	cr_assert_eq(world_code(&w, asked), 0, "%s", w.replies[asked]->error);
+	cr_assert_eq(w.replies[asked]->entry->bytes, (PARTS - 1) * UINT64_C(1000) + 7);
+	cr_assert(world_rebuilt_alike(&w, NULL));
+}
+
+/* M2 */
+Test(upload, a_completion_ends_though_parts_are_put_all_the_time, .timeout = 120)
+{
+	uint64_t sequence = 4, asked, begin, longest = 0;
+	unsigned turns = 0;
+
+	world_put(&w, 3, "b", "small", "a few bytes", NULL);
+	world_settle(&w);
+	parts_put_many(&sequence);
+	asked = sequence++;
+	complete_send(asked, NULL);
+	for (; w.answers[asked] == 0; turns++) {
+		cr_assert_lt(turns, 100000);
+		if (turns < 1000)
+			part_send(sequence++, 3, "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb");
+		begin = cpu_ns();
+		(void)turn_with_get(&sequence);
+		longest = cpu_ns() - begin > longest ? cpu_ns() - begin : longest;
+	}
+	cr_log_info("all parts at once take %.1f ms of CPU", (double)longest / 1e6);
+	cr_assert_eq(world_code(&w, asked), 0, "%s", w.replies[asked]->error);
+	world_settle(&w);
+	cr_assert(world_rebuilt_alike(&w, NULL));
+}
+
+/* The condition is decided when the record is appended, not when it was asked. */
+Test(upload, what_happens_between_two_pieces_decides, .timeout = 120)
+{
+	uint64_t sequence = 4, asked, again;
+	unsigned turns;
+
+	world_put(&w, 3, "b", "small", "a few bytes", NULL);
+	world_settle(&w);
+	parts_put_many(&sequence);
+	asked = sequence++;
+	complete_send(asked, "*");
+	(void)turn_with_get(&sequence);
+	world_put(&w, sequence++, "b", "k", "somebody was quicker", NULL);
+	(void)turns_until(asked, &sequence, &turns);
+	cr_assert_eq(world_code(&w, asked), ERR_PRECONDITION, "%s", w.replies[asked]->error);
+	asked = sequence++;		/* two at once: one of them, and the other is told so */
+	again = sequence++;
+	complete_send(asked, NULL);
+	complete_send(again, NULL);
+	(void)turns_until(again, &sequence, &turns);
+	(void)turns_until(asked, &sequence, &turns);
+	cr_assert_eq(world_code(&w, asked), 0, "%s", w.replies[asked]->error);
+	cr_assert_eq(world_code(&w, again), 0, "%s", w.replies[again]->error);
+	cr_assert_eq(w.replies[asked]->entry->origin_lsn, w.replies[again]->entry->origin_lsn);
+	cr_assert(world_rebuilt_alike(&w, NULL));
+}
+
+Test(upload, an_abort_between_two_pieces_ends_it, .timeout = 120)
+{
+	WORLD_OP(upload_abort, UploadAbort, UPLOAD_ABORT);
+	uint64_t sequence = 4, asked, abort;
+	unsigned turns;
+
+	world_put(&w, 3, "b", "small", "a few bytes", NULL);
+	world_settle(&w);
+	parts_put_many(&sequence);
+	asked = sequence++;
+	complete_send(asked, NULL);
+	(void)turn_with_get(&sequence);
+	abort = sequence++;
+	op.bucket = text("b");
+	op.key = key_k();
+	op.upload_id = (ProtobufCBinaryData){ 16, upload_id };
+	world_send(&w, abort, &q);
+	(void)turns_until(asked, &sequence, &turns);
+	cr_assert_eq(world_code(&w, abort), 0);
+	cr_assert_eq(world_code(&w, asked), ERR_UPLOAD_NOT_FOUND);
+	world_settle(&w);
+	cr_assert(world_rebuilt_alike(&w, NULL));
+}
+
+/* A stop ends it at once, and a client that died is not waited for. */
+Test(upload, a_completion_ends_when_its_store_stops, .timeout = 120)
+{
+	uint64_t sequence = 4, asked;
+
+	world_put(&w, 3, "b", "small", "a few bytes", NULL);
+	world_settle(&w);
+	parts_put_many(&sequence);
+	asked = sequence++;
+	complete_send(asked, NULL);
+	cr_assert_eq(w.answers[asked], 0);
+	state_drain(w.state);
+	world_settle(&w);
+	cr_assert_eq(world_code(&w, asked), 0, "%s", w.replies[asked]->error);
 }
