@@ -85,6 +85,7 @@ struct store {
 	struct store_drives_seen seen;
 	char			 degraded[480];
 	struct event		*metrics;	/* once after traffic */
+	uint64_t		 dead_letters;	/* as of the last look */
 	uint64_t		 counted[METRIC_COUNT];	/* of counters kept elsewhere */
 };
 
@@ -123,6 +124,8 @@ void clients_close(struct store *t);
 void clients_notify(struct store *t, const Hf__StoreNotice *notice);
 /* Tells those who want to know, once, that there is something new in the log. */
 void clients_hint_written(struct store *t);
+/* What the store itself did to its tasks. */
+void clients_hint_own_tasks(struct store *t);
 void client_reply(void *context, struct session *s, uint64_t sequence, struct slice reply);
 void client_session_end(void *context, struct session *s);
 void client_revoke(void *context, struct session *s);

@@ -121,6 +121,12 @@ clients_hint_tasks(struct store *t, const struct holder *by)
 }
 
 void
+clients_hint_own_tasks(struct store *t)
+{
+	clients_hint_tasks(t, NULL);
+}
+
+void
 clients_hint_written(struct store *t)
 {
 	for (struct session *s = state_sessions(t->state); s != NULL; s = s->next) {

@@ -186,6 +186,9 @@ task_metrics(struct store *t, const struct state_stats *st)
 
 	for (int state = 0; state < TASK_STATES; state++)
 		metric_set(by_state[state], st->tasks[state]);
+	if (st->tasks[HF__TASK__STATE__DEAD_LETTER] != t->dead_letters)
+		clients_hint_own_tasks(t);	/* people are told by `tasks' */
+	t->dead_letters = st->tasks[HF__TASK__STATE__DEAD_LETTER];
 	metric_set(METRIC_store_tasks_open, st->tasks_open);
 	metric_set(METRIC_store_tasks_queue_depth, st->tasks_waiting);
 	metric_set(METRIC_store_orphan_bytes, st->orphan_bytes);

@@ -78,11 +78,14 @@ void
 board_load_begin(struct board *b)
 {
 	b->round++;
+	b->foreign_loading = 0;
 }
 
 void
 board_load_task(struct board *b, const Hf__Task *task, uint64_t now_ms)
 {
+	b->foreign_loading += task->state == HF__TASK__STATE__DEAD_LETTER &&
+	    task_kind_of(task->type) == TASK_KIND_COUNT;
 	board_task(b, task->id, task, now_ms);
 }
 
@@ -115,6 +118,7 @@ board_load_finish(struct board *b, uint64_t now_ms)
 	if (!b->loaded)
 		b->loaded_ms = now_ms;
 	b->loaded = true;
+	b->foreign_dead = b->foreign_loading;
 	load_duplicates(b);
 	board_hint(b, true, now_ms);
 }

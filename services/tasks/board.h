@@ -105,6 +105,8 @@ struct board {
 	uint64_t		 loaded_ms;
 	bool			 paused, connected, loaded;
 	unsigned		 submitting;
+	/* Dead letters of types that nobody here does: as of the last load, and of one under way. */
+	unsigned		 foreign_dead, foreign_loading;
 	/* Held by workers, or about to be; made anew in each turn. */
 	const Hf__Task		*held[BOARD_HELD_MAX];
 	unsigned		 held_count;
@@ -177,6 +179,8 @@ bool board_scan_due(const struct board *b, uint64_t now_ms);
 
 struct board_item *board_find(const struct board *b, uint64_t id);
 unsigned board_count(const struct board *b, uint32_t states);
+/* Of all types: nobody but a person ends them. */
+unsigned board_dead_letters(const struct board *b);
 /* Why nothing runs; "" if something does, or nothing is there to be done. */
 const char *board_why_idle(const struct board *b);
 double board_tasks_per_second(const struct board *b, uint64_t now_ms);

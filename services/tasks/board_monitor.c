@@ -10,11 +10,7 @@
 #include "libstore/apply/task.h"
 #include "services/tasks/board_internal.h"
 
-/* A task whose worker died may be what kills it: two deaths are tried again at once, then later. */
-#define LOST_FREE_TRIES	2
 #define BUSY_MS		10000	/* until what was busy is asked for again */
-/* Lists of segments that may not show yet what a task did. */
-#define MISSES_MAX	3
 
 /* --- the end of an attempt -------------------------------------------------------------------- */
 
@@ -39,11 +35,11 @@ fail(struct board *b, struct board_item *it, const char *why)
 	give_up(b, it, HF__TASK__STATE__FAILED, why);
 }
 
-/* Its worker is lost: to others at once, unless it is the task that kills them. */
+/* Its worker is lost: to others at once, unless it is the task that kills them (lost_retries). */
 static void
 release(struct board *b, struct board_item *it, const char *why)
 {
-	if (it->losses++ < LOST_FREE_TRIES)
+	if (it->losses++ < b->settings.lost_retries)
 		give_up(b, it, HF__TASK__STATE__PENDING, why);
 	else if (it->task->state == HF__TASK__STATE__ASSIGNED ||
 	    it->task->state == HF__TASK__STATE__IN_PROGRESS)
@@ -242,7 +238,8 @@ monitor_completed(struct board *b, struct board_item *it, uint64_t now_ms)
 	if (!b->volumes.listed)
 		return;
 	if (!volume_change_shown(&b->volumes, it->task->volume_id, it->kind)) {
-		if (v == NULL || v->change.task != it->task->id || v->change.misses < MISSES_MAX)
+		if (v == NULL || v->change.task != it->task->id || v->change.misses <
+		    b->settings.unshown_looks_max)
 			return;
 		board_note(b, "task %llu said that it was done, and %s", (unsigned long long)
 		    it->task->id, b->volumes.divergence);

@@ -6,8 +6,6 @@
 #include "libstore/apply/task.h"
 #include "services/tasks/board_internal.h"
 
-#define RATE_WINDOW_MS	60000
-
 unsigned
 board_count(const struct board *b, uint32_t states)
 {
@@ -16,6 +14,12 @@ board_count(const struct board *b, uint32_t states)
 	for (unsigned i = 0; i < b->count; i++)
 		n += (states >> b->items[i]->task->state & 1) != 0;
 	return (n);
+}
+
+unsigned
+board_dead_letters(const struct board *b)
+{
+	return (board_count(b, TASK_STATE_BIT(DEAD_LETTER)) + b->foreign_dead);
 }
 
 static unsigned
@@ -59,7 +63,7 @@ board_tasks_per_second(const struct board *b, uint64_t now_ms)
 	for (unsigned i = 0; i < kept; i++) {
 		uint64_t at = b->metrics.ends_ms[i];
 
-		if (at + RATE_WINDOW_MS < now_ms)
+		if (at + b->settings.rate_window_ms < now_ms)
 			continue;
 		n++;
 		if (at < oldest)
@@ -67,7 +71,7 @@ board_tasks_per_second(const struct board *b, uint64_t now_ms)
 	}
 	if (n == BOARD_RATE_SLOTS && now_ms > oldest)	/* the window was not wide enough */
 		return (n * 1000.0 / (double)(now_ms - oldest));
-	return (n * 1000.0 / RATE_WINDOW_MS);
+	return (n * 1000.0 / (double)b->settings.rate_window_ms);
 }
 
 double

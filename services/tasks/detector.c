@@ -18,7 +18,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define URGENT_PERCENT	60	/* garbage share from which vacuum goes before the rest */
 #define ESTIMATE_MS	1000	/* of any task, whatever its size */
 
 static const char *const why_texts[DETECTOR_WHY_COUNT] = {
@@ -183,8 +182,7 @@ vacuum_describe(const struct detector_view *view, const struct volume_state *s,
 {
 	unsigned percent = garbage_percent(s);
 
-	(void)view;
-	c->priority = percent > URGENT_PERCENT ? HF__TASK__PRIORITY__HIGH :
+	c->priority = percent > view->settings->vacuum_high_percent ? HF__TASK__PRIORITY__HIGH :
 	    HF__TASK__PRIORITY__NORMAL;
 	c->order = s->bytes == 0 ? 0 : 1000000 - s->dead_bytes / (s->bytes / 1000000 + 1);
 	snprintf(c->reason, sizeof(c->reason), "%u %% of %llu bytes are garbage", percent,

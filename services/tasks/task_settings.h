@@ -16,6 +16,7 @@ struct task_settings {
 	unsigned	ec_full_percent;
 	uint64_t	ec_quiet_ms;
 	unsigned	vacuum_garbage_percent;
+	unsigned	vacuum_high_percent;
 	uint64_t	vacuum_again_ms;
 	struct task_rules rules;		/* of the store's queue: what answers for what */
 	uint64_t	scan_interval_ms;
@@ -24,6 +25,9 @@ struct task_settings {
 	uint64_t	start_timeout_ms, run_timeout_ms;
 	uint64_t	heartbeat_ms;
 	unsigned	missed_heartbeats_max;
+	unsigned	lost_retries;
+	unsigned	unshown_looks_max;
+	uint64_t	rate_window_ms;
 	unsigned	concurrent_max, per_collection_max;
 	unsigned	batch_max;
 	unsigned	queue_max;		/* tasks that are not over, of detectors */

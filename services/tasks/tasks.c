@@ -52,6 +52,7 @@ settings_of(const struct config *c, struct task_settings *out)
 		.ec_full_percent = (unsigned)c->tasks_ec_full_percent,
 		.ec_quiet_ms = c->tasks_ec_quiet,
 		.vacuum_garbage_percent = (unsigned)c->tasks_vacuum_garbage_percent,
+		.vacuum_high_percent = (unsigned)c->tasks_vacuum_high_percent,
 		.vacuum_again_ms = c->tasks_vacuum_again,
 		.rules = { .merge_window_ms = c->tasks_merge_window,
 		    .cancel_hold_ms = c->tasks_cancel_hold },
@@ -62,6 +63,9 @@ settings_of(const struct config *c, struct task_settings *out)
 		.run_timeout_ms = c->tasks_run_timeout,
 		.heartbeat_ms = c->worker_heartbeat_interval,
 		.missed_heartbeats_max = (unsigned)c->tasks_missed_heartbeats,
+		.lost_retries = (unsigned)c->tasks_lost_retries,
+		.unshown_looks_max = (unsigned)c->tasks_unshown_looks,
+		.rate_window_ms = c->tasks_rate_window,
 		.concurrent_max = (unsigned)c->tasks_concurrent_max,
 		.per_collection_max = (unsigned)c->tasks_per_collection_max,
 		.batch_max = (unsigned)c->tasks_batch_max,
@@ -87,6 +91,7 @@ metrics_tell(const struct tasks *t)
 	const struct board *b = &t->board;
 
 	metric_set(METRIC_tasks_queue_depth, board_count(b, TASK_STATES_WAITING));
+	metric_set(METRIC_tasks_dead_letters, board_dead_letters(b));
 	metric_set(METRIC_tasks_in_work, board_count(b, TASK_STATES_HELD));
 	counter_follow(METRIC_tasks_completed_total, b->metrics.completed);
 	counter_follow(METRIC_tasks_failed_total, b->metrics.failed);
@@ -124,7 +129,7 @@ tasks_observe(struct service *s)
 static void
 dead_letters_tell(const struct tasks *t)
 {
-	unsigned n = board_count(&t->board, TASK_STATE_BIT(DEAD_LETTER));
+	unsigned n = board_dead_letters(&t->board);
 	char text[160];
 
 	if (!t->board.connected)
@@ -359,6 +364,11 @@ tasks_reconcile(struct service *s, cJSON *plan)
 		snprintf(text, sizeof(text),
 		    "retry or cancel task %llu (%s), a dead letter: %.200s",
 		    (unsigned long long)it->task->id, it->task->fingerprint, it->task->error);
+		cJSON_AddItemToArray(plan, cJSON_CreateString(text));
+	}
+	if (t->board.foreign_dead > 0) {
+		snprintf(text, sizeof(text), "retry or cancel %u dead letters of the store's own "
+		    "tasks", t->board.foreign_dead);
 		cJSON_AddItemToArray(plan, cJSON_CreateString(text));
 	}
 	if (t->board.volumes.divergence[0] != '\0')

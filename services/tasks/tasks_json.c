@@ -193,7 +193,7 @@ tasks_json_metrics(const struct tasks *t, cJSON *out)
 	json_add_number(out, "queue_depth", board_count(b, TASK_STATES_WAITING));
 	cJSON_AddBoolToObject(out, "volume_states_sync", b->volumes.in_sync);
 	json_add_number(out, "in_work", board_count(b, TASK_STATES_HELD));
-	json_add_number(out, "dead_letters", board_count(b, TASK_STATE_BIT(DEAD_LETTER)));
+	json_add_number(out, "dead_letters", board_dead_letters(b));
 	json_add_number(out, "completed", b->metrics.completed);
 	json_add_number(out, "failed", b->metrics.failed);
 	json_add_number(out, "stuck", b->metrics.stuck);

@@ -42,6 +42,7 @@ on_changed(void *context, int code, const Hf__StoreReply *reply, const struct er
 		other_refuse(o, e);
 		return;
 	}
+	tasks_load(o->tasks);	/* it may have been a dead letter */
 	tasks_reply_action(o->message, o->retry ? "queued" : "cancelled", o->id);
 	free(o);
 }

@@ -74,7 +74,9 @@ static const struct board_ops ops = { on_submit, on_update, on_refresh, on_refre
 static const struct task_settings settings = { .kinds = UINT32_MAX, .ec_full_percent = 95,
 	.vacuum_garbage_percent = 30, .scan_interval_ms = 1000, .stuck_factor = 2,
 	.stuck_ms_min = 1000, .start_timeout_ms = 1000, .run_timeout_ms = 100000,
-	.heartbeat_ms = 1000, .missed_heartbeats_max = 3, .concurrent_max = 8,
+	.heartbeat_ms = 1000, .missed_heartbeats_max = 3,
+	.vacuum_high_percent = 60, .lost_retries = 2, .unshown_looks_max = 3,
+	.rate_window_ms = 60000, .concurrent_max = 8,
 	.per_collection_max = 8, .batch_max = 4, .queue_max = 100 };
 
 static void

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # A task whose attempts are used up is a dead letter: the status says so until somebody sees to it, the list says what
 # went wrong, what it had begun is gone from the drives; tried again when the reason is gone, it is done.
+# So it is with a cleanup, which the store does by itself.
 #
 # SPDX-License-Identifier: Apache-2.0
 import json
@@ -37,6 +38,34 @@ def unfinished(house):
             if name.endswith(".new")]
 
 
+def cleanup(house):
+    """A dead letter of the store's own: what lies under the name of a dropped file cannot be unlinked."""
+    vacuum = str(int(json.loads(house.ctl("tasks", "submit", "vacuum", "1", "--json").stdout)["id"]))
+    wait_for("segment 1 to go", lambda: task_of(house, vacuum)["state"] == "completed", 30)
+    path = os.path.join(house.drive(1), "quarantine", "1-log-0000000000000001.seg")
+    os.makedirs(os.path.join(path, "in-the-way"))
+    house.ctl("restart", "store")
+    rows = wait_for("a cleanup to be filed", lambda: [t for t in json.loads(
+        house.ctl("tasks", "list", "--json").stdout)["tasks"] if t["type"] == "cleanup"], 60)
+    task = str(int(rows[0]["id"]))
+    check(rows[0]["reason"] == "quarantined" and len(rows) == 1, rows)
+    house.ctl("tasks", "retry", task)
+    wait_for("its end", lambda: task_of(house, task)["state"] == "dead_letter", 30)
+    wait_for("the status to say so", lambda: state_of(house, "tasks") == "degraded", 20)
+    shown = house.ctl("status", check_status=False).stdout
+    check("the attempts of 1 task are used up" in shown, shown)
+    check(house.metrics("tasks")["tasks_dead_letters"] == 1, house.metrics("tasks"))
+    house.ctl("restart", "tasks")
+    wait_for("it to be known again", lambda: state_of(house, "tasks") == "degraded", 20)
+    os.rmdir(os.path.join(path, "in-the-way"))
+    os.rmdir(path)
+    house.ctl("tasks", "retry", task)
+    wait_for("it to be done", lambda: task_of(house, task)["state"] == "completed", 30)
+    wait_for("all to be well", lambda: state_of(house, "tasks") == "running", 20)
+    check(house.metrics("tasks")["tasks_dead_letters"] == 0, house.metrics("tasks"))
+    say(f"task {task}: a cleanup that was a dead letter, seen, tried again, and done")
+
+
 def scenario():
     with House(config=CONFIG) as house:
         s3 = house.s3()
@@ -62,6 +91,7 @@ def scenario():
         for n in range(KEYS):
             check(s3.get("kept", f"k{n}") == body_of("k", n, 30000), f"k{n} reads back different")
         say(f"task {task}: a dead letter that was seen, tried again, and done")
+        cleanup(house)
 
 
 run(scenario)

@@ -23,7 +23,9 @@ settings_make(struct task_settings *t)
 	    .ec_quiet_ms = 3600000, .vacuum_garbage_percent = 30, .vacuum_again_ms = 600000,
 	    .scan_interval_ms = 600000, .stuck_factor = 2, .stuck_ms_min = 60000,
 	    .start_timeout_ms = 60000, .run_timeout_ms = UINT64_C(86400000),
-	    .heartbeat_ms = 5000, .missed_heartbeats_max = 3, .concurrent_max = 8,
+	    .heartbeat_ms = 5000, .missed_heartbeats_max = 3,
+	    .vacuum_high_percent = 60, .lost_retries = 2, .unshown_looks_max = 3,
+	    .rate_window_ms = 60000, .concurrent_max = 8,
 	    .per_collection_max = 8, .batch_max = 4, .queue_max = 1000,
 	    .rules = TASK_RULES_DEFAULT };
 }

@@ -323,6 +323,37 @@ Test(limits, what_tasks_take_is_as_the_worker_measured_it)
 	}
 }
 
+/* --- dead letters of others ------------------------------------------------------------------- */
+
+static void
+foreign_load(struct desk *d, unsigned state)
+{
+	Hf__Task t = HF__TASK__INIT;
+
+	t.id = 77;
+	t.type = (char *)(uintptr_t)"cleanup";
+	t.state = (Hf__Task__State)state;
+	board_load_begin(&d->board);
+	board_load_task(&d->board, &t, NOW);
+	board_load_finish(&d->board, NOW);
+}
+
+/* Nobody here does a cleanup, and nobody but a person ends one that failed too often. */
+Test(dead_letters, of_the_store_count)
+{
+	struct desk d;
+
+	desk_open(&d);
+	foreign_load(&d, HF__TASK__STATE__FAILED);
+	cr_assert(board_dead_letters(&d.board) == 0);
+	foreign_load(&d, HF__TASK__STATE__DEAD_LETTER);
+	foreign_load(&d, HF__TASK__STATE__DEAD_LETTER);
+	cr_assert(board_dead_letters(&d.board) == 1 && d.board.count == 0);
+	foreign_load(&d, HF__TASK__STATE__COMPLETED);
+	cr_assert(board_dead_letters(&d.board) == 0);
+	desk_close(&d);
+}
+
 /* --- deadlines -------------------------------------------------------------------------------- */
 
 /* Beats so and turns; nothing is asked for. */
@@ -438,13 +469,15 @@ Test(deadlines, a_task_that_kills_its_workers_has_failed)
 /* --- reconciliation --------------------------------------------------------------------------- */
 
 /* A conversion that the store does not show, and never will. */
-Test(reconciliation, gives_up_after_three_lists_and_says_so_until_then)
+static void
+unshown(unsigned looks)
 {
 	const struct segment row = { 1, 60 * MIB, 0, NOW - 2 * HOUR, SEALED, false };
 	Hf__Task t = HF__TASK__INIT;
 	struct desk d;
 
 	desk_open(&d);
+	d.board.settings.unshown_looks_max = looks;
 	desk_segments(&d, &row, 1);
 	t.id = 1001;
 	t.type = (char *)(uintptr_t)"erasure_coding";
@@ -453,21 +486,27 @@ Test(reconciliation, gives_up_after_three_lists_and_says_so_until_then)
 	t.volume_id = 1;
 	t.new_capacity = 77 * MIB;
 	board_task(&d.board, 1001, &t, NOW);
-	for (unsigned i = 0; i < 3; i++) {
+	for (unsigned i = 0; i < looks; i++) {
 		board_turn(&d.board, NOW + i);
 		cr_assert(d.asked_count == 0, "list %u", i);
 		desk_look(&d, &row, 1, NOW + i);
 		cr_assert(!d.board.volumes.in_sync);
 		cr_assert(d.board.scan_ms <= NOW + i + desk_settings.scan_interval_ms);
 	}
-	board_turn(&d.board, NOW + 3);
+	board_turn(&d.board, NOW + looks);
 	cr_assert(d.asked_count == 1 && desk_asked(&d)->reported);
-	desk_grant(&d, NOW + 3);
-	desk_look(&d, &row, 1, NOW + 4);
+	desk_grant(&d, NOW + looks);
+	desk_look(&d, &row, 1, NOW + looks + 1);
 	cr_assert(d.board.volumes.in_sync && d.board.volumes.divergence[0] == '\0');
 	cr_assert(volume_adjusted_capacity(&d.board.volumes,
 	    volume_states_find(&d.board.volumes, 1)) == 192 * MIB, "what the store says");
 	desk_close(&d);
+}
+
+Test(reconciliation, gives_up_after_some_lists_and_says_so_until_then)
+{
+	unshown(desk_settings.unshown_looks_max);
+	unshown(5);
 }
 
 /* --- performance history ---------------------------------------------------------------------- */
@@ -529,6 +568,8 @@ Test(system_metrics, are_what_happened)
 	    "a failed one will go on");
 	cr_assert(about(board_tasks_per_second(&d.board, NOW + 60000), 3.0 / 60));
 	cr_assert(board_tasks_per_second(&d.board, NOW + 60001) == 0, "they are over for a minute");
+	d.board.settings.rate_window_ms = 120000;
+	cr_assert(about(board_tasks_per_second(&d.board, NOW + 60001), 3.0 / 120));
 	cr_assert(board_average_task_ms(&d.board) == 10);	/* each took that */
 	cr_assert(about(board_failure_rate(&d.board), 0.25));
 	cr_assert(board_count(&d.board, TASK_STATES_WAITING) == 1, "the queue");

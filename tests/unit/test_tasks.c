@@ -311,6 +311,29 @@ Test(worker, that_is_replaced_or_silent_loses_its_task)
 	board_turn(&d.board, NOW);
 	cr_assert(desk_asked(&d)->state == HF__TASK__STATE__PENDING);
 	desk_close(&d);
+	desk_running(&d);
+	d.board.settings.lost_retries = 0;
+	desk_register(&d, &again, NULL, NOW, &e);
+	board_turn(&d.board, NOW);
+	cr_assert(desk_asked(&d)->state == HF__TASK__STATE__FAILED, "it counts at once");
+	desk_close(&d);
+}
+
+Test(detector, tells_from_when_vacuum_goes_first)
+{
+	const struct segment row = { 5, 100 * MIB, 45 * MIB, NOW - 2 * HOUR, SEALED, false };
+
+	for (unsigned i = 0; i < 2; i++) {
+		struct desk d;
+
+		desk_open(&d);
+		d.board.settings.vacuum_high_percent = i == 0 ? 60 : 40;
+		desk_segments(&d, &row, 1);
+		board_scanned(&d.board, NOW);
+		cr_assert(d.submitted_count == 1 && d.submitted[0]->priority == (i == 0 ?
+		    HF__TASK__PRIORITY__NORMAL : HF__TASK__PRIORITY__HIGH));
+		desk_close(&d);
+	}
 }
 
 /* Asked for by an earlier process, and done by the store after this one had read the queue. */
