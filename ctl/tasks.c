@@ -218,6 +218,20 @@ field_print(const cJSON *item)
 		printf("%-16s %s\n", item->string, cJSON_IsTrue(item) ? "yes" : "no");
 }
 
+/* And what is in a field. */
+static void
+fields_print(const cJSON *list)
+{
+	const cJSON *item, *inner;
+
+	cJSON_ArrayForEach(item, list) {
+		field_print(item);
+		if (cJSON_IsObject(item))
+			cJSON_ArrayForEach(inner, item)
+				field_print(inner);
+	}
+}
+
 static int
 number_of(const char *word, const char *what, uint64_t *out)
 {
@@ -242,7 +256,7 @@ tasks_show(const struct ctl *ctl, char **words, unsigned count)
 {
 	Hf__TasksQuery q = HF__TASKS_QUERY__INIT;
 	int status = number_of(words[0], "number of a task", &q.id);
-	cJSON *document, *item;
+	cJSON *document;
 
 	(void)count;
 	if (status != CTL_OK)
@@ -253,8 +267,7 @@ tasks_show(const struct ctl *ctl, char **words, unsigned count)
 		return (status);
 	if (ctl->json)
 		return (json_print(document));
-	cJSON_ArrayForEach(item, cJSON_GetArrayItem(cJSON_GetObjectItem(document, "tasks"), 0))
-		field_print(item);
+	fields_print(cJSON_GetArrayItem(cJSON_GetObjectItem(document, "tasks"), 0));
 	cJSON_Delete(document);
 	return (CTL_OK);
 }

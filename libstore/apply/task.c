@@ -8,6 +8,7 @@
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #define MINUTE_MS	UINT64_C(60000)
 #define DAY_MS		(24 * 60 * MINUTE_MS)
@@ -331,6 +332,12 @@ task_parameter(const Hf__Task *t, const char *name)
 		if (strcmp(t->parameters[i]->name, name) == 0)
 			return (t->parameters[i]->value);
 	return ("");
+}
+
+uint64_t
+task_parameter_number(const Hf__Task *t, const char *name)
+{
+	return (strtoull(task_parameter(t, name), NULL, 10));
 }
 
 uint64_t

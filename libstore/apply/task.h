@@ -71,6 +71,14 @@ struct task_rules {
  * another state it is other work, for which no finished task answers.
  */
 #define TASK_PARAMETER_SINCE	"since"
+/*
+ * What its detector saw, for its executor: bytes that it will read, of which so many live on; bytes
+ * that a drive lacks; and up to which share of garbage it is worth it.
+ */
+#define TASK_PARAMETER_SOURCE	"source_bytes"
+#define TASK_PARAMETER_LIVE	"live_bytes"
+#define TASK_PARAMETER_LACKING	"lacking_bytes"
+#define TASK_PARAMETER_GARBAGE	"garbage_percent_max"
 
 /* Lists of table Q, each in the order of a time: */
 #define TASK_LIST_WAITING(priority) (3 - (priority))	/* 0 urgent to 3 low: not_before_ms */
@@ -117,6 +125,7 @@ uint64_t task_answers_until_ms(const struct task_rules *rules, const Hf__Task *f
     const Hf__Task *asked);
 /* The value of a parameter; "": it has none. */
 const char *task_parameter(const Hf__Task *t, const char *name);
+uint64_t task_parameter_number(const Hf__Task *t, const char *name);	/* 0 */
 /* The same work was asked for again. False: nothing changes. */
 bool task_merge(const Hf__Task *was, const Hf__Task *asked, Hf__Task *next);
 

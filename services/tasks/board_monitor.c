@@ -69,7 +69,7 @@ finish(struct board *b, struct board_item *it)
 	const struct board_outcome *o = &it->outcome;
 	struct worker *w = item_worker(b, it);
 
-	if (w != NULL && !code_is_no_attempt(o->code))
+	if (w != NULL && !code_is_no_attempt(o->code) && o->code != ERR_NOT_FOUND)
 		worker_did(w, it->kind, o->code == 0, o->bytes, o->run_ms);
 	if (o->code == 0)
 		finish_well(b, it);

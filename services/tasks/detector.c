@@ -93,6 +93,13 @@ recent_why(const struct detector_view *view, uint64_t id, enum task_kind kind,
 	return (DETECTOR_RECENT);
 }
 
+static void
+candidate_add(struct candidate *c, const char *name, uint64_t value)
+{
+	assert(c->parameter_count < CANDIDATE_PARAMETERS_MAX);
+	c->parameters[c->parameter_count++] = (struct candidate_parameter){ name, value };
+}
+
 /* --- erasure coding --------------------------------------------------------------------------- */
 
 /* It was written to when it was sealed, or before that, if that was seen. */
@@ -153,6 +160,8 @@ ec_describe(const struct detector_view *view, const struct volume_state *s, stru
 {
 	c->priority = HF__TASK__PRIORITY__NORMAL;
 	c->order = s->sealed_ms;
+	if ((view->settings->kinds & 1u << TASK_KIND_VACUUM) != 0)
+		candidate_add(c, TASK_PARAMETER_GARBAGE, view->settings->vacuum_garbage_percent);
 	snprintf(c->reason, sizeof(c->reason), "sealed with %llu of %llu bytes, quiet for %llu s",
 	    (unsigned long long)s->bytes, (unsigned long long)s->capacity_bytes,
 	    (unsigned long long)(view->now_ms - quiet_since_ms(s)) / 1000);
@@ -257,6 +266,9 @@ candidate_segment(const struct detector_view *view, enum task_kind kind,
 	c->new_capacity = volume_capacity_after(view->volumes, s, kind);
 	c->bytes = volume_reserve_bytes(view->volumes, s, kind);
 	c->estimate_ms = estimate_ms(view, kind, s->bytes);
+	candidate_add(c, TASK_PARAMETER_SOURCE, s->bytes);
+	if (s->use_known)
+		candidate_add(c, TASK_PARAMETER_LIVE, volume_live_bytes(s));
 }
 
 static void
@@ -266,7 +278,9 @@ candidate_drive(const struct detector_view *view, const Hf__DriveLayout *drive,
 	candidate_init(view, TASK_KIND_DRIVE_REBUILD, drive->slot, drive->slot, c);
 	c->priority = HF__TASK__PRIORITY__URGENT;
 	c->server = drive->slot < 32 ? 1u << drive->slot : 0;
-	c->since_epoch = drive->since_epoch;
+	if (drive->since_epoch != 0)
+		candidate_add(c, TASK_PARAMETER_SINCE, drive->since_epoch);
+	candidate_add(c, TASK_PARAMETER_LACKING, drive->lacking_bytes);
 	c->estimate_ms = estimate_ms(view, TASK_KIND_DRIVE_REBUILD, drive->lacking_bytes);
 	snprintf(c->reason, sizeof(c->reason), "drive %u %s", drive->slot,
 	    drive->moving ? "takes over from one that is retired" :
@@ -394,20 +408,27 @@ candidate_of(const struct detector_view *view, uint64_t volume_id, enum task_kin
 	return (s != NULL && s->state != HF__CATALOG_SEGMENT__STATE__DROPPED);
 }
 
-static void
-task_set_since(Hf__Task *t, uint64_t epoch)
+static Hf__NameValue *
+parameter_new(const struct candidate_parameter *c)
 {
 	Hf__NameValue *p = malloc(sizeof(*p));
 	char text[24];
 
-	t->parameters = malloc(sizeof(*t->parameters));
-	assert(p != NULL && t->parameters != NULL);
+	assert(p != NULL);
 	hf__name_value__init(p);
-	snprintf(text, sizeof(text), "%llu", (unsigned long long)epoch);
-	task_set_text(&p->name, TASK_PARAMETER_SINCE);
+	snprintf(text, sizeof(text), "%llu", (unsigned long long)c->value);
+	task_set_text(&p->name, c->name);
 	task_set_text(&p->value, text);
-	t->parameters[0] = p;
-	t->n_parameters = 1;
+	return (p);
+}
+
+static void
+parameters_set(Hf__Task *t, const struct candidate *c)
+{
+	t->parameters = calloc(CANDIDATE_PARAMETERS_MAX, sizeof(*t->parameters));
+	assert(t->parameters != NULL);
+	for (unsigned i = 0; i < c->parameter_count; i++)
+		t->parameters[t->n_parameters++] = parameter_new(&c->parameters[i]);
 }
 
 Hf__Task *
@@ -435,7 +456,6 @@ candidate_task(const struct candidate *c, const char *source)
 	t->detected_ms = c->detected_ms;
 	t->old_capacity = c->old_capacity;
 	t->new_capacity = c->new_capacity;
-	if (c->since_epoch != 0)
-		task_set_since(t, c->since_epoch);
+	parameters_set(t, c);
 	return (t);
 }

@@ -23,6 +23,8 @@ enum detector_why {
 };
 const char *detector_why_text(enum detector_why why);
 
+#define CANDIDATE_PARAMETERS_MAX 4
+
 /* VolumeCandidate */
 struct candidate {
 	uint64_t	 volume_id;
@@ -34,7 +36,12 @@ struct candidate {
 	uint64_t	 detected_ms;
 	uint64_t	 order;			/* lower is sooner, among its kind */
 	uint64_t	 bytes, estimate_ms, old_capacity, new_capacity;
-	uint64_t	 since_epoch;		/* of a drive; 0: of a segment */
+	/* Parameters, for its executor: TASK_PARAMETER_* of task.h. */
+	struct candidate_parameter {
+		const char	*name;
+		uint64_t	 value;
+	} parameters[CANDIDATE_PARAMETERS_MAX];
+	unsigned	 parameter_count;
 };
 
 struct detection {

@@ -31,6 +31,20 @@ add_live(const struct tasks *t, cJSON *o, const struct board_item *it)
 	cJSON_AddBoolToObject(o, "cancelling", it->cancel);
 }
 
+/* What its detector tells its executor. */
+static void
+add_parameters(cJSON *o, const Hf__Task *task)
+{
+	cJSON *list;
+
+	if (task->n_parameters == 0)
+		return;
+	list = cJSON_AddObjectToObject(o, "parameters");
+	for (size_t i = 0; i < task->n_parameters; i++)
+		cJSON_AddStringToObject(list, task->parameters[i]->name,
+		    task->parameters[i]->value);
+}
+
 cJSON *
 tasks_json_task(const struct tasks *t, const Hf__Task *task)
 {
@@ -64,6 +78,7 @@ tasks_json_task(const struct tasks *t, const Hf__Task *task)
 		json_add_number(o, "new_capacity", task->new_capacity);
 		cJSON_AddBoolToObject(o, "reported", task->reported);
 	}
+	add_parameters(o, task);
 	if (it != NULL)
 		add_live(t, o, it);
 	return (o);

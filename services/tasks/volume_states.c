@@ -178,8 +178,8 @@ converted_bytes(const struct volume_states *v, const struct volume_state *s)
 	return ((s->bytes + k - 1) / k * (k + m));
 }
 
-static uint64_t
-live_bytes(const struct volume_state *s)
+uint64_t
+volume_live_bytes(const struct volume_state *s)
 {
 	if (!s->use_known)
 		return (s->bytes - s->bytes / 100 * VACUUM_PERCENT);
@@ -201,7 +201,7 @@ volume_capacity_after(const struct volume_states *v, const struct volume_state *
 	case TASK_KIND_ERASURE_CODING:
 		return (converted_bytes(v, s));
 	case TASK_KIND_VACUUM:
-		return (live_bytes(s) * mirrors(v, s));
+		return (volume_live_bytes(s) * mirrors(v, s));
 	default:
 		return (s->base_capacity);
 	}

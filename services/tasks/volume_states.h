@@ -74,6 +74,8 @@ uint64_t volume_capacity_after(const struct volume_states *v, const struct volum
 /* Bytes that a task writes before it gives any back. */
 uint64_t volume_reserve_bytes(const struct volume_states *v, const struct volume_state *s,
     enum task_kind kind);
+/* Of a segment whose use is known. */
+uint64_t volume_live_bytes(const struct volume_state *s);
 /* Whether the store shows now what the task did. */
 bool volume_change_shown(const struct volume_states *v, uint64_t id, enum task_kind kind);
 /* The set of a slot. */

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "libbase/clock.h"
+#include "libstore/apply/task.h"
 #include "libstore/drive/drive.h"
 #include "libstore/format/segment_format.h"
 #include "libstore/maintain/convert.h"
@@ -34,17 +35,44 @@ limit_common(const struct config *c)
 	return (c->worker_io_bytes_per_second);
 }
 
-/* A conversion reads its source, writes the shards, and reads them back. */
 static uint64_t
-estimate(const struct maintain *m, uint64_t limit)
+estimate_of(const struct maintain *m, uint64_t limit, uint64_t bytes)
 {
-	uint64_t bytes = 3 * m->task->bytes, slowest = BYTES_PER_MS * 1000;
+	uint64_t slowest = BYTES_PER_MS * 1000;
 
 	if (limit > 0 && limit < slowest)
 		slowest = limit;
 	if (m->task->estimate_ms > START_MS + bytes / slowest * 1000)
 		return (m->task->estimate_ms);
 	return (START_MS + bytes / slowest * 1000 + bytes % slowest * 1000 / slowest);
+}
+
+/* It reads its source, writes the shards, and reads them back. */
+static uint64_t
+estimate_convert(const struct maintain *m, uint64_t limit)
+{
+	return (estimate_of(m, limit, 3 * m->task->bytes));
+}
+
+/* It reads its source, and what lives back from each mirror; the store writes that. */
+static uint64_t
+estimate_vacuum(const struct maintain *m, uint64_t limit)
+{
+	uint64_t source = task_parameter_number(m->task, TASK_PARAMETER_SOURCE);
+	uint64_t live = task_parameter_number(m->task, TASK_PARAMETER_LIVE);
+
+	if (source == 0)		/* nobody looked at it */
+		return (estimate_of(m, limit, 3 * m->task->bytes));
+	return (estimate_of(m, limit, source + live * (m->layout->m + 1)));
+}
+
+/* It reads k others for what the drive lacks, writes that, and reads it back. */
+static uint64_t
+estimate_rebuild(const struct maintain *m, uint64_t limit)
+{
+	uint64_t lacking = task_parameter_number(m->task, TASK_PARAMETER_LACKING);
+
+	return (estimate_of(m, limit, lacking * (m->layout->k + 2)));
 }
 
 /* --- room on the drives ----------------------------------------------------------------------- */
@@ -125,6 +153,59 @@ validate_space(const struct maintain *m, const struct usage_limits *limits, stru
 	return (rooms_check(rooms, count, (bytes + set_width(m) - 1) / set_width(m), e));
 }
 
+/* The store's figures of a segment, as they are now. */
+static int
+use_ask(const struct maintain *m, Hf__StoreReply **out, struct err *e)
+{
+	Hf__StoreRequest q = HF__STORE_REQUEST__INIT;
+	Hf__SegmentList list = HF__SEGMENT_LIST__INIT;
+
+	q.op_case = HF__STORE_REQUEST__OP_SEGMENT_LIST;
+	q.segment_list = &list;
+	list.after = m->task->volume_id - 1;
+	list.max = 1;
+	return (m->ask(m->context, &q, out, e));
+}
+
+static bool
+garbage_above(const Hf__SegmentInfo *info, uint64_t volume_id, uint64_t percent)
+{
+	uint64_t bytes;
+
+	if (info->row == NULL || info->use == NULL || info->row->id != volume_id)
+		return (false);
+	bytes = info->row->bytes > info->use->bytes ? info->row->bytes : info->use->bytes;
+	return (info->use->dead_bytes > bytes / 100 * percent + bytes % 100 * percent / 100);
+}
+
+/* It waited, and has so much garbage by now that it is vacuumed: converting it would be in vain. */
+static int
+validate_use(const struct maintain *m, struct err *e)
+{
+	uint64_t percent = task_parameter_number(m->task, TASK_PARAMETER_GARBAGE);
+	Hf__StoreReply *reply;
+	int rc;
+
+	if (task_parameter(m->task, TASK_PARAMETER_GARBAGE)[0] == '\0')
+		return (0);		/* somebody wants it as it is */
+	rc = use_ask(m, &reply, e);
+	if (rc < 0)
+		return (rc);
+	if (reply->n_segments > 0 && garbage_above(reply->segments[0], m->task->volume_id, percent))
+		rc = err_set(e, ERR_NOT_FOUND, "more than %llu %% of it are garbage by now: it is "
+		    "to be vacuumed", (unsigned long long)percent);
+	hf__store_reply__free_unpacked(reply, NULL);
+	return (rc);
+}
+
+static int
+validate_convert(const struct maintain *m, const struct usage_limits *limits, struct err *e)
+{
+	int rc = validate_space(m, limits, e);
+
+	return (rc == 0 ? validate_use(m, e) : rc);
+}
+
 /* It makes room, and may use what is reserved for that: the store says when there is none. */
 static int
 validate_vacuum(const struct maintain *m, const struct usage_limits *limits, struct err *e)
@@ -180,9 +261,10 @@ memory_rebuild(const struct maintain *m)
 /* --- the table -------------------------------------------------------------------------------- */
 
 static const struct executor rows[] = {
-	{ "vacuum", limit_common, estimate, validate_vacuum, memory_vacuum, vacuum_run },
-	{ "erasure_coding", limit_common, estimate, validate_space, memory_convert, convert_run },
-	{ "drive_rebuild", limit_rebuild, estimate, validate_sources, memory_rebuild,
+	{ "vacuum", limit_common, estimate_vacuum, validate_vacuum, memory_vacuum, vacuum_run },
+	{ "erasure_coding", limit_common, estimate_convert, validate_convert, memory_convert,
+	    convert_run },
+	{ "drive_rebuild", limit_rebuild, estimate_rebuild, validate_sources, memory_rebuild,
 	    rebuild_run },
 };
 

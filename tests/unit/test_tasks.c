@@ -319,6 +319,38 @@ Test(worker, that_is_replaced_or_silent_loses_its_task)
 	desk_close(&d);
 }
 
+/* What its executor needs of what was seen. */
+Test(detector, gives_parameters)
+{
+	static const struct { bool vacuum_too; const char *garbage; } ways[] = {
+		{ true, "30" }, { false, "" } };
+	const struct segment rows[] = {
+		{ 5, 60 * MIB, 36 * MIB, NOW - 2 * HOUR, SEALED, false },
+		{ 6, 60 * MIB, 6 * MIB, NOW - 2 * HOUR, SEALED, false } };
+	char text[24];
+
+	for (unsigned i = 0; i < 2; i++) {
+		const Hf__Task *t;
+		struct desk d;
+
+		desk_open(&d);
+		if (!ways[i].vacuum_too)
+			d.board.settings.kinds = 1u << TASK_KIND_ERASURE_CODING;
+		desk_segments(&d, rows, 2);
+		board_scanned(&d.board, NOW);
+		cr_assert(d.submitted_count == 2);
+		t = d.submitted[1];
+		cr_assert(t->volume_id == 6);
+		cr_assert_str_eq(task_parameter(t, TASK_PARAMETER_GARBAGE), ways[i].garbage);
+		snprintf(text, sizeof(text), "%llu", (unsigned long long)(60 * MIB));
+		cr_assert_str_eq(task_parameter(t, TASK_PARAMETER_SOURCE), text);
+		cr_assert(task_parameter_number(t, TASK_PARAMETER_LIVE) == 54 * MIB);
+		cr_assert(task_parameter_number(d.submitted[0], TASK_PARAMETER_LIVE) == 24 * MIB);
+		cr_assert_str_eq(task_parameter(t, TASK_PARAMETER_SINCE), "");
+		desk_close(&d);
+	}
+}
+
 Test(detector, tells_from_when_vacuum_goes_first)
 {
 	const struct segment row = { 5, 100 * MIB, 45 * MIB, NOW - 2 * HOUR, SEALED, false };

@@ -11,6 +11,8 @@
 #include <string.h>
 
 #include "libbase/clock.h"
+#include "libbase/message_copy.h"
+#include "libstore/apply/task.h"
 #include "services/worker/brake.h"
 #include "services/worker/executor.h"
 #include "services/worker/others.h"
@@ -95,6 +97,7 @@ struct bench {
 	Hf__Layout		layout;
 	Hf__DriveLayout		drives[6], *pointers[6];
 	Hf__Task		task;
+	Hf__NameValue		named[4], *named_pointers[4];
 	struct maintain		maintain;
 };
 
@@ -225,10 +228,94 @@ Test(executor, estimates_by_bytes_and_limit)
 	b.task.bytes = 100 * MIB;
 	cr_assert(ec->estimate_ms(&b.maintain, 10 * MIB) == 31000);
 	cr_assert(ec->estimate_ms(&b.maintain, 0) < 31000);
+	cr_assert(executor_find("vacuum")->estimate_ms(&b.maintain, 10 * MIB) == 31000);
+	cr_assert(executor_find("drive_rebuild")->estimate_ms(&b.maintain, 10 * MIB) == 1000);
 	b.task.estimate_ms = 90000;	/* what tasks has measured */
 	cr_assert(ec->estimate_ms(&b.maintain, 0) == 90000);
 	cr_assert(ec->limit(&b.config) == 64 * MIB);
 	cr_assert(executor_find("drive_rebuild")->limit(&b.config) == 0);
+	bench_release(&b);
+}
+
+static Hf__NameValue *
+parameter_add(struct bench *b, const char *name, const char *value)
+{
+	Hf__NameValue *p = &b->named[b->task.n_parameters];
+
+	hf__name_value__init(p);
+	p->name = (char *)(uintptr_t)name;
+	p->value = (char *)(uintptr_t)value;
+	b->named_pointers[b->task.n_parameters++] = p;
+	b->task.parameters = b->named_pointers;
+	return (p);
+}
+
+/* A set of 4+2: a vacuum reads what lives from three mirrors, a rebuild reads four for one. */
+Test(executor, estimates_by_what_was_seen)
+{
+	struct bench b;
+
+	bench_init(&b);
+	b.task.bytes = 100 * MIB;
+	parameter_add(&b, TASK_PARAMETER_SOURCE, "62914560");
+	parameter_add(&b, TASK_PARAMETER_LIVE, "10485760");
+	parameter_add(&b, TASK_PARAMETER_LACKING, "20971520");
+	cr_assert(executor_find("vacuum")->estimate_ms(&b.maintain, 10 * MIB) == 1000 + 9000);
+	cr_assert(executor_find("drive_rebuild")->estimate_ms(&b.maintain, 10 * MIB) == 1000 +
+	    12000);
+	bench_release(&b);
+}
+
+/* The store's figures of segment 7; what was asked of it. */
+static uint64_t dead_bytes, asked_after;
+
+static int
+use_answer(void *context, Hf__StoreRequest *q, Hf__StoreReply **out, struct err *e)
+{
+	Hf__StoreReply reply = HF__STORE_REPLY__INIT;
+	Hf__SegmentInfo info = HF__SEGMENT_INFO__INIT, *infos[] = { &info };
+	Hf__CatalogSegment row = HF__CATALOG_SEGMENT__INIT;
+	Hf__SegmentUse use = HF__SEGMENT_USE__INIT;
+
+	(void)context;
+	if (q->op_case != HF__STORE_REQUEST__OP_SEGMENT_LIST || q->segment_list->max != 1)
+		return (err_set(e, ERR_INVALID, "it asks something else"));
+	asked_after = q->segment_list->after;
+	row.id = 7;
+	row.bytes = 1000;
+	use.bytes = 900;
+	use.dead_bytes = dead_bytes;
+	info.row = &row;
+	info.use = &use;
+	reply.segments = infos;
+	reply.n_segments = 1;
+	*out = message_copy(&reply.base);
+	return (0);
+}
+
+Test(executor, leaves_to_vacuum_what_is_garbage_by_now)
+{
+	struct err e = ERR_INIT;
+	Hf__NameValue *garbage;
+	struct bench b;
+
+	bench_init(&b);
+	b.maintain.ask = use_answer;
+	b.task.volume_id = 7;
+	dead_bytes = 900;
+	cr_assert(bench_validate(&b, "erasure_coding", &e) == 0, "somebody asked for it");
+	garbage = parameter_add(&b, TASK_PARAMETER_GARBAGE, "30");
+	dead_bytes = 300;
+	cr_assert(bench_validate(&b, "erasure_coding", &e) == 0, "%s", e.text);
+	cr_assert(asked_after == 6);
+	dead_bytes = 301;
+	cr_assert(bench_validate(&b, "erasure_coding", &e) == ERR_NOT_FOUND);
+	cr_assert(strstr(e.text, "30 %") != NULL, "%s", e.text);
+	garbage->value = (char *)(uintptr_t)"31";
+	cr_assert(bench_validate(&b, "erasure_coding", &e) == 0, "%s", e.text);
+	b.task.volume_id = 6;
+	dead_bytes = 900;
+	cr_assert(bench_validate(&b, "erasure_coding", &e) == 0, "that is another segment");
 	bench_release(&b);
 }
 
