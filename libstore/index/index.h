@@ -75,7 +75,7 @@ struct index_reader {
 	unsigned		 layer_count;
 };
 
-/* Replaces *out's content. 0, ERR_NOT_FOUND, ERR_IO. */
+/* Replaces *out's content, by nothing if there is no such row. 0, ERR_NOT_FOUND, ERR_IO. */
 int index_get(const struct index_reader *r, struct slice key, struct buf *out, struct err *e);
 /* Many at once, which costs less than one after the other. each is called for every key, in order:
  * 0 with the value (borrowed), or ERR_NOT_FOUND. An error ends it. */

@@ -194,9 +194,9 @@ index_get(const struct index_reader *r, struct slice key, struct buf *out, struc
 {
 	const struct layer_entry *x = row_seek(r, key, false);
 
+	buf_reset(out);
 	if (x == NULL || x->deleted || !slice_equal(x->key, key))
 		return (err_set(e, ERR_NOT_FOUND, "no such row"));
-	buf_reset(out);
 	buf_append(out, x->value, x->value_bytes);
 	return (0);
 }

@@ -900,3 +900,22 @@ Test(histories, a_seed_tells_everything, .timeout = 300)
 	}
 	proof_say("seeds replayed", 60, "and each came to the same");
 }
+
+/* As libstore/index/index.h says: whoever asks for one row after another has nothing of the row
+ * before. */
+Test(histories, the_index_in_memory_has_nothing_of_a_row_that_is_not_there)
+{
+	struct index_layer *l = index_layer_new();
+	struct index_reader r = { .layers = { l }, .layer_count = 1 };
+	struct buf b = BUF_INIT;
+
+	cr_assert_eq(index_open("a_row", 1 << 20, &r.index, NULL), 0);
+	index_put(l, SLICE_LITERAL("there"), SLICE_LITERAL("value"));
+	cr_assert_eq(index_get(&r, SLICE_LITERAL("there"), &b, NULL), 0);
+	cr_assert_eq(b.bytes, 5);
+	cr_assert_eq(index_get(&r, SLICE_LITERAL("nowhere"), &b, NULL), ERR_NOT_FOUND);
+	cr_assert_eq(b.bytes, 0);
+	buf_release(&b);
+	index_close((struct index **)(uintptr_t)&r.index);
+	index_layer_free(l);
+}

@@ -100,6 +100,8 @@ Test(index, newest_layer_decides)
 	cr_assert_str_eq(get(&r, "xb", &b), "2");
 	cr_assert_str_eq(get(&r, "xc", &b), "3");
 	cr_assert_str_eq(get(&r, "xd", &b), "3");
+	cr_assert_str_eq(get(&r, "xa", &b), "(none)");
+	cr_assert_eq(b.bytes, 0, "nothing of the row before");
 	cr_assert_str_eq(walk(&r, "x", "y", &b), "xb=2 xc=3 xd=3 ");
 	cr_assert_str_eq(walk(&r, "xc", "xd", &b), "xc=3 ");
 	r.layer_count = 0;
