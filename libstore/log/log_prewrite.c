@@ -88,17 +88,18 @@ chunk_write(struct drive_set *s, const struct segment *g, uint64_t from, size_t 
 	return (failed);
 }
 
-/* Z4 */
+/* Z4; one that has failed already is found by whoever flies next. */
 void
 log_zeros_failed(struct log *l, const struct segment *g, uint32_t failed,
     const struct err e[DRIVES_MAX])
 {
+	uint32_t present = drive_present_mask(l->set);
 	unsigned i;
 
 	if (l->state != LOG_RUNNING && l->state != LOG_REPAIRING)
 		return;
 	for (i = 0; i < g->mirror_count; i++)
-		if (failed >> i & 1 && e[i].code != ERR_FULL)
+		if (failed >> i & present >> g->slots[i] & 1 && e[i].code != ERR_FULL)
 			log_failing_add(l, g->slots[i], e[i].text);
 	if (l->failing == 0)
 		return;

@@ -497,6 +497,9 @@ Test(log, zeros_that_are_overdue_while_a_segment_is_replaced, .timeout = 60)
 	cr_assert_eq(l->state, LOG_RUNNING);
 	cr_assert_eq(drive_online_mask(m.set), 15u & ~(1u << only) & ~(1u << victim));
 	cr_assert_eq(segment_mirrors(l->current) & 1u << victim, 0);
+	log_zeros_failed(l, &(struct segment){ .mirror_count = 1, .slots = { victim } }, 1,
+	    (struct err[DRIVES_MAX]){ { .code = ERR_TIMEOUT } });
+	cr_assert_eq(l->state, LOG_RUNNING, "it has failed already");
 	m.disk->ops = zeros_ops;
 	model_close(&m);
 	disk_memory_free(m.disk);
