@@ -67,8 +67,9 @@ struct task_rules {
 #define TASK_RULES_DEFAULT { 10000, 10, 600000, 3600000, 300000, 1000, UINT64_C(7) * 86400000 }
 
 /*
- * A parameter that says since when what a task is about is as it is: an epoch of the catalog. In
- * another state it is other work, for which no finished task answers.
+ * A parameter that says since when what a task is about is as it is: an epoch of the catalog, or
+ * the last file that a drive lacks. In another state it is other work, for which no finished task
+ * answers.
  */
 #define TASK_PARAMETER_SINCE	"since"
 /*

@@ -67,6 +67,7 @@ struct catalog_lacking {
 	uint32_t		  held;		/* volumes that are not sealed yet, segments too */
 	uint64_t		  left;		/* files behind `after` that can be rebuilt */
 	uint64_t		  left_bytes;	/* in them, holes of volumes too */
+	uint64_t		  last;		/* the highest id of them */
 	/* one of those held is a segment with few mirrors */
 	bool			  thin;
 	bool			  moving;	/* the drive takes over from another */

@@ -66,6 +66,7 @@ segments_find(const struct drive_set *s, unsigned slot, uint64_t after, unsigned
 			out->thin |= catalog_segment_thin(s, g, slot);
 		} else if (g->id > after) {
 			out->left++;
+			out->last = g->id > out->last ? g->id : out->last;
 			out->left_bytes += catalog_segment_file_bytes(g);
 			if (out->segment_count < max)
 				out->segments[out->segment_count++] =
@@ -87,6 +88,7 @@ volumes_find(const struct catalog_rows *r, unsigned slot, uint64_t after, unsign
 			out->held++;
 		else if (v->id > after) {
 			out->left++;
+			out->last = v->id > out->last ? v->id : out->last;
 			out->left_bytes += v->bytes;
 			if (out->volume_count < max)
 				out->volumes[out->volume_count++] = catalog_row_copy(&v->base);

@@ -269,6 +269,7 @@ layout_drive(struct drive_set *drives, unsigned slot)
 	l->lacking = catalog_lacking_marked(drives, slot);
 	catalog_lacking_find(drives, slot, 0, 0, &lacks);
 	l->lacking_bytes = lacks.left_bytes;
+	l->lacking_last = lacks.last;
 	catalog_lacking_release(&lacks);
 	l->slow = drive_slow_mask(drives) >> slot & 1;
 	l->moving = d.former != NULL;

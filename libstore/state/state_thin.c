@@ -6,7 +6,8 @@
  *     those of its live extents that lack any. So a rebuild of the index knows as much.
  * N2  Such a volume is asked back from its holder, after a restart too; then it is sealed, and the
  *     epoch that seals it marks these shards as lacking (reclaim.h, R2). From there on it is like a
- *     volume of which a drive was away: found by the service `tasks', rebuilt by a worker.
+ *     volume of which a drive was away: found by the service `tasks', which is told that there is
+ *     something, rebuilt by a worker.
  * N3  Volumes are asked back together, at most every THIN_PAUSE_MS: a drive on which every write
  *     fails does not cost a volume for each body.
  *

@@ -27,6 +27,7 @@ struct store_progress {
 
 struct store_drives_seen {
 	uint32_t	online, present, closed, slow, moving;
+	uint64_t	lacking;	/* what drives lack: another number, other files */
 	bool		read_only, full, known;
 };
 
@@ -80,6 +81,7 @@ struct store {
 	uint64_t		 probed_ms;
 	struct event		*slow_timer;	/* while a drive is slow, or may be */
 	uint32_t		 slow;		/* drives, as of the last look */
+	uint64_t		 lacking_epoch;	/* of the catalog, as of which seen.lacking is */
 	uint64_t		 slow_looked_ms;
 	bool			 slow_probing;
 	struct store_drives_seen seen;

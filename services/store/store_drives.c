@@ -376,6 +376,25 @@ drives_metrics(struct store *t)
 	metric_set(METRIC_store_free_bytes, free_bytes);
 }
 
+/* Nothing of it changes without an epoch. */
+static uint64_t
+drives_lacking(struct store *t)
+{
+	uint64_t epoch = drive_set_epoch(t->drives), sum = 0;
+
+	if (epoch == t->lacking_epoch)
+		return (t->seen.lacking);
+	t->lacking_epoch = epoch;
+	for (unsigned slot = 0; slot < drive_count(t->drives); slot++) {
+		struct catalog_lacking lacks;
+
+		catalog_lacking_find(t->drives, slot, 0, 0, &lacks);
+		sum = sum * UINT64_C(0x9e3779b97f4a7c15) + lacks.last;
+		catalog_lacking_release(&lacks);
+	}
+	return (sum);
+}
+
 void
 drives_turn(struct store *t)
 {
@@ -387,13 +406,13 @@ drives_turn(struct store *t)
 		.read_only = drive_set_read_only(t->drives),
 		.full = !drive_sets_have_room(t->drives, room_wanted(t->drives)), .known = true,
 		.closed = drives_that(t->drives, are_closed), .slow = t->slow,
-		.moving = drives_that(t->drives, are_moving),
+		.moving = drives_that(t->drives, are_moving), .lacking = drives_lacking(t),
 	};
 
 	if (now.online != t->seen.online || now.present != t->seen.present || !t->seen.known ||
 	    now.read_only != t->seen.read_only || now.full != t->seen.full ||
 	    now.closed != t->seen.closed || now.slow != t->seen.slow ||
-	    now.moving != t->seen.moving) {
+	    now.moving != t->seen.moving || now.lacking != t->seen.lacking) {
 		t->seen = now;
 		closed_watch(t);
 		drives_tell(t);

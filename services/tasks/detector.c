@@ -217,6 +217,15 @@ static const struct detector_row {
 	{ TASK_KIND_ERASURE_CODING, ec_why, ec_describe, NULL },
 };
 
+/* What tells this work from what was done on the drive before: writes that fail on one that is there
+ * are not all of one time. */
+static uint64_t
+drive_since(const Hf__DriveLayout *drive)
+{
+	return (drive->state == HF__CATALOG_DRIVE__STATE__ONLINE && !drive->moving &&
+	    drive->lacking_last != 0 ? drive->lacking_last : drive->since_epoch);
+}
+
 static enum detector_why
 drive_why(const struct detector_view *view, const Hf__DriveLayout *drive, struct detection *d)
 {
@@ -230,7 +239,7 @@ drive_why(const struct detector_view *view, const Hf__DriveLayout *drive, struct
 		return (DETECTOR_NOT_BACK);
 	if (duplicates_active(view->duplicates, drive->slot, TASK_KIND_DRIVE_REBUILD, &task))
 		return (DETECTOR_TASK_ON_IT);
-	return (held_why(view, drive->slot, TASK_KIND_DRIVE_REBUILD, drive->since_epoch, d));
+	return (held_why(view, drive->slot, TASK_KIND_DRIVE_REBUILD, drive_since(drive), d));
 }
 
 /* --- candidates ------------------------------------------------------------------------------- */
@@ -278,8 +287,8 @@ candidate_drive(const struct detector_view *view, const Hf__DriveLayout *drive,
 	candidate_init(view, TASK_KIND_DRIVE_REBUILD, drive->slot, drive->slot, c);
 	c->priority = HF__TASK__PRIORITY__URGENT;
 	c->server = drive->slot < 32 ? 1u << drive->slot : 0;
-	if (drive->since_epoch != 0)
-		candidate_add(c, TASK_PARAMETER_SINCE, drive->since_epoch);
+	if (drive_since(drive) != 0)
+		candidate_add(c, TASK_PARAMETER_SINCE, drive_since(drive));
 	candidate_add(c, TASK_PARAMETER_LACKING, drive->lacking_bytes);
 	c->estimate_ms = estimate_ms(view, TASK_KIND_DRIVE_REBUILD, drive->lacking_bytes);
 	snprintf(c->reason, sizeof(c->reason), "drive %u %s", drive->slot,

@@ -274,6 +274,40 @@ Test(cancelled, rebuild_is_left_alone_until_its_time_or_the_drive_changes)
 	desk_close(&d);
 }
 
+/* A drive that is there lacks files up to this one. */
+static void
+desk_lacking(struct desk *d, uint64_t last, uint64_t now_ms)
+{
+	Hf__DriveLayout *drive = d->board.volumes.layout->drives[3];
+
+	drive->state = HF__CATALOG_DRIVE__STATE__ONLINE;
+	drive->lacking = last != 0;
+	drive->lacking_last = last;
+	d->board.scan_ms = UINT64_MAX;
+	board_scanned(&d->board, now_ms);
+}
+
+/* A write that failed after the rebuild is other work: it does not wait for tasks.merge_window. */
+Test(cancelled, a_shard_that_is_lost_soon_after_a_rebuild_is_rebuilt_at_once)
+{
+	struct desk d;
+
+	desk_open(&d);
+	desk_lacking(&d, 0, NOW);
+	cr_assert_eq(d.submitted_count, 0);
+	desk_lacking(&d, 21, NOW + 1000);
+	cr_assert_eq(d.submitted_count, 1);
+	cr_assert_eq(d.submitted[0]->priority, HF__TASK__PRIORITY__URGENT);
+	cr_assert_str_eq(task_parameter(d.submitted[0], TASK_PARAMETER_SINCE), "21");
+	desk_answered(&d, HF__TASK__STATE__CANCELLED, NOW + 2000, NOW + 2000);
+	desk_lacking(&d, 21, NOW + 3000);
+	cr_assert_eq(d.submitted_count, 1, "the same is left alone");
+	desk_lacking(&d, 22, NOW + 4000);
+	cr_assert_eq(d.submitted_count, 2);
+	cr_assert_str_eq(task_parameter(d.submitted[1], TASK_PARAMETER_SINCE), "22");
+	desk_close(&d);
+}
+
 Test(cancelled, at_work_is_not_submitted_again_and_then_it_is)
 {
 	const struct segment rows[] = { { 7, 64 * MIB, 40 * MIB, NOW - 2 * HOUR, SEALED, false } };
