@@ -39,7 +39,8 @@ uint64_t index_applied(const struct index *x);		/* LSN; 0 for a new index */
 uint64_t index_passed(const struct index *x);		/* dead keys that iterators had to pass */
 /* Applies a layer, which is empty then, and notes the LSN. What it writes is collected in memory
  * and reaches the database in large pieces (index_ahead.h). Any error, maybe of an earlier piece,
- * is final for this handle: the store must restart. */
+ * is final for this handle: the store must restart. Where an earlier piece had no room
+ * (index_failed: ERR_FULL) a few more stay in memory, so that what is under way comes to its end. */
 int index_write(struct index *x, struct index_layer *layer, uint64_t applied, struct err *e);
 /* Between on and off very many rows are written, as in a replay: they go to tables at once, and an
  * index that was empty knows which keys it cannot have. Off: they are in the database. */
@@ -51,7 +52,8 @@ int index_flush(struct index *x, bool wait, struct err *e);
 int index_open_read_only(const char *directory, uint64_t cache_bytes, struct index **out,
     struct err *e);
 /* Readable when something failed in the background, maybe of an idle index; index_failed says what
- * (0: nothing did). Final, as an error of index_write. */
+ * (0: nothing did). Final, as an error of index_write. ERR_FULL: its file system has no room; what
+ * was applied can be read, as ever, and is durable when an index is opened that has room. */
 int index_failure_fd(const struct index *x);
 int index_failed(struct index *x, struct err *e);
 /* A consistent copy (hard links where possible) in a directory that must not exist; *applied is its

@@ -26,6 +26,7 @@
 #define PART_TOMBSTONES	512u
 #define PART_BYTES	(4u * 1024 * 1024)
 #define FULL_TIMES	2u
+#define KEPT_TIMES	8u	/* while the database has no room */
 #define BULK_TIMES	8u
 /* Looked for so many keys since anything was added, readers pay more than a small part's write. */
 #define LOOKS_MAX	4096u
@@ -272,25 +273,43 @@ work_begin(struct index_ahead *a, struct err *e)
 
 /* --- adding ----------------------------------------------------------------------------------- */
 
-int
-ahead_add(struct index_ahead *a, struct index_layer *rows, struct err *e)
+/* With the lock. The database has no room: what is on its way is kept, and can be read. Nothing
+ * else is to come; if it does all the same, there is an end. */
+static bool
+rows_are_kept(const struct index_ahead *a)
+{
+	return (a->failure.code == ERR_FULL && !a->bulk && !part_is_over(a, KEPT_TIMES));
+}
+
+/* With the lock, which is given back meanwhile. */
+static int
+room_wait(struct index_ahead *a, struct err *e)
 {
 	int rc = 0;
 
-	pthread_mutex_lock(&a->lock);
-	while (rc == 0 && part_is_over(a, a->bulk ? 1 : FULL_TIMES)) {
+	while (rc == 0 && !rows_are_kept(a) && part_is_over(a, a->bulk ? 1 : FULL_TIMES)) {
 		rc = work_begin(a, e);
 		if (rc == 0)
 			pthread_cond_wait(&a->done, &a->lock);
 	}
-	if (rc == 0 && a->failure.code != 0)
+	if (rc == 0 && a->failure.code != 0 && !rows_are_kept(a))
 		rc = err_set(e, a->failure.code, "%s", a->failure.text);
+	return (rc);
+}
+
+int
+ahead_add(struct index_ahead *a, struct index_layer *rows, struct err *e)
+{
+	int rc;
+
+	pthread_mutex_lock(&a->lock);
+	rc = room_wait(a, e);
 	if (rc == 0) {
 		part_see(a->grows, rows);
 		layer_take(a->grows->rows, rows);
 		a->added++;
 		a->looks = 0;
-		if (a->written == NULL && part_is_over(a, 1))
+		if (a->failure.code == 0 && a->written == NULL && part_is_over(a, 1))
 			rc = work_begin(a, e);
 	}
 	pthread_mutex_unlock(&a->lock);

@@ -18,7 +18,8 @@ int
 index_error(struct err *e, const char *what, const char *directory, char *message)
 {
 	int code = strstr(message, "orruption") != NULL || strstr(message, "checksum") != NULL ?
-	    ERR_CORRUPT : ERR_IO;
+	    ERR_CORRUPT : strstr(message, "No space left") != NULL ||
+	    strstr(message, "quota exceeded") != NULL ? ERR_FULL : ERR_IO;
 
 	err_set(e, code, "%s index %s: %s", what, directory, message);
 	rocksdb_free(message);

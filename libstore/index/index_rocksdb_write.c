@@ -7,7 +7,9 @@
 #include "libstore/index/index_rocksdb_internal.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <malloc.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "libstore/index/index_keys.h"
@@ -21,6 +23,9 @@
 #define PROBE_EVERY		128u
 #define PROBES_MAX		1024u		/* in one write */
 #define PROBE_PASSED_MAX	8192u
+/* What failed in the background with less room than this failed for want of it: a table that is not
+ * whole is removed again. */
+#define FULL_BYTES		(UINT64_C(128) << 20)
 
 /* Objects, versions, uploads. */
 static bool
@@ -198,6 +203,22 @@ table_write(struct index *x, const struct index_layer *rows, struct probes *prob
 	buf_release(&path);
 }
 
+/* It does not say why. */
+static int
+background_failed(const struct index *x, struct err *e)
+{
+	struct statvfs v;
+	uint64_t left = UINT64_MAX;
+
+	if (statvfs(x->directory, &v) == 0)
+		left = (uint64_t)v.f_bavail * v.f_frsize;
+	if (left >= FULL_BYTES)
+		return (err_set(e, ERR_IO, "index %s: a flush or a compaction failed; the file LOG "
+		    "there says why", x->directory));
+	return (err_set(e, ERR_FULL, "index %s: a flush or a compaction failed, and its file "
+	    "system has %" PRIu64 " MiB left", x->directory, left >> 20));
+}
+
 /* What RocksDB does by itself: 1 while it does something; an error if it failed since the start. */
 static int
 database_background(const struct index *x, struct err *e)
@@ -208,8 +229,7 @@ database_background(const struct index *x, struct err *e)
 	uint64_t n;
 
 	if (rocksdb_property_int(x->db, "rocksdb.background-errors", &n) == 0 && n > 0)
-		return (err_set(e, ERR_IO, "index %s: a flush or a compaction failed; the file LOG "
-		    "there says why", x->directory));
+		return (background_failed(x, e));
 	for (unsigned i = 0; i < sizeof(busy) / sizeof(busy[0]); i++)
 		if (rocksdb_property_int(x->db, busy[i], &n) == 0 && n > 0)
 			return (1);

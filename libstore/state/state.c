@@ -318,7 +318,9 @@ op_admit(struct state *st, struct op *op)
 	struct err e = ERR_INIT;
 	int rc = ADMIT_PARK;
 
-	if (st->pending_count < PENDING_MAX)
+	if (st->frozen)
+		rc = err_set(&e, st->frozen_why.code, "%s", st->frozen_why.text);
+	else if (st->pending_count < PENDING_MAX)
 		rc = op_row_find(op->request->op_case)->admit(st, op, &e);
 	op_settle(st, op, rc, &e);
 }
@@ -482,7 +484,7 @@ index_flush_when_due(struct state *st)
 	    st->unflushed_records < FLUSH_RECORDS)
 		return;
 	st->unflushed_bytes = st->unflushed_records = 0;
-	if (index_flush(st->o.index, false, &e) < 0)
+	if (index_flush(st->o.index, false, &e) < 0 && e.code != ERR_FULL)
 		state_fatal(st, &e);
 	st->stats.last_flush_ms = st->now_ms;
 }
@@ -497,7 +499,9 @@ state_collect(struct state *st, uint64_t now_ms)
 	state_turn(st, now_ms);
 }
 
-/* What goes on by itself, in this order; next_ms: when it wants its turn without being called. */
+/* What goes on by itself, in this order; next_ms: when it wants its turn without being called. The
+ * first ones also when nothing may change any more. */
+#define PARTS_FROZEN	3
 static const struct {
 	void		(*turn)(struct state *st);
 	uint64_t	(*next_ms)(const struct state *st);
@@ -516,6 +520,12 @@ static const struct {
 	{ index_flush_when_due, NULL },
 };
 
+static size_t
+parts_count(const struct state *st)
+{
+	return (st->frozen ? PARTS_FROZEN : sizeof(parts) / sizeof(parts[0]));
+}
+
 void
 state_turn(struct state *st, uint64_t now_ms)
 {
@@ -528,7 +538,7 @@ state_turn(struct state *st, uint64_t now_ms)
 		st->committed = false;
 		unpark(st);
 	}
-	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+	for (size_t i = 0; i < parts_count(st); i++)
 		parts[i].turn(st);
 	if (!st->failed)
 		log_submit(st->o.log);
@@ -539,12 +549,20 @@ state_next_ms(const struct state *st)
 {
 	uint64_t next = UINT64_MAX;
 
-	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]) && !st->failed; i++) {
+	for (size_t i = 0; i < parts_count(st) && !st->failed; i++) {
 		uint64_t own = parts[i].next_ms != NULL ? parts[i].next_ms(st) : UINT64_MAX;
 
 		next = own < next ? own : next;
 	}
 	return (next);
+}
+
+void
+state_freeze(struct state *st, const struct err *why)
+{
+	st->frozen = true;
+	st->frozen_why = *why;
+	st->committed = true;	/* who waits for what may never come is told */
 }
 
 void

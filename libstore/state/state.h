@@ -130,6 +130,9 @@ void state_turn(struct state *st, uint64_t now_ms);
 void state_collect(struct state *st, uint64_t now_ms);
 /* When state_turn has something to do without an event: clock_mono_ms, UINT64_MAX for never. */
 uint64_t state_next_ms(const struct state *st);
+/* From here on, for good, what would change anything is refused for this reason; what was admitted
+ * is committed, and reads go on. The index has no room, but for what is in flight. */
+void state_freeze(struct state *st, const struct err *why);
 /* Takes no new requests (ERR_UNAVAILABLE is not answered: they are dropped and will come again). */
 void state_drain(struct state *st);
 bool state_idle(const struct state *st);		/* nothing in flight, no work on the pool */

@@ -57,6 +57,8 @@ state_append(struct state *st, struct op *op, enum log_share share, uint16_t typ
 	uint64_t number;
 	int rc;
 
+	if (st->frozen)
+		return (err_set(e, st->frozen_why.code, "%s", st->frozen_why.text));
 	if (op->session != NULL && type != RECORD_SESSION_OPEN &&
 	    (rc = session_log(st, op->session, e)) < 0)
 		return (rc);

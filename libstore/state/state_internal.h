@@ -112,8 +112,8 @@ struct state {
 	struct index_layer	*commit_layer;
 	uint64_t		 commit_lsn;
 	bool			 committed;		/* a batch, since the last turn */
-	bool			 draining, failed;
-	struct err		 failure;
+	bool			 draining, failed, frozen;
+	struct err		 failure, frozen_why;
 	uint64_t		 now_ms;
 	uint64_t		 unflushed_bytes;	/* of log, since the index was */
 	uint64_t		 unflushed_records;

@@ -11,6 +11,7 @@ services_store_holdfast_store_SOURCES = \
 	services/store/store_copy.c \
 	services/store/store_drive_act.c \
 	services/store/store_hold.c \
+	services/store/store_room.c \
 	services/store/store_shared.c \
 	services/store/store_seal.c \
 	services/store/store_drives.c \

@@ -95,10 +95,13 @@ on_index_broken(evutil_socket_t fd, short what, void *arg)
 {
 	struct store *t = arg;
 	struct err e = ERR_INIT;
+	int rc = index_failed(t->index, &e);
 
 	(void)fd;
 	(void)what;
-	if (index_failed(t->index, &e) < 0)
+	if (rc == ERR_FULL)
+		room_lost(t, &e);
+	else if (rc < 0)
 		service_fail(t->service, &e);
 }
 
@@ -327,6 +330,7 @@ store_close(struct service *s)
 	drives_unwatch(t);
 	slow_close(t);
 	copy_close(t);
+	room_close(t);
 	clients_close(t);
 	if (t->wake != NULL)
 		event_free(t->wake);

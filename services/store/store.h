@@ -86,6 +86,12 @@ struct store {
 	bool			 slow_probing;
 	struct store_drives_seen seen;
 	char			 degraded[480];
+	/* store_room.c; why: empty, or why nothing is written */
+	struct store_room {
+		struct event	*timer;
+		uint64_t	 bytes, lost_ms;
+		char		 why[320];
+	} room;
 	struct event		*metrics;	/* once after traffic */
 	uint64_t		 dead_letters;	/* as of the last look */
 	uint64_t		 counted[METRIC_COUNT];	/* of counters kept elsewhere */
@@ -108,6 +114,15 @@ void store_metrics(struct store *t);
 
 /* store_start.c: everything that may take long, on the pool. */
 int store_start(struct store *t, struct err *e);
+void store_step(struct store *t, const char *text);	/* what it is at, in the status */
+
+/* store_room.c: of the index's file system. */
+bool room_is_there(const char *directory);
+void room_wait(struct store *t, const char *directory);		/* at a start */
+/* index_failed said ERR_FULL: from here on nothing is written, until the store starts anew. */
+void room_lost(struct store *t, const struct err *e);
+void room_close(struct store *t);
+
 /* store.c: the recovery has ended, well or not (start_rc). */
 void store_started(struct store *t);
 

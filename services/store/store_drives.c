@@ -312,6 +312,7 @@ degraded_text(struct store *t, char *out, size_t out_bytes)
 	struct buf text = BUF_INIT;
 	struct err why = ERR_INIT;
 
+	buf_printf(&text, "%s", t->room.why);
 	slow_text(t, &text);
 	if (drive_set_writable(t->drives, &why) == ERR_FULL)
 		buf_printf(&text, "%sstorage full: %s", text.bytes > 0 ? "; " : "", why.text);

@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -21,11 +20,9 @@
 #define LOCK_STEP_MS	20
 #define PROGRESS_LOG_MS	5000
 #define PROGRESS_TELL_MS 1000
-#define INDEX_ROOM_BYTES (UINT64_C(16) << 20)	/* with less an index cannot be opened or grow */
-#define INDEX_ROOM_MS	500	/* between looks for it */
 
-static void
-step(struct store *t, const char *text)
+void
+store_step(struct store *t, const char *text)
 {
 	__atomic_store_n(&t->progress.step, text, __ATOMIC_RELEASE);
 	service_set_step(t->service, text);
@@ -158,35 +155,6 @@ index_recover(struct store *t, const char *directory, struct err *e)
 	    &t->recovery, &t->index, e));
 }
 
-static bool
-index_has_room(const char *directory)
-{
-	struct statvfs v;
-
-	return (statvfs(directory, &v) < 0 ||
-	    (uint64_t)v.f_bavail * v.f_frsize >= INDEX_ROOM_BYTES);
-}
-
-/* Others, or it itself, have filled its file system: that is not the end, and nothing is lost. It
- * is looked before, because RocksDB's own checks end the process. */
-static void
-index_room_wait(struct store *t, const char *directory)
-{
-	struct timespec pause = { 0, INDEX_ROOM_MS * 1000000L };
-	char text[300];
-
-	if (index_has_room(directory))
-		return;
-	snprintf(text, sizeof(text), "waiting for room in the file system of the index (%.200s): "
-	    "%llu MiB are needed", directory, (unsigned long long)(INDEX_ROOM_BYTES >> 20));
-	log_warn("%s", text);
-	service_set_step(t->service, text);
-	while (!t->cancelled && !index_has_room(directory))
-		nanosleep(&pause, NULL);
-	log_info("there is room for the index again");
-	step(t, "bringing the index up to the log");
-}
-
 static int
 recover(struct store *t, struct err *e)
 {
@@ -200,16 +168,16 @@ recover(struct store *t, struct err *e)
 	if (drive_sets_joined(t->drives) > 0)
 		log_info("new drives joined: there are %u sets of %u+%u now",
 		    drive_sets(t->drives), drive_set_k(t->drives), drive_set_m(t->drives));
-	step(t, "recovering the log");
+	store_step(t, "recovering the log");
 	rc = log_open(t->drives, &t->log, e);
 	if (rc < 0)
 		return (rc);
-	step(t, "bringing the index up to the log");
+	store_step(t, "bringing the index up to the log");
 	config_index_dir(c, directory);
 	do {
-		index_room_wait(t, directory);
+		room_wait(t, directory);
 		rc = index_recover(t, directory, e);
-	} while (rc < 0 && !t->cancelled && !index_has_room(directory));
+	} while (rc < 0 && !t->cancelled && !room_is_there(directory));
 	if (rc == 0)
 		copy_find(t);
 	return (rc);

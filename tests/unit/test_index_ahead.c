@@ -377,6 +377,41 @@ Test(index_ahead, after_a_failed_write_everything_says_why)
 	buf_release(&out);
 }
 
+/* So that what is under way can end; but not for ever. */
+Test(index_ahead, without_room_what_comes_is_kept_up_to_a_bound)
+{
+	struct sink s = { .rows = index_layer_new(), .rc = ERR_FULL };
+	struct index_ahead *a = ahead_new(sink_write, &s);
+	struct index_layer *l = index_layer_new();
+	struct buf out = BUF_INIT;
+	struct err e = ERR_INIT;
+	uint8_t value[65536] = { 0 };
+	unsigned kept = 0;
+	char key[16];
+
+	index_put(l, A, B);
+	cr_assert_eq(ahead_add(a, l, &e), 0);
+	cr_assert_eq(ahead_drain(a, &e), ERR_FULL);
+	cr_assert_eq(ahead_failed(a, &e), ERR_FULL);
+	cr_assert_eq(ahead_flush_soon(a, &e), ERR_FULL);
+	for (int rc = 0; rc == 0; kept++) {
+		snprintf(key, sizeof(key), "k%u", kept);
+		index_put(l, slice_from_string(key), SLICE(value, sizeof(value)));
+		rc = ahead_add(a, l, &e);
+		cr_assert(rc == 0 || rc == ERR_FULL);
+		cr_assert_lt(kept, 1000);
+	}
+	cr_assert_gt(kept, 100);
+	cr_assert_eq(ahead_get(a, A, &out), AHEAD_FOUND);
+	cr_assert_eq(ahead_get(a, SLICE_LITERAL("k0"), &out), AHEAD_FOUND);
+	snprintf(key, sizeof(key), "k%u", kept - 2);
+	cr_assert_eq(ahead_get(a, slice_from_string(key), &out), AHEAD_FOUND);
+	ahead_free(a);
+	index_layer_free(l);
+	index_layer_free(s.rows);
+	buf_release(&out);
+}
+
 /* --- another thread reads --------------------------------------------------------------------- */
 
 struct walker {

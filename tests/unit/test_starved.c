@@ -370,3 +370,65 @@ Test(starved, all_mounts_are_read_only)
 	recovers();
 	end();
 }
+
+/* --- the index -------------------------------------------------------------------------------- */
+
+static void
+object_list(uint64_t sequence, size_t keys)
+{
+	WORLD_OP(object_list, ObjectList, OBJECT_LIST);
+	const Hf__StoreReply *r;
+
+	op.bucket = (char *)(uintptr_t)"b";
+	op.max = 100;
+	r = world_ask(&w, sequence, &q);
+	cr_assert_eq(r->code, 0, "%s", r->error);
+	cr_assert_eq(r->n_items, keys);
+}
+
+/* What is under way comes to its end; changes are refused with the reason, and reads, also by who
+ * comes now, go on. Nothing is lost. */
+Test(starved, changes_are_refused_while_the_index_has_no_room, .timeout = 60)
+{
+	struct err why = ERR_INIT;
+
+	world_make(&w);
+	world_open(&w);
+	world_session(&w, 1);
+	world_bucket_put(&w, 1, "b");
+	world_put(&w, 2, "b", "k", "x", NULL);
+	world_settle(&w);
+	world_put(&w, 3, "b", "l", "y", NULL);	/* admitted, and not committed */
+	err_set(&why, ERR_FULL, "the index is full");
+	state_freeze(w.state, &why);
+	world_put(&w, 4, "b", "m", "z", NULL);
+	world_delete(&w, 5, "b", "k");
+	world_settle(&w);
+	cr_assert_eq(world_code(&w, 3), 0);
+	cr_assert_eq(world_code(&w, 4), ERR_FULL);
+	cr_assert_str_eq(w.replies[4]->error, "the index is full");
+	cr_assert_eq(world_code(&w, 5), ERR_FULL);
+	world_put(&w, 2, "b", "k", "x", NULL);	/* asked again: it was done */
+	world_settle(&w);
+	cr_assert_eq(w.answers[2], 2);
+	cr_assert_eq(w.replies[2]->code, 0);
+	cr_assert_eq(world_get(&w, 6, "b", "k")->code, 0);
+	cr_assert_eq(world_get(&w, 7, "b", "m")->code, ERR_NOT_FOUND);
+	object_list(8, 2);
+	world_session(&w, 2);			/* cannot be recorded, and is served */
+	cr_assert_eq(world_get(&w, 9, "b", "l")->code, 0);
+	state_session_end(w.state, w.session);
+	w.now_ms += 60000;
+	world_settle(&w);
+	cr_assert_not(w.fatal);
+	cr_assert_eq(state_next_ms(w.state), UINT64_MAX, "nothing goes on by itself");
+	world_close(&w);
+	world_open(&w);
+	world_session(&w, 3);
+	cr_assert_eq(world_get(&w, 10, "b", "l")->code, 0);
+	world_put(&w, 11, "b", "m", "z", NULL);
+	world_settle(&w);
+	cr_assert_eq(world_code(&w, 11), 0);
+	world_close(&w);
+	world_remove(&w);
+}

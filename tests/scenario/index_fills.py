@@ -1,0 +1,133 @@
+#!/usr/bin/python3
+# The file system of the index fills up while the store runs, under load: it says so, puts are refused and do not hang,
+# gets and lists go on in the same process, also for a protocol server that starts meanwhile; with room again it writes
+# by itself, and every acknowledged object is there. Needs root (tmpfs).
+#
+# SPDX-License-Identifier: Apache-2.0
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+
+from full_index import fill
+from house import House, S3Error, body_of, check, run, say, skip, wait_for
+
+REFUSED = (503, 507)
+PUTS_MAX = 20000        # of a writer: far more than fill 1 MiB of log
+
+
+class Writer(threading.Thread):
+    def __init__(self, house, number):
+        super().__init__(daemon=True)
+        self.house, self.number = house, number
+        self.stopping, self.acknowledged, self.refused, self.slowest, self.error = False, 0, 0, 0, None
+
+    def put(self, s3):
+        start = time.monotonic()
+        try:
+            s3.put("keep", f"w{self.number}-{self.acknowledged}", body_of(self.number, self.acknowledged, 3000))
+            self.acknowledged += 1
+        except S3Error as error:
+            check(error.status in REFUSED, "a put:", error)
+            self.refused += 1
+            time.sleep(0.05)
+        self.slowest = max(self.slowest, time.monotonic() - start)
+
+    def run(self):
+        s3 = self.house.s3()
+        try:
+            while not self.stopping and self.acknowledged < PUTS_MAX:
+                self.put(s3)
+        except Exception as error:      # told by the scenario
+            self.error = error
+
+
+def state_of(house):
+    rows = house.services("store")
+    return (rows[0].get("note") or "") if rows else ""
+
+
+def read_all(house, writers, what):
+    s3 = house.s3()
+    for w in writers:
+        for n in range(w.acknowledged):
+            check(s3.get("keep", f"w{w.number}-{n}") == body_of(w.number, n, 3000), f"w{w.number}-{n} {what}")
+
+
+def full(house, writers):
+    wait_for("the store to say that the index is full", lambda: "is full" in state_of(house), 120, 0.2)
+    say("full:", state_of(house)[:120])
+    before = [w.refused for w in writers]
+    wait_for("puts to be refused", lambda: all(w.refused > b for w, b in zip(writers, before)), 20, 0.1)
+    for w in writers:
+        w.stopping = True
+    for w in writers:
+        w.join(30)
+        check(not w.is_alive() and w.error is None, "a writer:", w.error)
+    say(f"{sum(w.acknowledged for w in writers)} puts acknowledged, {sum(w.refused for w in writers)} refused, "
+        f"the slowest took {max(w.slowest for w in writers):.1f} s")
+
+
+def reads_go_on(house, writers):
+    pid = house.pid("store.0")
+    read_all(house, writers, "while the index is full")
+    s3 = house.s3()
+    mine = f"w{writers[0].number}-"
+    check(len(s3.keys("keep", mine)) == writers[0].acknowledged, "a list while the index is full")
+    house.ctl("restart", "s3")
+    wait_for("a new protocol server to read", lambda: s3.get("keep", mine + "0") == body_of(writers[0].number, 0, 3000), 30, 0.3)
+    try:
+        s3.delete("keep", mine + "0")
+        check(False, "a delete was taken")
+    except S3Error as error:
+        check(error.status in REFUSED, "a delete:", error)
+    check(house.pid("store.0") == pid, "the store restarted although there is no room")
+
+
+def scenario():
+    base = tempfile.mkdtemp(prefix="holdfast-index-")
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m", "holdfast", base], capture_output=True)
+    if done.returncode != 0:
+        os.rmdir(base)
+        skip("cannot mount a tmpfs here (not root?)")
+    try:
+        with House(config={"store.index_dir": os.path.join(base, "index"),
+                           "store.index_flush_bytes": "1MiB"}) as house:
+            house.s3().make_bucket("keep")
+            for turn in range(2):
+                writers = [Writer(house, 4 * turn + n) for n in range(4)]
+                for w in writers:
+                    w.start()
+                time.sleep(1)
+                fill(base)
+                full(house, writers)
+                reads_go_on(house, writers)
+                if turn == 1:
+                    kill_store(house)
+                os.unlink(os.path.join(base, "others"))
+                wait_for("the store to write again", lambda: writable(house), 60, 0.3)
+                read_all(house, writers, "when there was room again")
+                check("full" not in state_of(house), state_of(house))
+    finally:
+        subprocess.run(["umount", "-l", base], capture_output=True)
+        shutil.rmtree(base, ignore_errors=True)
+
+
+def kill_store(house):
+    os.kill(house.pid("store.0"), signal.SIGKILL)
+    wait_for("the next one to wait for room", lambda: "waiting for room" in state_of(house), 30, 0.2)
+
+
+def writable(house):
+    try:
+        house.s3().put("keep", "more", b"m")
+        return True
+    except S3Error:
+        return False
+
+
+if __name__ == "__main__":
+    run(scenario)
