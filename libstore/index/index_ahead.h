@@ -12,8 +12,8 @@
  *     make it go to the database, too, where they cost less.
  *
  * Any thread may call; ahead_add is for one at a time. After a failed write nothing is written any
- * more, and every call that adds or waits says why; but after ERR_FULL some more rows are taken, and
- * kept in memory.
+ * more, and every call that adds or waits says why; but after ERR_FULL some more rows are taken,
+ * and kept in memory.
  *
  * SPDX-License-Identifier: Apache-2.0
  */

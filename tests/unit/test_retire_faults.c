@@ -164,7 +164,7 @@ Test(retire_faults, everything_on_the_old_drive_is_rotten, .timeout = 60)
 	new_proves_itself(3, "/d4");
 }
 
-/* Two others have gone for good: what nobody else can give any more comes from it, failing or not. */
+/* Two others have gone for good: what nobody else can give comes from it, failing or not. */
 Test(retire_faults, what_only_the_old_drive_has_comes_from_it, .timeout = 60)
 {
 	struct err e = ERR_INIT;
