@@ -105,7 +105,7 @@ struct board {
 	uint64_t		 loaded_ms;
 	bool			 paused, connected, loaded;
 	unsigned		 submitting;
-	/* Dead letters of types that nobody here does: as of the last load, and of one under way. */
+	/* Dead letters of types that nobody here does: of the last load, and of one under way. */
 	unsigned		 foreign_dead, foreign_loading;
 	/* Held by workers, or about to be; made anew in each turn. */
 	const Hf__Task		*held[BOARD_HELD_MAX];

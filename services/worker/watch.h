@@ -1,7 +1,8 @@
 /*
  * watch - a disk that knows since when which of its steps is under way, so that one which hangs is
- * seen by a thread that does not, and counts what goes to files that are reached over a network. Steps are done by their callers, on the callers' memory: a thread
- * of its own for each, as disk_deadline.h has them, costs a rebuild half of its rate.
+ * seen by a thread that does not, and counts what goes to files that are reached over a network.
+ * Steps are done by their callers, on the callers' memory: a thread of its own for each, as
+ * disk_deadline.h has them, costs a rebuild half of its rate.
  *
  * SPDX-License-Identifier: Apache-2.0
  */

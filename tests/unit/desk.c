@@ -78,8 +78,8 @@ const struct task_settings desk_settings = { .kinds = UINT32_MAX, .ec_full_perce
 	.scan_interval_ms = 600000, .stuck_factor = 2, .stuck_ms_min = 60000,
 	.start_timeout_ms = 60000, .run_timeout_ms = 24 * HOUR, .heartbeat_ms = 5000,
 	.missed_heartbeats_max = 3, .vacuum_high_percent = 60, .lost_retries = 2,
-	.unshown_looks_max = 3, .rate_window_ms = 60000, .concurrent_max = 8, .per_collection_max = 8, .batch_max = 4,
-	.queue_max = 100, .rules = TASK_RULES_DEFAULT };
+	.unshown_looks_max = 3, .rate_window_ms = 60000, .concurrent_max = 8,
+	.per_collection_max = 8, .batch_max = 4, .queue_max = 100, .rules = TASK_RULES_DEFAULT };
 
 void
 layout_set(struct board *b, unsigned k, unsigned m, uint64_t free_bytes)
