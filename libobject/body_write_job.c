@@ -5,8 +5,8 @@
  * J1  A shard where anything went wrong is missing for the whole extent: no later job writes it.
  * J2  Jobs of a writer share nothing but the extent's open files, and those are set once.
  * J3  Drives that hang cost a body the deadline (objects_options.write_ms_max) for its writes and
- *     for its sync, however many they are: those shards are missing then. The rows' memory stays until what was given up
- *     came back (libstore/disk/disk_kept.h).
+ *     for its sync, however many they are: those shards are missing then. The rows' memory stays
+ *     until what was given up came back (libstore/disk/disk_kept.h).
  *
  * SPDX-License-Identifier: Apache-2.0
  */

@@ -253,7 +253,8 @@ step_wait(struct deadline *d, struct step *s, unsigned root, struct err *e)
 	done = s->done;
 	if (!done) {
 		err_set(e, ERR_TIMEOUT, "%s%s the drive did not answer for %u ms",
-		    s->path != NULL ? s->path : "", s->path != NULL ? ":" : "", deadline_step_ms(d, s));
+		    s->path != NULL ? s->path : "", s->path != NULL ? ":" : "",
+		    deadline_step_ms(d, s));
 		deadline_give_up(d, s);
 	}
 	pthread_mutex_unlock(&d->lock);
@@ -491,7 +492,8 @@ path_step(struct disk *disk, step_fn *run, const char *path, const char *to, str
 		s->to = strdup(to);
 		assert(s->to != NULL);
 	}
-	return (step_result(deadline_self(disk), s, deadline_root_of(deadline_self(disk), path), e));
+	return (step_result(deadline_self(disk), s, deadline_root_of(deadline_self(disk), path),
+	    e));
 }
 
 static int
@@ -567,7 +569,8 @@ deadline_same(struct disk *disk, int handle, const char *path)
 {
 	struct step *s = step_new(step_run_same, path, handle);
 
-	return (step_result(deadline_self(disk), s, deadline_root_of_handle(deadline_self(disk), handle), NULL) > 0);
+	return (step_result(deadline_self(disk), s,
+	    deadline_root_of_handle(deadline_self(disk), handle), NULL) > 0);
 }
 
 static const struct disk_ops deadline_ops = {

@@ -37,8 +37,8 @@ void disk_deadline_open_all(struct disk *d, struct disk_open *opens, unsigned co
 /*
  * pwritev_begin, each by the deadline of writes and without copies, one after another on one
  * thread; but what takes long waits by itself, while the others go on. So several drives that hang
- * cost one deadline. Each has its result in rc and why. *kept: NULL, or some hang, and what their iov point to
- * must neither change nor be freed but by disk_kept_add.
+ * cost one deadline. Each has its result in rc and why. *kept: NULL, or some hang, and what their
+ * iov point to must neither change nor be freed but by disk_kept_add.
  */
 struct disk_write {
 	int		 handle;

@@ -15,7 +15,7 @@
  *   Y volume(8)                               VolumeUse
  *   F lsn(8) n(4)                             Extent freed by that record, to be punched
  *   S session(16)                             RecordSessionOpen, with the floor of its answers
- *   R session(16) sequence(8)                 SessionAnswers, of ANSWERS_ROW sequences from this one
+ *   R session(16) sequence(8)                 SessionAnswers: ANSWERS_ROW sequences from this on
  *   C section 00 name                         RecordConfigPut
  *   G segment(8)                              SegmentUse
  *   D lsn(8)                                  DeadRecord: it was the home of a row

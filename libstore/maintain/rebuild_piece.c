@@ -1,6 +1,6 @@
 /*
- * rebuild_piece - see rebuild_piece.h. Which extents there are is asked in pages; one that was freed
- * meanwhile needs no rebuilding.
+ * rebuild_piece - see rebuild_piece.h. Which extents there are is asked in pages; one that was
+ * freed meanwhile needs no rebuilding.
  *
  * SPDX-License-Identifier: Apache-2.0
  */

@@ -1,6 +1,6 @@
 /*
- * test_detector - what is found to do, one rule after another; and what is left alone because it was
- * finished or cancelled a moment ago.
+ * test_detector - what is found to do, one rule after another; and what is left alone because it
+ * was finished or cancelled a moment ago.
  *
  * SPDX-License-Identifier: Apache-2.0
  */

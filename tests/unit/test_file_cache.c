@@ -8,7 +8,7 @@
 
 #include "libobject/file_cache.h"
 
-/* --- A disk whose handles count up. ------------------------------------------------------------ */
+/* --- A disk whose handles count up. ----------------------------------------------------------- */
 
 static int opened;
 static unsigned closed;
@@ -38,7 +38,7 @@ count_close(struct disk *d, int handle)
 static const struct disk_ops count_ops = { .open = count_open, .close = count_close };
 static struct disk count_disk = { .ops = &count_ops };
 
-/* --- The cache. -------------------------------------------------------------------------------- */
+/* --- The cache. ------------------------------------------------------------------------------- */
 
 static struct drive_times times;
 static struct file_cache *cache;

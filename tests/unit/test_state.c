@@ -331,7 +331,8 @@ Test(state, counts_are_written_beside_the_row_at_hand)
 /* As older programs moved them: single ones, in any order, of a session whose floor is 32. */
 Test(state, single_answers_that_were_moved_go_into_their_row)
 {
-	static const uint64_t sequences[] = { 70, 66, 31, 66, 95, 64 }, expected[] = { 64, 66, 70, 95 };
+	static const uint64_t sequences[] = { 70, 66, 31, 66, 95, 64 };
+	static const uint64_t expected[] = { 64, 66, 70, 95 };
 	Hf__RecordSessionOpen session = HF__RECORD_SESSION_OPEN__INIT;
 	struct index_layer *layer = index_layer_new();
 	struct err e = ERR_INIT;
