@@ -11,9 +11,25 @@
 #include <assert.h>
 #include <stdlib.h>
 
+static void
+head_set(struct layer_entry *x)
+{
+	uint8_t head[16] = { 0 };
+
+	if (x->key.bytes > 0)
+		memcpy(head, x->key.data, x->key.bytes < sizeof(head) ? x->key.bytes :
+		    sizeof(head));
+	x->head[0] = get_be64(head);
+	x->head[1] = get_be64(head + 8);
+}
+
 static int
 layer_compare(const struct layer_entry *a, const struct layer_entry *b)
 {
+	if (a->head[0] != b->head[0])
+		return (a->head[0] < b->head[0] ? -1 : 1);
+	if (a->head[1] != b->head[1])
+		return (a->head[1] < b->head[1] ? -1 : 1);
 	return (slice_compare(a->key, b->key));
 }
 
@@ -69,6 +85,7 @@ layer_find(const struct index_layer *l, struct slice key)
 {
 	struct layer_entry probe = { .key = key };
 
+	head_set(&probe);
 	/* The macros take a non-const head but only read it. */
 	return (RB_FIND(layer_tree, (struct layer_tree *)(uintptr_t)&l->tree, &probe));
 }
@@ -77,9 +94,10 @@ const struct layer_entry *
 layer_seek(const struct index_layer *l, struct slice key, bool after)
 {
 	struct layer_tree *tree = (struct layer_tree *)(uintptr_t)&l->tree;
-	struct layer_entry probe = { .key = key };
-	struct layer_entry *x = RB_NFIND(layer_tree, tree, &probe);
+	struct layer_entry probe = { .key = key }, *x;
 
+	head_set(&probe);
+	x = RB_NFIND(layer_tree, tree, &probe);
 	if (x != NULL && after && slice_equal(x->key, key))
 		x = RB_NEXT(layer_tree, tree, x);
 	return (x);
@@ -143,6 +161,7 @@ entry_new(struct index_layer *l, struct slice key, struct slice value)
 	*x = (struct layer_entry){ .key = { x + 1, key.bytes }, .value_bytes = value.bytes };
 	x->value = (uint8_t *)(x + 1) + key.bytes;
 	memcpy(x + 1, key.data, key.bytes);
+	head_set(x);
 	if (value.bytes > 0)
 		memcpy(x->value, value.data, value.bytes);
 	return (x);

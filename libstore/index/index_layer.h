@@ -14,6 +14,9 @@
 
 struct layer_entry {
 	RB_ENTRY(layer_entry)	node;
+	/* The first bytes of key as numbers that compare as they do, with zeros behind its end: a
+	 * search mostly needs nothing else of the entries that it passes. */
+	uint64_t		head[2];
 	/* memory behind the entry, and value's behind that */
 	struct slice		key;
 	uint8_t			*value;		/* NULL when deleted */

@@ -11,6 +11,19 @@
 
 #define INDEX_MANY		256
 
+/* Most keys that are asked for are not there: nothing is formatted. */
+static int
+key_absent(struct err *e)
+{
+	static const char text[] = "no such key in the index";
+
+	if (e != NULL) {
+		e->code = ERR_NOT_FOUND;
+		memcpy(e->text, text, sizeof(text));
+	}
+	return (ERR_NOT_FOUND);
+}
+
 int
 index_get(const struct index_reader *r, struct slice key, struct buf *out, struct err *e)
 {
@@ -29,15 +42,15 @@ index_get(const struct index_reader *r, struct slice key, struct buf *out, struc
 		if (entry == NULL)
 			continue;
 		if (entry->deleted)
-			return (err_set(e, ERR_NOT_FOUND, "no such key in the index"));
+			return (key_absent(e));
 		buf_append(out, entry->value, entry->value_bytes);
 		return (0);
 	}
 	if (r->index->filter != NULL && !filter_may_have(r->index->filter, key))
-		return (err_set(e, ERR_NOT_FOUND, "no such key in the index"));
+		return (key_absent(e));
 	found = ahead_get(r->index->ahead, key, out);
 	if (found == AHEAD_DELETED)
-		return (err_set(e, ERR_NOT_FOUND, "no such key in the index"));
+		return (key_absent(e));
 	if (found == AHEAD_FOUND)
 		return (0);
 	pinned = rocksdb_get_pinned(r->index->db, r->index->read_options, key.data, key.bytes,
@@ -45,7 +58,7 @@ index_get(const struct index_reader *r, struct slice key, struct buf *out, struc
 	if (message != NULL)
 		return (index_error(e, "cannot read", r->index->directory, message));
 	if (pinned == NULL)
-		return (err_set(e, ERR_NOT_FOUND, "no such key in the index"));
+		return (key_absent(e));
 	value = rocksdb_pinnableslice_value(pinned, &bytes);
 	buf_append(out, value, bytes);
 	rocksdb_pinnableslice_destroy(pinned);
