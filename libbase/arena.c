@@ -13,17 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#if defined(__SANITIZE_ADDRESS__)
-#define PIECE_PER_CHUNK 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define PIECE_PER_CHUNK 1
-#endif
-#endif
-#ifndef PIECE_PER_CHUNK
-#define PIECE_PER_CHUNK 0
-#endif
-
 #define CHUNK_BYTES 8128	/* with header and malloc's own, under two pages */
 #define ALIGNMENT   16
 
@@ -76,7 +65,7 @@ arena_release(struct arena *a)
 static struct arena_chunk *
 chunk_new(struct arena *a, size_t bytes)
 {
-	size_t capacity = PIECE_PER_CHUNK || bytes > CHUNK_BYTES / 4 ? bytes : CHUNK_BYTES;
+	size_t capacity = ARENA_PIECE_PER_CHUNK || bytes > CHUNK_BYTES / 4 ? bytes : CHUNK_BYTES;
 	struct arena_chunk *c = malloc(sizeof(*c) + capacity);
 
 	if (c == NULL)

@@ -10,6 +10,17 @@
 
 #include "libbase/bytes.h"
 
+#if defined(__SANITIZE_ADDRESS__)
+#define ARENA_PIECE_PER_CHUNK 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define ARENA_PIECE_PER_CHUNK 1
+#endif
+#endif
+#ifndef ARENA_PIECE_PER_CHUNK
+#define ARENA_PIECE_PER_CHUNK 0
+#endif
+
 struct arena_chunk;
 struct arena {
 	struct arena_chunk	*chunks;

@@ -189,6 +189,7 @@ libstore_libstore_a_SOURCES += \
 	libstore/state/state_object.c \
 	libstore/state/state_parts.c \
 	libstore/state/state_parts.h \
+	libstore/state/state_put.c \
 	libstore/state/state_read.c \
 	libstore/state/state_rebuild.c \
 	libstore/state/state_recover.c \

@@ -11,6 +11,12 @@
 #include "libstore/apply/apply_internal.h"
 #include "libstore/apply/dead_map.h"
 
+/* Field numbers of StoreReply. */
+#define REPLY_LSN	3
+#define REPLY_ENTRY	4
+#define WIRE_VARINT	0
+#define WIRE_BYTES	2
+
 struct apply_row {
 	uint16_t				 type;
 	const ProtobufCMessageDescriptor	*message;
@@ -165,17 +171,14 @@ apply_reply(struct apply *a, Hf__StoreReply *reply)
 	message_pack_into(&a->reply, &reply->base);
 }
 
-Hf__Place *
-apply_place(const struct apply *a)
+bool
+apply_place_of(const struct apply *a, Hf__Place *p)
 {
 	const struct record *r = a->record;
-	Hf__Place *p;
 
 	/* A footer's record has no data, only its place. */
 	if (r->data.bytes == 0 && r->place.data_bytes == 0)
-		return (NULL);
-	p = malloc(sizeof(*p));
-	assert(p != NULL);
+		return (false);
 	hf__place__init(p);
 	p->segment = r->place.segment;
 	p->offset = r->place.offset;
@@ -184,7 +187,44 @@ apply_place(const struct apply *a)
 	p->data_bytes = r->place.data_bytes;
 	p->data_crc = r->place.data_crc;
 	p->lsn = r->lsn;
+	return (true);
+}
+
+Hf__Place *
+apply_place(const struct apply *a)
+{
+	Hf__Place *p = malloc(sizeof(*p));
+
+	assert(p != NULL);
+	if (apply_place_of(a, p))
+		return (p);
+	free(p);
+	return (NULL);
+}
+
+static uint8_t *
+varint_put(uint8_t *p, uint64_t n)
+{
+	while (n >= 0x80) {
+		*p++ = (uint8_t)(n | 0x80);
+		n >>= 7;
+	}
+	*p++ = (uint8_t)n;
 	return (p);
+}
+
+void
+apply_reply_entry(struct buf *out, uint64_t lsn, struct slice entry)
+{
+	uint8_t head[24], *p = head;
+
+	*p++ = REPLY_LSN << 3 | WIRE_VARINT;
+	p = varint_put(p, lsn);
+	*p++ = REPLY_ENTRY << 3 | WIRE_BYTES;
+	p = varint_put(p, entry.bytes);
+	buf_reset(out);
+	buf_append(out, head, (size_t)(p - head));
+	buf_append_slice(out, entry);
 }
 
 int

@@ -97,7 +97,8 @@ void apply_init(struct apply *a, struct index *x, struct index_layer *layer);
 void apply_release(struct apply *a);			/* the layer is the caller's */
 /* 0; ERR_CORRUPT: the body is not the type's message; ERR_VERSION: an unknown type; ERR_IO. */
 int apply_record(struct apply *a, const struct record *r, struct err *e);
-/* The same of a record whose body is unpacked already, and may be changed. */
+/* The same of a record whose body is unpacked already, and may be changed; that of an object_put
+ * stays as it is. */
 int apply_message(struct apply *a, const struct record *r, ProtobufCMessage *m, struct err *e);
 /* Writes answers, and what was counted of segments and objects, to the layer: before each
  * index_write. */

@@ -39,13 +39,19 @@ int counter_add(struct apply *a, const char *name, int64_t n, struct err *e);
 void objects_count(struct apply *a, int n);
 /* Of what admissions look at: provisionally, too. */
 int counter_add_visible(struct apply *a, const char *name, int64_t n, struct err *e);
-/* The record's place, from malloc; NULL if it has no inline body. */
+/* The record's place; false: it has no inline body. */
+bool apply_place_of(const struct apply *a, Hf__Place *out);
+/* The same, from malloc, or NULL. */
 Hf__Place *apply_place(const struct apply *a);
+/* Packs the answer with an entry that is packed. */
+void apply_reply_entry(struct buf *out, uint64_t lsn, struct slice entry);
 
 /* --- apply_use.c: homes, and what is dead */
 /* Whether the record's row is to be made; then the record is its home. */
 bool apply_makes(struct apply *a);
-/* This record as the home of a row without a place, from malloc; NULL provisionally. */
+/* This record as the home of a row without a place; false provisionally. */
+bool apply_home_of(const struct apply *a, Hf__Home *out);
+/* The same, from malloc, or NULL. */
 Hf__Home *apply_home(const struct apply *a);
 /* The home of a row that goes, moves or is replaced: one of place and home, or none. */
 int apply_home_dead(struct apply *a, const Hf__Place *place, const Hf__Home *home, struct err *e);

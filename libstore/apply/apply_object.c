@@ -82,40 +82,73 @@ apply_object_drop(struct apply *a, uint64_t bucket_id, struct slice key, struct 
 	return (rc);
 }
 
+static void
+entry_put(struct apply *a, uint64_t bucket_id, struct slice key, const Hf__ObjectEntry *entry)
+{
+	key_object(&a->key, bucket_id, key);
+	if (a->fresh)
+		apply_put_fresh(a, entry);
+	else
+		apply_put(a, entry);
+	objects_count(a, 1);
+}
+
+/* Answers with the entry as it is before it has a home, and makes its row. */
+static int
+entry_make(struct apply *a, uint64_t bucket_id, struct slice key, Hf__ObjectEntry *entry,
+    struct err *e)
+{
+	Hf__StoreReply reply = HF__STORE_REPLY__INIT;
+	bool makes = apply_makes(a), homeless = entry->place == NULL && entry->home == NULL;
+	Hf__Home home;
+	int rc;
+
+	reply.entry = entry;
+	if (entry->place == NULL || !makes)
+		apply_reply(a, &reply);
+	if (!makes)
+		return (0);
+	rc = apply_extents_commit(a, entry->n_extents, entry->extents, e);
+	if (rc < 0)
+		return (rc);
+	if (homeless && apply_home_of(a, &home))
+		entry->home = &home;
+	entry_put(a, bucket_id, key, entry);
+	if (homeless)
+		entry->home = NULL;
+	if (entry->place != NULL && !a->provisional)
+		apply_reply_entry(&a->reply, a->record->lsn, buf_slice(&a->value));
+	return (0);
+}
+
 int
 apply_object_put(struct apply *a, ProtobufCMessage *m, struct err *e)
 {
 	Hf__RecordObjectPut *r = (Hf__RecordObjectPut *)m;
-	Hf__StoreReply reply = HF__STORE_REPLY__INIT;
 	struct slice key = bin_slice(r->key);
+	Hf__ObjectEntry *entry = r->entry;
+	bool ageless, placeless;
+	Hf__Place place;
 	int rc;
 
-	if (r->entry == NULL)
+	if (entry == NULL)
 		return (0);
 	rc = a->known_fresh ? ERR_NOT_FOUND : apply_object_drop(a, r->bucket_id, key, e);
 	if (rc < 0 && rc != ERR_NOT_FOUND)
 		return (rc);
 	a->fresh = rc == ERR_NOT_FOUND;
-	if (r->entry->origin_lsn == 0)
-		r->entry->origin_lsn = a->record->lsn;
-	if (r->entry->place == NULL)
-		r->entry->place = apply_place(a);
-	reply.entry = r->entry;
-	apply_reply(a, &reply);
-	if (!apply_makes(a))
-		return (0);
-	if (r->entry->place == NULL)
-		r->entry->home = apply_home(a);
-	rc = apply_extents_commit(a, r->entry->n_extents, r->entry->extents, e);
-	if (rc < 0)
-		return (rc);
-	key_object(&a->key, r->bucket_id, key);
-	if (a->fresh)
-		apply_put_fresh(a, r->entry);
-	else
-		apply_put(a, r->entry);
-	objects_count(a, 1);
-	return (0);
+	ageless = entry->origin_lsn == 0;
+	placeless = entry->place == NULL;
+	if (ageless)
+		entry->origin_lsn = a->record->lsn;
+	if (placeless && apply_place_of(a, &place))
+		entry->place = &place;
+	rc = entry_make(a, r->bucket_id, key, entry, e);
+	if (ageless)
+		entry->origin_lsn = 0;
+	if (placeless)
+		entry->place = NULL;
+	return (rc);
 }
 
 int

@@ -30,20 +30,28 @@ apply_makes(struct apply *a)
 	return (a->made);
 }
 
-Hf__Home *
-apply_home(const struct apply *a)
+bool
+apply_home_of(const struct apply *a, Hf__Home *h)
 {
-	Hf__Home *h;
-
 	if (a->provisional)
-		return (NULL);
-	h = malloc(sizeof(*h));
-	assert(h != NULL);
+		return (false);
 	hf__home__init(h);
 	h->segment = a->record->place.segment;
 	h->lsn = a->record->lsn;
 	h->bytes = (uint32_t)record_bytes(a);
-	return (h);
+	return (true);
+}
+
+Hf__Home *
+apply_home(const struct apply *a)
+{
+	Hf__Home *h = malloc(sizeof(*h));
+
+	assert(h != NULL);
+	if (apply_home_of(a, h))
+		return (h);
+	free(h);
+	return (NULL);
 }
 
 /* Leaves a->key alone: callers are in the middle of something. */

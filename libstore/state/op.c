@@ -9,6 +9,9 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#define OPS_KEPT		256u
+#define REPLY_KEPT_BYTES	4096u
+
 static struct op **
 op_bucket(struct state *st, const struct session *s, uint64_t sequence)
 {
@@ -27,21 +30,88 @@ op_find(struct state *st, const struct session *s, uint64_t sequence)
 	return (op);
 }
 
+static void *
+memory_alloc(void *arena, size_t bytes)
+{
+	return (arena_alloc(arena, bytes));
+}
+
+static void
+memory_free(void *arena, void *p)
+{
+	(void)arena;
+	(void)p;
+}
+
+static struct op *
+op_take(struct state *st)
+{
+	struct op *op = st->ops_kept;
+
+	if (op != NULL) {
+		st->ops_kept = op->next;
+		st->ops_kept_count--;
+		*op = (struct op){ .memory = op->memory, .reply = op->reply };
+	} else {
+		op = calloc(1, sizeof(*op));
+		assert(op != NULL);
+		arena_init(&op->memory, SIZE_MAX);
+	}
+	op->allocator = (ProtobufCAllocator){ memory_alloc, memory_free, &op->memory };
+	return (op);
+}
+
+static void
+op_give(struct state *st, struct op *op)
+{
+	if (ARENA_PIECE_PER_CHUNK || st->ops_kept_count >= OPS_KEPT ||
+	    op->reply.capacity > REPLY_KEPT_BYTES) {
+		arena_release(&op->memory);
+		buf_release(&op->reply);
+		free(op);
+		return;
+	}
+	arena_reset(&op->memory);
+	buf_reset(&op->reply);
+	op->next = st->ops_kept;
+	st->ops_kept = op;
+	st->ops_kept_count++;
+}
+
+void
+ops_release(struct state *st)
+{
+	struct op *op;
+
+	while ((op = st->ops_kept) != NULL) {
+		st->ops_kept = op->next;
+		arena_release(&op->memory);
+		buf_release(&op->reply);
+		free(op);
+	}
+	st->ops_kept_count = 0;
+}
+
+void
+op_request_set(struct op *op, Hf__StoreRequest *request, bool in_arena)
+{
+	op->request = request;
+	op->in_arena = in_arena;
+	op->floor = request->floor;
+	op->has_run = request->op_case == HF__STORE_REQUEST__OP_RUN_RESERVE;
+	memcpy(op->request_id, request->request_id,
+	    strnlen(request->request_id, sizeof(op->request_id) - 1));
+}
+
 struct op *
 op_new(struct state *st, struct session *s, uint64_t sequence, Hf__StoreRequest *request)
 {
-	struct op *op = calloc(1, sizeof(*op));
+	struct op *op = op_take(st);
 
-	assert(op != NULL);
 	op->session = s;
 	op->sequence = sequence;
-	op->request = request;
-	if (request != NULL) {
-		op->floor = request->floor;
-		op->has_run = request->op_case == HF__STORE_REQUEST__OP_RUN_RESERVE;
-		memcpy(op->request_id, request->request_id,
-		    strnlen(request->request_id, sizeof(op->request_id) - 1));
-	}
+	if (request != NULL)
+		op_request_set(op, request, false);
 	if (s != NULL) {
 		struct op **at = op_bucket(st, s, sequence);
 
@@ -68,15 +138,13 @@ op_free(struct state *st, struct op *op)
 	assert(st->op_count > 0);
 	st->op_count--;
 	op_request_free(op);
-	free(op->slots);
-	buf_release(&op->reply);
-	free(op);
+	op_give(st, op);
 }
 
 void
 op_request_free(struct op *op)
 {
-	if (op->request != NULL)
+	if (op->request != NULL && !op->in_arena)
 		hf__store_request__free_unpacked(op->request, NULL);
 	op->request = NULL;
 }
@@ -109,10 +177,14 @@ op_refuse(struct op *op, int code, const struct err *e)
 static void
 op_slot_add(struct op *op, uint32_t slot)
 {
+	uint32_t *slots = op->slots;
+
 	if (op->slot_count == op->slot_capacity) {
 		op->slot_capacity = op->slot_capacity ? 8 * op->slot_capacity : 2;
-		op->slots = realloc(op->slots, op->slot_capacity * sizeof(*op->slots));
+		op->slots = arena_alloc(&op->memory, op->slot_capacity * sizeof(*slots));
 		assert(op->slots != NULL);
+		if (op->slot_count > 0)
+			memcpy(op->slots, slots, op->slot_count * sizeof(*slots));
 	}
 	op->slots[op->slot_count++] = slot;
 }

@@ -13,7 +13,10 @@ struct op *op_find(struct state *st, const struct session *s, uint64_t sequence)
 struct op *op_new(struct state *st, struct session *s, uint64_t sequence,
     Hf__StoreRequest *request);
 void op_free(struct state *st, struct op *op);
+/* in_arena: it is in op's memory. */
+void op_request_set(struct op *op, Hf__StoreRequest *request, bool in_arena);
 void op_request_free(struct op *op);
+void ops_release(struct state *st);		/* memory that was kept */
 void op_refuse(struct op *op, int code, const struct err *e);
 
 #endif

@@ -175,6 +175,7 @@ state_close(struct state **stp)
 	apply_release(&st->commit);
 	apply_release(&st->admit);
 	index_layer_free(st->commit_layer);
+	ops_release(st);
 	buf_release(&st->pack);
 	buf_release(&st->key);
 	buf_release(&st->gets.keys);
@@ -298,6 +299,7 @@ op_settle(struct state *st, struct op *op, int rc, const struct err *e)
 		return;
 	if (rc == ADMIT_PARK) {
 		assert(st->pending != NULL);
+		put_keep_body(op);
 		op_list_add(&st->parked, op);
 		st->park_count++;
 		return;
@@ -312,8 +314,8 @@ op_settle(struct state *st, struct op *op, int rc, const struct err *e)
 	op_wait(st, op);
 }
 
-static void
-op_admit(struct state *st, struct op *op)
+void
+state_admit(struct state *st, struct op *op)
 {
 	struct err e = ERR_INIT;
 	int rc = ADMIT_PARK;
@@ -396,7 +398,7 @@ answer_find(struct state *st, struct session *s, uint64_t sequence, struct buf *
 
 /* True if this was answered before: then it is answered again. */
 static bool
-request_repeat(struct state *st, struct session *s, uint64_t sequence, const Hf__StoreRequest *q)
+request_repeat(struct state *st, struct session *s, uint64_t sequence, Hf__StoreRequest__OpCase op)
 {
 	struct buf reply = BUF_INIT;
 	struct err e = ERR_INIT;
@@ -417,11 +419,35 @@ request_repeat(struct state *st, struct session *s, uint64_t sequence, const Hf_
 	}
 	st->stats.repeats++;
 	st->stats.answered++;
-	if (q->op_case == OP(RUN_RESERVE))
+	if (op == OP(RUN_RESERVE))
 		reply_add_layout(st, &reply);
 	st->o.on_reply(st->o.context, s, sequence, buf_slice(&reply));
 	buf_release(&reply);
 	return (true);
+}
+
+static bool
+state_is_open(const struct state *st, const struct session *s)
+{
+	return (!st->failed && !st->draining && s->state == SESSION_OPEN);
+}
+
+/* And has a place. */
+static bool
+request_is_new(struct state *st, struct session *s, uint64_t sequence, Hf__StoreRequest__OpCase op)
+{
+	if (request_repeat(st, s, sequence, op))
+		return (false);
+	if (st->op_count < st->o.operations_max)
+		return (true);
+	refuse_now(st, s, sequence, ERR_BUSY, "store.queue_operations_max operations wait already");
+	return (false);
+}
+
+bool
+state_takes(struct state *st, struct session *s, uint64_t sequence)
+{
+	return (state_is_open(st, s) && request_is_new(st, s, sequence, OP(OBJECT_PUT)));
 }
 
 void
@@ -431,7 +457,7 @@ state_request(struct state *st, struct session *s, uint64_t sequence, Hf__StoreR
 	const struct op_row *row = op_row_find(q->op_case);
 
 	*request = NULL;
-	if (st->failed || st->draining || s->state != SESSION_OPEN)
+	if (!state_is_open(st, s))
 		goto drop;
 	if (row == NULL) {
 		refuse_now(st, s, sequence, ERR_UNSUPPORTED,
@@ -444,14 +470,9 @@ state_request(struct state *st, struct session *s, uint64_t sequence, Hf__StoreR
 		request_read(st, s, sequence, row, q);
 		goto drop;
 	}
-	if (request_repeat(st, s, sequence, q))
+	if (!request_is_new(st, s, sequence, q->op_case))
 		goto drop;
-	if (st->op_count >= st->o.operations_max) {
-		refuse_now(st, s, sequence, ERR_BUSY,
-		    "store.queue_operations_max operations wait already");
-		goto drop;
-	}
-	op_admit(st, op_new(st, s, sequence, q));
+	state_admit(st, op_new(st, s, sequence, q));
 	return;
 drop:
 	hf__store_request__free_unpacked(q, NULL);
@@ -469,7 +490,7 @@ unpark(struct state *st)
 	for (struct op *next; op != NULL; op = next) {
 		next = op->next;
 		if (op->session->state == SESSION_OPEN)
-			op_admit(st, op);
+			state_admit(st, op);
 		else
 			op_free(st, op);
 	}

@@ -107,6 +107,9 @@ int state_recover_upto(struct drive_set *drives, struct log *log, const char *in
 /* A request of an open session; takes *request. It is answered by on_reply, maybe before return. */
 void state_request(struct state *st, struct session *s, uint64_t sequence,
     Hf__StoreRequest **request);
+/* The same of a request as it came, if that is an object_put of the usual kind; false: it is not.
+ * Borrowed until return. */
+bool state_put(struct state *st, struct session *s, uint64_t sequence, struct slice request);
 /*
  * The session's first request of each connection. Returns the session, known already or new; the
  * answer comes later, when that is durable. Or NULL with e. The caller has checked that the process

@@ -32,8 +32,7 @@ batch_get(struct state *st, uint64_t number)
 	return (b);
 }
 
-/* m is as it was packed. Where its memory is the request's, which ends here, it is applied
- * itself. */
+/* m is as it was packed. A put, which stays what it is, is applied itself. */
 static int
 apply_provisionally(struct state *st, struct batch *b, uint16_t type, const ProtobufCMessage *m,
     struct slice data, struct err *e)
@@ -179,7 +178,10 @@ state_on_commit(void *context, const struct log_commit *c)
 	assert(st->pending != NULL && st->pending->number == c->batch);
 	buckets_on_commit(st, c->record.type);
 	st->commit.known_fresh = op->fresh;
-	rc = apply_record(&st->commit, &c->record, &e);
+	if (op->record != NULL)
+		rc = apply_message(&st->commit, &c->record, op->record, &e);
+	else
+		rc = apply_record(&st->commit, &c->record, &e);
 	if (rc < 0) {
 		state_fatal(st, &e);
 		return;

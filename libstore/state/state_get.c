@@ -10,12 +10,6 @@
 
 #include "libstore/state/op.h"
 
-/* Field numbers of StoreReply. */
-#define REPLY_LSN	3
-#define REPLY_ENTRY	4
-#define WIRE_VARINT	0
-#define WIRE_BYTES	2
-
 bool
 state_get_queue(struct state *st, struct session *s, uint64_t sequence, const Hf__ObjectGet *g)
 {
@@ -36,29 +30,10 @@ state_get_queue(struct state *st, struct session *s, uint64_t sequence, const Hf
 	return (true);
 }
 
-static uint8_t *
-varint_put(uint8_t *p, uint64_t n)
-{
-	while (n >= 0x80) {
-		*p++ = (uint8_t)(n | 0x80);
-		n >>= 7;
-	}
-	*p++ = (uint8_t)n;
-	return (p);
-}
-
 static void
 get_found(struct state *st, struct slice entry)
 {
-	uint8_t head[24], *p = head;
-
-	*p++ = REPLY_LSN << 3 | WIRE_VARINT;
-	p = varint_put(p, st->stats.applied_lsn);
-	*p++ = REPLY_ENTRY << 3 | WIRE_BYTES;
-	p = varint_put(p, entry.bytes);
-	buf_reset(&st->pack);
-	buf_append(&st->pack, head, (size_t)(p - head));
-	buf_append_slice(&st->pack, entry);
+	apply_reply_entry(&st->pack, st->stats.applied_lsn, entry);
 }
 
 static void

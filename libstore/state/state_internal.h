@@ -7,6 +7,7 @@
 #ifndef HF_STORE_STATE_INTERNAL_H
 #define HF_STORE_STATE_INTERNAL_H
 
+#include "libbase/arena.h"
 #include "libstore/apply/apply.h"
 #include "libstore/apply/apply_internal.h"
 #include "libstore/state/reclaim.h"
@@ -44,6 +45,12 @@ struct op {
 	unsigned		 slot_count, slot_capacity;
 	struct buf		 reply;			/* packed StoreReply */
 	bool			 appended, has_run;
+	/* state_put.c: request, and the record until it is committed, are in memory; so is the body
+	 * if it was kept, else it is borrowed. */
+	bool			 in_arena, body_kept;
+	ProtobufCMessage	*record;		/* NULL: to be unpacked */
+	struct arena		 memory;		/* of slots, too */
+	ProtobufCAllocator	 allocator;		/* of it; frees nothing */
 	/* a volume to look at when durable; 0: none */
 	uint64_t		 released;
 	bool			 fresh;			/* its put found no object */
@@ -102,6 +109,8 @@ struct state {
 	struct state_options	 o;
 	struct session_table	 sessions;
 	struct op		*hash[OP_BUCKETS];
+	struct op		*ops_kept;		/* memory, to be used again */
+	unsigned		 ops_kept_count;
 	unsigned		 op_count, park_count;
 	struct op_list		 parked;
 	struct op_list		 ready;			/* answered at the next turn */
@@ -176,6 +185,9 @@ void state_resume(struct state *st, struct op *op, int rc, const struct err *e);
 /* Answers when what is pending is durable, and not before this returns. */
 void state_answer_later(struct state *st, struct op *op);
 void state_fatal(struct state *st, const struct err *e);
+/* Whether a mutation is to be admitted: else it was answered, or will come again. */
+bool state_takes(struct state *st, struct session *s, uint64_t sequence);
+void state_admit(struct state *st, struct op *op);
 /* Runs work on the pool (or at once); done runs on the loop. ERR_BUSY: not taken. */
 int state_job(struct state *st, pool_work_fn *work, pool_done_fn *done, void *context);
 void state_job_ended(struct state *st);		/* first thing in each done */
@@ -264,6 +276,9 @@ void feed_release(struct state *st);
 
 /* --- state_share.c: of the record that puts this task */
 enum log_share task_share(struct state *st, const Hf__Task *t);
+
+/* --- state_put.c */
+void put_keep_body(struct op *op);	/* a put's, beyond the call that brought it */
 
 /* --- state_get.c */
 /* Takes a get to be answered with others; false: read it alone. */

@@ -90,18 +90,21 @@ object_current(struct state *st, uint64_t bucket_id, struct slice key, Hf__Objec
 
 /* Takes away from an entry what is not a client's to say. */
 static void
-entry_clean(Hf__ObjectEntry *entry)
+entry_clean(struct op *op, Hf__ObjectEntry *entry)
 {
+	ProtobufCAllocator *memory = op->in_arena ? &op->allocator : NULL;
+
 	if (entry->place != NULL)
-		hf__place__free_unpacked(entry->place, NULL);
+		hf__place__free_unpacked(entry->place, memory);
 	entry->place = NULL;
 	if (entry->home != NULL)
-		hf__home__free_unpacked(entry->home, NULL);
+		hf__home__free_unpacked(entry->home, memory);
 	entry->home = NULL;
 	entry->upload_id.len = 0;
 	for (size_t i = 0; i < entry->n_parts; i++)
-		hf__part_run__free_unpacked(entry->parts[i], NULL);
-	free(entry->parts);
+		hf__part_run__free_unpacked(entry->parts[i], memory);
+	if (!op->in_arena)
+		free(entry->parts);
 	entry->parts = NULL;
 	entry->n_parts = 0;
 	entry->part_count = 0;
@@ -129,14 +132,54 @@ body_check(struct state *st, const struct op *op, uint64_t bytes, Hf__Extent **e
 	return (0);
 }
 
+static int
+put_check(struct state *st, const struct op *op, const Hf__ObjectPut *q, uint64_t bucket_id,
+    struct err *e)
+{
+	Hf__ObjectEntry *old = NULL;
+	int rc = 0;
+
+	if (q->condition != NULL) {
+		rc = object_current(st, bucket_id, bin_slice(q->key), &old, e);
+		if (rc == 0)
+			rc = condition_check(q->condition, old, e);
+		if (old != NULL)
+			hf__object_entry__free_unpacked(old, NULL);
+	}
+	if (rc < 0)
+		return (rc);
+	return (body_check(st, op, q->entry->bytes, q->entry->extents, q->entry->n_extents,
+	    bin_slice(q->data), e));
+}
+
+struct put_record { Hf__RecordObjectPut r; Hf__Origin origin; };
+
+static int
+put_append(struct state *st, struct op *op, struct put_record *w, uint64_t bucket_id,
+    struct err *e)
+{
+	Hf__ObjectPut *q = op->request->object_put;
+	bool thin = extents_thin(q->entry->extents, q->entry->n_extents);
+	int rc;
+
+	hf__record_object_put__init(&w->r);
+	op_origin(op, &w->origin);
+	w->r.bucket_id = bucket_id;
+	w->r.origin = &w->origin;
+	w->r.key = q->key;
+	w->r.entry = q->entry;
+	rc = state_append(st, op, LOG_SHARE_NONE, RECORD_OBJECT_PUT, &w->r.base,
+	    bin_slice(q->data), e);
+	st->stats.bodies_degraded += rc == ADMIT_APPENDED && thin;
+	return (rc);
+}
+
 int
 admit_object_put(struct state *st, struct op *op, struct err *e)
 {
 	Hf__ObjectPut *q = op->request->object_put;
-	Hf__RecordObjectPut r = HF__RECORD_OBJECT_PUT__INIT;
-	Hf__ObjectEntry *old = NULL;
-	Hf__Origin origin;
-	bool thin;
+	struct put_record own, *w = &own;
+	uint64_t bucket_id;
 	int rc;
 
 	rc = admit_key(bin_slice(q->key), e);
@@ -144,31 +187,19 @@ admit_object_put(struct state *st, struct op *op, struct err *e)
 		return (rc);
 	if (q->entry == NULL)
 		return (err_set(e, ERR_INVALID, "object_put without an entry"));
-	rc = admit_bucket_id(st, q->bucket, &r.bucket_id, e);
+	rc = admit_bucket_id(st, q->bucket, &bucket_id, e);
+	if (rc == 0)
+		rc = put_check(st, op, q, bucket_id, e);
 	if (rc != 0)
 		return (rc);
-	if (q->condition != NULL) {
-		rc = object_current(st, r.bucket_id, bin_slice(q->key), &old, e);
-		if (rc == 0)
-			rc = condition_check(q->condition, old, e);
-		if (old != NULL)
-			hf__object_entry__free_unpacked(old, NULL);
-	}
-	if (rc == 0)
-		rc = body_check(st, op, q->entry->bytes, q->entry->extents, q->entry->n_extents,
-		    bin_slice(q->data), e);
-	if (rc < 0)
-		return (rc);
-	entry_clean(q->entry);
-	op_origin(op, &origin);
-	r.origin = &origin;
-	r.key = q->key;
-	r.entry = q->entry;
+	entry_clean(op, q->entry);
 	op_slot(st, op, q->bucket, bin_slice(q->key));
-	thin = extents_thin(q->entry->extents, q->entry->n_extents);
-	rc = state_append(st, op, LOG_SHARE_NONE, RECORD_OBJECT_PUT, &r.base, bin_slice(q->data),
-	    e);
-	st->stats.bodies_degraded += rc == ADMIT_APPENDED && thin;
+	if (!op->in_arena)
+		return (put_append(st, op, w, bucket_id, e));
+	w = arena_alloc(&op->memory, sizeof(*w));
+	rc = put_append(st, op, w, bucket_id, e);
+	if (rc == ADMIT_APPENDED)
+		op->record = &w->r.base;
 	return (rc);
 }
 

@@ -319,6 +319,9 @@ client_on_frame(void *context, struct channel *channel, uint16_t type, uint64_t 
 	(void)channel;
 	if (c->store->phase != STORE_SERVING)
 		return;		/* it will come again */
+	if (type == FRAME_REQUEST && c->session != NULL && log_level() < LOG_DEBUG &&
+	    state_put(c->store->state, c->session, sequence, body))
+		return;
 	if (type == FRAME_REQUEST)
 		q = hf__store_request__unpack(NULL, body.bytes, body.data);
 	if (q == NULL) {

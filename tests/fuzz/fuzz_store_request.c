@@ -203,8 +203,12 @@ request(struct slice packed, bool again)
 	}
 	if (!again)
 		sequence++;
-	request_fill(q);
 	w.answers[sequence] = 0;
+	if (state_put(w.state, w.session, sequence, packed)) {
+		hf__store_request__free_unpacked(q, NULL);
+		return;
+	}
+	request_fill(q);
 	state_request(w.state, w.session, sequence, &q);
 	assert(q == NULL);
 }

@@ -165,10 +165,13 @@ static void
 peer_on_frame(void *context, struct channel *c, uint16_t type, uint64_t sequence,
     struct slice body)
 {
-	Hf__StoreRequest *q = hf__store_request__unpack(NULL, body.bytes, body.data);
 	struct peer *p = context;
+	Hf__StoreRequest *q;
 
 	(void)c;
+	if (p->session != NULL && state_put(p->world->state, p->session, sequence, body))
+		return;
+	q = hf__store_request__unpack(NULL, body.bytes, body.data);
 	assert(type == FRAME_REQUEST && q != NULL);
 	if (q->op_case == HF__STORE_REQUEST__OP_SESSION_OPEN)
 		peer_session_open(p, sequence, q->session_open);

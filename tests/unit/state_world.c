@@ -306,15 +306,23 @@ world_session(struct world *w, uint8_t id)
 void
 world_send(struct world *w, uint64_t sequence, const Hf__StoreRequest *q)
 {
-	size_t bytes = hf__store_request__get_packed_size(q);
-	uint8_t *packed = malloc(bytes);
-	Hf__StoreRequest *copy;
+	Hf__StoreRequest told = *q, *copy;
+	uint8_t *packed;
+	size_t bytes;
+	bool taken;
 
-	hf__store_request__pack(q, packed);
+	told.floor = w->floor;
+	bytes = hf__store_request__get_packed_size(&told);
+	packed = malloc(bytes);
+	hf__store_request__pack(&told, packed);
 	copy = hf__store_request__unpack(NULL, bytes, packed);
 	cr_assert_not_null(copy);
+	taken = state_put(w->state, w->session, sequence, SLICE(packed, bytes));
 	free(packed);
-	copy->floor = w->floor;
+	if (taken) {
+		hf__store_request__free_unpacked(copy, NULL);
+		return;
+	}
 	state_request(w->state, w->session, sequence, &copy);
 	cr_assert_null(copy);
 }
