@@ -40,7 +40,7 @@ uint64_t index_passed(const struct index *x);		/* dead keys that iterators had t
 /* Applies a layer, which is empty then, and notes the LSN. What it writes is collected in memory
  * and reaches the database in large pieces (index_ahead.h). Any error, maybe of an earlier piece,
  * is final for this handle: the store must restart. Where an earlier piece had no room
- * (index_failed: ERR_FULL) a few more stay in memory, so that what is under way comes to its end. */
+ * (index_failed: ERR_FULL) a few more stay in memory, so that what is under way comes to an end. */
 int index_write(struct index *x, struct index_layer *layer, uint64_t applied, struct err *e);
 /* Between on and off very many rows are written, as in a replay: they go to tables at once, and an
  * index that was empty knows which keys it cannot have. Off: they are in the database. */

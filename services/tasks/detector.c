@@ -217,8 +217,8 @@ static const struct detector_row {
 	{ TASK_KIND_ERASURE_CODING, ec_why, ec_describe, NULL },
 };
 
-/* What tells this work from what was done on the drive before: writes that fail on one that is there
- * are not all of one time. */
+/* What tells this work from what was done on the drive before: writes that fail on one that is
+ * there are not all of one time. */
 static uint64_t
 drive_since(const Hf__DriveLayout *drive)
 {
