@@ -6,6 +6,7 @@
  */
 #include "libobject/read_job_internal.h"
 #include "libstore/format/record.h"
+#include "libstore/log/segment_copy.h"
 #include "libstore/log/shard_reader.h"
 
 static bool
@@ -22,6 +23,17 @@ record_take(struct read_job *j, struct err *why)
 	}
 	j->data = SLICE((const uint8_t *)data.data + j->skip, j->bytes);
 	return (true);
+}
+
+/* What is wrong there is no damage if the file became that of another segment: its header changes
+ * first. */
+static bool
+mirror_reused(struct read_job *j, unsigned slot)
+{
+	uint8_t page[SEGMENT_HEADER_BYTES];
+
+	return (drive_read(j, slot, 0, page, sizeof(page), NULL) == 0 &&
+	    segment_header_other(page, j->map.id));
 }
 
 /* The mirror to begin with: always the same one for a stretch, so that one page cache has it. */
@@ -51,6 +63,8 @@ run_mirrors(struct read_job *j)
 				j->why = (struct err)ERR_INIT;
 				return;
 			}
+			if (rc == 0 && mirror_reused(j, slot))
+				rc = ERR_STALE;
 			shard_bad(j, slot, j->place.offset, rc < 0 ? rc : why.code, &why);
 		}
 }

@@ -52,6 +52,7 @@ libstore_libstore_a_SOURCES += \
 	libstore/drive/drive_open.c \
 	libstore/drive/drive_place.c \
 	libstore/drive/drive_quarantine.c \
+	libstore/drive/drive_recycle.c \
 	libstore/drive/drive_replace.c \
 	libstore/drive/drive_retire.c \
 	libstore/drive/drive_sets.c \
@@ -82,6 +83,7 @@ libstore_libstore_a_SOURCES += \
 	libstore/log/segment_copy.c \
 	libstore/log/segment_copy.h \
 	libstore/log/segment_footer.c \
+	libstore/log/segment_recycle.c \
 	libstore/log/segment_shard.c \
 	libstore/log/segment_shard.h \
 	libstore/log/segment_source.c \
@@ -429,6 +431,10 @@ tests_unit_test_log_LDADD = tests/unit/libstateworld.a $(LIBSTORE_TEST_LIBS)
 noinst_PROGRAMS += tests/bench/bench_log
 tests_bench_bench_log_SOURCES = tests/bench/bench_log.c tests/bench/bare.c tests/bench/bare.h
 tests_bench_bench_log_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a $(LIBSTORE_LIBS)
+
+noinst_PROGRAMS += tests/bench/bench_recycle
+tests_bench_bench_recycle_SOURCES = tests/bench/bench_recycle.c
+tests_bench_bench_recycle_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a $(LIBSTORE_LIBS)
 
 noinst_PROGRAMS += tests/bench/bench_rebuild
 tests_bench_bench_rebuild_SOURCES = tests/bench/bench_rebuild.c

@@ -381,7 +381,17 @@ on_head(void *context, const struct record *r, struct err *e)
 	return (0);
 }
 
-/* A footer may be left out: then the file ends behind the batches, or has zeros there. */
+static bool
+trailer_other(const uint8_t *page, uint64_t at, uint64_t id)
+{
+	uint64_t other = get_u64(page + TRAILER_AT_SEGMENT);
+
+	return (other != id && get_u32(page + TRAILER_AT_CRC) ==
+	    crc32c(crc32c_seed(other, at), page, TRAILER_AT_CRC));
+}
+
+/* A footer may be left out: then the file ends behind the batches, or has zeros there, or what it
+ * held as another segment's: not a trailer of this one. */
 static bool
 footer_expected(struct walk *w, unsigned i)
 {
@@ -394,7 +404,9 @@ footer_expected(struct walk *w, unsigned i)
 		return (false);
 	at = (w->sizes[i] - 1) / 4096 * 4096;
 	n = d->ops->pread(d, w->segment->handles[i], page, sizeof(page), at, NULL);
-	return (n > 0 && (page[0] != 0 || memcmp(page, page + 1, (size_t)n - 1) != 0));
+	return (n > 0 && (page[0] != 0 || memcmp(page, page + 1, (size_t)n - 1) != 0) &&
+	    (get_u32(page) == TRAILER_MAGIC || get_u64(page + TRAILER_AT_SEGMENT) == w->row->id) &&
+	    !trailer_other(page, at, w->row->id));
 }
 
 static void

@@ -186,6 +186,7 @@ clear_one(const struct drive_set *s, unsigned slot, uint64_t id, struct cleared 
 
 		row->missing &= ~slot_bits(row->slots, row->n_slots, slot);
 		row->linked &= ~slot_bits(row->slots, row->n_slots, slot);
+		row->made &= ~slot_bits(row->slots, row->n_slots, slot);
 		if (catalog_segment_thin(s, g, slot))
 			mirror_add(row, slot);
 		c->segments[c->segment_count++] = row;

@@ -12,7 +12,6 @@
 
 #include "libstore/drive/drive_internal.h"
 
-#define RESERVE_SEGMENTS 4
 
 struct disk *
 drive_set_disk(const struct drive_set *s)
@@ -326,8 +325,11 @@ drive_set_refresh_space(struct drive_set *s)
 		if (!(mask >> i & 1) ||
 		    s->disk->ops->space(s->disk, s->drives[i].path, &space, NULL) < 0)
 			continue;
+		drive_recycled_yield(s, i, &space);
 		pthread_mutex_lock(&s->lock);
-		space.free_bytes += drive_spares_bytes(s, space.filesystem);
+		s->drives[i].space.filesystem = space.filesystem;
+		space.free_bytes += drive_spares_bytes(s, space.filesystem) +
+		    drive_recycled_bytes(s, space.filesystem);
 		s->drives[i].space = space;
 		s->taken[i] = 0;
 		pthread_mutex_unlock(&s->lock);

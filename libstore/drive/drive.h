@@ -54,6 +54,7 @@ struct drive_set_options {
 	/* wanted; made less on small drives */
 	uint64_t		 segment_bytes, volume_bytes;
 	uint32_t		 min_write_redundancy;
+	unsigned		 segments_spare;	/* up to RECYCLED_MAX */
 };
 
 /*
@@ -190,7 +191,25 @@ bool drive_spare_due(struct drive_set *s, unsigned slot, uint64_t bytes);
 /* One of them, if they are large enough, is the file `to' of the same drive from now on, allocated;
  * what was there is gone. By the same thread. */
 bool drive_spare_take(struct drive_set *s, unsigned slot, uint64_t bytes, const char *to);
-/* statvfs of all online drives, with their spares counted as free. A drive is full when free <
+/*
+ * drive_recycle.c. Files of dropped segments that are to be those of next ones. At most
+ * options.segments_spare on each drive; none where room is short.
+ */
+#define RECYCLED_MAX	4
+/* Looks for those that an earlier process kept. To be called by one thread, now and then; costs
+ * nothing if that was done. */
+void drive_recycled_find(struct drive_set *s);
+/* The file of a dropped segment is kept; nobody writes to it any more. False: it stays where it
+ * is, and is to be removed. */
+bool drive_recycle(struct drive_set *s, unsigned slot, uint64_t segment);
+/* One of them is the file `to' in log/ of the same drive from now on; *bytes: what was written of
+ * it once. False: there is none, and nothing at `to'. */
+bool drive_recycled_take(struct drive_set *s, unsigned slot, const char *to, uint64_t *bytes);
+/* How often that was so. */
+uint64_t drive_recycled_used(const struct drive_set *s);
+/* How many a drive has. */
+unsigned drive_recycled(const struct drive_set *s, unsigned slot, uint64_t *bytes);
+/* statvfs of all online drives, with their spares and recycled files counted as free. A drive is full when free <
  * reserve (larger of 2 % and four segments). */
 void drive_set_refresh_space(struct drive_set *s);
 uint64_t drive_reserve_bytes(const struct drive_set *s, unsigned slot);

@@ -18,6 +18,7 @@
 
 #define PATH_BYTES_MAX	3800	/* leaves room for names below it */
 #define OLD_PATHS_MAX	1024
+#define RESERVE_SEGMENTS	4
 
 /* What a catalog says, in memory. Rows are sorted by id; dropped ones are gone. */
 struct catalog_rows {
@@ -44,6 +45,9 @@ struct drive_slow {
 	unsigned	 relapses;
 	char		 why[200];
 };
+
+/* drive_recycle.c: a file that was a segment's. */
+struct recycled { uint64_t id, bytes; };
 
 struct drive_set {
 	struct disk		*disk;
@@ -73,6 +77,12 @@ struct drive_set {
 	uint8_t			 spares[DRIVES_MAX];
 	uint32_t		 spares_found;
 	uint64_t		 spare_bytes;
+	/* drive_recycle.c; lock. Of which drives they were looked for */
+	unsigned		 segments_spare;	/* at most so many on each drive */
+	struct recycled		 recycled[DRIVES_MAX][RECYCLED_MAX];
+	unsigned		 recycled_count[DRIVES_MAX];
+	uint32_t		 recycled_found;
+	uint64_t		 recycled_used;
 	/* Held for reading by who makes or renames files in log/ or vol/, from taking a path until
 	 * the file has its name there. */
 	pthread_rwlock_t	 steady;
@@ -156,6 +166,12 @@ void drive_formers_probe(struct drive_set *s);
 
 /* drive_spare.c; lock is held. What the spares of a file system take. */
 uint64_t drive_spares_bytes(const struct drive_set *s, uint64_t filesystem);
+
+/* drive_recycle.c */
+/* They are removed while room is short; *space is what was seen last, without them. */
+void drive_recycled_yield(struct drive_set *s, unsigned slot, struct disk_space *space);
+/* lock is held. What they take on a file system. */
+uint64_t drive_recycled_bytes(const struct drive_set *s, uint64_t filesystem);
 
 /* drive_sets.c */
 /* Catalogs of a set that must be read so that one of them has the last epoch: see

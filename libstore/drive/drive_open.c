@@ -549,6 +549,7 @@ drive_set_open(
 			    "the path of slot %u in store.drives is too long", i));
 	s = drive_set_new(disk, o->paths, o->count);
 	s->min_write_redundancy = o->min_write_redundancy;
+	s->segments_spare = o->segments_spare < RECYCLED_MAX ? o->segments_spare : RECYCLED_MAX;
 	rc = set_open(s, o, looks, e);
 	for (i = 0; i < s->configured; i++)
 		if (looks[i].file != NULL)

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "libbase/checksum.h"
 #include "libstore/drive/drive_internal.h"
 #include "libstore/format/segment_format.h"
 #include "libstore/state/conversion.h"
@@ -65,24 +66,38 @@ file_fate(struct drive_set *s, unsigned slot, const char *sub, const char *name)
 		slot_among(volume->slots, volume->n_slots, slot) ? KEEP : PUT_AWAY);
 }
 
+/* A page of zeros, or the first batch of a segment with another id: see drive_recycle.c. */
+static bool
+page_unused(const uint8_t *page, size_t bytes, uint64_t id)
+{
+	uint64_t other = get_u64(page + BATCH_AT_SEGMENT);
+	size_t i;
+
+	if (bytes == 4096 && other != id && get_u32(page) == BATCH_MAGIC &&
+	    get_u32(page + BATCH_AT_CRC) == crc32c(crc32c_seed(other, SEGMENT_HEADER_BYTES), page,
+	    BATCH_AT_CRC))
+		return (true);
+	for (i = 0; i < bytes && page[i] == 0; i++)
+		;
+	return (bytes > 0 && i == bytes);
+}
+
 /* A segment that a crash left before the catalog named it: nothing was written behind its
  * header. */
 static bool
-never_written(struct disk *d, const char *path)
+never_written(struct disk *d, const char *path, const char *name)
 {
-	uint8_t page[4096];
+	uint8_t page[4096] = { 0 };
+	uint64_t id;
 	ssize_t n;
-	size_t i;
 	int handle = d->ops->open(d, path, O_RDONLY, NULL);
 
 	if (handle < 0)
 		return (false);
 	n = d->ops->pread(d, handle, page, sizeof(page), SEGMENT_HEADER_BYTES, NULL);
 	d->ops->close(d, handle);
-	for (i = 0; n > 0 && i < (size_t)n; i++)
-		if (page[i] != 0)
-			return (false);
-	return (n > 0);
+	return (n > 0 && sscanf(name, "%16" SCNx64, &id) == 1 &&
+	    page_unused(page, (size_t)n, id));
 }
 
 static int
@@ -96,7 +111,7 @@ move_away(struct drive_set *s, unsigned slot, const char *sub, const char *name,
 	if (remove)
 		return (s->disk->ops->unlink(s->disk, from, e));
 	if (bytes > 4 && (strcmp(name + bytes - 4, ".new") == 0 ||
-	    (strcmp(name + bytes - 4, ".seg") == 0 && never_written(s->disk, from))))
+	    (strcmp(name + bytes - 4, ".seg") == 0 && never_written(s->disk, from, name))))
 		return (s->disk->ops->unlink(s->disk, from, e));
 	snprintf(kept, sizeof(kept), "%" PRIu64 "-%s-%s", s->rows.epoch, sub, name);
 	drive_path(s, slot, "quarantine", kept, to);

@@ -64,6 +64,8 @@ drive_slot_take(struct drive_set *s, unsigned slot, struct drive_place *p, const
 	s->taken[slot] = 0;
 	s->spares_found &= ~(1u << slot);	/* another drive's */
 	s->spares[slot] = 0;
+	s->recycled_found &= ~(1u << slot);
+	s->recycled_count[slot] = 0;
 	memcpy(dr->uuid, uuid, 16);
 	pthread_mutex_unlock(&s->lock);
 	p->handle = -1;

@@ -35,6 +35,7 @@ segment_commit_open(struct drive_set *s, struct segment *g, struct err *e)
 	row.slots = g->slots;
 	row.n_slots = g->mirror_count;
 	row.bytes = g->bytes;
+	row.made = (uint32_t)((UINT64_C(1) << g->mirror_count) - 1);
 	rc = catalog_segment_put(s, &row, "segment opened", e);
 	if (rc < 0)
 		return (rc);
@@ -43,6 +44,19 @@ segment_commit_open(struct drive_set *s, struct segment *g, struct err *e)
 	g->first_lsn = back->first_lsn;
 	hf__catalog_segment__free_unpacked(back, NULL);
 	return (0);
+}
+
+/* Clients may have stored what looks like a batch of a segment to come in a file that is used again:
+ * they cannot know which. */
+static uint64_t
+segment_id_next(struct drive_set *s, const uint32_t *slots, unsigned count)
+{
+	uint64_t bytes;
+
+	for (unsigned i = 0; i < count; i++)
+		if (drive_recycled(s, slots[i], &bytes) > 0)
+			return (catalog_id_unforeseen(s));
+	return (catalog_next_id(s));
 }
 
 /* Makes a segment on good drives and commits it as open. No lock. */
@@ -60,6 +74,7 @@ segment_make(
 	int count, rc = ERR_NO_QUORUM;
 
 	drive_spares_keep(s, log_place_short_bytes(l));
+	drive_recycled_find(s);
 	drive_set_refresh_space(s);
 	for (tries = 0; tries <= drive_count(s); tries++) {
 		count = log_place_choose(l, share, bytes, slots, e);
@@ -71,8 +86,8 @@ segment_make(
 		if (count < 0)
 			return (count);
 		drive_steady_begin(s);
-		rc = segment_create(s, catalog_next_id(s), slots, (unsigned)count,
-		    bytes, prewrite, &g, &failed, &why);
+		rc = segment_create(s, segment_id_next(s, slots, (unsigned)count), slots,
+		    (unsigned)count, bytes, prewrite, &g, &failed, &why);
 		drive_steady_end(s);
 		if (rc == 0)
 			break;
@@ -182,14 +197,20 @@ log_segment_first(struct log *l, struct err *e)
 /* --- sealing ---------------------------------------------------------------------------------- */
 
 static int
-segment_drop(struct drive_set *s, const struct segment *g, struct err *e)
+segment_disown(struct drive_set *s, const struct segment *g, struct err *e)
 {
 	Hf__CatalogSegment row = HF__CATALOG_SEGMENT__INIT;
-	int rc;
 
 	row.id = g->id;
 	row.state = HF__CATALOG_SEGMENT__STATE__DROPPED;
-	rc = catalog_segment_put(s, &row, "segment without records", e);
+	return (catalog_segment_put(s, &row, "segment without records", e));
+}
+
+static int
+segment_drop(struct drive_set *s, const struct segment *g, struct err *e)
+{
+	int rc = segment_disown(s, g, e);
+
 	if (rc == 0)
 		segment_unlink(s, g);
 	return (rc);
@@ -531,8 +552,8 @@ log_segment_retire(struct log *l)
 		l->current = NULL;
 	}
 	if (l->next != NULL) {
-		if (write)
-			segment_drop(l->set, l->next, &e);
+		if (write && segment_disown(l->set, l->next, &e) == 0)
+			segment_recycle_unused(l->set, l->next);
 		segment_close(l->set, &l->next);
 	}
 	while ((g = l->sealing) != NULL) {

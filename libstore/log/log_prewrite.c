@@ -12,6 +12,9 @@
  *     it
  *     is, too, while the keeper replaces a segment, for the one with the zeros may come next.
  *
+ * Z4  A file that was a segment before (segment_recycle.c) was written, too. A write of zeros that
+ *     hangs fails its drive, whatever else goes on: it may arrive later than anybody thinks.
+ *
  * A thread of its own, because a drive may hang: the keeper must go on watching flights.
  *
  * SPDX-License-Identifier: Apache-2.0
@@ -83,7 +86,8 @@ chunk_write(struct drive_set *s, const struct segment *g, uint64_t from, size_t 
 	unsigned i;
 
 	for (i = 0; i < g->mirror_count; i++)
-		if (segment_zeros_write(s, g, i, from, bytes, sync, &e[i]) < 0)
+		if (end > g->old_bytes[i] &&
+		    segment_zeros_write(s, g, i, from, bytes, sync, &e[i]) < 0)
 			failed |= 1u << i;
 	return (failed);
 }

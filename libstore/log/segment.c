@@ -56,8 +56,8 @@ segment_row_path(const struct drive_set *s, const Hf__CatalogSegment *row, unsig
 	    row->state == HF__CATALOG_SEGMENT__STATE__CONVERTED ? ".ecs" : ".seg", out);
 }
 
-static void
-header_encode(
+void
+segment_header_encode(
     const struct drive_set *s, const struct segment *g, uint8_t page[SEGMENT_HEADER_BYTES])
 {
 	memset(page, 0, SEGMENT_HEADER_BYTES);
@@ -98,6 +98,8 @@ zeros_write(struct drive_set *s, const struct segment *g, uint64_t at, size_t by
 	int rc = 0;
 
 	for (*mirror = 0; rc == 0 && *mirror < g->mirror_count; ++*mirror) {
+		if (at + bytes <= g->old_bytes[*mirror])
+			continue;
 		rc = segment_zeros_write(s, g, *mirror, at, bytes, false, e);
 		if (rc == 0 && (at / PREWRITE_CHUNK) % 4 == 3)
 			rc = d->ops->datasync(d, g->handles[*mirror], e);
@@ -113,22 +115,22 @@ segment_prewrite(struct drive_set *s, struct segment *g, struct prewrite *how, u
     struct err *e)
 {
 	uint64_t end = g->bytes < how->bytes_max ? g->bytes : how->bytes_max, at;
+	uint64_t old = segment_old_bytes(g);
 	size_t bytes;
 	int rc = 0;
 
 	for (at = SEGMENT_HEADER_BYTES; rc == 0 && at < end && !how->hurry; at += bytes) {
 		bytes = end - at < PREWRITE_CHUNK ? (size_t)(end - at) : PREWRITE_CHUNK;
 		rc = zeros_write(s, g, at, bytes, mirror, e);
-		if (rc == 0 && how->pause_us > 0)
+		if (rc == 0 && how->pause_us > 0 && at + bytes > old)
 			usleep(how->pause_us);
 	}
-	g->prewritten = at;
+	g->prewritten = at > old ? at : old;
 	return (rc);
 }
 
 static int
-mirror_handles_open(struct disk *d, struct segment *g, unsigned i, const char *path,
-    struct err *e)
+handles_open(struct disk *d, struct segment *g, unsigned i, const char *path, struct err *e)
 {
 	int rc = d->ops->open(d, path, O_RDWR | O_CREAT, e);
 
@@ -158,7 +160,9 @@ mirror_create(struct drive_set *s, struct segment *g, unsigned i, struct err *e)
 	int rc;
 
 	segment_path(s, g->slots[i], g->id, ".new", fresh);
-	rc = mirror_handles_open(d, g, i, fresh, e);
+	rc = segment_mirror_take(s, g, i, fresh, e);
+	if (rc == 0)
+		rc = handles_open(d, g, i, fresh, e);
 	return (rc == 0 ? d->ops->allocate(d, g->handles[i], 0, g->bytes, e) : rc);
 }
 
@@ -178,7 +182,7 @@ mirror_create_spare(struct drive_set *s, struct segment *g, unsigned i, struct e
 	if (rc != ERR_FULL)
 		return (rc);
 	mirror_handles_close(d, g, i);
-	return (mirror_handles_open(d, g, i, fresh, e));
+	return (handles_open(d, g, i, fresh, e));
 }
 
 static int
@@ -189,7 +193,7 @@ mirror_head_write(struct drive_set *s, struct segment *g, unsigned i, struct err
 	struct iovec iov = { page, sizeof(page) };
 	int rc;
 
-	header_encode(s, g, page);
+	segment_header_encode(s, g, page);
 	rc = d->ops->pwritev(d, g->handles[i], &iov, 1, 0, e);
 	if (rc == 0)
 		rc = d->ops->datasync(d, g->handles[i], e);
@@ -240,6 +244,8 @@ mirrors_make(struct drive_set *s, struct segment *g, struct prewrite *prewrite, 
 	    e);
 	if (rc == 0 && prewrite != NULL)
 		rc = segment_prewrite(s, g, prewrite, mirror, e);
+	else
+		g->prewritten = segment_old_bytes(g);
 	if (rc == 0)
 		rc = mirrors_each(s, g, mirror_head_write, mirror, e);
 	if (rc == 0)
@@ -365,21 +371,24 @@ segment_close(struct drive_set *s, struct segment **segment)
 }
 
 static void
-files_unlink(struct drive_set *s, const char *name, const uint32_t *slots, size_t count)
+file_unlink(struct drive_set *s, unsigned slot, const char *name)
 {
 	struct disk *d = drive_set_disk(s);
-	uint32_t present = drive_present_mask(s); /* a failed drive may hang */
 	char path[4096], directory[4096];
-	size_t i;
 
-	for (i = 0; i < count; i++) {
-		if (slots[i] >= DRIVES_MAX || !(present >> slots[i] & 1))
-			continue;
-		drive_path(s, slots[i], "log", name, path);
-		drive_path(s, slots[i], "log", "", directory);
-		if (d->ops->unlink(d, path, NULL) == 0)
-			d->ops->sync_dir(d, directory, NULL);
-	}
+	/* a failed drive may hang */
+	if (slot >= DRIVES_MAX || !(drive_present_mask(s) >> slot & 1))
+		return;
+	drive_path(s, slot, "log", name, path);
+	drive_path(s, slot, "log", "", directory);
+	if (d->ops->unlink(d, path, NULL) == 0)
+		d->ops->sync_dir(d, directory, NULL);
+}
+
+static void
+mirror_name_of(uint64_t id, char out[32])
+{
+	snprintf(out, 32, "%016" PRIx64 ".seg", id);
 }
 
 void
@@ -387,20 +396,24 @@ segment_unlink(struct drive_set *s, const struct segment *g)
 {
 	char name[32];
 
-	snprintf(name, sizeof(name), "%016" PRIx64 ".seg", g->id);
-	files_unlink(s, name, g->slots, g->mirror_count);
+	mirror_name_of(g->id, name);
+	for (unsigned i = 0; i < g->mirror_count; i++)
+		file_unlink(s, g->slots[i], name);
 }
 
 void
 segment_unlink_row(struct drive_set *s, const Hf__CatalogSegment *row)
 {
+	bool converted = row->state == HF__CATALOG_SEGMENT__STATE__CONVERTED;
 	char name[SHARD_NAME_BYTES];
 
-	if (row->state == HF__CATALOG_SEGMENT__STATE__CONVERTED)
+	if (converted)
 		shard_name(row->id, name);
 	else
-		snprintf(name, sizeof(name), "%016" PRIx64 ".seg", row->id);
-	files_unlink(s, name, row->slots, row->n_slots);
+		mirror_name_of(row->id, name);
+	for (unsigned i = 0; i < row->n_slots; i++)
+		if (converted || !segment_mirror_recycle(s, row, i))
+			file_unlink(s, row->slots[i], name);
 }
 
 /* --- reading ------------------------------------------------------------------------------------

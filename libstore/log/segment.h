@@ -31,8 +31,9 @@ struct segment {
 	int		direct[DRIVES_MAX];	/* for zeros, past the page cache; -1: by handles */
 	uint32_t	missing;		/* bit i: mirror i lacks records */
 	uint8_t		share;			/* enum log_share: the first that may use it */
-	/* up to here all mirrors were written with zeros; 0: none */
+	/* up to here all mirrors were written before, with zeros or as another segment; 0: none */
 	uint64_t	prewritten;
+	uint64_t	old_bytes[DRIVES_MAX];	/* of a mirror, as another segment's */
 	uint64_t	zeroing;		/* zeros are being written from here on; 0: no */
 	int		refs;			/* guarded by the log's lock */
 	struct segment	*link;
@@ -55,6 +56,9 @@ int segment_mirror_fail(struct drive_set *s, uint64_t id, unsigned slot, const c
 /* Of the i-th file that a row names: a mirror, or a shard. */
 void segment_row_path(const struct drive_set *s, const Hf__CatalogSegment *row, unsigned i,
     char out[4096]);
+/* The header page of its mirrors. */
+void segment_header_encode(const struct drive_set *s, const struct segment *g,
+    uint8_t page[SEGMENT_HEADER_BYTES]);
 /*
  * Makes the files of the mirrors: allocated, zeroed unless prewrite is NULL, header written,
  * synced, under their name. On failure *failed_slot says whose drive it was; nothing stays behind
@@ -78,8 +82,23 @@ int segment_zeros_write(struct drive_set *s, const struct segment *g, unsigned m
 void segment_close(struct drive_set *s, struct segment **g);
 /* Removes the files, as far as their drives let us: what stays is not named by the catalog. */
 void segment_unlink(struct drive_set *s, const struct segment *g);
-/* The same by its row: mirrors, or shards of a converted one. */
+/* The same by its row: mirrors, or shards of a converted one. Mirrors may be kept for a next
+ * segment. */
 void segment_unlink_row(struct drive_set *s, const Hf__CatalogSegment *row);
+/*
+ * segment_recycle.c. The file of a mirror that nothing needs any more is kept for a next segment
+ * (drive_recycle.c). False: it is where it was, and is to be removed.
+ */
+bool segment_mirror_recycle(struct drive_set *s, const Hf__CatalogSegment *row, unsigned i);
+/* The same for all mirrors of one that never held a record and that nobody writes to any more; the
+ * others are removed. */
+void segment_recycle_unused(struct drive_set *s, struct segment *g);
+/* Takes a file for mirror i at path, with the header of g and nothing else changed: then its
+ * old_bytes say how much of it was written. Else there is nothing at path. */
+int segment_mirror_take(struct drive_set *s, struct segment *g, unsigned i, const char *path,
+    struct err *e);
+/* How far all mirrors were written as other segments; 0: one was not. */
+uint64_t segment_old_bytes(const struct segment *g);
 
 /*
  * Reads the batch at an offset (LSNs from expected_lsn on; 0: any) into out from the first mirror

@@ -41,6 +41,15 @@ segment_header_parse(const uint8_t *page, const uint8_t deployment[16], uint64_t
 	return (true);
 }
 
+bool
+segment_header_other(const uint8_t *page, uint64_t id)
+{
+	uint64_t other = get_u64(page + SEGMENT_AT_ID);
+
+	return (other != id && memcmp(page, SEGMENT_MAGIC, 8) == 0 &&
+	    get_u32(page + SEGMENT_AT_CRC) == crc32c(crc32c_seed(other, 0), page, SEGMENT_AT_CRC));
+}
+
 /* --- batches ---------------------------------------------------------------------------------- */
 
 static uint32_t

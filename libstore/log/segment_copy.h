@@ -20,6 +20,10 @@ bool header_version_rotten(const uint8_t *page, uint32_t known, uint32_t seed);
 bool segment_header_parse(const uint8_t *page, const uint8_t deployment[16], uint64_t id,
     uint32_t *sector_bytes);
 
+/* True if a page is the header of another segment: the file was used again, and nothing is
+ * damaged. */
+bool segment_header_other(const uint8_t *page, uint64_t id);
+
 /* A batch, padding not counted, is at most this. */
 #define BATCH_BYTES_MAX		(8u * 1024 * 1024)
 

@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-
 struct segment_file {
 	int		handle;		/* -1: not there */
 	unsigned	slot;
@@ -109,6 +108,24 @@ page_read(struct segment_source *s, struct segment_file *f, uint8_t page[4096])
 	return (n == 4096);
 }
 
+/* U3: between two reads it became the file of another segment. */
+static bool
+file_reused(struct segment_source *s, struct segment_file *f)
+{
+	uint8_t page[SEGMENT_HEADER_BYTES];
+
+	return (f->handle >= 0 && !s->converted && page_read(s, f, page) &&
+	    segment_header_other(page, s->span.id));
+}
+
+static void
+file_gone(struct segment_source *s, struct segment_file *f)
+{
+	s->disk->ops->close(s->disk, f->handle);
+	f->handle = -1;
+	err_set(&f->why, ERR_NOT_FOUND, "the file in slot %u is another segment's now", f->slot);
+}
+
 static ssize_t
 mirror_read(void *context, unsigned way, void *out, size_t bytes, uint64_t offset)
 {
@@ -134,6 +151,8 @@ mirrors_open(struct segment_source *s, uint32_t missing)
 			if (segment_header_parse(page, s->deployment, s->span.id,
 			    &s->sector_bytes))
 				s->ways[s->way_count++] = i;
+			else if (segment_header_other(page, s->span.id))
+				file_gone(s, f);
 			else
 				err_set(&f->why, ERR_CORRUPT, "the header of the mirror in slot %u "
 				    "is damaged or of another file", f->slot);
@@ -361,7 +380,7 @@ way_damaged(struct segment_source *s, unsigned way, uint64_t offset)
 	struct segment_file *f = &s->files[s->ways[way]];
 	struct err why = ERR_INIT;
 
-	if (s->converted || s->on_damage == NULL)
+	if (s->converted || s->on_damage == NULL || file_reused(s, f))
 		return;
 	err_set(&why, ERR_CORRUPT, "segment %016" PRIx64 " is damaged at offset %" PRIu64
 	    " on the mirror in slot %u", s->span.id, offset, f->slot);
@@ -408,6 +427,16 @@ segment_source_content_bytes(struct segment_source *s, bool proved, unsigned *wh
 	return (align_up(s->span.end, 4096));
 }
 
+static bool
+any_reused(struct segment_source *s)
+{
+	bool any = false;
+
+	for (unsigned i = 0; i < s->file_count; i++)
+		any |= file_reused(s, &s->files[i]);
+	return (any);
+}
+
 /* --- records ---------------------------------------------------------------------------------- */
 
 int
@@ -427,7 +456,7 @@ segment_source_batch(struct segment_source *s, uint64_t offset, uint64_t lsn, st
 			shards_explain(s, offset, head->bytes);
 		return (0);
 	}
-	return (err_set(e, ERR_CORRUPT, "segment %016" PRIx64
+	return (err_set(e, any_reused(s) ? ERR_STALE : ERR_CORRUPT, "segment %016" PRIx64
 	    " is damaged on all its %s at offset %" PRIu64 " (LSN %016" PRIx64 ")", s->span.id,
 	    s->converted ? "shards" : "mirrors", offset, lsn));
 }
@@ -516,6 +545,6 @@ segment_source_record(struct segment_source *s, const Hf__Place *p, struct buf *
 			shards_explain(s, p->offset, p->record_bytes);
 		return (0);
 	}
-	return (err_set(e, ERR_CORRUPT, "the record %016" PRIx64 " at %" PRIu64 " of segment %016"
+	return (err_set(e, any_reused(s) ? ERR_STALE : ERR_CORRUPT, "the record %016" PRIx64 " at %" PRIu64 " of segment %016"
 	    PRIx64 " can be read nowhere", p->lsn, p->offset, s->span.id));
 }

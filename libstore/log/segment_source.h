@@ -5,7 +5,8 @@
  * U1  What is delivered as batch, record or footer entry passed its checksum; where one copy is
  *     damaged or missing another is taken, or it is computed from other shards.
  * U2  There is no drive_set behind it: a worker process has only the layout that the store told.
- * U3  A file that is gone is not damage: the segment may have been converted or dropped meanwhile.
+ * U3  A file that is gone, or is another segment's, is not damage: the segment may have been
+ *     converted or dropped meanwhile.
  *     Then nothing can be read (ERR_STALE at opening or reading), and the row is asked for again.
  *
  * SPDX-License-Identifier: Apache-2.0

@@ -466,7 +466,8 @@ conversion_mirrors_remove(struct drive_set *s, const Hf__CatalogSegment *mirrors
 	int handle;
 
 	for (i = 0; i < mirrors->n_slots; i++) {
-		if (!slot_present(s, mirrors->slots[i]))
+		if (!slot_present(s, mirrors->slots[i]) ||
+		    segment_mirror_recycle(s, mirrors, (unsigned)i))
 			continue;
 		segment_path(s, mirrors->slots[i], mirrors->id, ".seg", path);
 		handle = d->ops->open(d, path, O_RDWR, NULL);

@@ -43,7 +43,8 @@ int conversion_commit(struct drive_set *s, const Hf__CatalogSegment *row, struct
     Hf__CatalogSegment **mirrors, struct err *e);
 /* Removes files of a conversion that is given up. */
 void conversion_abort(struct drive_set *s, const Hf__CatalogSegment *row, struct shard_writer by);
-/* Room is given back also where a reader keeps a file open; it will find nothing and ask again. */
+/* They are kept for next segments, or removed; then room is given back also where a reader keeps a
+ * file open. He finds nothing, or the header of another segment, and asks again. */
 void conversion_mirrors_remove(struct drive_set *s, const Hf__CatalogSegment *mirrors);
 /* True if the files that a row names are there, as far as headers and sizes tell: one mirror, or k
  * shards. */

@@ -54,6 +54,7 @@ drives_open(struct store *t, struct err *e)
 		    .segment_bytes = c->store_segment_bytes,
 		.volume_bytes = c->store_volume_bytes,
 		.min_write_redundancy = (uint32_t)c->store_min_write_redundancy,
+		.segments_spare = (unsigned)c->store_segments_spare,
 	};
 	uint64_t deadline = clock_mono_ms() + LOCK_WAIT_MS;
 	struct timespec pause = { 0, LOCK_STEP_MS * 1000000L };

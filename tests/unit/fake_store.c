@@ -399,6 +399,7 @@ operate(struct fake_store *f, const Hf__StoreRequest *q, Hf__StoreReply *r)
 		break;
 	case HF__STORE_REQUEST__OP_DAMAGE_REPORT:
 		f->damages++;
+		f->corrupt += q->damage_report->code == ERR_CORRUPT;
 		f->damage_slots |= 1u << q->damage_report->slot;
 		break;
 	case HF__STORE_REQUEST__OP_DRIVE_LATENCIES:

@@ -69,6 +69,7 @@ struct fake_store {
 	unsigned		 reports;	/* of latencies */
 	uint64_t		 steps[FAKE_DRIVES_MAX][8];	/* reported: by slot and kind */
 	uint64_t		 slow_steps[FAKE_DRIVES_MAX][8];	/* 33 ms and longer */
+	unsigned		 corrupt;	/* of the damages, by code */
 
 	bool			 has_bucket;
 	struct fake_key		 keys[FAKE_KEYS_MAX];

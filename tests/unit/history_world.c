@@ -249,7 +249,7 @@ drives_open(struct hw *w, struct err *e)
 	const char *list[DRIVES_MAX];
 	struct drive_set_options o = { .paths = list, .count = w->drive_count,
 	    .erasure = w->erasure, .segment_bytes = w->segment_bytes,
-	    .volume_bytes = w->volume_bytes };
+	    .volume_bytes = w->volume_bytes, .segments_spare = RECYCLED_MAX };
 
 	for (unsigned i = 0; i < w->drive_count; i++) {
 		snprintf(paths[i], sizeof(paths[i]), "/d%u", i);
@@ -273,6 +273,8 @@ sessions_of_the_dead_end(struct hw *w)
 	}
 }
 
+uint64_t hw_recycled;
+
 static void
 store_release(struct hw *w)
 {
@@ -280,6 +282,8 @@ store_release(struct hw *w)
 	state_close(&w->state);
 	log_close(&w->log);
 	index_close(&w->index);
+	if (w->drives != NULL)
+		hw_recycled += drive_recycled_used(w->drives);
 	drive_set_close(&w->drives);
 	gentable_close(&w->table);
 	w->fatal = false;

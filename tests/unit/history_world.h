@@ -56,6 +56,7 @@ struct hw {
 	unsigned		 behind_horizon, rebuilt, returned;
 };
 
+extern uint64_t hw_recycled;	/* files of dropped segments that were used again, in all worlds */
 void hw_make(struct hw *w, uint64_t seed, unsigned drives, const char *erasure);
 void hw_free(struct hw *w);
 

@@ -145,7 +145,8 @@ drives_open(struct world *w, struct err *e)
 	char paths[DRIVES][128];
 	const char *list[DRIVES];
 	struct drive_set_options o = { .paths = list, .count = DRIVES, .erasure = "",
-	    .segment_bytes = 4 << 20, .volume_bytes = 16 << 20 };
+	    .segment_bytes = 4 << 20, .volume_bytes = 16 << 20,
+	    .segments_spare = RECYCLED_MAX };
 
 	for (int i = 0; i < DRIVES; i++) {
 		snprintf(paths[i], sizeof(paths[i]), "%s/d%d", w->disk != NULL ? "" : w->directory,
@@ -238,6 +239,8 @@ world_open(struct world *w)
 	cr_assert_eq(world_try_open(w, &e), 0, "%s", e.text);
 }
 
+uint64_t world_recycled;
+
 void
 world_open_again(struct world *w, uint64_t cut)
 {
@@ -258,6 +261,7 @@ world_close(struct world *w)
 	state_close(&w->state);
 	log_close(&w->log);
 	index_close(&w->index);
+	world_recycled += w->drives != NULL ? drive_recycled_used(w->drives) : 0;
 	drive_set_close(&w->drives);
 	gentable_close(&w->table);
 }

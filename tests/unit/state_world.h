@@ -48,6 +48,7 @@ void world_open(struct world *w);
 void world_open_again(struct world *w, uint64_t cut);
 /* on an error all that was opened is closed */
 int world_try_open(struct world *w, struct err *e);
+extern uint64_t world_recycled;	/* files of dropped segments that were used again */
 void world_close(struct world *w);		/* everything as at a clean stop */
 void world_remove(struct world *w);
 void world_index_remove(struct world *w);

@@ -205,6 +205,55 @@ Test(body_records, converted_segments, .timeout = 60)
 	world_close(&w);
 }
 
+/* The file of a mirror, which readers have open, becomes that of another segment. */
+static void
+mirrors_reuse(struct world *w, char paths[3][256])
+{
+	static uint8_t content[1 << 20];
+	uint8_t *page = content;
+	uint64_t id = 99;
+
+	memset(content, 0x55, sizeof(content));
+	memset(page, 0, SEGMENT_HEADER_BYTES);
+	memcpy(page, SEGMENT_MAGIC, 8);
+	put_u32(page + SEGMENT_AT_VERSION, SEGMENT_VERSION);
+	put_u64(page + SEGMENT_AT_ID, id);
+	put_u32(page + SEGMENT_AT_CRC, crc32c(crc32c_seed(id, 0), page, SEGMENT_AT_CRC));
+	for (unsigned i = 0; i < 3; i++) {
+		int fd = open(paths[i], O_RDWR);
+
+		cr_assert_geq(fd, 0);
+		cr_assert_eq(pwrite(fd, content, sizeof(content), 0), (ssize_t)sizeof(content));
+		close(fd);
+	}
+	w->fake.damages = 0;
+}
+
+Test(bodies, a_file_that_is_another_segments_is_no_damage, .timeout = 60)
+{
+	struct world w = { 0 };
+	struct converted c;
+	char key[16], path[256], kept[3][256];
+
+	world_open(&w, 3, 2);
+	for (unsigned i = 0; i < CONVERTED_BODIES; i++) {
+		snprintf(key, sizeof(key), "k%u", i);
+		c.entries[i] = write_body(&w, key, 3000 + i * 1000, 3000 + i * 1000);
+	}
+	converted_read(&w, &c);
+	for (unsigned i = 0; i < 3; i++) {
+		snprintf(path, sizeof(path), "%s/log/%016x.seg", w.fake.paths[i], 3);
+		snprintf(kept[i], sizeof(kept[i]), "%.240s/log/old", w.fake.paths[i]);
+		cr_assert_eq(link(path, kept[i]), 0);
+	}
+	fake_store_convert(&w.fake);
+	mirrors_reuse(&w, kept);
+	converted_read(&w, &c);		/* it asks where it is now */
+	world_for(&w, 20);
+	cr_assert_eq(w.fake.corrupt, 0);
+	world_close(&w);
+}
+
 /* Gone with their segment: then the object is elsewhere, or lost, and never absent. */
 Test(body_records, shards_that_are_gone_are_asked_about)
 {

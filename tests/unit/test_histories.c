@@ -805,6 +805,8 @@ say_maintenance(void)
 		    "%s to the end, of %llu begun", kinds[i], (unsigned long long)sum.runs[i]);
 	proof_say("maintenance in histories", sum.joins, "sets of drives that joined");
 	proof_say("maintenance in histories", sum.uploads, "multipart objects completed");
+	proof_say("maintenance in histories", hw_recycled,
+	    "files of dropped segments that were used again");
 	proof_say("maintenance in histories", sum.tasks, "tasks, in %llu transitions",
 	    (unsigned long long)sum.task_moves);
 	proof_say("maintenance in histories", sum.whole,
