@@ -237,6 +237,31 @@ volumes_print(const struct stat_sums *s)
 	return (raw);
 }
 
+/* Files of dropped segments that wait for the next ones. */
+static uint64_t
+spares_blocks(const struct stat_sums *s)
+{
+	uint64_t used = 0;
+
+	for (unsigned slot = 0; slot < s->view->set->count; slot++) {
+		struct drive_names names;
+		char path[4096];
+
+		drive_path(s->view->set, slot, "reserve", "", path);
+		(void)drive_names_list(s->view->set->disk, path, &names, NULL);
+		for (size_t i = 0; i < names.count; i++) {
+			size_t bytes = strlen(names.name[i]);
+
+			if (bytes < 4 || strcmp(names.name[i] + bytes - 4, ".old") != 0)
+				continue;
+			drive_path(s->view->set, slot, "reserve", names.name[i], path);
+			used += file_blocks(path);
+		}
+		drive_names_release(&names);
+	}
+	return (used);
+}
+
 static void
 line(const char *what, uint64_t n)
 {
@@ -273,6 +298,7 @@ sums_print(const struct stat_sums *s)
 	raw = segments_print(s);
 	raw += volumes_print(s);
 	line("bytes on the drives", raw);
+	line("bytes of spare segments", spares_blocks(s));
 	if (s->inline_bytes + s->volume_bytes > 0)
 		printf("%-24s %.3f\n", "overhead factor", (double)raw / (double)(s->inline_bytes +
 		    s->volume_bytes));

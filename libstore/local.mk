@@ -428,6 +428,10 @@ check_PROGRAMS += tests/unit/test_log
 tests_unit_test_log_SOURCES = tests/unit/test_log.c
 tests_unit_test_log_LDADD = tests/unit/libstateworld.a $(LIBSTORE_TEST_LIBS)
 
+check_PROGRAMS += tests/unit/test_recycle
+tests_unit_test_recycle_SOURCES = tests/unit/test_recycle.c
+tests_unit_test_recycle_LDADD = tests/unit/libstateworld.a $(LIBSTORE_TEST_LIBS)
+
 noinst_PROGRAMS += tests/bench/bench_log
 tests_bench_bench_log_SOURCES = tests/bench/bench_log.c tests/bench/bare.c tests/bench/bare.h
 tests_bench_bench_log_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a $(LIBSTORE_LIBS)

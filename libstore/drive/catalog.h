@@ -21,8 +21,8 @@
 
 /* A new number for a segment or volume; durable no later than the commit that uses it. */
 uint64_t catalog_next_id(struct drive_set *s);
-/* The same, and nobody could know the number before: for a segment in a file that holds what clients
- * stored, who might have made it look like batches of this segment. */
+/* The same, and nobody could know the number before: for a segment in a file that holds what
+ * clients stored, who might have made it look like batches of this segment. */
 uint64_t catalog_id_unforeseen(struct drive_set *s);
 /* Whether a number was ever taken, as far as this catalog knows. */
 bool catalog_id_given(struct drive_set *s, uint64_t id);

@@ -211,8 +211,7 @@ kept_find(struct drive_set *s, unsigned slot)
 	char path[4096];
 
 	drive_path(s, slot, "reserve", "", path);
-	if (drive_names_list(s->disk, path, &n, NULL) < 0)
-		n.count = 0;
+	(void)drive_names_list(s->disk, path, &n, NULL);
 	for (size_t i = 0; i < n.count; i++) {
 		uint64_t id, bytes;
 		char ending[8];

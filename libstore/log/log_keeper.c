@@ -46,8 +46,8 @@ segment_commit_open(struct drive_set *s, struct segment *g, struct err *e)
 	return (0);
 }
 
-/* Clients may have stored what looks like a batch of a segment to come in a file that is used again:
- * they cannot know which. */
+/* Clients may have stored what looks like a batch of a segment to come in a file that is used
+ * again: they cannot know which. */
 static uint64_t
 segment_id_next(struct drive_set *s, const uint32_t *slots, unsigned count)
 {

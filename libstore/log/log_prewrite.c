@@ -11,9 +11,7 @@
  * Z4  Who did not take zeros has failed: a write that is overdue may still come, over records. So
  *     it
  *     is, too, while the keeper replaces a segment, for the one with the zeros may come next.
- *
- * Z4  A file that was a segment before (segment_recycle.c) was written, too. A write of zeros that
- *     hangs fails its drive, whatever else goes on: it may arrive later than anybody thinks.
+ * Z5  A file that was a segment before (segment_recycle.c) was written, too.
  *
  * A thread of its own, because a drive may hang: the keeper must go on watching flights.
  *

@@ -545,6 +545,7 @@ segment_source_record(struct segment_source *s, const Hf__Place *p, struct buf *
 			shards_explain(s, p->offset, p->record_bytes);
 		return (0);
 	}
-	return (err_set(e, any_reused(s) ? ERR_STALE : ERR_CORRUPT, "the record %016" PRIx64 " at %" PRIu64 " of segment %016"
+	return (err_set(e, any_reused(s) ? ERR_STALE : ERR_CORRUPT,
+	    "the record %016" PRIx64 " at %" PRIu64 " of segment %016"
 	    PRIx64 " can be read nowhere", p->lsn, p->offset, s->span.id));
 }

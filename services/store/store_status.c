@@ -20,6 +20,7 @@ add_drive(cJSON *list, const struct store *t, unsigned slot)
 	cJSON *o = cJSON_CreateObject();
 	struct catalog_lacking lacks;
 	const char *state;
+	uint64_t spare_bytes;
 	struct drive d;
 
 	drive_get(s, slot, &d);
@@ -53,6 +54,8 @@ add_drive(cJSON *list, const struct store *t, unsigned slot)
 		cJSON_AddStringToObject(o, "moves_from", d.former);
 	add_u64(o, "space_bytes", d.space.total_bytes);
 	add_u64(o, "free_bytes", d.space.free_bytes);
+	add_u64(o, "spare_segments", drive_recycled(s, slot, &spare_bytes));
+	add_u64(o, "spare_bytes", spare_bytes);
 	cJSON_AddItemToArray(list, o);
 }
 

@@ -1,13 +1,13 @@
 /*
- * bench_recycle - bursts of the log, with files of dropped segments used again and without: how fast,
- * and how many bytes the drives write for each byte of the log on a mirror.
+ * bench_recycle - bursts of the log, with files of dropped segments used again and without: how
+ * fast, and how many bytes the drives write for each byte of the log on a mirror.
  *
  * usage: bench_recycle DIR [TURNS [BURST_MIB]]	makes two sets of four drives in DIR,
  * and leaves DIR empty
  *
  * The two take turns: a burst of appends, all waiting in one batch, then all sealed segments are
- * dropped as after a vacuum, then a rest until no more zeros are written ahead. What the drives write
- * is what goes through the disk interface until the end of the rest.
+ * dropped as after a vacuum, then a rest until no more zeros are written ahead. What the drives
+ * write is what goes through the disk interface until the end of the rest.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -114,7 +114,8 @@ side_open(struct side *s, unsigned spares)
 		if (mkdir(paths[i], 0700) < 0)
 			fail(paths[i]);
 	}
-	if (drive_set_open(disk_counting(), &o, &s->set, &e) < 0 || log_open(s->set, &s->log, &e) < 0)
+	if (drive_set_open(disk_counting(), &o, &s->set, &e) < 0 ||
+	    log_open(s->set, &s->log, &e) < 0)
 		fail_err(&e);
 }
 

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "libbase/checksum.h"
 #include "libstore/log/segment_shard.h"
 #include "tests/unit/body_world.h"
 

@@ -273,7 +273,8 @@ pairs_check(struct model *m)
 		}
 }
 
-/* Of segments that held something there may be files: the power failed behind the catalog's change. */
+/* Of segments that held something there may be files: the power failed behind the catalog's
+ * change. */
 static void
 quarantine_check(struct model *m)
 {
