@@ -520,31 +520,32 @@ state_collect(struct state *st, uint64_t now_ms)
 	state_turn(st, now_ms);
 }
 
-/* What goes on by itself, in this order; next_ms: when it wants its turn without being called. The
- * first ones also when nothing may change any more. */
-#define PARTS_FROZEN	3
-static const struct {
+/* What goes on by itself, in this order; next_ms: when it wants its turn without being called.
+ * frozen: also when nothing may change any more, because somebody may wait for its answer. */
+static const struct part {
 	void		(*turn)(struct state *st);
 	uint64_t	(*next_ms)(const struct state *st);
+	bool		 frozen;
 } parts[] = {
-	{ feed_turn, feed_next_ms },		/* what it answers lets sessions end */
-	{ walks_turn, walks_next_ms },
-	{ state_sessions_turn, NULL },
-	{ thin_turn, thin_next_ms },
-	{ reclaim_turn, reclaim_next_ms },
-	{ tasks_turn, tasks_next_ms },
-	{ cleanup_turn, cleanup_next_ms },
-	{ conversions_turn, conversions_next_ms },
-	{ parts_turn, parts_next_ms },
-	{ completions_turn, completions_next_ms },
-	{ drop_turn, drop_next_ms },
-	{ index_flush_when_due, NULL },
+	{ feed_turn, feed_next_ms, true },	/* what it answers lets sessions end */
+	{ walks_turn, walks_next_ms, true },
+	{ state_sessions_turn, NULL, true },
+	{ thin_turn, thin_next_ms, false },
+	{ reclaim_turn, reclaim_next_ms, false },
+	{ tasks_turn, tasks_next_ms, false },
+	{ cleanup_turn, cleanup_next_ms, false },
+	{ conversions_turn, conversions_next_ms, false },
+	{ parts_turn, parts_next_ms, false },
+	{ completions_turn, completions_next_ms, true },
+	{ drop_turn, drop_next_ms, true },
+	{ index_flush_when_due, NULL, false },
 };
+#define PARTS	(sizeof(parts) / sizeof(parts[0]))
 
-static size_t
-parts_count(const struct state *st)
+static bool
+part_goes_on(const struct state *st, const struct part *p)
 {
-	return (st->frozen ? PARTS_FROZEN : sizeof(parts) / sizeof(parts[0]));
+	return (!st->frozen || p->frozen);
 }
 
 void
@@ -559,8 +560,9 @@ state_turn(struct state *st, uint64_t now_ms)
 		st->committed = false;
 		unpark(st);
 	}
-	for (size_t i = 0; i < parts_count(st); i++)
-		parts[i].turn(st);
+	for (size_t i = 0; i < PARTS; i++)
+		if (part_goes_on(st, &parts[i]))
+			parts[i].turn(st);
 	if (!st->failed)
 		log_submit(st->o.log);
 }
@@ -570,9 +572,11 @@ state_next_ms(const struct state *st)
 {
 	uint64_t next = UINT64_MAX;
 
-	for (size_t i = 0; i < parts_count(st) && !st->failed; i++) {
-		uint64_t own = parts[i].next_ms != NULL ? parts[i].next_ms(st) : UINT64_MAX;
+	for (size_t i = 0; i < PARTS && !st->failed; i++) {
+		uint64_t own = UINT64_MAX;
 
+		if (parts[i].next_ms != NULL && part_goes_on(st, &parts[i]))
+			own = parts[i].next_ms(st);
 		next = own < next ? own : next;
 	}
 	return (next);

@@ -269,12 +269,31 @@ drop_forget(struct state *st)
 
 /* --- turns ------------------------------------------------------------------------------------ */
 
+/* Nothing may change any more: whoever asked does not wait for what never goes on. What is past
+ * the point of no return, the next start finishes. */
+static void
+drop_end(struct state *st)
+{
+	const struct drop *d = &st->drop;
+
+	if (d->op == NULL || d->busy)
+		return;
+	if (d->phase < DROP_GRACE)
+		drop_stop(st, st->frozen_why.code, &st->frozen_why);
+	else
+		drop_answer(st, st->frozen_why.code, &st->frozen_why);
+}
+
 void
 drop_turn(struct state *st)
 {
 	struct drop *d = &st->drop;
 	struct err e = ERR_INIT;
 
+	if (st->frozen) {
+		drop_end(st);
+		return;
+	}
 	if (st->draining && d->op != NULL && !d->busy) {
 		err_set(&e, ERR_BUSY, "the store is stopping");
 		drop_answer(st, ERR_BUSY, &e);
@@ -313,7 +332,7 @@ drop_next_ms(const struct state *st)
 {
 	const struct drop *d = &st->drop;
 
-	if (d->busy || st->draining || drive_set_read_only(st->o.drives))
+	if (d->busy || st->draining || st->frozen || drive_set_read_only(st->o.drives))
 		return (UINT64_MAX);
 	if (d->phase != DROP_GRACE)
 		return (UINT64_MAX);	/* a commit or a job comes */

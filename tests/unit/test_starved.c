@@ -7,11 +7,13 @@
  */
 #include <criterion/criterion.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "libstore/log/log_internal.h"
 #include "tests/unit/state_world.h"
+#include "tests/unit/vacuum_world.h"
 
 #define OBJECTS 24
 #define DRIVES	4
@@ -431,4 +433,90 @@ Test(starved, changes_are_refused_while_the_index_has_no_room, .timeout = 60)
 	cr_assert_eq(world_code(&w, 11), 0);
 	world_close(&w);
 	world_remove(&w);
+}
+
+/* A segment of which nothing is needed; its answers are to move, and it killed records. */
+static uint64_t
+dead_segment(void)
+{
+	uint64_t *ids, id;
+	size_t count;
+
+	world_seal(&w);
+	cr_assert_eq(put(0), 0);
+	count = world_segments(&w, &ids);	/* the next one has only what is put now */
+	free(ids);
+	for (unsigned n = 0; n < 2 * OBJECTS; n++)
+		cr_assert_eq(put(n % OBJECTS), 0);
+	cr_assert_gt(world_segments(&w, &ids), count);
+	id = ids[count];
+	free(ids);
+	return (id);
+}
+
+static void
+segment_drop_send(uint64_t segment)
+{
+	WORLD_OP(segment_drop, SegmentDrop, SEGMENT_DROP);
+
+	op.segment = segment;
+	world_send(&w, ++sequence, &q);
+}
+
+static int
+segment_drop(uint64_t segment)
+{
+	segment_drop_send(segment);
+	world_settle(&w);
+	w.now_ms += 10000;
+	return (world_code(&w, sequence));
+}
+
+/* So many commits after it was asked for. False: it had its answer by then. */
+static bool
+freeze_in_drop(unsigned commits, bool drain_before)
+{
+	struct pollfd p = { .events = POLLIN };
+	struct err why = ERR_INIT;
+	uint64_t segment;
+	bool waits;
+
+	begin(20);
+	segment = dead_segment();
+	segment_drop_send(segment);
+	state_turn(w.state, w.now_ms);
+	p.fd = log_wake_fd(w.log);
+	for (unsigned n = 0; n < commits && w.answers[sequence] == 0; n++) {
+		cr_assert_eq(poll(&p, 1, 5000), 1);
+		state_collect(w.state, w.now_ms);
+	}
+	waits = w.answers[sequence] == 0;
+	err_set(&why, ERR_FULL, "the index is full");
+	if (drain_before)
+		state_drain(w.state);
+	state_freeze(w.state, &why);
+	world_settle(&w);
+	if (waits)
+		cr_assert_eq(world_code(&w, sequence), ERR_FULL);
+	state_drain(w.state);
+	world_settle(&w);
+	reopen();
+	everything_reads();
+	for (unsigned n = 0; segment_drop(segment) == ERR_BUSY; n++)
+		cr_assert_lt(n, 10);
+	cr_assert_eq(world_code(&w, sequence), 0, "%s", w.replies[sequence]->error);
+	everything_reads();
+	end();
+	return (waits);
+}
+
+/* Whoever asked for it is told, and a stop, before that or later, ends. */
+Test(starved, a_drop_ends_wherever_it_is_when_the_index_has_no_room, .timeout = 120)
+{
+	unsigned steps = 0;
+
+	while (freeze_in_drop(steps, false) && freeze_in_drop(steps, true))
+		cr_assert_lt(++steps, 20);
+	cr_assert_geq(steps, 3, "%u steps: rows move, records are named, its own are forgotten",
+	    steps);
 }

@@ -677,3 +677,43 @@ Test(upload, a_completion_ends_when_its_store_stops, .timeout = 120)
 	world_settle(&w);
 	cr_assert_eq(world_code(&w, asked), 0, "%s", w.replies[asked]->error);
 }
+
+static void
+completion_begun(uint64_t sequence)
+{
+	complete_send(sequence, NULL);
+	state_turn(w.state, w.now_ms);
+	cr_assert_eq(w.answers[sequence], 0, "it is in the middle");
+}
+
+/* The index has no room any more: who waits is told, and a stop, before that or later, ends. */
+Test(upload, a_completion_is_refused_when_nothing_may_change_any_more, .timeout = 120)
+{
+	struct err why = ERR_INIT;
+	uint64_t sequence = 3;
+
+	err_set(&why, ERR_FULL, "the index is full");
+	parts_put_many(&sequence);
+	completion_begun(sequence);
+	state_freeze(w.state, &why);
+	world_settle(&w);
+	cr_assert_eq(world_code(&w, sequence), ERR_FULL);
+	cr_assert_str_eq(w.replies[sequence]->error, "the index is full");
+	cr_assert_eq(state_next_ms(w.state), UINT64_MAX);
+	for (unsigned turn = 0; turn < 2; turn++) {
+		world_close(&w);
+		world_open(&w);
+		world_session(&w, (uint8_t)(2 + turn));
+		completion_begun(++sequence);
+		if (turn == 0)
+			state_drain(w.state);
+		state_freeze(w.state, &why);
+		state_drain(w.state);
+		world_settle(&w);
+		cr_assert_eq(world_code(&w, sequence), ERR_FULL);
+	}
+	world_close(&w);
+	world_open(&w);
+	world_session(&w, 4);
+	complete_all(++sequence);
+}
