@@ -26,7 +26,7 @@
 #define PART_TOMBSTONES	512u
 #define PART_BYTES	(4u * 1024 * 1024)
 #define FULL_TIMES	2u
-#define KEPT_TIMES	8u	/* while the database has no room */
+#define KEPT_BYTES	(8u * PART_BYTES)	/* while the database has no room */
 #define BULK_TIMES	8u
 /* Looked for so many keys since anything was added, readers pay more than a small part's write. */
 #define LOOKS_MAX	4096u
@@ -274,11 +274,12 @@ work_begin(struct index_ahead *a, struct err *e)
 /* --- adding ----------------------------------------------------------------------------------- */
 
 /* With the lock. The database has no room: what is on its way is kept, and can be read. Nothing
- * else is to come; if it does all the same, there is an end. */
+ * else is to come; if it does all the same, there is an end. That is one of memory: many small rows
+ * and tombstones only cost readers time. */
 static bool
 rows_are_kept(const struct index_ahead *a)
 {
-	return (a->failure.code == ERR_FULL && !a->bulk && !part_is_over(a, KEPT_TIMES));
+	return (a->failure.code == ERR_FULL && !a->bulk && a->grows->rows->bytes < KEPT_BYTES);
 }
 
 /* With the lock, which is given back meanwhile. */

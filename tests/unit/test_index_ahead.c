@@ -412,6 +412,36 @@ Test(index_ahead, without_room_what_comes_is_kept_up_to_a_bound)
 	buf_release(&out);
 }
 
+/* As of deletes of a thousand keys each. */
+Test(index_ahead, without_room_very_many_small_rows_and_tombstones_are_kept)
+{
+	struct sink s = { .rows = index_layer_new(), .rc = ERR_FULL };
+	struct index_ahead *a = ahead_new(sink_write, &s);
+	struct index_layer *l = index_layer_new();
+	struct buf out = BUF_INIT;
+	struct err e = ERR_INIT;
+	uint32_t n = 0;
+	char key[16];
+
+	index_put(l, A, B);
+	cr_assert_eq(ahead_add(a, l, &e), 0);
+	cr_assert_eq(ahead_drain(a, &e), ERR_FULL);
+	for (unsigned batch = 0; batch < 40; batch++) {
+		for (unsigned i = 0; i < 4000; i++, n++)
+			if (n % 2 == 0)
+				index_delete(l, key_make(n, key));
+			else
+				index_put(l, key_make(n, key), B);
+		cr_assert_eq(ahead_add(a, l, &e), 0, "batch %u: %s", batch, e.text);
+	}
+	cr_assert_eq(ahead_get(a, key_make(0, key), &out), AHEAD_DELETED);
+	cr_assert_eq(ahead_get(a, key_make(n - 1, key), &out), AHEAD_FOUND);
+	ahead_free(a);
+	index_layer_free(l);
+	index_layer_free(s.rows);
+	buf_release(&out);
+}
+
 /* --- another thread reads --------------------------------------------------------------------- */
 
 struct walker {
