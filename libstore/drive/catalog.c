@@ -225,7 +225,7 @@ segment_marks_keep(struct drive_set *s, Hf__CatalogSegment *g)
 	now = catalog_rows_segment(&s->rows, g->id);
 	if (now != NULL && slots_same(g->slots, g->n_slots, now->slots, now->n_slots)) {
 		g->missing |= now->missing;
-		g->made = now->made;
+		g->made &= now->made;
 		g->linked = now->linked;
 	} else
 		g->linked = links;
@@ -481,8 +481,20 @@ catalog_id_unforeseen(struct drive_set *s)
 	pthread_mutex_lock(&s->lock);
 	id = s->rows.next_id + (UINT64_C(1) << 32) + leap;
 	s->rows.next_id = id + 1;
+	s->id_unforeseen = id;
 	pthread_mutex_unlock(&s->lock);
 	return (id);
+}
+
+bool
+catalog_id_was_unforeseen(struct drive_set *s, uint64_t id)
+{
+	bool was;
+
+	pthread_mutex_lock(&s->lock);
+	was = id == s->id_unforeseen;
+	pthread_mutex_unlock(&s->lock);
+	return (was);
 }
 
 bool

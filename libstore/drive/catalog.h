@@ -24,6 +24,8 @@ uint64_t catalog_next_id(struct drive_set *s);
 /* The same, and nobody could know the number before: for a segment in a file that holds what
  * clients stored, who might have made it look like batches of this segment. */
 uint64_t catalog_id_unforeseen(struct drive_set *s);
+/* Whether it is the last of these. */
+bool catalog_id_was_unforeseen(struct drive_set *s, uint64_t id);
 /* Whether a number was ever taken, as far as this catalog knows. */
 bool catalog_id_given(struct drive_set *s, uint64_t id);
 /* Commits a change: rows in it replace rows with the same id, DROPPED ones go. epoch, next_id,

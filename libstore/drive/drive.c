@@ -328,8 +328,7 @@ drive_set_refresh_space(struct drive_set *s)
 		drive_recycled_yield(s, i, &space);
 		pthread_mutex_lock(&s->lock);
 		s->drives[i].space.filesystem = space.filesystem;
-		space.free_bytes += drive_spares_bytes(s, space.filesystem) +
-		    drive_recycled_bytes(s, space.filesystem);
+		space.free_bytes += drive_spares_bytes(s, space.filesystem);
 		s->drives[i].space = space;
 		s->taken[i] = 0;
 		pthread_mutex_unlock(&s->lock);

@@ -209,8 +209,8 @@ bool drive_recycled_take(struct drive_set *s, unsigned slot, const char *to, uin
 uint64_t drive_recycled_used(const struct drive_set *s);
 /* How many a drive has. */
 unsigned drive_recycled(const struct drive_set *s, unsigned slot, uint64_t *bytes);
-/* statvfs of all online drives, with their spares and recycled files counted as free. A drive is
- * full when free < reserve (larger of 2 % and four segments). */
+/* statvfs of all online drives, with their spares counted as free; recycled files go first where
+ * room is short. A drive is full when free < reserve (larger of 2 % and four segments). */
 void drive_set_refresh_space(struct drive_set *s);
 uint64_t drive_reserve_bytes(const struct drive_set *s, unsigned slot);
 /* True if `bytes` more could be written on a drive without touching the reserve, by the last

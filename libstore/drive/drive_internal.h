@@ -83,6 +83,7 @@ struct drive_set {
 	unsigned		 recycled_count[DRIVES_MAX];
 	uint32_t		 recycled_found;
 	uint64_t		 recycled_used;
+	uint64_t		 id_unforeseen;		/* the last one */
 	/* Held for reading by who makes or renames files in log/ or vol/, from taking a path until
 	 * the file has its name there. */
 	pthread_rwlock_t	 steady;
@@ -170,8 +171,6 @@ uint64_t drive_spares_bytes(const struct drive_set *s, uint64_t filesystem);
 /* drive_recycle.c */
 /* They are removed while room is short; *space is what was seen last, without them. */
 void drive_recycled_yield(struct drive_set *s, unsigned slot, struct disk_space *space);
-/* lock is held. What they take on a file system. */
-uint64_t drive_recycled_bytes(const struct drive_set *s, uint64_t filesystem);
 
 /* drive_sets.c */
 /* Catalogs of a set that must be read so that one of them has the last epoch: see

@@ -8,9 +8,9 @@
  * X2  A file is renamed to where it is kept and to where it is used, each rename synced before
  *     the next step: it never has two names, and what a crash leaves is in reserve/, or ends with
  *     .new, or is not named by the catalog.
- * X3  Their room counts as free, and they are removed before it is short: with less left than the
- *     reserve and a half none is kept. They never take more than the reserve, so all that the
- *     last look at the space promised can be had while they are there.
+ * X3  Every look at the space, and so the one before anything is refused, removes them where less
+ *     is left than the reserve and a half. They do not count as free: what the last look promised
+ *     can be had while they are there, and the reserve stays.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -140,18 +140,6 @@ drive_recycled_yield(struct drive_set *s, unsigned slot, struct disk_space *spac
 		file_remove(s, path);
 		(void)s->disk->ops->space(s->disk, s->drives[slot].path, space, NULL);
 	}
-}
-
-uint64_t
-drive_recycled_bytes(const struct drive_set *s, uint64_t filesystem)
-{
-	uint64_t bytes = 0;
-
-	for (unsigned i = 0; i < s->count; i++)
-		for (unsigned n = 0; n < s->recycled_count[i] &&
-		    s->drives[i].space.filesystem == filesystem; n++)
-			bytes += s->recycled[i][n].bytes;
-	return (bytes);
 }
 
 unsigned

@@ -233,8 +233,10 @@ segment_mirrors_live(struct drive_set *s, const struct segment *g)
 	return (mask);
 }
 
+/* still_ours: the footer is yet to be written. So the files, which others may drop from now on, are
+ * not to become those of another segment (Q1). */
 static int
-segment_commit_sealed(struct drive_set *s, const struct segment *g, struct err *e)
+segment_commit_sealed(struct drive_set *s, const struct segment *g, bool still_ours, struct err *e)
 {
 	Hf__CatalogSegment row = HF__CATALOG_SEGMENT__INIT;
 
@@ -250,6 +252,7 @@ segment_commit_sealed(struct drive_set *s, const struct segment *g, struct err *
 	row.missing = g->missing;
 	row.sealed_ms = clock_real_ms();
 	row.capacity = g->bytes;
+	row.made = still_ours ? 0 : UINT32_MAX;
 	return (catalog_segment_put(s, &row, "segment sealed", e));
 }
 
@@ -266,7 +269,7 @@ log_segment_seal(struct drive_set *s, struct segment *g, struct err *e)
 			    e->code != ERR_FULL) /* without room there is just no footer */
 				segment_mirror_fail(s, g->id, g->slots[i], e->text, NULL);
 	}
-	return (segment_commit_sealed(s, g, e));
+	return (segment_commit_sealed(s, g, false, e));
 }
 
 /* The newest is first in the list: the oldest is sealed, unless zeros are on their way to it
@@ -359,7 +362,7 @@ segment_replace(struct log *l, uint32_t failing, char why[][160], struct segment
 			rc = current == NULL ? drive_fail(s, i, why[i], e) :
 			    segment_mirror_fail(s, current->id, i, why[i], e);
 	if (rc == 0 && current != NULL)
-		rc = segment_commit_sealed(s, current, e);
+		rc = segment_commit_sealed(s, current, true, e);
 	if (rc == 0 && *next != NULL && !segment_usable(s, *next)) {
 		rc = segment_drop(s, *next, e);
 		*dropped = *next;

@@ -85,14 +85,14 @@ segment_mirror_take(struct drive_set *s, struct segment *g, unsigned i, const ch
 	uint64_t bytes;
 	int handle, rc;
 
-	if (g->bytes != drive_set_segment_bytes(s) ||
+	if (g->bytes != drive_set_segment_bytes(s) || !catalog_id_was_unforeseen(s, g->id) ||
 	    !drive_recycled_take(s, g->slots[i], path, &bytes))
 		return (0);
-	handle = d->ops->open(d, path, O_RDWR, e);
-	if (handle < 0)
-		return (handle);
-	rc = head_change(s, g, handle, bytes, e);
-	d->ops->close(d, handle);
+	rc = handle = d->ops->open(d, path, O_RDWR, e);
+	if (handle >= 0) {
+		rc = head_change(s, g, handle, bytes, e);
+		d->ops->close(d, handle);
+	}
 	if (rc == 0)
 		g->old_bytes[i] = bytes < g->bytes ? bytes : g->bytes;
 	else

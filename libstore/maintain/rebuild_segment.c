@@ -155,6 +155,8 @@ batches_copy(struct mirror *s, struct err *e)
 
 	while (rc == 0 && offset < s->row->bytes) {
 		rc = segment_source_batch(s->source, offset, lsn, &batch, &h, e);
+		if (rc == ERR_STALE)	/* dropped meanwhile, its file is another's */
+			rc = ERR_NO_QUORUM;
 		if (rc == 0)
 			rc = rebuild_make(s->r, h.bytes, offset, e);
 		if (rc == 0)

@@ -42,13 +42,13 @@ static void
 catalog_work(void *context)
 {
 	struct catalog_job *j = context;
-	Hf__CatalogSegment *row = catalog_segment(j->st->o.drives, j->segment);
+	Hf__CatalogSegment *row;
 
+	j->rc = index_flush(j->st->o.index, true, &j->e);	/* Z3 */
+	row = j->rc == 0 ? catalog_segment(j->st->o.drives, j->segment) : NULL;
 	if (row == NULL)
 		return;
-	j->rc = index_flush(j->st->o.index, true, &j->e);	/* Z3 */
-	if (j->rc == 0)
-		j->rc = segment_forget(j->st, row, &j->e);
+	j->rc = segment_forget(j->st, row, &j->e);
 	hf__catalog_segment__free_unpacked(row, NULL);
 }
 
