@@ -43,9 +43,10 @@ struct answers_row {
 	uint8_t		session[16];
 	uint64_t	first;		/* sequence of the row */
 	uint64_t	next;		/* above all that are in it */
+	uint64_t	turn;		/* when it was asked for last */
 	struct buf	value;
 };
-#define APPLY_ANSWERS	8
+#define APPLY_ANSWERS	32	/* of as many sessions that write side by side */
 
 struct dead_map;
 /* k of a volume; 0: the catalog has it not. */
@@ -88,7 +89,7 @@ struct apply {
 	unsigned		 use_count;
 	int64_t			 objects;	/* more, since the last apply_flush */
 	struct answers_row	 answers[APPLY_ANSWERS];
-	unsigned		 answers_next;	/* whose place is taken next */
+	uint64_t		 answers_turn;	/* counts who asked for a row; the longest ago goes first */
 	struct buf		 answers_key;
 	uint64_t		 parts_walked;	/* rows of parts that were looked at, ever */
 };

@@ -92,12 +92,18 @@ row_keep(struct apply *a, struct slice session, uint64_t sequence, struct answer
 	int rc;
 
 	assert(session.bytes == sizeof(w->session));
+	w = &a->answers[0];
 	for (unsigned i = 0; i < APPLY_ANSWERS; i++) {
 		*out = &a->answers[i];
-		if ((*out)->first == first && row_is(*out, session))
+		if ((*out)->first == first && row_is(*out, session)) {
+			(*out)->turn = ++a->answers_turn;
 			return (0);
+		}
+		if ((*out)->turn < w->turn)
+			w = *out;
 	}
-	w = *out = &a->answers[a->answers_next++ % APPLY_ANSWERS];
+	*out = w;
+	w->turn = ++a->answers_turn;
 	if (w->used)
 		row_write(a, w);
 	w->used = false;

@@ -102,22 +102,21 @@ disk_write_do(struct disk *under, struct disk_write *w)
 	w->took_ns = clock_mono_ns() - from;
 }
 
-/* One after another, until the caller went on without one: it sees to the others. */
+/* One after another, until the caller went on without one: it sees to the others. Comes back with
+ * the lock: who looks finds a write under way, or the step done. */
 static void
 writes_run(struct deadline *d, struct step *s)
 {
-	bool go_on = true;
-
-	while (go_on) {
+	for (;;) {
 		struct disk_write *w = &s->writes[s->write_at];
 
 		disk_write_do(d->under, w);
 		pthread_mutex_lock(&d->lock);
-		if (!s->abandoned) {
-			s->write_at++;
-			s->write_ms = clock_mono_ms();
-		}
-		go_on = !s->abandoned && s->write_at < s->write_count;
+		if (s->abandoned)
+			return;
+		s->write_ms = clock_mono_ms();
+		if (++s->write_at == s->write_count)
+			return;
 		pthread_mutex_unlock(&d->lock);
 	}
 }
@@ -141,11 +140,12 @@ thread_main(void *context)
 		if (d->first == NULL)
 			d->last = &d->first;
 		pthread_mutex_unlock(&d->lock);
-		if (s->writes != NULL)
+		if (s->writes != NULL) {
 			writes_run(d, s);
-		else
+		} else {
 			s->run(d->under, s);
-		pthread_mutex_lock(&d->lock);
+			pthread_mutex_lock(&d->lock);
+		}
 		step_comes_back(d, s);
 	}
 	d->threads--;

@@ -144,6 +144,7 @@ chain_look(struct chains *all, unsigned at, uint64_t now)
 		chain_end(all, at);
 		return (0);
 	}
+	assert(s->write_at < s->write_count);
 	if (now >= s->write_ms + d->write_ms) {
 		chain_overdue(all, at);
 		return (0);

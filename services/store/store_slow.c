@@ -123,11 +123,10 @@ slow_report(void *context, struct session *s, const Hf__DriveLatencies *report, 
 	if (s->latencies_ms != 0 && now - s->latencies_ms < every / 2)
 		return (err_set(e, ERR_BUSY, "session %s reported latencies %llu ms ago", s->name,
 		    (unsigned long long)(now - s->latencies_ms)));
+	s->latencies_ms = now;
 	rc = drive_latencies_take(t->drives, report, e);
 	if (rc < 0)
 		log_warn("%s: %s", s->name, e->text);
-	else
-		s->latencies_ms = now;
 	return (rc);
 }
 

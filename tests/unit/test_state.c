@@ -9,7 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "libstore/apply/apply.h"
+#include "libstore/apply/apply_internal.h"
 #include "libstore/index/index_keys.h"
 #include "libstore/index/rows.h"
 #include "libstore/drive/drive.h"
@@ -324,6 +324,47 @@ Test(state, counts_are_written_beside_the_row_at_hand)
 	cr_assert(slice_equal(buf_slice(&a.key), SLICE_LITERAL("a row's")));
 	cr_assert_eq(counter_get(&a.reader, COUNTER_OBJECTS, &objects, &e), 0);
 	cr_assert_eq(objects, 3);
+	apply_release(&a);
+	index_layer_free(layer);
+}
+
+/* More sessions side by side than rows that are kept: each comes back from the index, whole. */
+Test(state, answers_of_many_sessions_go_into_their_rows)
+{
+	struct index_layer *layer = index_layer_new();
+	const unsigned sessions = 3 * APPLY_ANSWERS;
+	struct err e = ERR_INIT;
+	struct apply a;
+
+	apply_init(&a, w.index, layer);
+	for (unsigned i = 0; i < 40 * sessions; i++) {
+		Hf__SessionAnswer answer = HF__SESSION_ANSWER__INIT;
+		uint8_t id[16] = { 1, (uint8_t)(i % sessions) };
+		uint8_t said[2] = { id[1], (uint8_t)(i / sessions) };
+
+		answer.sequence = 1 + i / sessions;
+		answer.reply = (ProtobufCBinaryData){ sizeof(said), said };
+		cr_assert_eq(apply_answer_put(&a, SLICE(id, sizeof(id)), &answer, &e), 0);
+		if (i % 500 == 0)
+			cr_assert_eq(apply_flush(&a, &e), 0, "%s", e.text);
+	}
+	cr_assert_eq(apply_flush(&a, &e), 0, "%s", e.text);
+	for (unsigned i = 0; i < 2 * sessions; i++) {
+		uint64_t first = i % 2 * ANSWERS_ROW, at = first == 0 ? 1 : first;
+		uint8_t id[16] = { 1, (uint8_t)(i / 2) };
+		Hf__SessionAnswers *row;
+
+		key_answers(&a.key, SLICE(id, sizeof(id)), first);
+		cr_assert_eq(row_get(&a.reader, buf_slice(&a.key), &hf__session_answers__descriptor,
+		    (ProtobufCMessage **)(void *)&row, &e), 0, "%s", e.text);
+		cr_assert_eq(row->n_answers, first == 0 ? ANSWERS_ROW - 1 : 41 - ANSWERS_ROW);
+		for (size_t n = 0; n < row->n_answers; n++) {
+			cr_assert_eq(row->answers[n]->sequence, at + n);
+			cr_assert_eq(row->answers[n]->reply.data[0], i / 2);
+			cr_assert_eq(row->answers[n]->reply.data[1], at + n - 1);
+		}
+		hf__session_answers__free_unpacked(row, NULL);
+	}
 	apply_release(&a);
 	index_layer_free(layer);
 }
