@@ -56,6 +56,9 @@ int index_open_read_only(const char *directory, uint64_t cache_bytes, struct ind
  * was applied can be read, as ever, and is durable when an index is opened that has room. */
 int index_failure_fd(const struct index *x);
 int index_failed(struct index *x, struct err *e);
+/* Bytes of what was applied and is in no table file, at the most: an index that is opened anew, and
+ * brought up to the log, has to find room for them. */
+uint64_t index_unwritten(struct index *x);
 /* A consistent copy (hard links where possible) in a directory that must not exist; *applied is its
  * LSN. From any thread. */
 int index_checkpoint(struct index *x, const char *directory, uint64_t *applied, struct err *e);

@@ -343,6 +343,17 @@ ahead_failed(struct index_ahead *a, struct err *e)
 	return (rc);
 }
 
+size_t
+ahead_bytes(struct index_ahead *a)
+{
+	size_t bytes;
+
+	pthread_mutex_lock(&a->lock);
+	bytes = a->grows->rows->bytes + (a->written != NULL ? a->written->rows->bytes : 0);
+	pthread_mutex_unlock(&a->lock);
+	return (bytes);
+}
+
 int
 ahead_flush_soon(struct index_ahead *a, struct err *e)
 {

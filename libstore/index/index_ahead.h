@@ -43,6 +43,8 @@ void ahead_bulk(struct index_ahead *a, bool on);
 /* Readable when writing failed, and ahead_failed says why. */
 int ahead_failure_fd(const struct index_ahead *a);
 int ahead_failed(struct index_ahead *a, struct err *e);
+/* Of memory: of what was added, and is not in the database. */
+size_t ahead_bytes(struct index_ahead *a);
 /* Asks for what was added to be written, and flushed. */
 int ahead_flush_soon(struct index_ahead *a, struct err *e);
 /* Returns when everything that was added before the call is in the database. */

@@ -284,6 +284,16 @@ index_failed(struct index *x, struct err *e)
 	return (ahead_failed(x->ahead, e));
 }
 
+uint64_t
+index_unwritten(struct index *x)
+{
+	uint64_t bytes;
+
+	if (rocksdb_property_int(x->db, "rocksdb.cur-size-all-mem-tables", &bytes) != 0)
+		bytes = 0;
+	return (bytes + ahead_bytes(x->ahead));
+}
+
 static void
 layer_put_meta(struct index_layer *l, const char *name, uint64_t value)
 {

@@ -89,7 +89,8 @@ struct store {
 	/* store_room.c; why: empty, or why nothing is written */
 	struct store_room {
 		struct event	*timer;
-		uint64_t	 bytes, lost_ms;
+		uint64_t	 had, lost_ms;	/* so much was there when it failed, then */
+		uint64_t	 need;		/* at the least */
 		char		 why[320];
 	} room;
 	struct event		*metrics;	/* once after traffic */
@@ -118,7 +119,9 @@ void store_step(struct store *t, const char *text);	/* what it is at, in the sta
 
 /* store_room.c: of the index's file system. */
 bool room_is_there(const char *directory);
-void room_wait(struct store *t, const char *directory);		/* at a start */
+/* At a start. failed: why the last try to open the index failed; with ERR_FULL there is more to be
+ * than there is, or time is to pass. */
+void room_wait(struct store *t, const char *directory, const struct err *failed);
 /* index_failed said ERR_FULL: from here on nothing is written, until the store starts anew. */
 void room_lost(struct store *t, const struct err *e);
 void room_close(struct store *t);

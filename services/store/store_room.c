@@ -2,9 +2,10 @@
  * store_room - room in the file system of the index, which others, or the index itself, have
  * filled. Nothing that was acknowledged is at risk: it is in the log.
  *
- *   start: waits until there is room
+ *   start: waits until there is room; again, if bringing the index up to the log took it all
  *   running: changes are refused, reads go on from memory and what the index has ─► there is room
- *     again: the store starts anew, and the index is brought up to the log
+ *     again, also for what is in memory only: the store starts anew, and the index is brought up to
+ *     the log
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -22,6 +23,8 @@
  * long. */
 #define ROOM_AGAIN_MS	60000
 
+#define MIB		(UINT64_C(1) << 20)
+
 static uint64_t
 room_bytes(const char *directory)
 {
@@ -36,35 +39,50 @@ room_is_there(const char *directory)
 	return (room_bytes(directory) >= ROOM_BYTES);
 }
 
+static uint64_t
+room_wanted(const struct store_room *r)
+{
+	return (r->had < r->need ? r->need : r->had + ROOM_BYTES);
+}
+
+static unsigned long long
+room_wanted_mib(const struct store_room *r)
+{
+	return ((room_wanted(r) + MIB - 1) / MIB);
+}
+
+static bool
+room_is_back(const struct store_room *r, const char *directory)
+{
+	uint64_t bytes = room_bytes(directory);
+
+	return (bytes >= room_wanted(r) || (bytes >= r->need && r->had >= r->need &&
+	    clock_mono_ms() - r->lost_ms >= ROOM_AGAIN_MS));
+}
+
 /* It is looked before, because RocksDB's own checks end the process. */
 void
-room_wait(struct store *t, const char *directory)
+room_wait(struct store *t, const char *directory, const struct err *failed)
 {
+	struct store_room r = { .need = ROOM_BYTES, .lost_ms = clock_mono_ms() };
 	struct timespec pause = { 0, ROOM_LOOK_MS * 1000000L };
 	char text[300];
 
-	if (room_is_there(directory))
+	if (failed->code == ERR_FULL)
+		r.had = room_bytes(directory);
+	if (room_is_back(&r, directory))
 		return;
 	snprintf(text, sizeof(text), "waiting for room in the file system of the index (%.200s): "
-	    "%llu MiB are needed", directory, (unsigned long long)(ROOM_BYTES >> 20));
-	log_warn("%s", text);
+	    "%llu MiB are needed", directory, room_wanted_mib(&r));
+	log_warn("%s%s%s", text, failed->code < 0 ? ": " : "", failed->text);
 	service_set_step(t->service, text);
-	while (!t->cancelled && !room_is_there(directory))
+	while (!t->cancelled && !room_is_back(&r, directory))
 		nanosleep(&pause, NULL);
 	log_info("there is room for the index again");
 	store_step(t, "bringing the index up to the log");
 }
 
 /* --- while the store runs --------------------------------------------------------------------- */
-
-static bool
-room_is_back(const struct store *t, const char *directory)
-{
-	uint64_t bytes = room_bytes(directory), had = t->room.bytes;
-
-	return (bytes >= ROOM_BYTES && (had < ROOM_BYTES || bytes >= had + ROOM_BYTES ||
-	    clock_mono_ms() - t->room.lost_ms >= ROOM_AGAIN_MS));
-}
 
 static void
 look_later(struct store *t)
@@ -85,7 +103,7 @@ on_look(evutil_socket_t fd, short what, void *arg)
 	if (t->phase != STORE_SERVING)
 		return;
 	config_index_dir(service_config(t->service), directory);
-	if (!room_is_back(t, directory)) {
+	if (!room_is_back(&t->room, directory)) {
 		look_later(t);
 		return;
 	}
@@ -100,12 +118,11 @@ room_lost(struct store *t, const struct err *e)
 	char directory[4096];
 
 	config_index_dir(service_config(t->service), directory);
-	t->room.bytes = room_bytes(directory);
+	t->room.had = room_bytes(directory);
+	t->room.need = ROOM_BYTES + index_unwritten(t->index);
 	t->room.lost_ms = clock_mono_ms();
 	snprintf(t->room.why, sizeof(t->room.why), "read-only: the file system of the index "
-	    "(%.200s) is full; %llu MiB are needed", directory,
-	    (unsigned long long)(t->room.bytes < ROOM_BYTES ? ROOM_BYTES :
-	    t->room.bytes + ROOM_BYTES) >> 20);
+	    "(%.200s) is full; %llu MiB are needed", directory, room_wanted_mib(&t->room));
 	log_warn("%s (%s)", t->room.why, e->text);
 	err_set(&why, ERR_FULL, "%s", t->room.why);
 	state_freeze(t->state, &why);

@@ -175,10 +175,11 @@ recover(struct store *t, struct err *e)
 		return (rc);
 	store_step(t, "bringing the index up to the log");
 	config_index_dir(c, directory);
+	*e = (struct err)ERR_INIT;	/* of steps that were tried again */
 	do {
-		room_wait(t, directory);
+		room_wait(t, directory, e);
 		rc = index_recover(t, directory, e);
-	} while (rc < 0 && !t->cancelled && !room_is_there(directory));
+	} while (rc < 0 && !t->cancelled && (rc == ERR_FULL || !room_is_there(directory)));
 	if (rc == 0)
 		copy_find(t);
 	return (rc);

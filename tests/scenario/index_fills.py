@@ -1,10 +1,12 @@
 #!/usr/bin/python3
 # The file system of the index fills up while the store runs, under load: it says so, puts are refused and do not hang,
 # gets and lists go on in the same process, also for a protocol server that starts meanwhile; with room again it writes
-# by itself, and every acknowledged object is there. Needs root (tmpfs).
+# by itself, and every acknowledged object is there. It waits for as much as it must write then; and so does a start
+# that had too little. Needs root (tmpfs).
 #
 # SPDX-License-Identifier: Apache-2.0
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -87,9 +89,57 @@ def reads_go_on(house, writers):
     check(house.pid("store.0") == pid, "the store restarted although there is no room")
 
 
+def needed_mib(house):
+    told = re.search(r"(\d+) MiB are needed", state_of(house))
+    check(told is not None, state_of(house))
+    return int(told.group(1))
+
+
+def others_leave(base, mib):
+    """So much room, by cutting the file that took it all."""
+    v = os.statvfs(base)
+    others = os.path.join(base, "others")
+    os.truncate(others, os.path.getsize(others) - ((mib << 20) - v.f_bavail * v.f_frsize))
+
+
+def too_little_is_left(house, base, writers):
+    """16 MiB were enough to begin with, and the index in memory has more to write."""
+    pid, mib = house.pid("store.0"), needed_mib(house)
+    check(mib > 16, "what is in memory only is not counted:", state_of(house))
+    others_leave(base, mib - 1)
+    time.sleep(2)
+    check(house.pid("store.0") == pid, f"the store starts anew with {mib - 1} MiB")
+    read_all(house, writers[:1], "while there is too little room")
+
+
+def inodes_fill(base):
+    """Room, as the file system tells, and no file can be made."""
+    os.mkdir(os.path.join(base, "many"))
+    try:
+        for n in range(100000):
+            open(os.path.join(base, "many", str(n)), "x").close()
+    except OSError:
+        return
+    check(False, "there is no end of files")
+
+
+def start_that_fails_waits(house, base):
+    inodes_fill(base)
+    house.stop()
+    house.start(wait=False)
+    wait_for("the start to wait for room", lambda: "waiting for room" in state_of(house), 30, 0.2)
+    pid = house.pid("store.0")
+    say("a start that failed:", state_of(house)[:120])
+    time.sleep(2)
+    check(house.pid("store.0") == pid and "waiting for room" in state_of(house), "it ends and starts again and again")
+    shutil.rmtree(os.path.join(base, "many"))
+    os.unlink(os.path.join(base, "others"))
+    house.ready()
+
+
 def scenario():
     base = tempfile.mkdtemp(prefix="holdfast-index-")
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m", "holdfast", base], capture_output=True)
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m,nr_inodes=1000", "holdfast", base], capture_output=True)
     if done.returncode != 0:
         os.rmdir(base)
         skip("cannot mount a tmpfs here (not root?)")
@@ -107,10 +157,16 @@ def scenario():
                 reads_go_on(house, writers)
                 if turn == 1:
                     kill_store(house)
+                else:
+                    too_little_is_left(house, base, writers)
                 os.unlink(os.path.join(base, "others"))
                 wait_for("the store to write again", lambda: writable(house), 60, 0.3)
                 read_all(house, writers, "when there was room again")
                 check("full" not in state_of(house), state_of(house))
+            with open(os.path.join(base, "others"), "wb") as file:
+                os.posix_fallocate(file.fileno(), 0, 20 << 20)
+            start_that_fails_waits(house, base)
+            read_all(house, writers, "after a start that failed")
     finally:
         subprocess.run(["umount", "-l", base], capture_output=True)
         shutil.rmtree(base, ignore_errors=True)

@@ -296,6 +296,28 @@ Test(index, a_flush_that_fails_is_told_to_an_idle_one)
 	index_layer_free(l);
 }
 
+Test(index, what_is_in_no_table_yet_is_known)
+{
+	static char value[1 << 20];
+	struct index *x = open_index();
+	struct index_layer *l = index_layer_new();
+	struct err e = ERR_INIT;
+	uint64_t before = index_unwritten(x);
+	char key[16];
+
+	memset(value, 'v', sizeof(value) - 1);
+	for (unsigned n = 1; n <= 12; n++) {	/* some come to the database, and some do not */
+		snprintf(key, sizeof(key), "k%u", n);
+		put(l, key, value);
+		cr_assert_eq(index_write(x, l, n, &e), 0, "%s", e.text);
+	}
+	cr_assert_geq(index_unwritten(x), UINT64_C(12) << 20);
+	cr_assert_eq(index_flush(x, true, &e), 0, "%s", e.text);
+	cr_assert_leq(index_unwritten(x), before + (UINT64_C(2) << 20));
+	index_layer_free(l);
+	index_close(&x);
+}
+
 Test(index, checkpoint_is_a_copy_at_its_lsn)
 {
 	struct index *x = open_index(), *copy;
