@@ -89,7 +89,7 @@ struct apply {
 	unsigned		 use_count;
 	int64_t			 objects;	/* more, since the last apply_flush */
 	struct answers_row	 answers[APPLY_ANSWERS];
-	uint64_t		 answers_turn;	/* counts who asked for a row; the longest ago goes first */
+	uint64_t		 answers_turn;	/* of who asked for a row last */
 	struct buf		 answers_key;
 	uint64_t		 parts_walked;	/* rows of parts that were looked at, ever */
 };
