@@ -72,10 +72,8 @@ drive_print(const cJSON *d)
 	if (note[0] != '\0')
 		printf("      %s\n", note);
 	if (json_number(d, "spare_segments") > 0)
-		printf("      %.0f files of dropped segments wait for the next ones: %.1f GiB, "
-		    "counted "
-		    "as free\n", json_number(d, "spare_segments"),
-		    json_number(d, "spare_bytes") / GIB);
+		printf("      %.0f files of dropped segments wait for the next ones: %.1f GiB\n",
+		    json_number(d, "spare_segments"), json_number(d, "spare_bytes") / GIB);
 	if (strcmp(json_text(d, "state"), "offline") == 0)
 		printf("      when it is there again: holdfastctl drive return %.0f\n",
 		    json_number(d, "slot"));

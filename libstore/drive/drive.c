@@ -12,7 +12,6 @@
 
 #include "libstore/drive/drive_internal.h"
 
-
 struct disk *
 drive_set_disk(const struct drive_set *s)
 {
