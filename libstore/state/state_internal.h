@@ -231,6 +231,9 @@ int admit_key(struct slice key, struct err *e);
 /* old may be NULL: nothing is there. */
 int condition_check(const Hf__Condition *c, const Hf__ObjectEntry *old,
     struct err *e);
+/* The same of the current version as admission sees it; *there: there is one. */
+int admit_condition(struct state *st, uint64_t bucket_id, struct slice key,
+    const Hf__Condition *condition, bool *there, struct err *e);
 bool etag_equal(const char *a, const char *b);
 /* Some drive did not get its shard of them. */
 bool extents_thin(Hf__Extent **extents, size_t n);

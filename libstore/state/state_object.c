@@ -75,17 +75,22 @@ condition_check(const Hf__Condition *c, const Hf__ObjectEntry *old, struct err *
 	return (0);
 }
 
-/* The current version as admission sees it; *out NULL if there is none. */
-static int
-object_current(struct state *st, uint64_t bucket_id, struct slice key, Hf__ObjectEntry **out,
-    struct err *e)
+int
+admit_condition(struct state *st, uint64_t bucket_id, struct slice key,
+    const Hf__Condition *condition, bool *there, struct err *e)
 {
 	struct index_reader r = state_reader(st);
+	Hf__ObjectEntry *old = NULL;
 	int rc;
 
 	key_object(&st->key, bucket_id, key);
-	rc = row_get(&r, buf_slice(&st->key), &hf__object_entry__descriptor, (void *)out, e);
-	return (rc == ERR_NOT_FOUND ? 0 : rc);
+	rc = row_get(&r, buf_slice(&st->key), &hf__object_entry__descriptor, (void *)&old, e);
+	if (rc == 0 || rc == ERR_NOT_FOUND)
+		rc = condition_check(condition, old, e);
+	*there = old != NULL;
+	if (old != NULL)
+		hf__object_entry__free_unpacked(old, NULL);
+	return (rc);
 }
 
 /* Takes away from an entry what is not a client's to say. */
@@ -136,16 +141,11 @@ static int
 put_check(struct state *st, const struct op *op, const Hf__ObjectPut *q, uint64_t bucket_id,
     struct err *e)
 {
-	Hf__ObjectEntry *old = NULL;
+	bool there;
 	int rc = 0;
 
-	if (q->condition != NULL) {
-		rc = object_current(st, bucket_id, bin_slice(q->key), &old, e);
-		if (rc == 0)
-			rc = condition_check(q->condition, old, e);
-		if (old != NULL)
-			hf__object_entry__free_unpacked(old, NULL);
-	}
+	if (q->condition != NULL)
+		rc = admit_condition(st, bucket_id, bin_slice(q->key), q->condition, &there, e);
 	if (rc < 0)
 		return (rc);
 	return (body_check(st, op, q->entry->bytes, q->entry->extents, q->entry->n_extents,
@@ -223,17 +223,14 @@ delete_check(struct state *st, const Hf__ObjectDelete *q, uint64_t bucket_id, si
 {
 	*found = 0;
 	for (size_t i = 0; i < q->n_keys; i++) {
-		Hf__ObjectEntry *old = NULL;
+		bool there = false;
 		int rc;
 
 		rc = admit_key(bin_slice(q->keys[i]), e);
 		if (rc == 0)
-			rc = object_current(st, bucket_id, bin_slice(q->keys[i]), &old, e);
-		if (rc == 0)
-			rc = condition_check(q->condition, old, e);
-		*found += old != NULL;
-		if (old != NULL)
-			hf__object_entry__free_unpacked(old, NULL);
+			rc = admit_condition(st, bucket_id, bin_slice(q->keys[i]), q->condition,
+			    &there, e);
+		*found += there;
 		if (rc < 0)
 			return (rc);
 	}

@@ -260,17 +260,10 @@ complete_again(struct state *st, struct op *op, const Hf__UploadComplete *q, uin
 static int
 complete_condition(struct state *st, const Hf__UploadComplete *q, uint64_t bucket_id, struct err *e)
 {
-	struct index_reader r = state_reader(st);
-	Hf__ObjectEntry *old = NULL;
-	int rc;
+	bool there;
 
-	key_object(&st->key, bucket_id, bin_slice(q->key));
-	rc = row_get(&r, buf_slice(&st->key), &hf__object_entry__descriptor, (void *)&old, e);
-	if (rc == 0 || rc == ERR_NOT_FOUND)
-		rc = condition_check(q->condition, old, e);
-	if (old != NULL)
-		hf__object_entry__free_unpacked(old, NULL);
-	return (rc);
+	return (q->condition == NULL ? 0 : admit_condition(st, bucket_id, bin_slice(q->key),
+	    q->condition, &there, e));
 }
 
 /* --- in pieces -------------------------------------------------------------------------------- */
@@ -335,9 +328,7 @@ completion_append(struct state *st, struct completion *c, struct err *e)
 	rc = completion_upload(st, c->op, &bucket_id, &upload, e);
 	if (upload == NULL)
 		return (rc);
-	rc = 0;
-	if (c->q->condition != NULL)
-		rc = complete_condition(st, c->q, bucket_id, e);
+	rc = complete_condition(st, c->q, bucket_id, e);
 	if (rc == 0)
 		rc = complete_append(st, c->op, c, upload, bucket_id, e);
 	hf__upload__free_unpacked(upload, NULL);
@@ -367,7 +358,7 @@ completion_begin(struct state *st, struct op *op, unsigned restarts, struct err 
 	if (upload == NULL)
 		return (rc);
 	rc = completion_new(op, upload, &c, e);
-	if (rc == 0 && c->q->condition != NULL)		/* not to walk in vain */
+	if (rc == 0)		/* not to walk in vain */
 		rc = complete_condition(st, c->q, bucket_id, e);
 	hf__upload__free_unpacked(upload, NULL);
 	if (rc == 0) {
