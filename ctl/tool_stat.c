@@ -252,7 +252,7 @@ spares_blocks(const struct stat_sums *s)
 		for (size_t i = 0; i < names.count; i++) {
 			size_t bytes = strlen(names.name[i]);
 
-			if (bytes < 4 || strcmp(names.name[i] + bytes - 4, ".old") != 0)
+			if (bytes < 4 || strcmp(names.name[i] + bytes - 4, RECYCLED_ENDING) != 0)
 				continue;
 			drive_path(s->view->set, slot, "reserve", names.name[i], path);
 			used += file_blocks(path);

@@ -14,8 +14,6 @@
 /* Field numbers of StoreReply. */
 #define REPLY_LSN	3
 #define REPLY_ENTRY	4
-#define WIRE_VARINT	0
-#define WIRE_BYTES	2
 
 struct apply_row {
 	uint16_t				 type;
@@ -218,9 +216,9 @@ apply_reply_entry(struct buf *out, uint64_t lsn, struct slice entry)
 {
 	uint8_t head[24], *p = head;
 
-	*p++ = REPLY_LSN << 3 | WIRE_VARINT;
+	*p++ = REPLY_LSN << 3 | PROTOBUF_C_WIRE_TYPE_VARINT;
 	p = varint_put(p, lsn);
-	*p++ = REPLY_ENTRY << 3 | WIRE_BYTES;
+	*p++ = REPLY_ENTRY << 3 | PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED;
 	p = varint_put(p, entry.bytes);
 	buf_reset(out);
 	buf_append(out, head, (size_t)(p - head));

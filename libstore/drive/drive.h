@@ -196,6 +196,7 @@ bool drive_spare_take(struct drive_set *s, unsigned slot, uint64_t bytes, const 
  * options.segments_spare on each drive; none where room is short.
  */
 #define RECYCLED_MAX	4
+#define RECYCLED_ENDING	".old"	/* of their names in reserve/ */
 /* Looks for those that an earlier process kept. To be called by one thread, now and then; costs
  * nothing if that was done. */
 void drive_recycled_find(struct drive_set *s);

@@ -24,7 +24,6 @@
 #include "libstore/drive/drive_internal.h"
 #include "libstore/format/segment_format.h"
 
-#define ENDING	".old"
 #define WORTH	8	/* a smaller part of a segment is not worth its place */
 
 static void
@@ -32,7 +31,7 @@ kept_path(const struct drive_set *s, unsigned slot, uint64_t id, char out[4096])
 {
 	char name[32];
 
-	snprintf(name, sizeof(name), "%016" PRIx64 ENDING, id);
+	snprintf(name, sizeof(name), "%016" PRIx64 RECYCLED_ENDING, id);
 	drive_path(s, slot, "reserve", name, out);
 }
 
@@ -206,7 +205,7 @@ kept_find(struct drive_set *s, unsigned slot)
 
 		if (strlen(n.name[i]) != 20 ||
 		    sscanf(n.name[i], "%16" SCNx64 "%4s", &id, ending) != 2 ||
-		    strcmp(ending, ENDING) != 0)
+		    strcmp(ending, RECYCLED_ENDING) != 0)
 			continue;
 		drive_path(s, slot, "reserve", n.name[i], path);
 		bytes = file_worth(s, path, id);

@@ -19,15 +19,13 @@
 #define REQUEST_ID	1
 #define REQUEST_FLOOR	2
 #define PUT_DATA	4
-#define WIRE_VARINT	0
-#define WIRE_BYTES	2
 
 struct field {
 	const uint8_t	*at;		/* its tag */
 	uint64_t	 number;
 	unsigned	 type;
-	uint64_t	 value;		/* of WIRE_VARINT */
-	struct slice	 bytes;		/* of WIRE_BYTES */
+	uint64_t	 value;		/* of a varint */
+	struct slice	 bytes;		/* of what has a length */
 };
 
 /* A put, cut into pieces; all borrowed. */
@@ -64,9 +62,9 @@ field_take(struct slice *s, struct field *out)
 	out->number = tag >> 3;
 	out->type = tag & 7;
 	out->value = n;
-	if (out->type == WIRE_VARINT)
+	if (out->type == PROTOBUF_C_WIRE_TYPE_VARINT)
 		return (true);
-	if (out->type != WIRE_BYTES || n > s->bytes)
+	if (out->type != PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED || n > s->bytes)
 		return (false);
 	out->bytes = SLICE(s->data, (size_t)n);
 	*s = SLICE((const uint8_t *)s->data + n, s->bytes - (size_t)n);
@@ -82,7 +80,8 @@ put_cut(struct slice put, struct put_pieces *out)
 
 	out->put = put;
 	while (rest.bytes > 0) {
-		if (!field_take(&rest, &f) || f.type != WIRE_BYTES || f.number > PUT_DATA ||
+		if (!field_take(&rest, &f) ||
+		    f.type != PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED || f.number > PUT_DATA ||
 		    (f.number == PUT_DATA && rest.bytes > 0))
 			return (false);
 		if (f.number != PUT_DATA)
@@ -104,11 +103,12 @@ request_cut(struct slice request, struct put_pieces *out)
 		if (!field_take(&request, &f) || f.number <= last)
 			return (false);
 		last = f.number;
-		if (f.number == REQUEST_ID && f.type == WIRE_BYTES)
+		if (f.number == REQUEST_ID && f.type == PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED)
 			out->request_id = f.bytes;
-		else if (f.number == REQUEST_FLOOR && f.type == WIRE_VARINT)
+		else if (f.number == REQUEST_FLOOR && f.type == PROTOBUF_C_WIRE_TYPE_VARINT)
 			out->floor = f.value;
-		else if (f.number != HF__STORE_REQUEST__OP_OBJECT_PUT || f.type != WIRE_BYTES ||
+		else if (f.number != HF__STORE_REQUEST__OP_OBJECT_PUT ||
+		    f.type != PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED ||
 		    !put_cut(f.bytes, out))
 			return (false);
 	}

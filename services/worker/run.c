@@ -180,7 +180,8 @@ run_prepare(struct run *r, const struct run_options *o)
 	    .layout = r->layout, .task = r->task, .ask = on_ask, .pace = on_pace,
 	    .memory = on_memory, .progress = on_progress, .gently = on_gently, .context = r };
 	wire_init(&r->wire);
-	watch_count_remote(&r->watch, on_remote, r, &o->usage->network_bytes);
+	if (r->wire.device_count > 0)	/* else no step has to look */
+		watch_count_remote(&r->watch, on_remote, r, &o->usage->network_bytes);
 	others_init(&r->others, r->layout);
 	snprintf(id, sizeof(id), "task-%llu", (unsigned long long)r->task->id);
 	rc = ask_open(o->objects, id, ASK_MS, &r->ask, &r->error);

@@ -10,18 +10,9 @@ import shutil
 import subprocess
 import time
 
-from house import House, check, run, say, skip, wait_for
+from house import House, check, run, say, skip, traced, wait_for
 
 LINE = re.compile(r"^(\d+)\s+(\d+\.\d+) (?:<\.\.\. (\w+) resumed>|(\w+)\()(.*)$")
-
-
-def traced(pid):
-    """Whether every thread of the process has a tracer."""
-    for thread in os.listdir(f"/proc/{pid}/task"):
-        with open(f"/proc/{pid}/task/{thread}/status") as file:
-            if "TracerPid:\t0\n" in file.read():
-                return False
-    return True
 
 
 def trace(house, pids, action):

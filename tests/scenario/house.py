@@ -71,6 +71,15 @@ def wait_for(what, function, seconds=30, every=0.05):
     raise AssertionError(f"{what}: not within {seconds} s (last seen: {last!r})")
 
 
+def traced(pid):
+    """Whether every thread of the process has a tracer."""
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{thread}/status") as file:
+            if "TracerPid:\t0\n" in file.read():
+                return False
+    return True
+
+
 def free_port():
     """A port below those that outgoing connections get: while holdfastd is away, a client that tries again
     and again would else be given that very port one day, and be connected to itself."""

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import time
 
-from house import PATIENCE, House, body_of, check, run, say, skip, wait_for
+from house import PATIENCE, House, body_of, check, run, say, skip, traced, wait_for
 
 BODY_BYTES = 700000
 CALLS = "pwrite64,pwritev,pwritev2"
@@ -26,14 +26,6 @@ def rebuilds(house):
 def lacking(house):
     return sum(row["lacking_files"] + row["lacking_unsealed"]
                for row in json.loads(house.ctl("drive", "list", "--json").stdout))
-
-
-def traced(pid):
-    for thread in os.listdir(f"/proc/{pid}/task"):
-        with open(f"/proc/{pid}/task/{thread}/status") as file:
-            if "TracerPid:\t0\n" in file.read():
-                return False
-    return True
 
 
 def put_thin(house, s3, name):
