@@ -61,9 +61,8 @@ def in_state(house, task, *states):
 
 
 def cpu_seconds(pid):
-    with open(f"/proc/{pid}/stat") as file:
-        fields = file.read().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    """All threads, also those that ended, in ns: clock_getcpuclockid(3). /proc counts in ticks of 10 ms."""
+    return time.clock_gettime(~pid << 3 | 2)
 
 
 def cpu_is_slept_off(house, segment):
@@ -77,10 +76,10 @@ def cpu_is_slept_off(house, segment):
         check(time.monotonic() - began < 300, "the conversion does not end")
         time.sleep(0.05)
     used, elapsed = cpu_seconds(pid) - before, time.monotonic() - began
-    say(f"a conversion used {used:.2f} s of CPU in {elapsed:.1f} s: {100 * used / elapsed:.1f} %, shown {most:.0f} %")
+    say(f"a conversion used {used:.3f} s of CPU in {elapsed:.1f} s: {100 * used / elapsed:.1f} %, shown {most:.0f} %")
     # What the last steps take is not paid for before the end.
     check(used <= 0.025 * elapsed + 0.01, "more CPU than worker.max_cpu_percent = 1")
-    check(used >= 0.02, "there was nothing to be slept off")
+    check(used >= 0.002 and elapsed >= 0.5, "there was nothing to be slept off")
 
 
 def memory_fails_the_task(house, segment):
