@@ -7,9 +7,16 @@
  *
  * The store is the build's holdfast-store (or HOLDFAST_STORE), four drives, 2+2, hence three
  * mirrors. Puts are of 4 KiB, from CLIENTS at once through one process, as a protocol server
- * carries them. The bare loop commits the same bytes in batches of as many records; both take
- * turns. A line without a floor tells of a bare loop whose batches are as large as the store's
- * were. Its blocks were written before, and so are the log's, which prepares them when it is used:
+ * carries them. Beside them, in turns, bare loops append the same bytes to as many mirrors:
+ *
+ *   halves	a group commit of CLIENTS clients who cost nothing: each puts again when it was
+ *		answered, so while one half's append is in the air the other half's requests
+ *		collect. This has the floor.
+ *   full	batches of CLIENTS, one behind the other. No floor: all of an append would have to
+ *		be answered, and to have put again, before the next begins, in no time at all.
+ *   own	batches as large as the store's were.
+ *
+ * Their blocks were written before, and so are the log's, which prepares them when it is used:
  * the store rests before. A last figure is of a burst that goes on behind them.
  *
  * SPDX-License-Identifier: Apache-2.0
@@ -121,52 +128,75 @@ median_us(uint64_t *took, size_t n)
 	return ((double)took[n / 2] / 1e3);
 }
 
-/* The bare loop appends what the store did since these batches were looked at last. ns. */
-static uint64_t
-bare_same(struct bare *b, struct store_process *s, struct batches *same)
-{
-	uint64_t at;
+struct puts_took { uint64_t store_ns, full_ns, halves_ns, own_ns, batches, records, cpu_us; };
 
-	batches_read(same, s->directory, DRIVES);
-	at = clock_mono_ns();
-	for (size_t i = 0; i < same->count; i++)
-		bare_write(b, same->bytes[i], true);
+static uint64_t
+bare_many(struct bare *b, uint64_t puts, unsigned each)
+{
+	uint64_t at = clock_mono_ns();
+
+	for (uint64_t n = 0; n < puts; n += each)
+		bare_write(b, each * RECORD_BYTES, true);
 	return (clock_mono_ns() - at);
 }
 
-/* Both sides in turns, so that they see the same drives. The ratio. */
+/* The bare loop appends what the store did since these batches were looked at last. */
+static uint64_t
+bare_own(struct bare *b, struct store_process *s, struct batches *own)
+{
+	uint64_t at;
+
+	batches_read(own, s->directory, DRIVES);
+	at = clock_mono_ns();
+	for (size_t i = 0; i < own->count; i++)
+		bare_write(b, own->bytes[i], true);
+	return (clock_mono_ns() - at);
+}
+
+/* All sides in turns, so that they see the same drives. */
+static struct puts_took
+puts_take(struct load *l, struct store_process *s, struct puts *p, struct bare *b, uint64_t first,
+    uint64_t puts)
+{
+	uint64_t each = puts / SLICES, cpu, at;
+	struct puts_took took = { 0 };
+	struct batches own = { 0 };
+
+	batches_read(&own, s->directory, DRIVES);
+	cpu = store_cpu_us(s);
+	for (unsigned i = 0; i < SLICES; i++) {
+		took.full_ns += bare_many(b, each, CLIENTS);
+		at = clock_mono_ns();
+		load_run(l, CLIENTS, first + i * each, each, put_make, p, NULL);
+		took.store_ns += clock_mono_ns() - at;
+		took.halves_ns += bare_many(b, each, CLIENTS / 2);
+		took.own_ns += bare_own(b, s, &own);
+		took.batches += own.count;
+		took.records += own.records;
+	}
+	took.cpu_us = store_cpu_us(s) - cpu;
+	batches_release(&own);
+	return (took);
+}
+
+/* The ratio to a group commit of halves. */
 static double
 puts_many(struct load *l, struct store_process *s, struct puts *p, struct bare *b, uint64_t first,
     uint64_t puts)
 {
-	uint64_t bare_ns = 0, store_ns = 0, same_ns = 0, cpu, each = puts / SLICES, at;
-	uint64_t batches = 0, records = 0;
-	struct batches same = { 0 };
+	struct puts_took t = puts_take(l, s, p, b, first, puts);
+	double n = (double)puts * 1e9, store_ns = (double)t.store_ns;
 
-	batches_read(&same, s->directory, DRIVES);
-	cpu = store_cpu_us(s);
-	for (unsigned i = 0; i < SLICES; i++) {
-		at = clock_mono_ns();
-		for (uint64_t n = 0; n < each; n += CLIENTS)
-			bare_write(b, CLIENTS * RECORD_BYTES, true);
-		bare_ns += clock_mono_ns() - at;
-		at = clock_mono_ns();
-		load_run(l, CLIENTS, first + i * each, each, put_make, p, NULL);
-		store_ns += clock_mono_ns() - at;
-		same_ns += bare_same(b, s, &same);
-		batches += same.count;
-		records += same.records;
-	}
-	cpu = store_cpu_us(s) - cpu;
-	printf("%u clients, puts of %u bytes on %u mirrors: bare %.0f/s, store %.0f/s, "
-	    "%.1f us of the store's CPU each\n", CLIENTS, BODY_BYTES, MIRRORS,
-	    (double)puts * 1e9 / (double)bare_ns, (double)puts * 1e9 / (double)store_ns,
-	    (double)cpu / (double)puts);
+	printf("%u clients, puts of %u bytes on %u mirrors: store %.0f/s, %.1f us of its CPU "
+	    "each; bare %.0f/s in batches of %u, %.0f/s of %u\n", CLIENTS, BODY_BYTES, MIRRORS,
+	    n / store_ns, (double)t.cpu_us / (double)puts, n / (double)t.full_ns, CLIENTS,
+	    n / (double)t.halves_ns, CLIENTS / 2);
+	printf("%-44s %8.2f   as if clients put again in no time\n",
+	    "  of a bare loop with full batches", (double)t.full_ns / store_ns);
 	printf("%-44s %8.2f   %.0f puts in each\n", "  of a bare loop with batches of its sizes",
-	    (double)same_ns / (double)store_ns,
-	    batches == 0 ? 0.0 : (double)records / (double)batches);
-	batches_release(&same);
-	return ((double)bare_ns / (double)store_ns);
+	    (double)t.own_ns / store_ns,
+	    t.batches == 0 ? 0.0 : (double)t.records / (double)t.batches);
+	return ((double)t.halves_ns / store_ns);
 }
 
 static void
@@ -201,9 +231,10 @@ puts_all(struct load *l, struct store_process *s, struct puts *p, struct bare *b
 	puts_one(l, p, b, 0);
 	store_rest(s);
 	ratio = puts_many(l, s, p, b, ONE_ROUNDS, puts);
-	verdict("durable puts, of the bare loop", ratio, ratio >= FLOOR_PUTS, ">= 0.70");
+	verdict("durable puts, of a bare group commit", ratio, ratio >= FLOOR_PUTS, ">= 0.70");
+	printf("as many again as half of them, without a rest:\n");
 	ratio = puts_many(l, s, p, b, ONE_ROUNDS + puts, puts / 2);
-	printf("%-44s %8.2f\n", "as many again as half of them, without a rest", ratio);
+	printf("%-44s %8.2f\n", "  of a bare group commit", ratio);
 }
 
 /* --- warm reads ------------------------------------------------------------------------------- */
