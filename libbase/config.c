@@ -156,16 +156,6 @@ config_release(struct config *c)
 		}
 }
 
-/* What no single row can say. */
-static int
-config_check(const struct config *c, struct err *e)
-{
-	if (c->supervisor_backoff_min > c->supervisor_backoff_max)
-		return (err_set(e, ERR_CONFIG,
-		    "supervisor.backoff_min is larger than supervisor.backoff_max"));
-	return (0);
-}
-
 int
 config_load(struct config *c, const char *path, struct err *e)
 {
@@ -177,7 +167,7 @@ config_load(struct config *c, const char *path, struct err *e)
 	if (rc == 0)
 		rc = config_load_environment(c, e);
 	if (rc == 0)
-		rc = config_check(c, e);
+		rc = config_check(c, path, e);
 	if (rc < 0)
 		config_release(c);
 	return (rc);

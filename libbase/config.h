@@ -12,6 +12,8 @@
 #include "libbase/buf.h"
 #include "libbase/err.h"
 
+#define CONFIG_DRIVES_MAX 32		/* that store.drives can name */
+
 enum config_source { CONFIG_DEFAULT, CONFIG_FILE, CONFIG_ADMIN, CONFIG_ENV };
 enum config_type { CONFIG_U64, CONFIG_BYTES, CONFIG_MS, CONFIG_BOOL, CONFIG_STR };
 enum config_apply { CONFIG_LIVE, CONFIG_RESTART };
@@ -73,9 +75,9 @@ void config_format(const struct config *c, enum config_key key, struct buf *out)
 const char *config_source_name(enum config_source source);
 /* Whether a service is enabled, and where that was said. */
 bool config_enabled(const struct config *c, const char *service, enum config_source *source);
-/* Effective paths where a key's empty value means "in state_dir"; into out[4096]. */
 /* Behind the index's directory: a file of this name tells the store to build the index anew. */
 #define CONFIG_INDEX_REBUILD ".rebuild"
+/* Effective paths where a key's empty value means "in state_dir"; into out[4096]. */
 void config_index_dir(const struct config *c, char out[4096]);
 void config_credentials_file(const struct config *c, char out[4096]);
 void config_scrape_token_file(const struct config *c, char out[4096]);

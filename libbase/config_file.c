@@ -63,6 +63,9 @@ set_key(struct config_reader *r, const char *section, const char *name, const ch
 {
 	int key = config_key_find(section, name);
 
+	if (section[0] == '\0')
+		return (err_set(r->err, ERR_CONFIG, "\"%.60s\" stands before the first [section]",
+		    name));
 	if (key < 0 && !config_section_known(section))
 		return (err_set(r->err, ERR_CONFIG, "unknown section [%.60s]", section));
 	if (key < 0)

@@ -34,4 +34,7 @@ const char *config_service_name(int service);			/* NULL past the last */
 int config_load_file(struct config *c, const char *path, struct err *e);
 int config_load_environment(struct config *c, struct err *e);
 
+/* config_check.c: what no single row can say, of a config that came from this file (or NULL). */
+int config_check(const struct config *c, const char *path, struct err *e);
+
 #endif

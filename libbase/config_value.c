@@ -126,6 +126,8 @@ text_parse(const struct config_row *row, const char *text, struct err *e)
 	size_t bytes = strlen(text), i;
 	enum log_level level;
 
+	if (strcmp(row->unit, "level") == 0 && log_level_parse(text, &level) < 0)
+		return (wrong(row, text, e));
 	if (bytes < row->min || bytes > row->max)
 		return (err_set(e, ERR_CONFIG,
 		    "%s.%s: expected %" PRIu64 " to %" PRIu64 " bytes of text, found %zu",
@@ -134,8 +136,6 @@ text_parse(const struct config_row *row, const char *text, struct err *e)
 		if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
 			return (err_set(e, ERR_CONFIG, "%s.%s: control characters are not allowed",
 			    row->section, row->name));
-	if (strcmp(row->unit, "level") == 0 && log_level_parse(text, &level) < 0)
-		return (wrong(row, text, e));
 	if (strcmp(row->unit, "k+m") == 0 && !erasure_shaped(text))
 		return (wrong(row, text, e));
 	return (0);

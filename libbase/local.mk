@@ -15,7 +15,8 @@ libbase_libbase_a_SOURCES = \
 	libbase/checksum.h \
 	libbase/clock.c libbase/clock.h \
 	libbase/config.c libbase/config.h libbase/config_internal.h \
-	libbase/config_env.c libbase/config_file.c libbase/config_print.c libbase/config_value.c \
+	libbase/config_check.c libbase/config_env.c libbase/config_file.c libbase/config_print.c \
+	libbase/config_value.c \
 	libbase/crc64nvme.c \
 	libbase/digest.c libbase/digest.h \
 	libbase/erasure.h \

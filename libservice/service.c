@@ -36,7 +36,7 @@ service_fail(struct service *s, const struct err *e)
 {
 	(void)s;
 	log_error("%s", e->text);
-	_exit(1);
+	_exit(e->code == ERR_CONFIG ? 2 : 1);
 }
 
 /* --- Signals and the parent. --- */

@@ -102,7 +102,8 @@ void service_set_waiting(struct service *s, const char *reason);
 void service_set_step(const struct service *s, const char *text);
 void service_set_error(struct service *s, const struct err *e);	/* contract's last_error */
 void service_progress(struct service *s);	/* contract's progress age restarts */
-/* The service cannot go on: logs the sentence and exits 1 after flushing the log. */
+/* The service cannot go on: logs the sentence, flushes the log, and exits 2 for ERR_CONFIG, else
+ * 1. */
 void service_fail(struct service *s, const struct err *e) __attribute__((noreturn));
 
 #endif

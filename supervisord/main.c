@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "supervisord/announce.h"
@@ -159,7 +160,7 @@ config_locate(const struct arguments *a, char *path, struct err *e)
 
 /* Services run in "/": a relative path would mean something else to each of us. */
 static int
-paths_check(const struct config *c, struct err *e)
+paths_check(const struct config *c, const char *config_path, struct err *e)
 {
 	const struct {
 		const char	*key, *paths;
@@ -178,10 +179,46 @@ paths_check(const struct config *c, struct err *e)
 		for (const char *p = rows[i].paths; *p != '\0'; p += strcspn(p, " \t")) {
 			p += strspn(p, " \t");
 			if (*p != '/' && *p != '\0')
-				return (err_set(e, ERR_CONFIG, "%s: expected an absolute path, "
-				    "found \"%.*s\"", rows[i].key, (int)strcspn(p, " \t"), p));
+				return (err_set(e, ERR_CONFIG, "%s: %s: expected an absolute path, "
+				    "found \"%.*s\"%s", config_path, rows[i].key,
+				    (int)strcspn(p, " \t"), p, *p == '"' || *p == '\'' ||
+				    *p == '#' || *p == ';'
+				    ? " (there are no quotes, and no comments behind a "
+				    "value)" : ""));
 		}
 	return (0);
+}
+
+/* A drive may be away, so one that is not there is no error. */
+static void
+drives_look(const char *list)
+{
+	struct stat st;
+	char path[4096];
+
+	for (size_t n; *(list += strspn(list, " \t")) != '\0'; list += n) {
+		n = strcspn(list, " \t");
+		snprintf(path, sizeof(path), "%.*s", (int)n, list);
+		if (stat(path, &st) < 0)
+			fprintf(stderr, "holdfastd: warning: store.drives: %s: %s\n", path,
+			    strerror(errno));
+		else if (!S_ISDIR(st.st_mode))
+			fprintf(stderr, "holdfastd: warning: store.drives: %s is no directory\n",
+			    path);
+	}
+}
+
+static int
+check(const struct config *c, const char *config_path)
+{
+	if (c->store_drives[0] == '\0' && config_enabled(c, "store", NULL)) {
+		fprintf(stderr, "holdfastd: %s: store.drives: expected 1 to %d directories, found "
+		    "none\n", config_path, CONFIG_DRIVES_MAX);
+		return (STATUS_CONFIG);
+	}
+	drives_look(c->store_drives);
+	printf("%s: no errors\n", config_path);
+	return (STATUS_OK);
 }
 
 static void
@@ -226,20 +263,15 @@ main(int argc, char **argv)
 		return (status);
 	log_init("holdfastd", LOG_INFO);
 	if (config_locate(&a, s.config_path, &e) < 0 ||
-	    config_load(&s.config, s.config_path, &e) < 0 || paths_check(&s.config, &e) < 0) {
+	    config_load(&s.config, s.config_path, &e) < 0 ||
+	    paths_check(&s.config, s.config_path, &e) < 0) {
 		fprintf(stderr, "holdfastd: %s\n", e.text);
 		return (e.code == ERR_FULL || e.code == ERR_IO ? STATUS_FAILED : STATUS_CONFIG);
 	}
-	if (a.check && s.config.store_drives[0] == '\0' &&
-	    config_enabled(&s.config, "store", NULL)) {
-		fprintf(stderr, "holdfastd: %s: store.drives: expected 1 to 16 directories, found "
-		    "none\n", s.config_path);
-		return (STATUS_CONFIG);
-	}
 	if (a.check) {
-		printf("%s: no errors\n", s.config_path);
+		status = check(&s.config, s.config_path);
 		config_release(&s.config);
-		return (STATUS_OK);
+		return (status);
 	}
 	log_level_parse(s.config.supervisor_log_level, &level);
 	log_set_level(level);

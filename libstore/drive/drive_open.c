@@ -188,6 +188,9 @@ shape_set(struct drive_set *s, const struct drive_set_options *o, const struct d
 	}
 	if (rc == 0 && (s->k < 1 || s->k + s->m > SHARDS_MAX))
 		rc = err_set(e, ERR_CORRUPT, "the drive files say that a set is %u+%u", s->k, s->m);
+	if (rc == 0 && o->min_write_redundancy > s->m)
+		rc = err_set(e, ERR_CONFIG, "store.min_write_redundancy is %u, and a set of %u+%u "
+		    "survives the loss of %u", o->min_write_redundancy, s->k, s->m, s->m);
 	if (rc == 0 && s->configured % (s->k + s->m) != 0)
 		rc = err_set(e, ERR_CONFIG, "store.drives names %u drives, and a set of %u+%u has "
 		    "%u: sets are added whole", s->configured, s->k, s->m, s->k + s->m);

@@ -28,6 +28,8 @@ store_step(struct store *t, const char *text)
 	service_set_step(t->service, text);
 }
 
+static_assert(DRIVES_MAX == CONFIG_DRIVES_MAX, "config_check.c counts drives");
+
 /* store.drives, cut at blanks; paths[] points into copy. */
 static unsigned
 drive_paths(char *copy, const char *paths[DRIVES_MAX + 1])

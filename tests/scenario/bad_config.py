@@ -14,6 +14,10 @@ CASES = {
     "wrong type": ("[s3]\nport = many\n", ("2", "s3.port", "many")),
     "out of bounds": ("[s3]\nport = 70000\n", ("2", "s3.port", "65535")),
     "bad size": ("[store]\n\nsegment_bytes = 1 potato\n", ("3", "store.segment_bytes")),
+    "a drive named twice": ("[store]\ndrives = /a /b /a/\n", ("store.drives", "/a is named twice")),
+    "a relative path": ("[store]\ndrives = /a b\n", ("store.drives", "absolute", '"b"')),
+    "unknown type of task": ("[tasks]\ntypes = vacum\n", ("tasks.types", "vacum", "erasure_coding")),
+    "a port for two": ("[s3]\nport = 9001\n", ("admin.port", "9001")),
     "not a config": ("\0\1\2\3 garbage without end", ()),
     "a line too long": ("[s3]\nregion = " + "x" * 100000 + "\n", ("2",)),
 }

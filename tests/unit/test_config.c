@@ -130,7 +130,7 @@ Test(config, refuses_bad_files)
 {
 	refused("[s3]\nprt = 1\n", 2, "unknown key \"prt\" in section [s3]");
 	refused("\n\n[s4]\nport = 1\n", 4, "unknown section [s4]");
-	refused("port = 1\n", 1, "unknown section []");
+	refused("port = 1\n", 1, "\"port\" stands before the first [section]");
 	refused("[s3\nport = 1\n", 1, "expected [section], key = value");
 	refused("[s3]\nport\n", 2, "expected [section], key = value");
 	refused("[s3]\nport = x\n", 2, "s3.port: expected a whole number, found \"x\"");
@@ -147,7 +147,8 @@ Test(config, refuses_bad_files)
 	refused("[store]\nvolume_bytes = 99999999999TiB\n", 2, "expected a size such as");
 	refused("[store]\nerasure = 4\n", 2, "data and parity units such as 4+2");
 	refused("[supervisor]\nlog_level = loud\n", 2, "expected error, warn, info or debug");
-	refused("[supervisor]\nlog_level = x\n", 2, "expected 4 to 5 bytes of text, found 1");
+	refused("[supervisor]\nlog_level = verbose\n", 2, "expected error, warn, info or debug");
+	refused("[s3]\nregion =\n", 2, "expected 1 to 64 bytes of text, found 0");
 	refused("[s3]\nregion = a\001b\n", 2, "control characters");
 }
 
@@ -172,10 +173,51 @@ Test(config, refuses_nul_and_endless_lines)
 	cr_assert_eq(config_load(&c, path, &e), ERR_TOO_LARGE);
 }
 
+/* Refused with the file's name and these words. */
+static void
+misfit(const char *text, const char *words)
+{
+	cr_assert_eq(load(text), ERR_CONFIG, "%s", text);
+	cr_assert_eq(strncmp(e.text, path, strlen(path)), 0, "%s", e.text);
+	cr_assert_not_null(strstr(e.text, words), "%s", e.text);
+}
+
 Test(config, keys_that_do_not_fit_together)
 {
-	cr_assert_eq(load("[supervisor]\nbackoff_min = 10s\nbackoff_max = 1s\n"), ERR_CONFIG);
-	cr_assert_not_null(strstr(e.text, "backoff_min is larger"));
+	misfit("[supervisor]\nbackoff_min = 10s\nbackoff_max = 1s\n",
+	    ": supervisor.backoff_min: is larger than supervisor.backoff_max");
+	misfit("[s3]\nport = 9001\n", ": admin.port: is 9001 on 127.0.0.1, as s3.port is");
+	cr_assert_eq(load("[s3]\nport = 0\n[admin]\nport = 0\n"), 0, "%s", e.text);
+	config_release(&c);
+	cr_assert_eq(load("[s3]\nport = 9001\nlisten = ::1\n"), 0, "%s", e.text);
+	config_release(&c);
+}
+
+Test(config, lists_name_what_there_is)
+{
+	struct buf b = BUF_INIT;
+
+	misfit("[store]\ndrives = /a /b/ /c /b\n",
+	    ": store.drives: /b is named twice, for slots 1 and 3");
+	misfit("[tasks]\ntypes = vacuum vacum\n",
+	    ": tasks.types: there is no type of task \"vacum\": erasure_coding, vacuum or");
+	misfit("[worker]\ncapabilities = vacuum,drive_rebuild\n", ": worker.capabilities: there is");
+	misfit("[worker]\npreferred_servers = 0 x\n",
+	    ": worker.preferred_servers: expected slots of drives, 0 to 31, found \"x\"");
+	misfit("[worker]\npreferred_servers = 32\n", "found \"32\"");
+	cr_assert_eq(load("[tasks]\ntypes =\n[worker]\ncapabilities = vacuum  drive_rebuild \n"
+			  "preferred_servers = 0 31\n"), 0, "%s", e.text);
+	config_release(&c);
+
+	buf_append_string(&b, "[store]\ndrives =");
+	for (unsigned i = 0; i < 33; i++)
+		buf_printf(&b, " /%u", i);
+	misfit(buf_string(&b), ": store.drives: expected at most 32 directories");
+	buf_release(&b);
+	setenv("HOLDFAST_STORE_DRIVES", "/a /a", 1);
+	cr_assert_eq(load(""), ERR_CONFIG);
+	cr_assert_str_eq(e.text,
+	    "environment: store.drives: /a is named twice, for slots 0 and 1");
 }
 
 Test(config, environment_beats_file)
