@@ -149,21 +149,29 @@ word_take(struct slice *s)
 	return (word);
 }
 
+struct slice
+announce_line_parse(struct slice line, enum log_level *level)
+{
+	struct slice rest = line, when = word_take(&rest), word = word_take(&rest);
+	char text[8];
+
+	*level = LOG_WARN;
+	snprintf(text, sizeof(text), "%.*s", (int)(word.bytes < 7 ? word.bytes : 7),
+	    word.data != NULL ? (const char *)word.data : "");
+	if (when.bytes != 24 || log_level_parse(text, level) < 0)
+		return (line);
+	return (word_take(&rest).data != NULL ? rest : SLICE_NONE);
+}
+
 void
 announce_service_line(const char *name, struct slice line)
 {
-	struct slice rest = line, when = word_take(&rest), level = word_take(&rest);
-	enum log_level shown = LOG_WARN;
-	char text[8];
+	enum log_level level;
+	struct slice text;
 
 	if (!own.short_form || line.bytes == 0)
 		return;
-	snprintf(text, sizeof(text), "%.*s", (int)(level.bytes < 7 ? level.bytes : 7),
-	    level.data != NULL ? (const char *)level.data : "");
-	if (when.bytes != 24 || log_level_parse(text, &shown) < 0)
-		rest = line;		/* not of the log's form: an assertion, a sanitizer */
-	else if (word_take(&rest).data == NULL)
-		return;
-	if (shown <= LOG_WARN && window_admits(name))
-		terminal_line(name, shown, rest.data, rest.bytes);
+	text = announce_line_parse(line, &level);
+	if (text.data != NULL && level <= LOG_WARN && window_admits(name))
+		terminal_line(name, level, text.data, text.bytes);
 }

@@ -312,6 +312,7 @@ static void
 exit_record(struct child *c)
 {
 	char how[160], line[256];
+	const char *words = c->log.last_words;
 	bool bad = !c->last_exit.asked || c->last_exit.forced;
 
 	child_exit_format(&c->last_exit, how, sizeof(how));
@@ -319,8 +320,14 @@ exit_record(struct child *c)
 	snprintf(line, sizeof(line), "%s generation %llu %s", c->name,
 	    (unsigned long long)c->generation, how);
 	logfile_line(&c->log.file, bad ? "error" : "info", "holdfastd", line);
-	announce(bad ? LOG_ERROR : LOG_INFO, "%s: %s", c->name, how);
-	snprintf(c->note, sizeof(c->note), "%s", bad ? how : "");
+	/* A person who started us has seen them already. */
+	if (!bad || words[0] == '\0' || c->supervisor->quickstart)
+		announce(bad ? LOG_ERROR : LOG_INFO, "%s: %s", c->name, how);
+	else
+		announce(LOG_ERROR, "%s: %s: %s", c->name, how, words);
+	snprintf(c->note, sizeof(c->note), "%s%s%s", bad ? how : "",
+	    bad && words[0] != '\0' ? ": " : "", bad ? words : "");
+	c->log.last_words[0] = '\0';
 	supervisor_event(c->supervisor, "exited", c, how, 0, "");
 }
 

@@ -20,11 +20,24 @@
 #define DRAIN_BYTES_MAX	(1024 * 1024)	/* what a pipe can hold at most */
 
 static void
+line_tell(struct logpipe *l, const char *text, size_t bytes)
+{
+	struct slice line = SLICE(text, bytes), words;
+	enum log_level level;
+
+	announce_service_line(l->name, line);
+	words = announce_line_parse(line, &level);
+	if (level != LOG_ERROR && words.data != line.data)
+		words.bytes = 0;
+	snprintf(l->last_words, sizeof(l->last_words), "%.*s", (int)words.bytes,
+	    words.bytes > 0 ? (const char *)words.data : "");
+}
+
+static void
 line_flush(struct logpipe *l)
 {
-	announce_service_line(l->name, SLICE(l->line,
-	    l->line_bytes > 0 && l->line[l->line_bytes - 1] == '\n' ? l->line_bytes - 1 :
-	    l->line_bytes));
+	line_tell(l, l->line, l->line_bytes > 0 && l->line[l->line_bytes - 1] == '\n' ?
+	    l->line_bytes - 1 : l->line_bytes);
 	logfile_write(&l->file, l->line, l->line_bytes);
 	l->line_bytes = 0;
 }
@@ -37,7 +50,7 @@ lines_flush(struct logpipe *l, const char *lines, size_t bytes)
 
 	for (; next < end; next = stop + 1) {
 		stop = memchr(next, '\n', (size_t)(end - next));
-		announce_service_line(l->name, SLICE(next, (size_t)(stop - next)));
+		line_tell(l, next, (size_t)(stop - next));
 	}
 	logfile_write(&l->file, lines, bytes);
 }

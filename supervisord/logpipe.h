@@ -15,6 +15,7 @@
 #include "supervisord/logfile.h"
 
 #define LOGPIPE_LINE_BYTES_MAX 8192
+#define LOGPIPE_WORDS_BYTES 300
 
 struct logpipe {
 	const char	*name;			/* borrowed */
@@ -23,6 +24,7 @@ struct logpipe {
 	struct logfile	 file;
 	char		 line[LOGPIPE_LINE_BYTES_MAX];	/* begun, its end not read yet */
 	size_t		 line_bytes;
+	char		 last_words[LOGPIPE_WORDS_BYTES];	/* its last line, if an error */
 };
 
 int logpipe_open(struct logpipe *l, struct event_base *base, const char *name, const char *log_dir,
