@@ -425,7 +425,9 @@ tests_unit_test_check_SOURCES = tests/unit/test_check.c
 tests_unit_test_check_LDADD = $(STATE_TEST_LIBS)
 
 check_PROGRAMS += tests/unit/test_log
-tests_unit_test_log_SOURCES = tests/unit/test_log.c
+tests_unit_test_log_SOURCES = tests/unit/test_log.c tests/unit/test_log_threads.c \
+	tests/unit/test_log_full.c tests/unit/test_log_damage.c \
+	tests/unit/log_model.c tests/unit/log_model.h
 tests_unit_test_log_LDADD = tests/unit/libstateworld.a $(LIBSTORE_TEST_LIBS)
 
 check_PROGRAMS += tests/unit/test_recycle
