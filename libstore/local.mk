@@ -391,7 +391,8 @@ tests_unit_test_check_shards_SOURCES = tests/unit/test_check_shards.c $(CONVERT_
 tests_unit_test_check_shards_LDADD = $(STATE_TEST_LIBS)
 
 check_PROGRAMS += tests/unit/test_vacuum
-tests_unit_test_vacuum_SOURCES = tests/unit/test_vacuum.c
+tests_unit_test_vacuum_SOURCES = tests/unit/test_vacuum.c tests/unit/test_vacuum_stops.c \
+	tests/unit/vacuum_history.c tests/unit/vacuum_history.h tests/unit/vacuum_history_check.c
 tests_unit_test_vacuum_LDADD = $(STATE_TEST_LIBS)
 
 EXTRA_DIST += tests/golden/v1/converted.tar.xz
