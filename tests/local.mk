@@ -40,6 +40,8 @@ HISTORY_LIBS = libobject/libobject.a libipc/libipc.a libstore/libstore.a \
 check_PROGRAMS += tests/unit/test_histories
 tests_unit_test_histories_LDFLAGS = $(HISTORY_WRAPS) $(AM_LDFLAGS)
 tests_unit_test_histories_SOURCES = tests/unit/test_histories.c $(HISTORY_SOURCES) \
+	tests/unit/history_life.c tests/unit/history_life.h \
+	tests/unit/history_end.c tests/unit/history_sum.c \
 	tests/unit/index_memory.c tests/unit/index_memory.h
 tests_unit_test_histories_LDADD = $(HISTORY_LIBS)
 
