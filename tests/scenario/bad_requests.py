@@ -9,7 +9,7 @@ import hashlib
 import socket
 import time
 
-from house import S3, House, check, run, say
+from house import House, check, run, say
 
 
 def raw(house, data, wait=5.0):

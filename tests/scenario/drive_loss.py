@@ -14,6 +14,7 @@ import tempfile
 import time
 
 from house import House, Load, body_of, check, run, say, skip, wait_for
+from mounts import unmount
 from tree import call, client_environment, digests, make_tree, tool
 
 EXT4_IOC_SHUTDOWN = 0x8004587D
@@ -41,12 +42,8 @@ def make_drives():
 
 def remove_drives(base, paths):
     for path in paths:
-        subprocess.run(["umount", "-l", path], capture_output=True)
+        unmount(path)
     shutil.rmtree(base, ignore_errors=True)
-
-
-def unmount(path):
-    subprocess.run(["umount", "-l", path], check=True)
 
 
 def shut_down(path):

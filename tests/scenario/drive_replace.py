@@ -11,8 +11,9 @@ import shutil
 import subprocess
 import time
 
-from drive_loss import LARGE_MIB, make_drives, remove_drives, unmount
+from drive_loss import LARGE_MIB, make_drives, remove_drives
 from house import House, Load, body_of, check, run, say, wait_for
+from mounts import unmount
 
 SIZES = (0, 1000, 40000, 65536, 65537, 200000, 3000000, 20000000)
 

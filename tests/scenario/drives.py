@@ -6,10 +6,9 @@
 import json
 import os
 import shutil
-import subprocess
-import tempfile
 
 from house import House, check, run, say, wait_for
+from mounts import tmpfs
 
 BODIES = {"small": b"s" * 3000, "large": b"l" * 2000000}
 
@@ -95,16 +94,11 @@ def too_few_to_write(house):
         say("two of four missing: read-only (not run: the return by a mount, which needs root)")
         house.stop()
         return
-    place = tempfile.mkdtemp(prefix="holdfast-mount-")
-    subprocess.run(["mount", "-t", "tmpfs", "none", place], check=True)
-    try:
+    with tmpfs("size=1m"):
         wait_for("the store to write again", lambda: "read-only" not in house.status_text(), 30)
         house.s3().put("drives", "after-the-return", b"r" * 500000)
         intact(house)
         check(house.s3().get("drives", "after-the-return") == b"r" * 500000, "reads back different")
-    finally:
-        subprocess.run(["umount", place], check=True)
-        os.rmdir(place)
     house.stop()
     say("two of four missing: read-only, and written again by itself when they were back")
 

@@ -10,11 +10,11 @@ import random
 import re
 import shutil
 import signal
-import subprocess
 import tempfile
 import time
 
-from house import House, Load, S3Error, body_of, check, run, say, skip, wait_for
+from house import House, Load, S3Error, body_of, check, run, say, wait_for
+from mounts import mount_tmpfs, unmount
 
 MIB = 1 << 20
 DRIVE_MIB = 128
@@ -27,14 +27,8 @@ CONFIG = {"store.segment_bytes": "4MiB", "store.volume_bytes": "16MiB", "store.r
 def mount(data, number):
     path = os.path.join(data, f"drive{number}")
     os.makedirs(path, exist_ok=True)
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DRIVE_MIB}m", "holdfast", path], capture_output=True)
-    if done.returncode != 0:
-        skip("cannot mount a tmpfs here (not root?)")
+    mount_tmpfs(path, f"size={DRIVE_MIB}m")
     return path
-
-
-def unmount(path):
-    subprocess.run(["umount", "-l", path], capture_output=True)
 
 
 def drives_named(house, paths):

@@ -8,34 +8,12 @@
 import json
 import os
 import subprocess
-import tempfile
-import shutil
-import time
 import urllib.request
 
-from house import House, S3Error, body_of, check, run, say, skip, wait_for
+from house import House, S3Error, body_of, check, run, say, wait_for
+from mounts import tmpfs
 
 MIB = 1 << 20
-
-
-def mount_drives(count, megabytes):
-    base = tempfile.mkdtemp(prefix="holdfast-drives-")
-    paths = []
-    for n in range(1, count + 1):
-        path = os.path.join(base, f"drive{n}")
-        os.mkdir(path)
-        done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "holdfast", path], capture_output=True)
-        if done.returncode != 0:
-            unmount(base, paths)
-            skip("cannot mount a tmpfs here (not root?)")
-        paths.append(path)
-    return base, paths
-
-
-def unmount(base, paths):
-    for path in paths:
-        subprocess.run(["umount", "-l", path], capture_output=True)
-    shutil.rmtree(base, ignore_errors=True)
 
 
 def fill_until_refused(s3, size):
@@ -194,8 +172,7 @@ def mounts_turn(house, paths, rest, small):
 
 
 def scenario():
-    base, paths = mount_drives(4, 512)
-    try:
+    with tmpfs("size=512m", [f"drive{n}" for n in range(1, 5)]) as paths:
         with House(drive_paths=paths, config={"store.reclaim_grace": "1s"}) as house:
             s3 = house.s3()
             s3.make_bucket("full")
@@ -230,8 +207,6 @@ def scenario():
             mounts_turn(house, paths, rest, small)
             check(house.stop() == 0, "exit status")
             say("deletes made room; nothing acknowledged was lost")
-    finally:
-        unmount(base, paths)
 
 
 if __name__ == "__main__":

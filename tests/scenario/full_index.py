@@ -5,14 +5,9 @@
 #
 # SPDX-License-Identifier: Apache-2.0
 import os
-import shutil
-import subprocess
-import tempfile
 
-from house import House, body_of, check, run, say, skip, wait_for
-
-MIB = 1 << 20
-
+from house import House, body_of, check, run, say, wait_for
+from mounts import tmpfs
 
 def note(house):
     rows = house.services("store")
@@ -33,35 +28,26 @@ def waits(house):
 
 
 def scenario():
-    base = tempfile.mkdtemp(prefix="holdfast-index-")
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=96m", "holdfast", base], capture_output=True)
-    if done.returncode != 0:
-        os.rmdir(base)
-        skip("cannot mount a tmpfs here (not root?)")
-    try:
-        with House(config={"store.index_dir": os.path.join(base, "index")}) as house:
-            s3 = house.s3()
-            s3.make_bucket("keep")
-            for n in range(50):
-                s3.put("keep", f"k{n}", body_of(n, 1, 5000))
-            house.stop()
-            fill(base)
-            house.start(wait=False)
-            waits(house)
-            say("no room for the index:", note(house)[:100])
-            check(house.stop() == 0, "a stop while it waits")
-            house.start(wait=False)
-            waits(house)
-            os.unlink(os.path.join(base, "others"))
-            house.ready()
-            s3 = house.s3()
-            for n in range(50):
-                check(s3.get("keep", f"k{n}") == body_of(n, 1, 5000), f"k{n} reads back different")
-            s3.put("keep", "more", b"m")
-            say("room again: it went on by itself")
-    finally:
-        subprocess.run(["umount", "-l", base], capture_output=True)
-        shutil.rmtree(base, ignore_errors=True)
+    with tmpfs("size=96m") as [base], House(config={"store.index_dir": os.path.join(base, "index")}) as house:
+        s3 = house.s3()
+        s3.make_bucket("keep")
+        for n in range(50):
+            s3.put("keep", f"k{n}", body_of(n, 1, 5000))
+        house.stop()
+        fill(base)
+        house.start(wait=False)
+        waits(house)
+        say("no room for the index:", note(house)[:100])
+        check(house.stop() == 0, "a stop while it waits")
+        house.start(wait=False)
+        waits(house)
+        os.unlink(os.path.join(base, "others"))
+        house.ready()
+        s3 = house.s3()
+        for n in range(50):
+            check(s3.get("keep", f"k{n}") == body_of(n, 1, 5000), f"k{n} reads back different")
+        s3.put("keep", "more", b"m")
+        say("room again: it went on by itself")
 
 
 if __name__ == "__main__":

@@ -9,13 +9,12 @@ import os
 import re
 import shutil
 import signal
-import subprocess
-import tempfile
 import threading
 import time
 
-from full_index import fill
-from house import House, S3Error, body_of, check, run, say, skip, wait_for
+from full_index import fill, note
+from house import House, S3Error, body_of, check, run, say, wait_for
+from mounts import tmpfs
 
 REFUSED = (503, 507)
 PUTS_MAX = 20000        # of a writer: far more than fill 1 MiB of log
@@ -47,11 +46,6 @@ class Writer(threading.Thread):
             self.error = error
 
 
-def state_of(house):
-    rows = house.services("store")
-    return (rows[0].get("note") or "") if rows else ""
-
-
 def read_all(house, writers, what):
     s3 = house.s3()
     for w in writers:
@@ -60,8 +54,8 @@ def read_all(house, writers, what):
 
 
 def full(house, writers):
-    wait_for("the store to say that the index is full", lambda: "is full" in state_of(house), 120, 0.2)
-    say("full:", state_of(house)[:120])
+    wait_for("the store to say that the index is full", lambda: "is full" in note(house), 120, 0.2)
+    say("full:", note(house)[:120])
     before = [w.refused for w in writers]
     wait_for("puts to be refused", lambda: all(w.refused > b for w, b in zip(writers, before)), 20, 0.1)
     for w in writers:
@@ -90,8 +84,8 @@ def reads_go_on(house, writers):
 
 
 def needed_mib(house):
-    told = re.search(r"(\d+) MiB are needed", state_of(house))
-    check(told is not None, state_of(house))
+    told = re.search(r"(\d+) MiB are needed", note(house))
+    check(told is not None, note(house))
     return int(told.group(1))
 
 
@@ -105,7 +99,7 @@ def others_leave(base, mib):
 def too_little_is_left(house, base, writers):
     """16 MiB were enough to begin with, and the index in memory has more to write."""
     pid, mib = house.pid("store.0"), needed_mib(house)
-    check(mib > 16, "what is in memory only is not counted:", state_of(house))
+    check(mib > 16, "what is in memory only is not counted:", note(house))
     others_leave(base, mib - 1)
     time.sleep(2)
     check(house.pid("store.0") == pid, f"the store starts anew with {mib - 1} MiB")
@@ -127,54 +121,50 @@ def start_that_fails_waits(house, base):
     inodes_fill(base)
     house.stop()
     house.start(wait=False)
-    wait_for("the start to wait for room", lambda: "waiting for room" in state_of(house), 30, 0.2)
+    wait_for("the start to wait for room", lambda: "waiting for room" in note(house), 30, 0.2)
     pid = house.pid("store.0")
-    say("a start that failed:", state_of(house)[:120])
+    say("a start that failed:", note(house)[:120])
     time.sleep(2)
-    check(house.pid("store.0") == pid and "waiting for room" in state_of(house), "it ends and starts again and again")
+    check(house.pid("store.0") == pid and "waiting for room" in note(house), "it ends and starts again and again")
     shutil.rmtree(os.path.join(base, "many"))
     os.unlink(os.path.join(base, "others"))
     house.ready()
 
 
+def turn(house, base, number):
+    writers = [Writer(house, 4 * number + n) for n in range(4)]
+    for w in writers:
+        w.start()
+    time.sleep(1)
+    fill(base)
+    full(house, writers)
+    reads_go_on(house, writers)
+    if number == 1:
+        kill_store(house)
+    else:
+        too_little_is_left(house, base, writers)
+    os.unlink(os.path.join(base, "others"))
+    wait_for("the store to write again", lambda: writable(house), 60, 0.3)
+    read_all(house, writers, "when there was room again")
+    check("full" not in note(house), note(house))
+    return writers
+
+
 def scenario():
-    base = tempfile.mkdtemp(prefix="holdfast-index-")
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m,nr_inodes=1000", "holdfast", base], capture_output=True)
-    if done.returncode != 0:
-        os.rmdir(base)
-        skip("cannot mount a tmpfs here (not root?)")
-    try:
-        with House(config={"store.index_dir": os.path.join(base, "index"),
-                           "store.index_flush_bytes": "1MiB"}) as house:
-            house.s3().make_bucket("keep")
-            for turn in range(2):
-                writers = [Writer(house, 4 * turn + n) for n in range(4)]
-                for w in writers:
-                    w.start()
-                time.sleep(1)
-                fill(base)
-                full(house, writers)
-                reads_go_on(house, writers)
-                if turn == 1:
-                    kill_store(house)
-                else:
-                    too_little_is_left(house, base, writers)
-                os.unlink(os.path.join(base, "others"))
-                wait_for("the store to write again", lambda: writable(house), 60, 0.3)
-                read_all(house, writers, "when there was room again")
-                check("full" not in state_of(house), state_of(house))
-            with open(os.path.join(base, "others"), "wb") as file:
-                os.posix_fallocate(file.fileno(), 0, 20 << 20)
-            start_that_fails_waits(house, base)
-            read_all(house, writers, "after a start that failed")
-    finally:
-        subprocess.run(["umount", "-l", base], capture_output=True)
-        shutil.rmtree(base, ignore_errors=True)
+    with tmpfs("size=48m,nr_inodes=1000") as [base], House(config={
+            "store.index_dir": os.path.join(base, "index"), "store.index_flush_bytes": "1MiB"}) as house:
+        house.s3().make_bucket("keep")
+        for number in range(2):
+            writers = turn(house, base, number)
+        with open(os.path.join(base, "others"), "wb") as file:
+            os.posix_fallocate(file.fileno(), 0, 20 << 20)
+        start_that_fails_waits(house, base)
+        read_all(house, writers, "after a start that failed")
 
 
 def kill_store(house):
     os.kill(house.pid("store.0"), signal.SIGKILL)
-    wait_for("the next one to wait for room", lambda: "waiting for room" in state_of(house), 30, 0.2)
+    wait_for("the next one to wait for room", lambda: "waiting for room" in note(house), 30, 0.2)
 
 
 def writable(house):

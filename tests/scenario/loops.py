@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 
 from house import say, skip
+from mounts import unmount
 
 MIB = 1 << 20
 GROUPS = "/sys/fs/cgroup/blkio"
@@ -70,7 +71,7 @@ class LoopDrives:
             for what in RATES:
                 self.rate(n + 1, 0, what)
         for path in self.paths:
-            subprocess.run(["umount", "-l", path], capture_output=True)
+            unmount(path)
         for device in self.devices:
             subprocess.run(["losetup", "-d", device], capture_output=True)
         try:

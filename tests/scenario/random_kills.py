@@ -13,7 +13,6 @@ import re
 import shutil
 import signal
 import sys
-import threading
 import time
 
 from house import House, Load, S3Error, body_of, check, proof, run, say, wait_for

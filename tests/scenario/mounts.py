@@ -1,0 +1,40 @@
+# mounts - small file systems in memory, of a scenario's own. Where there can be none (only root may mount) the
+# scenario is skipped.
+#
+# SPDX-License-Identifier: Apache-2.0
+import contextlib
+import os
+import shutil
+import subprocess
+import tempfile
+
+from house import skip
+
+
+def mount_tmpfs(path, options):
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "holdfast", path], capture_output=True)
+    if done.returncode != 0:
+        skip("cannot mount a tmpfs here (not root?)")
+
+
+def unmount(path):
+    """Also if somebody has something of it open."""
+    subprocess.run(["umount", "-l", path], capture_output=True)
+
+
+@contextlib.contextmanager
+def tmpfs(options, names=("own",)):
+    """The paths of file systems with these names, which are gone when the block ends."""
+    base = tempfile.mkdtemp(prefix="holdfast-tmpfs-")
+    paths = []
+    try:
+        for name in names:
+            path = os.path.join(base, name)
+            os.mkdir(path)
+            mount_tmpfs(path, options)
+            paths.append(path)
+        yield paths
+    finally:
+        for path in paths:
+            unmount(path)
+        shutil.rmtree(base, ignore_errors=True)
