@@ -436,11 +436,13 @@ tests_unit_test_recycle_SOURCES = tests/unit/test_recycle.c
 tests_unit_test_recycle_LDADD = tests/unit/libstateworld.a $(LIBSTORE_TEST_LIBS)
 
 noinst_PROGRAMS += tests/bench/bench_log
-tests_bench_bench_log_SOURCES = tests/bench/bench_log.c tests/bench/bare.c tests/bench/bare.h
+tests_bench_bench_log_SOURCES = tests/bench/bench_log.c tests/bench/bare.c tests/bench/bare.h \
+	tests/bench/log_side.c tests/bench/log_side.h
 tests_bench_bench_log_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a $(LIBSTORE_LIBS)
 
 noinst_PROGRAMS += tests/bench/bench_recycle
-tests_bench_bench_recycle_SOURCES = tests/bench/bench_recycle.c
+tests_bench_bench_recycle_SOURCES = tests/bench/bench_recycle.c \
+	tests/bench/log_side.c tests/bench/log_side.h
 tests_bench_bench_recycle_LDADD = libstore/libstore.a schema/libschema.a libbase/libbase.a $(LIBSTORE_LIBS)
 
 noinst_PROGRAMS += tests/bench/bench_rebuild

@@ -18,22 +18,17 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "libbase/clock.h"
-#include "libstore/disk/disk.h"
 #include "libstore/format/record.h"
-#include "libstore/log/log.h"
 #include "libstore/log/segment.h"
 #include "tests/bench/bare.h"
+#include "tests/bench/log_side.h"
 
-#define DRIVES		4
-#define MIRRORS		3
 #define META_BYTES	160
 #define ROUNDS_MAX	100000
 #define SLICES		20
@@ -54,81 +49,17 @@ fail(const char *what)
 	exit(1);
 }
 
-static void
-fail_err(const struct err *e)
-{
-	fprintf(stderr, "bench_log: %s\n", e->text);
-	exit(1);
-}
-
 /* --- the log ---------------------------------------------------------------------------------- */
 
-struct side {
-	struct drive_set	*set;
-	struct log		*log;
-	struct slice		 meta, data;
-	unsigned		 waiting, rounds_left;
-};
-
 static void
-append(struct side *s)
+log_run(struct log_side *s, unsigned appenders, unsigned rounds)
 {
-	struct err e = ERR_INIT;
-	uint64_t batch;
-
-	if (log_append(s->log, 0, RECORD_OBJECT_PUT, s->meta, s->data, s, &batch, &e) < 0)
-		fail_err(&e);
-}
-
-static void
-on_commit(void *context, const struct log_commit *c)
-{
-	struct side *s = context;
-
-	if (c->code != 0)
-		fail("commit");
-	s->waiting++;
-}
-
-static void
-log_run(struct side *s, unsigned appenders, unsigned rounds)
-{
-	struct pollfd p = { .fd = log_wake_fd(s->log), .events = POLLIN };
-	uint64_t begin;
-	unsigned i;
-
 	while (rounds-- > 0) {
-		begin = clock_mono_ns();
-		for (i = 0; i < appenders; i++)
-			append(s);
-		log_submit(s->log);
-		for (s->waiting = 0; s->waiting < appenders;) {
-			if (poll(&p, 1, -1) < 0)
-				fail("poll");
-			log_collect(s->log, on_commit, s);
-		}
+		uint64_t begin = clock_mono_ns();
+
+		log_side_batch(s, appenders);
 		took[1][taken[1]++] = clock_mono_ns() - begin;
 	}
-}
-
-static void
-drives_open(struct side *s)
-{
-	static char paths[DRIVES][2100];
-	static const char *list[DRIVES];
-	struct drive_set_options o = { .paths = list, .count = DRIVES, .erasure = "2+2",
-		.segment_bytes = SEGMENT_BYTES, .volume_bytes = UINT64_C(256) << 20 };
-	struct err e = ERR_INIT;
-	unsigned i;
-
-	for (i = 0; i < DRIVES; i++) {
-		snprintf(paths[i], sizeof(paths[i]), "%s/drive%u", directory, i);
-		list[i] = paths[i];
-		if (mkdir(paths[i], 0700) < 0)
-			fail(paths[i]);
-	}
-	if (drive_set_open(disk_posix(), &o, &s->set, &e) < 0 || log_open(s->set, &s->log, &e) < 0)
-		fail_err(&e);
 }
 
 /* --- figures ---------------------------------------------------------------------------------- */
@@ -158,7 +89,7 @@ figures(const char *name, unsigned side, unsigned appenders)
 
 /* Until the log has so much prepared; it begins when half of the first piece is used. */
 static void
-log_prepare(struct side *s, uint64_t bytes)
+log_prepare(struct log_side *s, uint64_t bytes)
 {
 	uint64_t deadline = clock_mono_ms() + PREPARE_MS_MAX;
 	struct log_stats t;
@@ -175,14 +106,14 @@ log_prepare(struct side *s, uint64_t bytes)
 }
 
 static size_t
-batch_bytes(const struct side *s, unsigned appenders)
+batch_bytes(const struct log_side *s, unsigned appenders)
 {
 	return (align_up(BATCH_HEADER_BYTES + appenders * record_encoded_bytes(s->meta, s->data),
 	    drive_set_sector_bytes(s->set)));
 }
 
 static bool
-compare(struct bare *b, struct side *s, unsigned appenders, unsigned rounds)
+compare(struct bare *b, struct log_side *s, unsigned appenders, unsigned rounds)
 {
 	size_t bytes = batch_bytes(s, appenders);
 	double bare_ns, log_ns;
@@ -198,7 +129,8 @@ compare(struct bare *b, struct side *s, unsigned appenders, unsigned rounds)
 		}
 		log_run(s, appenders, rounds / SLICES);
 	}
-	printf("%u waiting, batches of %zu bytes on %u mirrors:\n", appenders, bytes, MIRRORS);
+	printf("%u waiting, batches of %zu bytes on %u mirrors:\n", appenders, bytes,
+	    LOG_SIDE_MIRRORS);
 	bare_ns = figures("bare", 0, appenders);
 	log_ns = figures("log", 1, appenders);
 	printf("  ratio %.2f  floor %.2f  %s\n", bare_ns / log_ns, FLOOR,
@@ -207,7 +139,7 @@ compare(struct bare *b, struct side *s, unsigned appenders, unsigned rounds)
 }
 
 static bool
-compare_all(struct side *s, bool prewritten, unsigned rounds)
+compare_all(struct log_side *s, bool prewritten, unsigned rounds)
 {
 	static const unsigned appenders[] = { 1, 16, 64 };
 	uint64_t bytes = 0;
@@ -218,7 +150,7 @@ compare_all(struct side *s, bool prewritten, unsigned rounds)
 	for (i = 0; i < 3; i++)
 		bytes += (uint64_t)rounds * batch_bytes(s, appenders[i]);
 	printf("on blocks that were %s:\n", prewritten ? "prewritten" : "only allocated");
-	b = bare_open(directory, MIRRORS, FILE_BYTES, prewritten);
+	b = bare_open(directory, LOG_SIDE_MIRRORS, FILE_BYTES, prewritten);
 	if (prewritten)
 		log_prepare(s, bytes);
 	for (i = 0; i < 3; i++)
@@ -233,7 +165,8 @@ main(int argc, char **argv)
 	unsigned rounds = argc > 2 ? (unsigned)strtoul(argv[2], NULL, 10) : 600;
 	size_t data_bytes = argc > 3 ? strtoul(argv[3], NULL, 10) : 4096;
 	static uint8_t meta[META_BYTES], data[65536];
-	struct side s = { .meta = SLICE(meta, sizeof(meta)), .data = SLICE(data, data_bytes) };
+	struct log_side s = { .name = "drive", .segment_bytes = SEGMENT_BYTES,
+	    .meta = SLICE(meta, sizeof(meta)), .data = SLICE(data, data_bytes) };
 	char command[4096];
 	bool good;
 
@@ -245,11 +178,10 @@ main(int argc, char **argv)
 	if (mkdtemp(directory) == NULL)
 		fail(directory);
 	memset(data, 'd', sizeof(data));
-	drives_open(&s);
+	log_side_open(&s, disk_posix(), directory);
 	good = compare_all(&s, true, rounds);
 	good &= compare_all(&s, false, rounds);
-	log_close(&s.log);
-	drive_set_close(&s.set);
+	log_side_close(&s);
 	snprintf(command, sizeof(command), "rm -rf '%s'", directory);
 	return (system(command) == 0 && good ? 0 : 1);
 }

@@ -12,21 +12,15 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include <inttypes.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "libbase/clock.h"
-#include "libstore/disk/disk.h"
-#include "libstore/format/record.h"
-#include "libstore/log/log.h"
 #include "libstore/log/segment.h"
+#include "tests/bench/log_side.h"
 
-#define DRIVES		4
-#define MIRRORS		3
 #define SEGMENT_BYTES	(UINT64_C(128) << 20)
 #define TURNS_MAX	64
 #define REST_STEP_MS	500
@@ -35,10 +29,7 @@
 static char directory[2048];
 
 struct side {
-	const char		*name;
-	struct drive_set	*set;
-	struct log		*log;
-	unsigned		 waiting;
+	struct log_side		 l;
 	double			 rate[TURNS_MAX];
 	uint64_t		 log_bytes, drive_bytes;
 };
@@ -98,56 +89,13 @@ disk_counting(void)
 
 /* --- the log ---------------------------------------------------------------------------------- */
 
-static void
-side_open(struct side *s, unsigned spares)
-{
-	static char paths[DRIVES][2100];
-	static const char *list[DRIVES];
-	struct drive_set_options o = { .paths = list, .count = DRIVES, .erasure = "2+2",
-		.segment_bytes = SEGMENT_BYTES, .volume_bytes = UINT64_C(256) << 20,
-		.segments_spare = spares };
-	struct err e = ERR_INIT;
-
-	for (unsigned i = 0; i < DRIVES; i++) {
-		snprintf(paths[i], sizeof(paths[i]), "%s/%s%u", directory, s->name, i);
-		list[i] = paths[i];
-		if (mkdir(paths[i], 0700) < 0)
-			fail(paths[i]);
-	}
-	if (drive_set_open(disk_counting(), &o, &s->set, &e) < 0 ||
-	    log_open(s->set, &s->log, &e) < 0)
-		fail_err(&e);
-}
-
-static void
-on_commit(void *context, const struct log_commit *c)
-{
-	struct side *s = context;
-
-	if (c->code != 0)
-		fail("commit");
-	s->waiting++;
-}
-
 static uint64_t
 burst(struct side *s, unsigned appenders, uint64_t bytes)
 {
-	static uint8_t meta[160], data[4096];
-	struct pollfd p = { .fd = log_wake_fd(s->log), .events = POLLIN };
-	uint64_t records = 0, batch, done;
-	struct err e = ERR_INIT;
+	uint64_t records = 0, done;
 
-	for (done = 0; done < bytes; done += appenders * sizeof(data)) {
-		for (unsigned i = 0; i < appenders; i++)
-			if (log_append(s->log, 0, RECORD_OBJECT_PUT, SLICE(meta, sizeof(meta)),
-			    SLICE(data, sizeof(data)), s, &batch, &e) < 0)
-				fail_err(&e);
-		log_submit(s->log);
-		for (s->waiting = 0; s->waiting < appenders;) {
-			if (poll(&p, 1, -1) < 0)
-				fail("poll");
-			log_collect(s->log, on_commit, s);
-		}
+	for (done = 0; done < bytes; done += appenders * s->l.data.bytes) {
+		log_side_batch(&s->l, appenders);
 		records += appenders;
 	}
 	return (records);
@@ -158,10 +106,10 @@ static void
 sealed_drop(struct side *s)
 {
 	uint64_t *ids;
-	size_t n = catalog_segment_ids(s->set, &ids);
+	size_t n = catalog_segment_ids(s->l.set, &ids);
 
 	for (size_t i = 0; i < n; i++) {
-		Hf__CatalogSegment *row = catalog_segment(s->set, ids[i]);
+		Hf__CatalogSegment *row = catalog_segment(s->l.set, ids[i]);
 		Hf__CatalogSegment gone = HF__CATALOG_SEGMENT__INIT, *rows = &gone;
 		Hf__CatalogChange change = HF__CATALOG_CHANGE__INIT;
 		struct err e = ERR_INIT;
@@ -172,9 +120,9 @@ sealed_drop(struct side *s)
 		change.n_segments = 1;
 		change.horizon_lsn = row->last_lsn;
 		if (row->state == HF__CATALOG_SEGMENT__STATE__SEALED) {
-			if (catalog_commit(s->set, &change, &e) < 0)
+			if (catalog_commit(s->l.set, &change, &e) < 0)
 				fail_err(&e);
-			segment_unlink_row(s->set, row);
+			segment_unlink_row(s->l.set, row);
 		}
 		hf__catalog_segment__free_unpacked(row, NULL);
 	}
@@ -186,11 +134,11 @@ rest(const struct side *s, struct log_stats *t)
 {
 	uint64_t deadline = clock_mono_ms() + REST_MS_MAX, before;
 
-	log_stats(s->log, t);
+	log_stats(s->l.log, t);
 	do {
 		before = t->prewritten;
 		usleep(REST_STEP_MS * 1000);
-		log_stats(s->log, t);
+		log_stats(s->l.log, t);
 	} while (t->prewritten != before && clock_mono_ms() < deadline);
 }
 
@@ -200,17 +148,17 @@ turn(struct side *s, unsigned appenders, uint64_t bytes, unsigned n)
 	uint64_t before = written, begin = clock_mono_ns(), records, from, to;
 	struct log_stats t;
 
-	log_stats(s->log, &t);
+	log_stats(s->l.log, &t);
 	from = t.bytes;
 	records = burst(s, appenders, bytes);
 	s->rate[n] = (double)records * 1e9 / (double)(clock_mono_ns() - begin);
-	log_stats(s->log, &t);
+	log_stats(s->l.log, &t);
 	to = t.bytes;
 	sealed_drop(s);
 	rest(s, &t);
 	s->log_bytes += to - from;
 	s->drive_bytes += written - before;
-	printf("    %-8s %8.0f records/s, then %4" PRIu64 " MiB prepared\n", s->name, s->rate[n],
+	printf("    %-8s %8.0f records/s, then %4" PRIu64 " MiB prepared\n", s->l.name, s->rate[n],
 	    t.prewritten >> 20);
 }
 
@@ -239,7 +187,8 @@ compare(struct side s[2], unsigned appenders, unsigned turns, uint64_t bytes)
 	    ratio[turns - 1], ratio[turns / 2]);
 	for (unsigned i = 0; i < 2; i++)
 		printf("  %-8s the drives write %.2f bytes for a byte of the log on a mirror\n",
-		    s[i].name, (double)s[i].drive_bytes / MIRRORS / (double)s[i].log_bytes);
+		    s[i].l.name,
+		    (double)s[i].drive_bytes / LOG_SIDE_MIRRORS / (double)s[i].log_bytes);
 }
 
 int
@@ -247,7 +196,9 @@ main(int argc, char **argv)
 {
 	unsigned turns = argc > 2 ? (unsigned)strtoul(argv[2], NULL, 10) : 3;
 	uint64_t bytes = (argc > 3 ? strtoull(argv[3], NULL, 10) : 512) << 20;
-	struct side s[2] = { { .name = "without" }, { .name = "with" } };
+	static uint8_t meta[160], data[4096];
+	static const char *const names[] = { "without", "with" };
+	struct side s[2] = { 0 };
 	char command[4096];
 
 	if (argc < 2 || turns < 1 || turns > TURNS_MAX || bytes == 0) {
@@ -258,17 +209,19 @@ main(int argc, char **argv)
 	snprintf(directory, sizeof(directory), "%s/bench-recycle.XXXXXX", argv[1]);
 	if (mkdtemp(directory) == NULL)
 		fail(directory);
-	side_open(&s[0], 0);
-	side_open(&s[1], RECYCLED_MAX);
+	for (unsigned i = 0; i < 2; i++) {
+		s[i].l = (struct log_side){ .name = names[i], .segment_bytes = SEGMENT_BYTES,
+		    .spares = i == 0 ? 0 : RECYCLED_MAX, .meta = SLICE(meta, sizeof(meta)),
+		    .data = SLICE(data, sizeof(data)) };
+		log_side_open(&s[i].l, disk_counting(), directory);
+	}
 	for (unsigned i = 0; i < 2; i++)	/* the first files come from nowhere */
 		turn(&s[i], 64, bytes, 0);
 	compare(s, 64, turns, bytes);
 	compare(s, 16, turns, bytes);
 	compare(s, 1, turns, bytes / 32);
-	for (unsigned i = 0; i < 2; i++) {
-		log_close(&s[i].log);
-		drive_set_close(&s[i].set);
-	}
+	for (unsigned i = 0; i < 2; i++)
+		log_side_close(&s[i].l);
 	snprintf(command, sizeof(command), "rm -rf '%s'", directory);
 	return (system(command) == 0 ? 0 : 1);
 }
