@@ -9,7 +9,7 @@ import os
 import re
 import time
 
-from house import House, body_of, check, run, say, wait_for
+from house import House, body_of, check, cpu_seconds, run, say, wait_for
 
 CONFIG = {"store.segment_bytes": "8MiB", "tasks.types": "drive_rebuild", "worker.heartbeat_interval": "200ms",
           "worker.share_percent": "100", "store.reclaim_grace": "200ms"}
@@ -58,11 +58,6 @@ def shown(house, task):
 def in_state(house, task, *states):
     return wait_for(f"task {task} to be {' or '.join(states)}",
                     lambda: next((t for t in [shown(house, task)] if t["state"] in states), None))
-
-
-def cpu_seconds(pid):
-    """All threads, also those that ended, in ns: clock_getcpuclockid(3). /proc counts in ticks of 10 ms."""
-    return time.clock_gettime(~pid << 3 | 2)
 
 
 def cpu_is_slept_off(house, segment):
