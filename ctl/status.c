@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "ctl/peer.h"
@@ -65,9 +66,12 @@ static void
 table_print(const cJSON *services)
 {
 	bool colour = isatty(STDOUT_FILENO) && getenv("NO_COLOR") == NULL;
+	struct winsize size = { .ws_col = 0 };
 	struct buf text = BUF_INIT;
 
-	status_table_format(services, NULL, colour, &text);
+	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) < 0)
+		size.ws_col = 0;	/* no terminal: a line for each process */
+	status_table_format(services, NULL, size.ws_col, colour, &text);
 	fwrite(text.data, 1, text.bytes, stdout);
 	buf_release(&text);
 }

@@ -12,6 +12,7 @@
 
 #define COLUMNS 10
 #define ROWS_MAX 1024
+#define NOTE_INDENT "    "
 
 static const char *const titles[COLUMNS] = { "SERVICE", "STATE", "PID", "GEN", "UPTIME",
 	"RESTARTS", "LAST EXIT", "CPU", "MEMORY", "NOTE" };
@@ -134,9 +135,10 @@ state_colour(const char *state)
 }
 
 static void
-row_format(const struct cells *r, const size_t widths[COLUMNS], bool colour, struct buf *out)
+row_format(const struct cells *r, const size_t widths[COLUMNS], unsigned columns, bool colour,
+    struct buf *out)
 {
-	for (unsigned i = 0; i < COLUMNS; i++) {
+	for (unsigned i = 0; i < columns; i++) {
 		const struct buf *cell = &r->cell[i];
 		int pad = (int)(widths[i] - cell->bytes);
 		bool marked = colour && i == 1;
@@ -158,13 +160,49 @@ row_format(const struct cells *r, const size_t widths[COLUMNS], bool colour, str
 	buf_append_string(out, "\n");
 }
 
+/* Lines of whole words, indented; a word that is too long for a line has one of its own. */
+static void
+note_format(const struct buf *note, size_t width, struct buf *out)
+{
+	const char *p = (const char *)note->data, *end = p + note->bytes;
+	size_t column = 0;
+
+	while (p < end) {
+		const char *blank = memchr(p, ' ', (size_t)(end - p));
+		size_t bytes = (size_t)((blank != NULL ? blank : end) - p);
+
+		if (column > 0 && column + 1 + bytes > width) {
+			buf_append_string(out, "\n");
+			column = 0;
+		}
+		buf_append_string(out, column == 0 ? NOTE_INDENT : " ");
+		column += (column == 0 ? strlen(NOTE_INDENT) : 1) + bytes;
+		buf_append(out, p, bytes);
+		p += bytes + 1;
+	}
+	if (column > 0)
+		buf_append_string(out, "\n");
+}
+
+static bool
+notes_fit(const size_t widths[COLUMNS], size_t width)
+{
+	size_t sum = 2 * (COLUMNS - 1);
+
+	for (unsigned i = 0; i < COLUMNS; i++)
+		sum += widths[i];
+	return (width == 0 || sum <= width);
+}
+
 void
-status_table_format(const cJSON *services, const char *name, bool colour, struct buf *out)
+status_table_format(const cJSON *services, const char *name, size_t width, bool colour,
+    struct buf *out)
 {
 	static struct cells rows[ROWS_MAX];
 	size_t widths[COLUMNS] = { 0 };
 	unsigned count = 1;
 	const cJSON *row;
+	bool fit;
 
 	memset(rows, 0, sizeof(rows));
 	for (unsigned i = 0; i < COLUMNS; i++)
@@ -176,8 +214,11 @@ status_table_format(const cJSON *services, const char *name, bool colour, struct
 		for (unsigned i = 0; i < COLUMNS; i++)
 			if (rows[r].cell[i].bytes > widths[i])
 				widths[i] = rows[r].cell[i].bytes;
+	fit = notes_fit(widths, width);
 	for (unsigned r = 0; r < count; r++) {
-		row_format(&rows[r], widths, colour && r > 0, out);
+		row_format(&rows[r], widths, fit ? COLUMNS : COLUMNS - 1, colour && r > 0, out);
+		if (!fit && r > 0)
+			note_format(&rows[r].cell[COLUMNS - 1], width, out);
 		for (unsigned i = 0; i < COLUMNS; i++)
 			buf_release(&rows[r].cell[i]);
 	}

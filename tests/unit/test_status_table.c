@@ -23,7 +23,7 @@ Test(status_table, is_aligned_and_harmless)
 	struct buf out = BUF_INIT;
 	cJSON *o = cJSON_Parse(document);
 
-	status_table_format(o, NULL, false, &out);
+	status_table_format(o, NULL, 0, false, &out);
 	cr_assert(eq(str, buf_string(&out), (char *)
 	    "SERVICE  STATE      PID  GEN  UPTIME  RESTARTS  LAST EXIT            CPU  "
 	    "MEMORY  NOTE\n"
@@ -36,12 +36,36 @@ Test(status_table, is_aligned_and_harmless)
 	cJSON_Delete(o);
 }
 
+Test(status_table, notes_that_do_not_fit_stand_below)
+{
+	struct buf out = BUF_INIT;
+	cJSON *o = cJSON_Parse("[{\"name\":\"store.0\",\"state\":\"degraded\",\"pid\":12345,"
+	    "\"uptime_ms\":1000,\"note\":\"1 of 6 drives not online: slot 1 "
+	    "(/mnt/a/very/long/path/of/a/drive/that/is/not/there/any/more/at/all): it is gone\"},"
+	    "{\"name\":\"s3.0\",\"state\":\"running\",\"pid\":2,\"uptime_ms\":1000}]");
+
+	status_table_format(o, NULL, 80, false, &out);
+	cr_assert(eq(str, buf_string(&out), (char *)
+	    "SERVICE  STATE       PID  GEN  UPTIME  RESTARTS  LAST EXIT   CPU  MEMORY\n"
+	    "store.0  degraded  12345    0    1.0s         0  -          0.0s       -\n"
+	    "    1 of 6 drives not online: slot 1\n"
+	    "    (/mnt/a/very/long/path/of/a/drive/that/is/not/there/any/more/at/all): it is\n"
+	    "    gone\n"
+	    "s3.0     running       2    0    1.0s         0  -          0.0s       -\n"));
+	buf_reset(&out);
+	status_table_format(o, NULL, 220, false, &out);
+	cr_assert(strstr(buf_string(&out), "NOTE\nstore.0") != NULL);
+	cr_assert(strstr(buf_string(&out), "-  1 of 6 drives") != NULL);
+	buf_release(&out);
+	cJSON_Delete(o);
+}
+
 Test(status_table, filters_and_colours)
 {
 	struct buf out = BUF_INIT;
 	cJSON *o = cJSON_Parse(document);
 
-	status_table_format(o, "s3", true, &out);
+	status_table_format(o, "s3", 0, true, &out);
 	cr_assert(strstr(buf_string(&out), "\033[31mbackoff\033[0m") != NULL);
 	cr_assert(strstr(buf_string(&out), "store.0") == NULL);
 	cr_assert(status_row_matches(o->child, "store.0"));
