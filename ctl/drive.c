@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "ctl/peer.h"
+#include "ctl/status_table.h"
 #include "libbase/bytes.h"
 #include "schema/worker.pb-c.h"
 
@@ -60,6 +61,22 @@ tasks_add(const struct ctl *ctl, cJSON *drives)
 }
 
 static void
+rebuild_print(const cJSON *task)
+{
+	struct buf left = BUF_INIT;
+
+	if (json_number(task, "eta_ms") > 0) {
+		buf_append_string(&left, ", about ");
+		status_duration_format(json_number(task, "eta_ms"), &left);
+		buf_append_string(&left, " to go");
+	}
+	printf("      rebuild: task %.0f is %s, %.0f %%%s%s%s\n", json_number(task, "id"),
+	    json_text(task, "state"), json_number(task, "progress") * 100, buf_string(&left),
+	    json_text(task, "error")[0] != '\0' ? "; " : "", json_text(task, "error"));
+	buf_release(&left);
+}
+
+static void
 drive_print(const cJSON *d)
 {
 	const cJSON *task = cJSON_GetObjectItemCaseSensitive(d, "task");
@@ -72,21 +89,20 @@ drive_print(const cJSON *d)
 	if (note[0] != '\0')
 		printf("      %s\n", note);
 	if (json_number(d, "spare_segments") > 0)
-		printf("      %.0f files of dropped segments wait for the next ones: %.1f GiB\n",
-		    json_number(d, "spare_segments"), json_number(d, "spare_bytes") / GIB);
+		printf("      %.0f file%s of dropped segments kept for the next ones: %.1f GiB\n",
+		    json_number(d, "spare_segments"), json_number(d, "spare_segments") == 1 ? "" :
+		    "s", json_number(d, "spare_bytes") / GIB);
 	if (strcmp(json_text(d, "state"), "offline") == 0)
-		printf("      when it is there again: holdfastctl drive return %.0f\n",
-		    json_number(d, "slot"));
+		printf("      it comes back by itself, at once by: holdfastctl drive return %.0f\n"
+		    "      an empty one takes its place by: holdfastctl drive replace %.0f\n",
+		    json_number(d, "slot"), json_number(d, "slot"));
 	if (slow[0] != '\0')
 		printf("      %s\n", slow);
 	if (json_text(d, "moves_from")[0] != '\0')
 		printf("      takes over from %s: %.0f files to be copied\n",
 		    json_text(d, "moves_from"), lacking);
 	if (task != NULL && lacking > 0)
-		printf("      rebuild: task %.0f is %s, %.0f %%%s%s\n", json_number(task, "id"),
-		    json_text(task, "state"), json_number(task, "progress") * 100,
-		    json_text(task, "error")[0] != '\0' ? "; " : "",
-		    json_text(task, "error"));
+		rebuild_print(task);
 }
 
 /* Once for each file system that several drives are on. */

@@ -104,6 +104,24 @@ duration_print(double ms, char out[24])
 		snprintf(out, 24, "%lus", s);
 }
 
+/* The store's own work has reasons of one word. */
+static const char *
+reason_of(const cJSON *row)
+{
+	static const char *const words[][2] = {
+		{ "drive_away", "to be removed when the drive is back; the store does that" },
+		{ "unlink_failed", "a file could not be removed; the store tries again" },
+		{ "quarantined", "in quarantine; the store removes it after its time" },
+	};
+	const char *reason = json_text(row, "reason");
+
+	for (unsigned i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (strcmp(json_text(row, "type"), "cleanup") == 0 &&
+		    strcmp(reason, words[i][0]) == 0)
+			return (words[i][1]);
+	return (reason);
+}
+
 /* Why it is where it is: what went wrong last, or what it waits for, or why it is done at all. */
 static const char *
 note_of(const cJSON *row)
@@ -114,7 +132,7 @@ note_of(const cJSON *row)
 		return (json_text(row, "waits"));
 	if (json_text(row, "error")[0] != '\0')
 		return (json_text(row, "error"));
-	return (json_text(row, "reason"));
+	return (reason_of(row));
 }
 
 /* Two lines that fit into 80 columns, and as much text as there is. */

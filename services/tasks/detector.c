@@ -295,7 +295,7 @@ candidate_drive(const struct detector_view *view, const Hf__DriveLayout *drive,
 	    drive->moving ? "takes over from one that is retired" :
 	    drive->state == HF__CATALOG_DRIVE__STATE__ONLINE ?
 	    "lacks shards: writes failed on it" :
-	    "is back and lacks what was written meanwhile");
+	    "is back or new, and lacks what the others have");
 }
 
 static int
