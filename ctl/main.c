@@ -43,12 +43,13 @@ usage_print(FILE *out)
 {
 	fputs("usage: holdfastctl [--run-dir DIR | -c CONFIG] VERB [ARGUMENTS]\n\n", out);
 	for (unsigned i = 0; i < verb_count; i++)
-		fprintf(out, "  %-10s %s\n", verbs[i].name, verbs[i].arguments);
-	fputs("\n  --run-dir DIR    the run directory of holdfastd (also HOLDFAST_RUN_DIR)\n"
+		fprintf(out, "  %-10s %s\n", verbs[i].name, verbs[i].summary);
+	fputs("\n  VERB --help      tells its arguments and more\n"
+	    "  --run-dir DIR    the run directory of holdfastd (also HOLDFAST_RUN_DIR)\n"
 	    "  -c CONFIG        its config file; default:\n"
 	    "                   " HOLDFAST_SYSCONFDIR "/holdfast.conf\n"
 	    "  --reason TEXT    goes into the log with an action\n"
-	    "  VERB --help      tells more about a verb; --version\n\n"
+	    "  --version\n\n"
 	    "Exit status: 0 done, 1 failed, 2 wrong usage, 3 holdfastd does not run,\n"
 	    "4 something that should run does not. See holdfastctl(1).\n", out);
 }

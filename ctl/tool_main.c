@@ -59,7 +59,8 @@ usage(FILE *out)
 {
 	fputs("usage: holdfastctl [-c FILE] store COMMAND\n\n", out);
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		fprintf(out, "  %s %s\n", rows[i].name, rows[i].arguments);
+		fprintf(out, "  %s%s%s\n", rows[i].name, rows[i].arguments[0] != '\0' ? " " : "",
+		    rows[i].arguments);
 	fputs("  rebuild-index\n  seal\n", out);
 }
 
@@ -273,10 +274,16 @@ tool_init(const char *config_path, struct err *e)
 static int
 row_run(char **words, unsigned count)
 {
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		if (strcmp(rows[i].name, words[0]) == 0 && count - 1 >= rows[i].min &&
-		    count - 1 <= rows[i].max)
-			return (rows[i].run(&tool, words + 1, count - 1));
+	for (const struct row *r = rows; r < rows + sizeof(rows) / sizeof(rows[0]); r++) {
+		if (strcmp(r->name, words[0]) != 0)
+			continue;
+		if (count - 1 >= r->min && count - 1 <= r->max)
+			return (r->run(&tool, words + 1, count - 1));
+		fprintf(stderr, "usage: holdfastctl [-c FILE] store %s %s\n", r->name,
+		    r->arguments);
+		return (TOOL_USAGE);
+	}
+	fprintf(stderr, "holdfastctl store: there is no \"%s\"\n", words[0]);
 	usage(stderr);
 	return (TOOL_USAGE);
 }

@@ -32,6 +32,7 @@ struct verb {
 	unsigned	 arguments_min, arguments_max;
 	int	       (*run)(const struct ctl *ctl, const struct verb *v, char **arguments,
 			   unsigned count);
+	const char	*summary;		/* for the list of all verbs, 50 columns */
 	const char	*help;
 };
 
