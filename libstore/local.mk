@@ -83,12 +83,13 @@ libstore_libstore_a_SOURCES += \
 	libstore/log/segment_copy.c \
 	libstore/log/segment_copy.h \
 	libstore/log/segment_footer.c \
+	libstore/log/segment_judge.c \
+	libstore/log/segment_judge.h \
 	libstore/log/segment_recycle.c \
 	libstore/log/segment_shard.c \
 	libstore/log/segment_shard.h \
 	libstore/log/segment_source.c \
 	libstore/log/segment_source.h \
-	libstore/log/segment_version.c \
 	libstore/log/shard_reader.c \
 	libstore/log/shard_reader.h
 

@@ -46,7 +46,22 @@ struct drive {
 
 struct drive_set;
 
+/*
+ * What a set has to know of the files in log/, from who can read them: segment_judge of
+ * libstore/log/segment_judge.h. Asked only while a set is opened or a drive joins it.
+ */
+struct drive_judge {
+	/* ERR_VERSION: a file of an open segment or of the newest one, on a drive that is there, is
+	 * of a newer version. Before anything is written: what a newer program left is left
+	 * alone. */
+	int	(*versions_check)(const struct drive_set *s, struct err *e);
+	/* Whether the files that a row names are there, as far as headers and sizes tell: one
+	 * mirror, or k shards. */
+	bool	(*row_there)(struct drive_set *s, const Hf__CatalogSegment *row);
+};
+
 struct drive_set_options {
+	const struct drive_judge *judge;	/* constant; never NULL */
 	const char *const	*paths;		/* in slot order */
 	unsigned		 count;
 	/* "k+m", or "": as the drives are, and by count for a first format, of one set then */

@@ -51,6 +51,7 @@ struct recycled { uint64_t id, bytes; };
 
 struct drive_set {
 	struct disk		*disk;
+	const struct drive_judge *judge;	/* NULL in a set that is only looked at (view.h) */
 	/* count: slots of the sets in use; configured: paths, at least as many */
 	unsigned		 count, configured, joined, k, m;
 	uint8_t			 deployment[16];

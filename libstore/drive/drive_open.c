@@ -21,7 +21,6 @@
 #include "libbase/clock.h"
 #include "libstore/drive/drive_internal.h"
 #include "libstore/format/catalog_format.h"
-#include "libstore/log/segment.h"
 
 #define SEGMENT_BYTES_FLOOR (UINT64_C(4) << 20)
 #define VOLUME_BYTES_FLOOR  (UINT64_C(16) << 20)
@@ -520,7 +519,7 @@ set_open(struct drive_set *s, const struct drive_set_options *o, struct drive_lo
 	if (rc == 0)
 		rc = drive_sets_in_use(s, s->configured, e);
 	if (rc == 0)
-		rc = segment_versions_check(s, e);
+		rc = s->judge->versions_check(s, e);
 	if (rc == 0)
 		rc = set_start(s, looks, read, e);
 	if (rc == 0)
@@ -543,6 +542,7 @@ drive_set_open(
 	unsigned i;
 	int rc;
 
+	assert(o->judge != NULL);
 	if (o->count < 1 || o->count > DRIVES_MAX)
 		return (err_set(
 		    e, ERR_CONFIG, "a store has 1 to %u drives, not %u", DRIVES_MAX, o->count));
@@ -551,6 +551,7 @@ drive_set_open(
 			return (err_set(e, ERR_CONFIG,
 			    "the path of slot %u in store.drives is too long", i));
 	s = drive_set_new(disk, o->paths, o->count);
+	s->judge = o->judge;
 	s->min_write_redundancy = o->min_write_redundancy;
 	s->segments_spare = o->segments_spare < RECYCLED_MAX ? o->segments_spare : RECYCLED_MAX;
 	rc = set_open(s, o, looks, e);

@@ -4,7 +4,7 @@
  * never held a record and are removed.
  *
  * Of a segment that is being converted there may be mirrors and shards; the row says which are in
- * force. The others are removed, but only if those in force are there (conversion.h).
+ * force. The others are removed, but only if those in force are there (struct drive_judge).
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -17,7 +17,6 @@
 #include "libbase/checksum.h"
 #include "libstore/drive/drive_internal.h"
 #include "libstore/format/segment_format.h"
-#include "libstore/state/conversion.h"
 
 static bool
 slot_among(const uint32_t *slots, size_t count, unsigned slot)
@@ -43,7 +42,7 @@ segment_fate(struct drive_set *s, unsigned slot, uint64_t id, const char *ending
 		return (PUT_AWAY);
 	if (mirror != converted)
 		return (slot_among(row->slots, row->n_slots, slot) ? KEEP : PUT_AWAY);
-	if (conversion_row_there(s, row))
+	if (s->judge->row_there(s, row))
 		return (REMOVE);
 	return (mirror ? KEEP : PUT_AWAY);
 }

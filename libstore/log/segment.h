@@ -70,12 +70,6 @@ int segment_create(struct drive_set *s, uint64_t id, const uint32_t *slots, unsi
 /* Opens the mirrors that a row names, on present drives. readable counts them. */
 struct segment *segment_open(struct drive_set *s, const Hf__CatalogSegment *row, bool writable,
     unsigned *readable);
-/*
- * segment_version.c: ERR_VERSION if a mirror on a drive that is there, of an open segment or of the
- * newest one, is of a newer version. Before anything is written: what a newer program left is left
- * alone.
- */
-int segment_versions_check(const struct drive_set *s, struct err *e);
 /* Zeros on a mirror that nothing depends on; sync: as pwritev_sync of the disk. */
 int segment_zeros_write(struct drive_set *s, const struct segment *g, unsigned mirror,
     uint64_t from, size_t bytes, bool sync, struct err *e);

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "libstore/log/segment.h"
+#include "libstore/log/segment_judge.h"
 #include "libstore/log/segment_source.h"
 
 static void
@@ -55,87 +56,6 @@ static bool
 slot_present(struct drive_set *s, unsigned slot)
 {
 	return (slot < drive_count(s) && drive_present_mask(s) >> slot & 1);
-}
-
-/* --- what is there ---------------------------------------------------------------------------- */
-
-static bool
-mirror_there(struct drive_set *s, unsigned slot, uint64_t segment)
-{
-	struct disk *d = drive_set_disk(s);
-	uint8_t page[SEGMENT_HEADER_BYTES];
-	uint32_t sector;
-	char path[4096];
-	int handle;
-	bool there;
-
-	segment_path(s, slot, segment, ".seg", path);
-	handle = d->ops->open(d, path, O_RDONLY, NULL);
-	if (handle < 0)
-		return (false);
-	there = d->ops->pread(d, handle, page, sizeof(page), 0, NULL) == (ssize_t)sizeof(page) &&
-	    segment_header_parse(page, drive_set_deployment(s), segment, &sector);
-	d->ops->close(d, handle);
-	return (there);
-}
-
-/* Size and header of a shard file whose handle is open. */
-static int
-shard_look(struct drive_set *s, int handle, const struct shard_layout *l, unsigned shard,
-    struct shard_layout *full, struct err *e)
-{
-	struct disk *d = drive_set_disk(s);
-	uint8_t page[SHARD_HEADER_BYTES];
-	uint64_t bytes;
-	ssize_t n;
-	int rc;
-
-	rc = d->ops->size(d, handle, &bytes, e);
-	if (rc < 0)
-		return (rc);
-	if (bytes != shard_file_bytes(l->shard_bytes))
-		return (err_set(e, ERR_CORRUPT, "shard %u of segment %016" PRIx64 " has %" PRIu64
-		    " bytes; it should have %" PRIu64, shard, l->segment, bytes,
-		    shard_file_bytes(l->shard_bytes)));
-	n = d->ops->pread(d, handle, page, sizeof(page), 0, e);
-	if (n != (ssize_t)sizeof(page))
-		return (n < 0 ? (int)n : err_set(e, ERR_CORRUPT, "shard %u of segment %016" PRIx64
-		    " ends within its header", shard, l->segment));
-	return (shard_header_check(l, shard, page, full, e));
-}
-
-static bool
-shard_there(struct drive_set *s, const struct shard_layout *l, unsigned shard, unsigned slot)
-{
-	struct disk *d = drive_set_disk(s);
-	struct shard_layout full;
-	char path[4096];
-	int handle;
-	bool there;
-
-	shard_path(s, slot, l->segment, path);
-	handle = d->ops->open(d, path, O_RDONLY, NULL);
-	if (handle < 0)
-		return (false);
-	there = shard_look(s, handle, l, shard, &full, NULL) == 0;
-	d->ops->close(d, handle);
-	return (there);
-}
-
-bool
-conversion_row_there(struct drive_set *s, const Hf__CatalogSegment *row)
-{
-	bool converted = row->state == HF__CATALOG_SEGMENT__STATE__CONVERTED;
-	struct shard_layout l;
-	unsigned i, there = 0;
-
-	if (converted && shard_layout_of(row, drive_set_deployment(s), &l, NULL) < 0)
-		return (false);
-	for (i = 0; i < row->n_slots; i++)
-		there += slot_present(s, row->slots[i]) &&
-		    (converted ? shard_there(s, &l, i, row->slots[i]) :
-		    mirror_there(s, row->slots[i], row->id));
-	return (there >= (converted ? l.k : 1));
 }
 
 /* --- preparing -------------------------------------------------------------------------------- */
@@ -337,7 +257,7 @@ shard_verify(struct drive_set *s, const Hf__CatalogSegment *row, unsigned shard,
 	handle = d->ops->open(d, path, O_RDWR, e);
 	if (handle < 0)
 		return (handle);
-	rc = shard_look(s, handle, &l, shard, &full, e);
+	rc = segment_shard_look(s, handle, &l, shard, &full, e);
 	if (rc == 0)
 		rc = table_look(s, handle, &l, shard, e);
 	if (rc == 0 && (full.content_bytes < row->bytes ||

@@ -46,8 +46,5 @@ void conversion_abort(struct drive_set *s, const Hf__CatalogSegment *row, struct
 /* They are kept for next segments, or removed; then room is given back also where a reader keeps a
  * file open. He finds nothing, or the header of another segment, and asks again. */
 void conversion_mirrors_remove(struct drive_set *s, const Hf__CatalogSegment *mirrors);
-/* True if the files that a row names are there, as far as headers and sizes tell: one mirror, or k
- * shards. */
-bool conversion_row_there(struct drive_set *s, const Hf__CatalogSegment *row);
 
 #endif

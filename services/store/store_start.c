@@ -14,6 +14,7 @@
 #include "libbase/clock.h"
 #include "libbase/file.h"
 #include "libbase/pool.h"
+#include "libstore/log/segment_judge.h"
 #include "services/store/store.h"
 
 #define LOCK_WAIT_MS	3000	/* a predecessor that was killed may still be exiting */
@@ -52,8 +53,9 @@ drives_open(struct store *t, struct err *e)
 	const char *paths[DRIVES_MAX + 1];
 	char *copy = strdup(c->store_drives);
 	struct drive_set_options o = {
+		.judge = &segment_judge,
 		.paths = paths, .erasure = c->store_erasure,
-		    .segment_bytes = c->store_segment_bytes,
+		.segment_bytes = c->store_segment_bytes,
 		.volume_bytes = c->store_volume_bytes,
 		.min_write_redundancy = (uint32_t)c->store_min_write_redundancy,
 		.segments_spare = (unsigned)c->store_segments_spare,

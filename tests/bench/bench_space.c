@@ -21,6 +21,7 @@
 #include "libbase/clock.h"
 #include "libstore/log/log.h"
 #include "libstore/log/segment.h"
+#include "libstore/log/segment_judge.h"
 #include "libstore/maintain/convert.h"
 #include "libstore/state/conversion.h"
 
@@ -45,7 +46,8 @@ static void
 drives_open(void)
 {
 	const char *list[DRIVES];
-	struct drive_set_options o = { .paths = list, .count = DRIVES, .erasure = "4+2",
+	struct drive_set_options o = { .judge = &segment_judge,
+	    .paths = list, .count = DRIVES, .erasure = "4+2",
 	    .segment_bytes = SEGMENT_BYTES, .volume_bytes = 64 << 20 };
 	struct err e = ERR_INIT;
 

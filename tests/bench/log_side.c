@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 
 #include "libstore/format/record.h"
+#include "libstore/log/segment_judge.h"
 
 static void
 fail(const char *what)
@@ -31,7 +32,8 @@ log_side_open(struct log_side *s, struct disk *disk, const char *directory)
 {
 	static char paths[LOG_SIDE_DRIVES][2100];
 	static const char *list[LOG_SIDE_DRIVES];
-	struct drive_set_options o = { .paths = list, .count = LOG_SIDE_DRIVES, .erasure = "2+2",
+	struct drive_set_options o = { .judge = &segment_judge,
+		.paths = list, .count = LOG_SIDE_DRIVES, .erasure = "2+2",
 		.segment_bytes = s->segment_bytes, .volume_bytes = UINT64_C(256) << 20,
 		.segments_spare = s->spares };
 	struct err e = ERR_INIT;

@@ -14,6 +14,7 @@
 
 #include "libstore/drive/drive.h"
 #include "libstore/log/log_internal.h"
+#include "libstore/log/segment_judge.h"
 #include "schema/table.h"
 #include "tests/unit/channel_memory.h"
 #include "tests/unit/history_client.h"
@@ -247,7 +248,8 @@ drives_open(struct hw *w, struct err *e)
 {
 	char paths[DRIVES_MAX][16];
 	const char *list[DRIVES_MAX];
-	struct drive_set_options o = { .paths = list, .count = w->drive_count,
+	struct drive_set_options o = { .judge = &segment_judge,
+	    .paths = list, .count = w->drive_count,
 	    .erasure = w->erasure, .segment_bytes = w->segment_bytes,
 	    .volume_bytes = w->volume_bytes, .segments_spare = RECYCLED_MAX };
 

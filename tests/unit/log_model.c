@@ -4,6 +4,7 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "tests/unit/log_model.h"
+#include "libstore/log/segment_judge.h"
 
 #include <criterion/criterion.h>
 #include <poll.h>
@@ -28,7 +29,8 @@ log_model_wrong(struct log_model *m, const char *what, uint64_t a, uint64_t b)
 static int
 set_and_log_open(struct log_model *m, bool threads, uint64_t segment_bytes, struct err *e)
 {
-	struct drive_set_options o = { .paths = paths,
+	struct drive_set_options o = { .judge = &segment_judge,
+		.paths = paths,
 		.count = 4,
 		.erasure = "2+2",
 		.segment_bytes = segment_bytes,

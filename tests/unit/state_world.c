@@ -22,6 +22,7 @@
 #include "libbase/file.h"
 #include "libstore/drive/drive.h"
 #include "libstore/log/log_internal.h"
+#include "libstore/log/segment_judge.h"
 #include "schema/table.h"
 #include "tests/unit/tree.h"
 
@@ -144,7 +145,8 @@ drives_open(struct world *w, struct err *e)
 {
 	char paths[DRIVES][128];
 	const char *list[DRIVES];
-	struct drive_set_options o = { .paths = list, .count = DRIVES, .erasure = "",
+	struct drive_set_options o = { .judge = &segment_judge,
+	    .paths = list, .count = DRIVES, .erasure = "",
 	    .segment_bytes = 4 << 20, .volume_bytes = 16 << 20,
 	    .segments_spare = RECYCLED_MAX };
 

@@ -12,6 +12,7 @@
 #include "libbase/clock.h"
 #include "libstore/disk/disk_deadline.h"
 #include "libstore/drive/drive_internal.h"
+#include "libstore/log/segment_judge.h"
 #include "libstore/volume/volume.h"
 #include "tests/unit/disk_memory.h"
 
@@ -118,7 +119,8 @@ Test(deadline, a_handle_is_closed_after_the_steps_that_hang_on_it, .timeout = 60
 
 Test(deadline, a_set_goes_on_without_a_drive_that_hangs, .timeout = 60)
 {
-	struct drive_set_options o = { .paths = paths, .count = 4, .erasure = "",
+	struct drive_set_options o = { .judge = &segment_judge,
+	    .paths = paths, .count = 4, .erasure = "",
 	    .segment_bytes = 65536, .volume_bytes = 1 << 20 };
 	struct disk *under = disk_memory_new(1, 4), *d = disk_deadline_new(under, 300);
 	struct err e = ERR_INIT;
@@ -150,7 +152,8 @@ Test(deadline, a_set_goes_on_without_a_drive_that_hangs, .timeout = 60)
 
 Test(deadline, a_commit_waits_for_two_that_hang_no_longer_than_for_one, .timeout = 60)
 {
-	struct drive_set_options o = { .paths = paths, .count = 4, .erasure = "",
+	struct drive_set_options o = { .judge = &segment_judge,
+	    .paths = paths, .count = 4, .erasure = "",
 	    .segment_bytes = 65536, .volume_bytes = 1 << 20 };
 	struct disk *under = disk_memory_new(1, 4), *d = disk_deadline_new(under, 1000);
 	Hf__CatalogVolume row = HF__CATALOG_VOLUME__INIT;

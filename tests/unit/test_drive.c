@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "libstore/drive/drive_internal.h"
+#include "libstore/log/segment_judge.h"
 #include "libstore/volume/volume.h"
 #include "tests/unit/disk_memory.h"
 
@@ -20,7 +21,8 @@ static int
 open_paths(struct disk *d, const char *const *p, unsigned count, const char *erasure,
     struct drive_set **s, struct err *e)
 {
-	struct drive_set_options o = { .paths = p,
+	struct drive_set_options o = { .judge = &segment_judge,
+		.paths = p,
 		.count = count,
 		.erasure = erasure,
 		.segment_bytes = 65536,

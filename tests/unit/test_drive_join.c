@@ -10,6 +10,7 @@
 
 #include "libstore/drive/drive_internal.h"
 #include "libstore/log/log_internal.h"
+#include "libstore/log/segment_judge.h"
 #include "libstore/state/conversion.h"
 #include "libstore/volume/volume.h"
 #include "tests/unit/disk_memory.h"
@@ -24,7 +25,8 @@ static const char *const paths[] = { "/d0", "/d1", "/d2", "/d3", "/d4", "/d5", "
 static int
 open_some(struct disk *d, unsigned count, struct drive_set **s, struct err *e)
 {
-	struct drive_set_options o = { .paths = paths, .count = count, .erasure = "",
+	struct drive_set_options o = { .judge = &segment_judge,
+		.paths = paths, .count = count, .erasure = "",
 		.segment_bytes = 65536, .volume_bytes = 16u << 20 };
 
 	return (drive_set_open(d, &o, s, e));
@@ -193,7 +195,8 @@ file_make(struct disk *d, const char *path)
 Test(drive_join, refusals)
 {
 	static const char *const others[] = { "/d4", "/d5", "/d6", "/d7" };
-	struct drive_set_options o = { .paths = others, .count = 4, .erasure = "",
+	struct drive_set_options o = { .judge = &segment_judge,
+		.paths = others, .count = 4, .erasure = "",
 		.segment_bytes = 65536, .volume_bytes = 16u << 20 };
 	struct disk *d = old_store(1, ALL);
 	struct err e = ERR_INIT;
@@ -228,7 +231,8 @@ Test(drive_join, a_drive_is_in_one_slot_of_one_set)
 {
 	static const char *const twice[] = { "/d0", "/d1", "/d2", "/d3", "/d4", "/d5", "/d6",
 	    "/d3/" }, *const swapped[] = { "/d4", "/d5", "/d6", "/d7", "/d0", "/d1", "/d2", "/d3" };
-	struct drive_set_options o = { .paths = twice, .count = ALL, .erasure = "",
+	struct drive_set_options o = { .judge = &segment_judge,
+		.paths = twice, .count = ALL, .erasure = "",
 		.segment_bytes = 65536, .volume_bytes = 16u << 20 };
 	struct disk *d = old_store(1, ALL);
 	struct err e = ERR_INIT;
@@ -247,7 +251,8 @@ Test(drive_join, a_directory_inside_of_a_drive_is_none)
 {
 	static const char *const inside[8] = { "/d0", "/d1", "/d2", "/d3", "/d4", "/d1/more/",
 		"/d6", "/d7" };
-	struct drive_set_options o = { .paths = inside, .count = 8, .erasure = "",
+	struct drive_set_options o = { .judge = &segment_judge,
+		.paths = inside, .count = 8, .erasure = "",
 		.segment_bytes = 65536, .volume_bytes = 16u << 20 };
 	struct disk *d = old_store(3, 8);
 	struct err e = ERR_INIT;

@@ -13,6 +13,7 @@
 #include "libbase/clock.h"
 #include "libstore/drive/drive_slow.h"
 #include "libstore/log/log_internal.h"
+#include "libstore/log/segment_judge.h"
 #include "tests/unit/disk_memory.h"
 
 #define WINDOW_MS	16000u		/* of the clock that the test turns */
@@ -32,7 +33,8 @@ struct set {
 static void
 set_open(struct set *t, unsigned count, const char *erasure)
 {
-	struct drive_set_options o = { .paths = paths, .count = count, .erasure = erasure,
+	struct drive_set_options o = { .judge = &segment_judge,
+		.paths = paths, .count = count, .erasure = erasure,
 		.segment_bytes = 65536, .volume_bytes = 16u << 20 };
 	struct err e = ERR_INIT;
 

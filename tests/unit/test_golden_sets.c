@@ -14,6 +14,7 @@
 #include <stdlib.h>
 
 #include "libstore/drive/drive_internal.h"
+#include "libstore/log/segment_judge.h"
 #include "libstore/volume/volume.h"
 #include "tests/unit/golden.h"
 
@@ -28,7 +29,8 @@ static void
 drives_open(const char *directory, unsigned count, struct drive_set **s)
 {
 	const char *list[ALL];
-	struct drive_set_options o = { .paths = list, .count = count, .erasure = "",
+	struct drive_set_options o = { .judge = &segment_judge,
+		.paths = list, .count = count, .erasure = "",
 		.segment_bytes = 4u << 20, .volume_bytes = 16u << 20 };
 	struct err e = ERR_INIT;
 

@@ -12,6 +12,7 @@
 #include "libstore/drive/drive_internal.h"
 #include "libstore/format/segment_format.h"
 #include "libstore/log/log_internal.h"
+#include "libstore/log/segment_judge.h"
 #include "libstore/log/segment_source.h"
 #include "tests/unit/disk_memory.h"
 
@@ -27,7 +28,8 @@ static void
 store_open(unsigned spares)
 {
 	static const char *const paths[DRIVES] = { "/d0", "/d1", "/d2", "/d3" };
-	struct drive_set_options o = { .paths = paths, .count = DRIVES, .erasure = "2+2",
+	struct drive_set_options o = { .judge = &segment_judge,
+	    .paths = paths, .count = DRIVES, .erasure = "2+2",
 	    .segment_bytes = SEGMENT, .volume_bytes = 16u << 20, .segments_spare = spares };
 	struct err e = ERR_INIT;
 

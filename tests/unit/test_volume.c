@@ -4,6 +4,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
+#include "libstore/log/segment_judge.h"
 #include "libstore/volume/volume.h"
 
 #include <criterion/criterion.h>
@@ -243,7 +244,8 @@ disk_space_of(struct disk *d, const char *path, struct disk_space *out, struct e
 static void
 set_open(struct set_test *t)
 {
-	struct drive_set_options options = { .paths = t->path_list, .count = DRIVES,
+	struct drive_set_options options = { .judge = &segment_judge,
+	    .paths = t->path_list, .count = DRIVES,
 	    .erasure = "2+2", .segment_bytes = 4u << 20, .volume_bytes = 16u << 20 };
 	struct err e = ERR_INIT;
 	int i;
