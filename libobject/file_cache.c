@@ -332,23 +332,10 @@ int
 file_get(struct file_cache *c, enum file_kind kind, uint64_t id, unsigned slot, bool writable,
     struct file **out, struct err *e)
 {
-	unsigned changes = 0;
-	char path[4096];
-	int rc, handle;
+	struct err why;
 
-	pthread_mutex_lock(&c->lock);
-	*out = file_find(c, kind, id, slot, writable);
-	rc = *out != NULL ? 0 : file_path(c, kind, id, slot, path, e);
-	if (rc == 0)
-		changes = c->changes[slot];
-	pthread_mutex_unlock(&c->lock);
-	if (*out != NULL || rc < 0)
-		return (rc);
-	handle = c->opens->ops->open(c->opens, path, writable ? O_RDWR : O_RDONLY, e);
-	if (handle < 0)
-		return (handle);
-	*out = file_opened(c, file_new(c, kind, id, slot, writable, handle), changes);
-	return (0);
+	files_get(c, kind, id, &slot, 1, writable, out, &why);
+	return (*out != NULL ? 0 : err_set(e, why.code, "%s", why.text));
 }
 
 struct file *
