@@ -15,6 +15,7 @@ libstore_libstore_a_SOURCES += \
 	libstore/disk/disk.h \
 	libstore/disk/disk_deadline.c \
 	libstore/disk/disk_deadline_all.c \
+	libstore/disk/disk_deadline_crew.c \
 	libstore/disk/disk_deadline_internal.h \
 	libstore/disk/disk_deadline.h \
 	libstore/disk/disk_kept.c \
@@ -38,6 +39,7 @@ libstore_libstore_a_SOURCES += \
 libstore_libstore_a_SOURCES += \
 	libstore/drive/catalog.c \
 	libstore/drive/catalog.h \
+	libstore/drive/catalog_commit.c \
 	libstore/drive/catalog_file.c \
 	libstore/drive/catalog_lacking.c \
 	libstore/drive/catalog_marks.c \
@@ -106,6 +108,8 @@ libstore_libstore_a_SOURCES += \
 	libstore/index/index_ahead.c \
 	libstore/index/index_ahead.h \
 	libstore/index/index_copier.c \
+	libstore/index/index_copier_internal.h \
+	libstore/index/index_copier_plan.c \
 	libstore/index/index_copy.c \
 	libstore/index/index_copy.h \
 	libstore/index/index_copy_internal.h \
@@ -196,6 +200,7 @@ libstore_libstore_a_SOURCES += \
 	libstore/state/state_read.c \
 	libstore/state/state_rebuild.c \
 	libstore/state/state_recover.c \
+	libstore/state/state_request.c \
 	libstore/state/state_run.c \
 	libstore/state/state_session.c \
 	libstore/state/state_share.c \
@@ -216,6 +221,8 @@ libstore_libstore_a_SOURCES += \
 	libstore/maintain/budget.h \
 	libstore/maintain/convert.c \
 	libstore/maintain/convert.h \
+	libstore/maintain/convert_internal.h \
+	libstore/maintain/convert_shards.c \
 	libstore/maintain/maintain.h \
 	libstore/maintain/rebuild.c \
 	libstore/maintain/rebuild.h \

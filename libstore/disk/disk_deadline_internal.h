@@ -38,15 +38,27 @@ deadline_self(struct disk *d)
 	return ((struct deadline *)d);
 }
 
+/* --- disk_deadline.c: which drive; a root's number, ROOTS_MAX: none that is known */
 /* Q2; takes the lock. */
 unsigned deadline_root_of(struct deadline *d, const char *path);
 unsigned deadline_root_of_handle(const struct deadline *d, int handle);
 /* A handle that was opened on the drive of that root. */
 void deadline_opened(struct deadline *d, int handle, unsigned root);
+
+/* --- disk_deadline_crew.c */
 unsigned deadline_step_ms(const struct deadline *d, const struct step *s);
 struct timespec deadline_at(unsigned ms);	/* from now on */
+/* Has a step done on a drive. True: it is done and the caller's again. False: ERR_TIMEOUT, it is
+ * gone, and e says why. */
+bool step_wait(struct deadline *d, struct step *s, unsigned root, struct err *e);
+/* The result of a step that is done, which is freed. */
+ssize_t step_end(struct step *s, struct err *e);
+/* Both, for a step of which nothing else comes out. */
+int step_result(struct deadline *d, struct step *s, unsigned root, struct err *e);
 
 /* With the lock: */
+/* A step on this handle that was given up and is not back yet, or NULL. */
+struct step *deadline_given_up(const struct deadline *d, int handle);
 /* A step of the drive hangs. What may take longer than what hangs did is tried all the same. */
 bool deadline_refused(const struct deadline *d, unsigned root, bool writes);
 bool deadline_step_writes(const struct step *s);	/* it changes something, or opens to */

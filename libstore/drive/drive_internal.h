@@ -2,8 +2,7 @@
  * drive_internal - struct drive_set, for drive*.c and catalog*.c.
  *
  * I1  commit_lock serialises everything that writes catalogs and is held over that I/O; lock guards
- *     what
- *     is in memory and is held for moments only. Order: commit_lock, then lock.
+ *     what is in memory and is held for moments only. Order: commit_lock, then lock.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -180,9 +179,6 @@ unsigned drive_start_quorum(const struct drive_set *s, unsigned set);
 /* Of each set enough are in the mask. */
 bool drive_sets_may_start(const struct drive_set *s, uint32_t read);
 
-/* drive.c; lock is held. What fits before the reserve is touched; below 0: it is. */
-int64_t drive_room_locked(const struct drive_set *s, unsigned slot);
-
 /* drive_join.c. Sets of paths beyond s->count join; single-threaded. */
 int drive_sets_join(struct drive_set *s, const struct drive_look *looks, struct err *e);
 
@@ -224,28 +220,39 @@ int catalog_file_append(struct drive_set *s, unsigned slot, uint64_t epoch, uint
     struct slice body, struct err *e);
 int catalog_file_sync(struct drive_set *s, unsigned slot, struct err *e);
 
-/* catalog.c; commit_lock is held. Drives in `failing` are left out and are OFFLINE with this
- * epoch. */
+/* catalog_commit.c; commit_lock is held. */
+/* Drives in `failing` are left out, and are OFFLINE with this epoch because of `why`. ERR_NO_QUORUM:
+ * too few took it, and the set is read-only now (catalog_commit); ERR_TOO_LARGE: no epochs are
+ * left. */
 int catalog_commit_locked(struct drive_set *s, Hf__CatalogChange *change, uint32_t failing,
     const char *why, struct err *e);
 /* The bytes that the next commit of this change will write, unless a drive fails. */
 void catalog_change_pack(struct drive_set *s, Hf__CatalogChange *change, struct buf *out);
+
+/* catalog.c */
 void *catalog_row_copy(const ProtobufCMessage *m);	/* from malloc */
+
+/* drive.c */
+/* What fits before the reserve is touched; below 0: it is. lock is held. */
+int64_t drive_room_locked(const struct drive_set *s, unsigned slot);
 /* ONLINE and RETURNING; lock is held or single-threaded */
 uint32_t drive_live_mask(const struct drive_set *s);
 bool drive_path_is(const char *a, const char *b);	/* but for slashes at the end */
 void drive_note(struct drive_set *s, unsigned slot, Hf__CatalogDrive__State state, const char *why);
+/* What keeps a drive from being ONLINE, if it is still RETURNING. */
+void drive_note_returning(struct drive_set *s, unsigned slot, const char *why);
+
+/* drive_closed.c */
 /* The catalog of a drive could not be written: DRIVE_WRITABLE if it failed for another reason than
  * want of room or a file system that is mounted read-only. */
 enum drive_closed drive_closed_look(struct drive_set *s, unsigned slot, int code);
 void drive_closed_set(struct drive_set *s, unsigned slot, enum drive_closed closed);
-/* These drives cannot be written, and too few are left without them; their states stay. */
+/* These drives cannot be written, and too few are left without them; their states stay. The
+ * set is read-only now: ERR_NO_QUORUM, which names them. */
 int drive_set_starve(struct drive_set *s, const enum drive_closed closed[DRIVES_MAX],
     char why[][160], struct err *e);
 /* Drives that were mounted read-only are failed, or starve the set. */
 void drive_set_probe_mounts(struct drive_set *s);
-/* What keeps a drive from being ONLINE, if it is still RETURNING. */
-void drive_note_returning(struct drive_set *s, unsigned slot, const char *why);
 
 /* drive_file.c */
 /* Reads and checks the drive file behind a handle; free with hf__drive_file__free_unpacked. */

@@ -12,28 +12,9 @@
 #include <stdlib.h>
 
 #include "libbase/erasure.h"
-#include "libstore/log/segment_source.h"
-#include "libstore/maintain/budget.h"
+#include "libstore/maintain/convert_internal.h"
 
 #define FOOTER_CHUNK SHARD_BLOCK_BYTES
-
-struct convert {
-	const struct maintain	*m;
-	struct budget		 budget;
-	uint64_t		 segment;
-	struct shard_writer	 by;
-	struct segment_paths	 paths;
-	struct segment_source	*source;
-	Hf__CatalogSegment	*row, *target;	/* as it is, as it will be */
-	struct shard_layout	 layout;
-	unsigned		 shards, footer_way;
-	int			 handles[DRIVES_MAX];
-	uint32_t		*sums[DRIVES_MAX];
-	uint8_t			*memory, *units[DRIVES_MAX];	/* a block of each shard */
-	uint64_t		 at;		/* of the content: what units[0] begins with, ... */
-	uint32_t		 filled;	/* ... and how much of it there is */
-	uint64_t		 done, total;
-};
 
 /* --- asking the store ------------------------------------------------------------------------- */
 
@@ -85,119 +66,6 @@ pace(struct convert *c, uint64_t bytes, struct err *e)
 	return (rc);
 }
 
-/* --- shard files ------------------------------------------------------------------------------ */
-
-static int
-shard_open(struct convert *c, unsigned shard, int flags, struct err *e)
-{
-	char name[SHARD_NAME_BYTES], path[4096];
-	unsigned slot = c->target->slots[shard];
-
-	if (slot >= DRIVES_MAX || c->paths.path[slot] == NULL)
-		return (err_set(e, ERR_UNAVAILABLE, "the drive in slot %u is not there", slot));
-	shard_name_new(c->segment, c->by, name);
-	snprintf(path, sizeof(path), "%.3900s/log/%s", c->paths.path[slot], name);
-	return (c->m->disk->ops->open(c->m->disk, path, flags, e));
-}
-
-static void
-shards_close(struct convert *c)
-{
-	unsigned i;
-
-	for (i = 0; i < c->shards; i++) {
-		if (c->handles[i] >= 0)
-			c->m->disk->ops->close(c->m->disk, c->handles[i]);
-		c->handles[i] = -1;
-	}
-}
-
-/* past_cache: what is read comes from the drive, where its file system can do that. */
-static int
-shards_open(struct convert *c, bool past_cache, struct err *e)
-{
-	unsigned i;
-	int rc = 0;
-
-	shards_close(c);
-	for (i = 0; rc >= 0 && i < c->shards; i++) {
-		rc = shard_open(c, i, O_RDWR | (past_cache ? O_DIRECT : 0), e);
-		if (rc < 0 && past_cache && rc != ERR_NOT_FOUND)
-			rc = shard_open(c, i, O_RDWR, e);
-		c->handles[i] = rc < 0 ? -1 : rc;
-	}
-	if (rc == ERR_NOT_FOUND)
-		return (err_set(e, ERR_STALE, "the files of this conversion of segment %016" PRIx64
-		    " are gone: another has begun it", c->segment));
-	return (rc < 0 ? rc : 0);
-}
-
-static int
-shard_write(struct convert *c, unsigned shard, const void *data, size_t bytes, uint64_t offset,
-    struct err *e)
-{
-	struct iovec iov = { (void *)(uintptr_t)data, bytes };
-
-	return (c->m->disk->ops->pwritev(c->m->disk, c->handles[shard], &iov, 1, offset, e));
-}
-
-static int
-shard_read(struct convert *c, unsigned shard, void *out, size_t bytes, uint64_t offset,
-    struct err *e)
-{
-	ssize_t n = c->m->disk->ops->pread(c->m->disk, c->handles[shard], out, bytes, offset, e);
-
-	if (n < 0)
-		return ((int)n);
-	return ((size_t)n == bytes ? 0 : err_set(e, ERR_CORRUPT, "shard %u of segment %016" PRIx64
-	    " is shorter than what was written", shard, c->segment));
-}
-
-static int
-shards_sync(struct convert *c, unsigned from, unsigned to, struct err *e)
-{
-	unsigned i;
-	int rc = 0;
-
-	for (i = from; rc == 0 && i < to; i++)
-		rc = c->m->disk->ops->datasync(c->m->disk, c->handles[i], e);
-	return (rc);
-}
-
-static uint64_t
-block_offset(uint32_t block)
-{
-	return (SHARD_HEADER_BYTES + (uint64_t)block * SHARD_BLOCK_BYTES);
-}
-
-/* A block that is whole in memory. */
-static int
-block_write(struct convert *c, unsigned shard, uint32_t block, const uint8_t *data, struct err *e)
-{
-	int rc;
-
-	c->sums[shard][block] = shard_block_crc(&c->layout, shard, block, data);
-	rc = shard_write(c, shard, data, shard_block_bytes(c->layout.shard_bytes, block),
-	    block_offset(block), e);
-	if (rc == 0 && (block + 1) % (MAINTAIN_SYNC_BYTES / SHARD_BLOCK_BYTES) == 0)
-		rc = shards_sync(c, shard, shard + 1, e);
-	return (rc);
-}
-
-/* V2 */
-static int
-block_read_back(struct convert *c, unsigned shard, uint32_t block, uint8_t *out, struct err *e)
-{
-	int rc;
-
-	rc = shard_read(c, shard, out, shard_block_bytes(c->layout.shard_bytes, block),
-	    block_offset(block), e);
-	if (rc == 0 && shard_block_crc(&c->layout, shard, block, out) != c->sums[shard][block])
-		rc = err_set(e, ERR_CORRUPT, "block %u of shard %u of segment %016" PRIx64
-		    " was read back with other bytes than were written", block, shard, c->segment);
-	return (rc);
-}
-
 /* --- data shards ------------------------------------------------------------------------------ */
 
 /* The content, in order: NULL for zeros. */
@@ -222,7 +90,7 @@ content_put(struct convert *c, const uint8_t *data, uint64_t bytes, struct err *
 		bytes -= n;
 		c->filled += n;
 		if (n == room) {
-			rc = block_write(c, shard, block, c->units[0], e);
+			rc = convert_block_write(c, shard, block, c->units[0], e);
 			c->at += c->filled;
 			c->filled = 0;
 		}
@@ -321,7 +189,7 @@ data_write(struct convert *c, struct err *e)
 	if (rc == 0)
 		rc = content_put(c, NULL, all - content_end(c), e);
 	assert(rc < 0 || (c->at == all && c->filled == 0));
-	return (rc == 0 ? shards_sync(c, 0, c->layout.k, e) : rc);
+	return (rc == 0 ? convert_shards_sync(c, 0, c->layout.k, e) : rc);
 }
 
 /* --- parity ----------------------------------------------------------------------------------- */
@@ -335,55 +203,12 @@ stripe_encode(struct convert *c, const struct erasure *code, uint32_t block, str
 
 	rc = pace(c, (uint64_t)bytes * c->shards, e);
 	for (i = 0; rc == 0 && i < c->layout.k; i++)
-		rc = block_read_back(c, i, block, c->units[i], e);
+		rc = convert_block_read_back(c, i, block, c->units[i], e);
 	if (rc < 0)
 		return (rc);
 	erasure_encode(code, bytes, c->units);
 	for (i = c->layout.k; rc == 0 && i < c->shards; i++)
-		rc = block_write(c, i, block, c->units[i], e);
-	return (rc);
-}
-
-static int
-page_write(struct convert *c, unsigned shard, const uint8_t page[4096], uint64_t offset,
-    struct err *e)
-{
-	memcpy(c->units[0], page, 4096);	/* aligned, for O_DIRECT */
-	return (shard_write(c, shard, c->units[0], 4096, offset, e));
-}
-
-static int
-page_read_back(struct convert *c, unsigned shard, const uint8_t page[4096], uint64_t offset,
-    struct err *e)
-{
-	int rc = shard_read(c, shard, c->units[0], 4096, offset, e);
-
-	if (rc == 0 && memcmp(page, c->units[0], 4096) != 0)
-		rc = err_set(e, ERR_CORRUPT, "a page of shard %u of segment %016" PRIx64
-		    " was read back with other bytes than were written", shard, c->segment);
-	return (rc);
-}
-
-typedef int page_fn(struct convert *c, unsigned shard, const uint8_t page[4096], uint64_t offset,
-    struct err *e);
-
-/* Header and table of each shard. */
-static int
-pages_each(struct convert *c, page_fn *each, struct err *e)
-{
-	uint32_t pages = shard_table_pages(c->layout.shard_bytes), page;
-	uint8_t bytes[4096];
-	unsigned i;
-	int rc = 0;
-
-	for (i = 0; rc == 0 && i < c->shards; i++) {
-		shard_header_encode(&c->layout, i, bytes);
-		rc = each(c, i, bytes, 0, e);
-		for (page = 0; rc == 0 && page < pages; page++) {
-			shard_table_encode(&c->layout, i, page, c->sums[i], bytes);
-			rc = each(c, i, bytes, shard_table_offset(c->layout.shard_bytes, page), e);
-		}
-	}
+		rc = convert_block_write(c, i, block, c->units[i], e);
 	return (rc);
 }
 
@@ -394,13 +219,13 @@ parity_write(struct convert *c, struct err *e)
 	uint32_t block;
 	int rc;
 
-	rc = shards_open(c, true, e);
+	rc = convert_shards_open(c, true, e);
 	for (block = 0; rc == 0 && block < shard_block_count(c->layout.shard_bytes); block++)
 		rc = stripe_encode(c, code, block, e);
 	erasure_free(code);
 	if (rc == 0)
-		rc = pages_each(c, page_write, e);
-	return (rc == 0 ? shards_sync(c, 0, c->shards, e) : rc);
+		rc = convert_pages_write(c, e);
+	return (rc == 0 ? convert_shards_sync(c, 0, c->shards, e) : rc);
 }
 
 /* --- reading back ----------------------------------------------------------------------------- */
@@ -412,14 +237,14 @@ parity_read_back(struct convert *c, struct err *e)
 	unsigned i;
 	int rc;
 
-	rc = shards_open(c, true, e);
+	rc = convert_shards_open(c, true, e);
 	for (block = 0; rc == 0 && block < shard_block_count(c->layout.shard_bytes); block++) {
 		rc = pace(c, (uint64_t)c->layout.m *
 		    shard_block_bytes(c->layout.shard_bytes, block), e);
 		for (i = c->layout.k; rc == 0 && i < c->shards; i++)
-			rc = block_read_back(c, i, block, c->units[i], e);
+			rc = convert_block_read_back(c, i, block, c->units[i], e);
 	}
-	return (rc == 0 ? pages_each(c, page_read_back, e) : rc);
+	return (rc == 0 ? convert_pages_read_back(c, e) : rc);
 }
 
 static ssize_t
@@ -436,7 +261,7 @@ content_read(void *context, unsigned way, void *out, size_t bytes, uint64_t offs
 		uint32_t at = (uint32_t)(in_shard % SHARD_BLOCK_BYTES);
 		uint32_t block = (uint32_t)(in_shard / SHARD_BLOCK_BYTES), n;
 
-		if (block_read_back(c, shard, block, c->units[0], NULL) < 0)
+		if (convert_block_read_back(c, shard, block, c->units[0], NULL) < 0)
 			return (ERR_CORRUPT);
 		n = shard_block_bytes(c->layout.shard_bytes, block) - at;
 		n = bytes - done < n ? (uint32_t)(bytes - done) : n;
@@ -521,7 +346,7 @@ shards_make(struct convert *c, struct err *e)
 
 	rc = target_take(c, e);
 	if (rc == 0)
-		rc = shards_open(c, false, e);
+		rc = convert_shards_open(c, false, e);
 	if (rc == 0)
 		rc = data_write(c, e);
 	if (rc == 0)
@@ -536,7 +361,7 @@ convert_release(struct convert *c)
 {
 	unsigned i;
 
-	shards_close(c);
+	convert_shards_close(c);
 	for (i = 0; i < DRIVES_MAX; i++)
 		free(c->sums[i]);
 	free(c->memory);

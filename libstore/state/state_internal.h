@@ -160,11 +160,13 @@ op_list_add(struct op_list *l, struct op *op)
 }
 
 /* --- state.c */
-/* Tells whoever asked, and frees op. */
-void op_finish(struct state *st, struct op *op);
 /* The index under all pending layers; made anew each time. */
 struct index_reader state_reader(struct state *st);
 struct index_reader state_committed(struct state *st);
+void state_fatal(struct state *st, const struct err *e);
+/* Runs work on the pool (or at once); done runs on the loop. ERR_BUSY: not taken. */
+int state_job(struct state *st, pool_work_fn *work, pool_done_fn *done, void *context);
+void state_job_ended(struct state *st);		/* first thing in each done */
 /* --- state_batch.c */
 log_commit_fn state_on_commit;
 /* Appends op's record, applies it provisionally. op->reply comes from the commit. */
@@ -179,18 +181,16 @@ int state_append_own(struct state *st, uint16_t type, const ProtobufCMessage *m,
 /* --- state_vacuum.c: relocated rows, with the inline body of one; done may be NULL */
 int state_append_rows(struct state *st, Hf__RecordRelocated *r, struct slice data,
     op_done_fn *done, void *context, struct err *e);
-/* --- state.c again */
+/* --- state_request.c */
+/* Tells whoever asked, and frees op. */
+void op_finish(struct state *st, struct op *op);
 /* Goes on with an op after ADMIT_WORK: rc as from admission. */
 void state_resume(struct state *st, struct op *op, int rc, const struct err *e);
 /* Answers when what is pending is durable, and not before this returns. */
 void state_answer_later(struct state *st, struct op *op);
-void state_fatal(struct state *st, const struct err *e);
 /* Whether a mutation is to be admitted: else it was answered, or will come again. */
 bool state_takes(struct state *st, struct session *s, uint64_t sequence);
 void state_admit(struct state *st, struct op *op);
-/* Runs work on the pool (or at once); done runs on the loop. ERR_BUSY: not taken. */
-int state_job(struct state *st, pool_work_fn *work, pool_done_fn *done, void *context);
-void state_job_ended(struct state *st);		/* first thing in each done */
 /* --- state_session.c: appends the ends of sessions whose operations have all been answered */
 void state_sessions_turn(struct state *st);
 /* Before the first record that a session asked for: one that was opened when nothing could be
