@@ -2,8 +2,7 @@
  * log - one line per event on standard error.
  *
  * L1  A line is whole within one write(2) of at most LINE_BYTES (a pipe takes that many at once):
- *     lines of
- *     several threads or processes do not mix.
+ *     lines of several threads or processes do not mix.
  * L2  Only the last byte of a line is below 0x20 or is 0x7f.
  *
  * SPDX-License-Identifier: Apache-2.0

@@ -2,8 +2,7 @@
  * pool - threads for blocking work; results come back through the loop.
  *
  * P1  done runs on the loop's thread only, once for each accepted work, in order of completion;
- *     what
- *     the work told meanwhile runs before it.
+ *     what the work told meanwhile runs before it.
  * P2  The queue never holds more than queue_max; a full one refuses.
  *
  * Threads and loop meet in one mutex; the eventfd only wakes the loop, and is written only when the

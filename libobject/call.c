@@ -4,9 +4,8 @@
  * A1  Sequences rise and are never reused, across sessions too. The list holds what is unanswered,
  *     in order.
  * A2  A call that was sent goes again, with the same sequence, on every new connection of its
- *     session, until
- *     it is answered, its deadline passes or it is cancelled. Then its sequence is never sent
- *     again.
+ *     session, until it is answered, its deadline passes or it is cancelled. Then its sequence is
+ *     never sent again.
  * A3  When the session is lost, a mutation that was ever sent ends as ERR_UNAVAILABLE: its fate is
  *     unknown.
  *     All others go again in the new session.

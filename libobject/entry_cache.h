@@ -3,8 +3,7 @@
  * recently used leave first when bytes_max is reached.
  *
  * E1  A value is given out only under the marks that were noted before it was asked for; whether
- *     they are
- *     still current is the caller's question (gentable_current), at each use.
+ *     they are still current is the caller's question (gentable_current), at each use.
  * E2  A value lives while it is held (get/put), also when it has left the cache.
  *
  * SPDX-License-Identifier: Apache-2.0

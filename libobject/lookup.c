@@ -5,8 +5,7 @@
  * K1  Marks are noted before the store is asked, and an answer is cached under these (gentable.h,
  *     G2).
  * K2  An object's value is bound to its bucket's mark too: a bucket that was deleted and made again
- *     has
- *     none of the old objects.
+ *     has none of the old objects.
  * K3  What is cached: values, and that a name does not exist. Other errors are not.
  *
  * What a lookup still needs is asked at once, bucket and object together.

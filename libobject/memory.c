@@ -2,14 +2,11 @@
  * memory - one bound for the bytes of all bodies in flight in this process.
  *
  * M1  used <= max, except for one piece: it is let through when nothing is used, so that a bound
- *     below one
- *     row slows everybody down and stops nobody; or for M3.
+ *     below one row slows everybody down and stops nobody; or for M3.
  * M2  Waiters are served in order, holders first; nobody takes memory past them.
  * M3  A body with one buffer goes on with it. Who must have more and holds some already (an inline
- *     body
- *     that outgrows its buffer) is a holder: it may pass the bound, one at a time, so that holders
- *     never
- *     wait for each other.
+ *     body that outgrows its buffer) is a holder: it may pass the bound, one at a time, so that
+ *     holders never wait for each other.
  * M4  Buffers that came back are handed out again before new ones are made: fresh pages cost more
  *     than reading into them. At most BUFFERS_IDLE_BYTES lie idle, and they are not counted in
  *     used.

@@ -7,8 +7,7 @@
  *                             -> another error: connect again, later
  *
  * S1  session_open is the first frame of every connection, with sequence 0; nothing else is sent
- *     before its
- *     answer.
+ *     before its answer.
  * S2  A session lives as long as the process, unless the store says that it ended.
  *
  * SPDX-License-Identifier: Apache-2.0

@@ -3,8 +3,7 @@
  * their states, segments with their mirrors, volumes with their shards, the horizon.
  *
  * C1  A change is durable on every online drive before catalog_commit returns and before anything
- *     depends
- *     on it. A drive where it fails is failed in the next epoch.
+ *     depends on it. A drive where it fails is failed in the next epoch.
  * C2  Epochs rise by one. The highest valid epoch over the present drives is the truth.
  * C3  A torn last change is as if never written; damage before it makes that copy void.
  * C4  A segment's state goes forward only: OPEN, SEALED, CONVERTED, DROPPED. A row that would take

@@ -3,8 +3,7 @@
  * I/O.
  *
  * R1  What a drive lacks is marked in the rows of the files, in the epoch in which it begins to
- *     lack
- *     it: see files_mark. So a catalog alone tells what is to be rebuilt.
+ *     lack it: see files_mark. So a catalog alone tells what is to be rebuilt.
  * R2  So is what it has as links to the files of the drive from which it takes over: files_link.
  *
  * SPDX-License-Identifier: Apache-2.0

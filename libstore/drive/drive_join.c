@@ -6,9 +6,8 @@
  *               ──> epoch: it is ACTIVE, on all
  *
  * J1  Until it is ACTIVE a set holds nothing and is in no quorum; a start that finds it JOINING
- *     goes
- *     through the same steps again, or goes on without it if store.drives does not name it any
- *     more.
+ *     goes through the same steps again, or goes on without it if store.drives does not name it
+ *     any more.
  * J2  Nothing is written to a directory that holds anything, but what an interrupted join left.
  *
  * SPDX-License-Identifier: Apache-2.0

@@ -3,9 +3,8 @@
  * its place; and drives that an operator gives up.
  *
  * P1  A drive counts in a slot only after the epoch that names it is durable on k others: then
- *     every
- *     set of drives that may start has one that knows, and the one that was there before is refused
- *     (holdfast-format(5), "Which epoch wins").
+ *     every set of drives that may start has one that knows, and the one that was there before is
+ *     refused (holdfast-format(5), "Which epoch wins").
  *
  * SPDX-License-Identifier: Apache-2.0
  */

@@ -4,9 +4,8 @@
  * copied, one by one, in the places of their links (maintain/rebuild.c), and the old one goes.
  *
  *   drive file, links, catalog on the new one ─► OLD/moved ─► epoch: it has the slot, linked ─►
- *   each
- *   file copied, read back, renamed over its link ─► its mark goes ─► none is left: epoch, the old
- *   one is free
+ *   each file copied, read back, renamed over its link ─► its mark goes ─► none is left: epoch,
+ *   the old one is free
  *
  * T1  At any time each file of the slot is whole on the old drive or on the new one, and opens by
  *     its path on the new one: nothing is lacking, and redundancy is never less than it was.

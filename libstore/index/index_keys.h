@@ -9,9 +9,8 @@
  *   U bucket-id(8) key 00 upload-id(16)       Upload
  *   P upload-id(16) number(2)                 Part, of an open upload or a completed object
  *   X volume(8) end(8)                        Extent that is live (committed); under its end, so
- *   that
- *                                             the first row past an offset is all that can overlap
- *                                             it
+ *                                             that the first row past an offset is all that can
+ *                                             overlap it
  *   Y volume(8)                               VolumeUse
  *   F lsn(8) n(4)                             Extent freed by that record, to be punched
  *   S session(16)                             RecordSessionOpen, with the floor of its answers

@@ -7,9 +7,8 @@
  * L4  A segment that was open when a process ended is sealed by log_open and never appended to
  *     again.
  * L5  A failed or overdue mirror: the segment is sealed in the catalog at the last LSN that all
- *     mirrors
- *     had; what waited is written again, in order, under new LSNs, in a new segment on live drives.
- *     The caller sees only a later commit.
+ *     mirrors had; what waited is written again, in order, under new LSNs, in a new segment on
+ *     live drives. The caller sees only a later commit.
  *
  * One commit thread per drive: one pwritev and one fdatasync for all that waits; batching comes
  * from load. The caller is one thread (the store's loop); the threads wake it through an eventfd.

@@ -11,15 +11,12 @@
  * write while the caller applies what has landed; LANDED_MAX bounds how far they run ahead.
  *
  * W1  Everything here is guarded by lock, which is never held over I/O, except what a flight's
- *     workers read
- *     of it (image, segment, offset: constant while it flies).
- *     A worker takes the lock only to report; the caller is woken after it was given back.
+ *     workers read of it (image, segment, offset: constant while it flies). A worker takes the
+ *     lock only to report; the caller is woken after it was given back.
  * W2  The keeper does all that is slow and rare: prepare the next segment, seal the last, replace a
- *     failed
- *     one, bring returning drives up to date. The caller's thread only swaps pointers.
+ *     failed one, bring returning drives up to date. The caller's thread only swaps pointers.
  * W3  A batch is encoded while it forms; where it goes is stamped when it flies. Its image belongs
- *     to
- *     the flight then: a write that hangs keeps it, and a batch that goes back gets a copy.
+ *     to the flight then: a write that hangs keeps it, and a batch that goes back gets a copy.
  * W4  Without threads (tests), commit and keeper run inside the caller's calls; the code is the
  *     same.
  *

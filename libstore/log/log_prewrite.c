@@ -9,8 +9,7 @@
  *     batches share the price of metadata, and zeros would cost them more.
  * Z3  A log that was not used prewrites nothing; one that rests finishes both segments, and sleeps.
  * Z4  Who did not take zeros has failed: a write that is overdue may still come, over records. So
- *     it
- *     is, too, while the keeper replaces a segment, for the one with the zeros may come next.
+ *     it is, too, while the keeper replaces a segment, for the one with the zeros may come next.
  * Z5  A file that was a segment before (segment_recycle.c) was written, too.
  *
  * A thread of its own, because a drive may hang: the keeper must go on watching flights.

@@ -13,27 +13,19 @@
  *   1. To be stale, the answer cached must be older than W, though some answer that depends on W
  *   (or its
  *      acknowledgement) left the store before R began. That answer left after `begin`. So R, which
- *      follows
- *      it in the order of messages, sees s >= v+1: the store of v+1 is before the message by
- *      program order
- *      and its fence, the message before R by the kernel's locks, and R's load is an acquire. Hence
- *      the
- *      entry is used only if it was noted at v+1 (impossible: odd) or at v+2 or later.
+ *      follows it in the order of messages, sees s >= v+1: the store of v+1 is before the message
+ *      by program order and its fence, the message before R by the kernel's locks, and R's load is
+ *      an acquire. Hence the entry is used only if it was noted at v+1 (impossible: odd) or at v+2
+ *      or later.
  *   2. Noted at v+2 or later means: the reader's acquire load saw the release store of `end`, or a
- *   later
- *      one, and asked afterwards. W was applied before `end`, so the answer has W in it: it is not
- *      older.
+ *      later one, and asked afterwards. W was applied before `end`, so the answer has W in it: it
+ *      is not older.
  *   3. A store that dies in the middle leaves s = v+1 and, maybe, W visible to some. Nothing is
- *   cached at
- *      v+1. Its successor raises E before it serves anything and only then makes s even: entries
- *      noted
- *      under the old E are never used again. (E, s) is not loaded in one piece; E is loaded first.
- *      If E
- *      is the new one, the slot was loaded after the raise, and an answer to a question that is
- *      asked
- *      still later comes from the new store: the old one was gone, its drive locks free, before the
- *      raise.
- *      If E is the old one, the pair is never current again.
+ *      cached at v+1. Its successor raises E before it serves anything and only then makes s even:
+ *      entries noted under the old E are never used again. (E, s) is not loaded in one piece; E is
+ *      loaded first. If E is the new one, the slot was loaded after the raise, and an answer to a
+ *      question that is asked still later comes from the new store: the old one was gone, its
+ *      drive locks free, before the raise. If E is the old one, the pair is never current again.
  *   4. 64 bits do not wrap: 2^63 changes of one slot.
  *
  * One process writes, in one thread; so a slot is read and written with plain atomic accesses, no

@@ -2,11 +2,9 @@
  * gentable - the shared table of sequence locks that makes cached metadata strongly consistent.
  *
  * G1  The store makes a slot odd before a change that hashes to it becomes visible, and even after,
- *     and
- *     acknowledges last. A new store raises the epoch before it serves anything.
+ *     and acknowledges last. A new store raises the epoch before it serves anything.
  * G2  A reader notes slot and epoch BEFORE it asks; it caches nothing under an odd slot; it uses a
- *     cached
- *     entry only while slot and epoch are what it noted.
+ *     cached entry only while slot and epoch are what it noted.
  *
  * Layout: schema/table.h. The table is memory shared between processes; only the store writes.
  *

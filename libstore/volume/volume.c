@@ -2,8 +2,7 @@
  * volume - geometry of extents, and encoding and checking of their rows. Pure computation.
  *
  * V1 to V3 are in volume.h. The store's operations on shard files are in volume_files.c; reading
- * and
- * writing bodies is libobject's business.
+ * and writing bodies is libobject's business.
  *
  * SPDX-License-Identifier: Apache-2.0
  */

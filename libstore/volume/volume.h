@@ -6,8 +6,7 @@
  * V2  A unit carries its identity (volume, offset, shard, the extent's write-id) and a checksum of
  *     both.
  * V3  A row belongs to one extent. Rows are full (64 KiB units) except an extent's last, whose
- *     units are
- *     the rest divided by k, with trailer, rounded up to 4 KiB.
+ *     units are the rest divided by k, with trailer, rounded up to 4 KiB.
  *
  * SPDX-License-Identifier: Apache-2.0
  */

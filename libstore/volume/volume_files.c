@@ -3,8 +3,7 @@
  * drop.
  *
  * F1  A shard file is there, with its directory entry synced, before the catalog names it; and is
- *     removed
- *     only after the catalog says that the volume is dropped.
+ *     removed only after the catalog says that the volume is dropped.
  * F2  Space is reserved on every online shard or on none.
  * F3  A drive that answers EIO is failed (drive_file_fail) and skipped; the operation goes on with
  *     the others while k shards remain.

@@ -2,8 +2,7 @@
  * tasks - opens, reloads, pauses and closes the service, and gives the board its turns.
  *
  * R5  A timer runs only while the board has something to wait for (board_next_ms). With nothing to
- *     do
- *     nothing wakes: the store tells when something was written, workers when they are done.
+ *     do nothing wakes: the store tells when something was written, workers when they are done.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
