@@ -221,9 +221,9 @@ int catalog_file_append(struct drive_set *s, unsigned slot, uint64_t epoch, uint
 int catalog_file_sync(struct drive_set *s, unsigned slot, struct err *e);
 
 /* catalog_commit.c; commit_lock is held. */
-/* Drives in `failing` are left out, and are OFFLINE with this epoch because of `why`. ERR_NO_QUORUM:
- * too few took it, and the set is read-only now (catalog_commit); ERR_TOO_LARGE: no epochs are
- * left. */
+/* Drives in `failing` are left out, and are OFFLINE with this epoch because of `why`.
+ * ERR_NO_QUORUM: too few took it, and the set is read-only now (catalog_commit); ERR_TOO_LARGE: no
+ * epochs are left. */
 int catalog_commit_locked(struct drive_set *s, Hf__CatalogChange *change, uint32_t failing,
     const char *why, struct err *e);
 /* The bytes that the next commit of this change will write, unless a drive fails. */

@@ -4,12 +4,13 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "tests/unit/log_model.h"
-#include "libstore/log/segment_judge.h"
 
 #include <criterion/criterion.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+#include "libstore/log/segment_judge.h"
 
 uint64_t log_model_dropped, log_model_recycled;
 
