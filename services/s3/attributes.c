@@ -8,6 +8,7 @@
 #include "libs3/names.h"
 #include "services/s3/entry_copy.h"
 #include "services/s3/operations.h"
+#include "services/s3/part.h"
 #include "services/s3/reply.h"
 
 struct attributes {
@@ -70,7 +71,7 @@ object_attributes_prepare(struct s3_request *r)
 		return (STEP_WAIT);
 	}
 	if (!names_read(r, list, &a->query) ||
-	    !header_number(r, "x-amz-max-parts", 1000, 1000, &a->query.parts_max) ||
+	    !header_number(r, "x-amz-max-parts", PARTS_PAGE, PARTS_PAGE, &a->query.parts_max) ||
 	    !header_number(
 		r, "x-amz-part-number-marker", 0, S3_PART_NUMBER_MAX, &a->query.parts_after))
 		return (STEP_WAIT);
@@ -101,24 +102,6 @@ on_attribute_parts(struct s3_request *r, int code, const Hf__StoreReply *reply, 
 }
 
 static void
-parts_ask(struct s3_request *r, const Hf__ObjectEntry *entry)
-{
-	Hf__StoreRequest request = HF__STORE_REQUEST__INIT;
-	Hf__PartList op = HF__PART_LIST__INIT;
-	struct attributes *a = r->state;
-
-	op.bucket = (char *)(uintptr_t)r->bucket;
-	op.key = request_key_data(r);
-	op.upload_id = entry->upload_id;
-	op.after = a->query.parts_after;
-	op.max = a->query.parts_max == 0 ? 1 : a->query.parts_max;
-	op.completed = true;
-	request.op_case = HF__STORE_REQUEST__OP_PART_LIST;
-	request.part_list = &op;
-	request_call(r, &request, on_attribute_parts);
-}
-
-static void
 on_attributes_entry(struct s3_request *r, int code, const Hf__Bucket *bucket,
     const Hf__ObjectEntry *entry, const struct err *e)
 {
@@ -137,7 +120,8 @@ on_attributes_entry(struct s3_request *r, int code, const Hf__Bucket *bucket,
 	}
 	a->entry = entry_copy(r, entry);
 	if (a->entry != NULL)
-		parts_ask(r, a->entry);
+		parts_ask(r, a->entry->upload_id, a->query.parts_after,
+		    a->query.parts_max == 0 ? 1 : a->query.parts_max, true, on_attribute_parts);
 }
 
 enum step_result

@@ -19,9 +19,9 @@
 #include "services/s3/entry_copy.h"
 #include "services/s3/object_headers.h"
 #include "services/s3/operations.h"
+#include "services/s3/part.h"
 #include "services/s3/reply.h"
 
-#define PARTS_PAGE	1000
 #define STALE_RETRIES	3 /* an object replaced while its first piece was read is read again */
 
 struct get {
@@ -229,21 +229,11 @@ on_part_checksums(struct s3_request *r, int code, const Hf__StoreReply *reply, c
 static void
 part_checksums_ask(struct s3_request *r, const Hf__ObjectEntry *entry)
 {
-	Hf__StoreRequest request = HF__STORE_REQUEST__INIT;
-	Hf__PartList op = HF__PART_LIST__INIT;
 	struct get *g = r->state;
 
 	g->entry = entry_copy(r, entry);
-	if (g->entry == NULL)
-		return;
-	op.bucket = (char *)(uintptr_t)r->bucket;
-	op.key = request_key_data(r);
-	op.upload_id = g->entry->upload_id;
-	op.max = g->part_number;
-	op.completed = true;
-	request.op_case = HF__STORE_REQUEST__OP_PART_LIST;
-	request.part_list = &op;
-	request_call(r, &request, on_part_checksums);
+	if (g->entry != NULL)
+		parts_ask(r, g->entry->upload_id, 0, g->part_number, true, on_part_checksums);
 }
 
 static void

@@ -10,6 +10,7 @@
 #include "libs3/names.h"
 #include "services/s3/object_headers.h"
 #include "services/s3/operations.h"
+#include "services/s3/part.h"
 #include "services/s3/patience.h"
 #include "services/s3/reply.h"
 
@@ -243,18 +244,9 @@ complete_commit(struct s3_request *r)
 static void
 sizes_ask(struct s3_request *r, uint32_t after)
 {
-	Hf__StoreRequest request = HF__STORE_REQUEST__INIT;
-	Hf__PartList op = HF__PART_LIST__INIT;
 	const struct complete *c = r->state;
 
-	op.bucket = (char *)(uintptr_t)r->bucket;
-	op.key = request_key_data(r);
-	op.upload_id = c->upload_id;
-	op.after = after;
-	op.max = 1000;
-	request.op_case = HF__STORE_REQUEST__OP_PART_LIST;
-	request.part_list = &op;
-	request_call(r, &request, on_sizes);
+	parts_ask(r, c->upload_id, after, PARTS_PAGE, false, on_sizes);
 }
 
 /* Parts of the page and of the document both ascend; what is missing is the store's to tell. */

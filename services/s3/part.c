@@ -13,8 +13,6 @@
 #include "services/s3/operations.h"
 #include "services/s3/reply.h"
 
-#define PARTS_PAGE 1000
-
 bool
 part_read(struct s3_request *r, struct part *p)
 {
@@ -119,6 +117,24 @@ part_put(struct s3_request *r)
 
 /* --- list ------------------------------------------------------------------------------------ */
 
+void
+parts_ask(struct s3_request *r, ProtobufCBinaryData upload_id, uint32_t after, uint32_t max,
+    bool completed, s3_answer_fn *fn)
+{
+	Hf__StoreRequest request = HF__STORE_REQUEST__INIT;
+	Hf__PartList op = HF__PART_LIST__INIT;
+
+	op.bucket = (char *)(uintptr_t)r->bucket;
+	op.key = request_key_data(r);
+	op.upload_id = upload_id;
+	op.after = after;
+	op.max = max;
+	op.completed = completed;
+	request.op_case = HF__STORE_REQUEST__OP_PART_LIST;
+	request.part_list = &op;
+	request_call(r, &request, fn);
+}
+
 struct parts_listing {
 	struct parts_query	 query;
 	ProtobufCBinaryData	 upload_id;
@@ -140,8 +156,6 @@ on_parts(struct s3_request *r, int code, const Hf__StoreReply *reply, const stru
 enum step_result
 parts_list(struct s3_request *r)
 {
-	Hf__StoreRequest request = HF__STORE_REQUEST__INIT;
-	Hf__PartList op = HF__PART_LIST__INIT;
 	struct parts_listing *l = request_alloc(r, sizeof(*l));
 
 	if (l == NULL || !query_upload(r, &l->upload_id, NULL) ||
@@ -152,13 +166,7 @@ parts_list(struct s3_request *r)
 	l->query.bucket = r->bucket;
 	l->query.key = r->key;
 	l->query.upload_id = request_query(r, "uploadId");
-	op.bucket = (char *)(uintptr_t)r->bucket;
-	op.key = request_key_data(r);
-	op.upload_id = l->upload_id;
-	op.after = l->query.after;
-	op.max = l->query.max == 0 ? 1 : l->query.max;
-	request.op_case = HF__STORE_REQUEST__OP_PART_LIST;
-	request.part_list = &op;
-	request_call(r, &request, on_parts);
+	parts_ask(r, l->upload_id, l->query.after, l->query.max == 0 ? 1 : l->query.max, false,
+	    on_parts);
 	return (STEP_WAIT);
 }
