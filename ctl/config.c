@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "ctl/peer.h"
+#include "libservice/json_add.h"
 
 #define STATUS_MS 3000
 
@@ -17,7 +18,6 @@
 static int
 values_load(const struct ctl *ctl, cJSON **out, struct err *e)
 {
-	struct buf value = BUF_INIT;
 	struct config c;
 	int rc;
 
@@ -25,20 +25,7 @@ values_load(const struct ctl *ctl, cJSON **out, struct err *e)
 	if (rc < 0)
 		return (rc);
 	*out = cJSON_CreateArray();
-	for (unsigned k = 0; k < CONFIG_KEY_COUNT; k++) {
-		const struct config_row *row = config_row(k);
-		cJSON *item = cJSON_CreateObject();
-		char name[128];
-
-		snprintf(name, sizeof(name), "%s.%s", row->section, row->name);
-		buf_reset(&value);
-		config_format(&c, k, &value);
-		cJSON_AddStringToObject(item, "key", name);
-		cJSON_AddStringToObject(item, "value", buf_string(&value));
-		cJSON_AddStringToObject(item, "source", config_source_name(c.source[k]));
-		cJSON_AddItemToArray(*out, item);
-	}
-	buf_release(&value);
+	json_add_config(*out, &c);
 	config_release(&c);
 	return (0);
 }

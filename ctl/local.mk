@@ -8,8 +8,8 @@ ctl_libctl_a_SOURCES = \
 	ctl/status_table.c ctl/status_table.h \
 	ctl/verb.h
 
-ctl_libs = ctl/libctl.a libipc/libipc.a schema/libschema.a libbase/libbase.a $(LIBIPC_LIBS) \
-	$(LIBBASE_LIBS) $(CJSON_LIBS)
+ctl_libs = ctl/libctl.a libservice/libservice.a libipc/libipc.a schema/libschema.a \
+	libbase/libbase.a $(LIBIPC_LIBS) $(LIBBASE_LIBS) $(CJSON_LIBS)
 
 bin_PROGRAMS += ctl/holdfastctl
 ctl_holdfastctl_SOURCES = \

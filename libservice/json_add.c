@@ -5,6 +5,8 @@
  */
 #include "libservice/json_add.h"
 
+#include <stdio.h>
+
 #include "libbase/clock.h"
 
 void
@@ -24,4 +26,25 @@ json_add_time(cJSON *o, const char *name, uint64_t real_ms)
 	}
 	clock_format_iso(real_ms, text);
 	cJSON_AddStringToObject(o, name, text);
+}
+
+void
+json_add_config(cJSON *array, const struct config *c)
+{
+	struct buf value = BUF_INIT;
+
+	for (unsigned k = 0; k < CONFIG_KEY_COUNT; k++) {
+		const struct config_row *row = config_row(k);
+		cJSON *item = cJSON_CreateObject();
+		char name[128];
+
+		snprintf(name, sizeof(name), "%s.%s", row->section, row->name);
+		buf_reset(&value);
+		config_format(c, k, &value);
+		cJSON_AddStringToObject(item, "key", name);
+		cJSON_AddStringToObject(item, "value", buf_string(&value));
+		cJSON_AddStringToObject(item, "source", config_source_name(c->source[k]));
+		cJSON_AddItemToArray(array, item);
+	}
+	buf_release(&value);
 }

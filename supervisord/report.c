@@ -185,28 +185,6 @@ report_child(const struct child *c, bool observed)
 }
 
 static void
-add_config(cJSON *o, const struct config *c)
-{
-	cJSON *array = cJSON_AddArrayToObject(o, "config");
-	struct buf value = BUF_INIT;
-
-	for (unsigned k = 0; k < CONFIG_KEY_COUNT; k++) {
-		const struct config_row *row = config_row(k);
-		cJSON *item = cJSON_CreateObject();
-		char name[128];
-
-		snprintf(name, sizeof(name), "%s.%s", row->section, row->name);
-		buf_reset(&value);
-		config_format(c, k, &value);
-		cJSON_AddStringToObject(item, "key", name);
-		cJSON_AddStringToObject(item, "value", buf_string(&value));
-		cJSON_AddStringToObject(item, "source", config_source_name(c->source[k]));
-		cJSON_AddItemToArray(array, item);
-	}
-	buf_release(&value);
-}
-
-static void
 add_status(cJSON *o, const struct supervisor *s)
 {
 	cJSON *status = cJSON_AddObjectToObject(o, "status"), *sockets;
@@ -292,6 +270,6 @@ report_supervisor(const struct supervisor *s)
 	cJSON_AddStringToObject(o, "config_path", s->config_path);
 	cJSON_AddStringToObject(o, "run_dir", s->config.supervisor_run_dir);
 	cJSON_AddStringToObject(o, "log_dir", s->config.supervisor_log_dir);
-	add_config(o, &s->config);
+	json_add_config(cJSON_AddArrayToObject(o, "config"), &s->config);
 	return (o);
 }
