@@ -74,6 +74,7 @@ struct store {
 	int			 mounts_fd, mounts_epoll;
 	struct event		*mounts;
 	struct event		*closed;	/* look again whether drives can be written */
+	struct event		*mounted;	/* look again at what was mounted too soon */
 	bool			 probing, probe_again, probe_mounts;
 	bool			 acting;	/* an operator's change of drives */
 	uint64_t		 returned_ms[DRIVES_MAX];	/* tried by itself; 0: never */

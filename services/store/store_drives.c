@@ -183,6 +183,27 @@ probe_done(void *context)
 	store_turn_soon(t);
 }
 
+static void
+on_mounted_due(evutil_socket_t fd, short what, void *arg)
+{
+	struct store *t = arg;
+
+	(void)fd;
+	(void)what;
+	t->probe_mounts = true;
+	drives_probe(t);
+}
+
+/* A mount that came too soon after a try is no reason to forget it. */
+static void
+mounted_watch(struct store *t, uint64_t wait_ms)
+{
+	struct timeval delay = { (time_t)(wait_ms / 1000), (suseconds_t)(wait_ms % 1000 * 1000) };
+
+	if (!event_pending(t->mounted, EV_TIMEOUT, NULL))
+		event_add(t->mounted, &delay);
+}
+
 /* After the mount table changed: drives that are away, each once in a while. Those that could not
  * be written: always. */
 static uint32_t
@@ -198,9 +219,12 @@ drives_away(struct store *t)
 	for (unsigned slot = 0; slot < drive_count(t->drives); slot++) {
 		uint64_t pause = closed >> slot & 1 ? CLOSED_AGAIN_MS : RETURN_AGAIN_MS;
 
-		if (!(present >> slot & 1) && (closed >> slot & 1 || t->probe_mounts) &&
-		    (t->returned_ms[slot] == 0 || now - t->returned_ms[slot] >= pause))
+		if (present >> slot & 1 || !(closed >> slot & 1 || t->probe_mounts))
+			continue;
+		if (t->returned_ms[slot] == 0 || now - t->returned_ms[slot] >= pause)
 			away |= 1u << slot;
+		else if (t->probe_mounts)
+			mounted_watch(t, t->returned_ms[slot] + pause - now);
 	}
 	t->probe_mounts = false;
 	return (away);
@@ -460,7 +484,8 @@ drives_watch(struct store *t, struct err *e)
 	    on_mounts, t);
 	assert(t->mounts != NULL);
 	t->closed = event_new(service_base(t->service), -1, 0, on_closed_due, t);
-	assert(t->closed != NULL);
+	t->mounted = event_new(service_base(t->service), -1, 0, on_mounted_due, t);
+	assert(t->closed != NULL && t->mounted != NULL);
 	event_add(t->mounts, NULL);
 	t->probed_ms = clock_mono_ms();
 	return (0);
@@ -473,7 +498,9 @@ drives_unwatch(struct store *t)
 		event_free(t->mounts);
 	if (t->closed != NULL)
 		event_free(t->closed);
-	t->closed = NULL;
+	if (t->mounted != NULL)
+		event_free(t->mounted);
+	t->closed = t->mounted = NULL;
 	if (t->mounts_epoll >= 0)
 		close(t->mounts_epoll);
 	if (t->mounts_fd >= 0)
