@@ -166,10 +166,13 @@ views_follow(void)
 int
 verb_logs(const struct ctl *ctl, const struct verb *v, char **arguments, unsigned count)
 {
+	struct err e = ERR_INIT;
 	unsigned opened = 0;
 
 	(void)v;
 	(void)count;
+	if (peer_denied(ctl, &e) < 0)
+		return (peer_fail(ctl, &e));
 	views_find(ctl, arguments[0]);
 	if (view_count == 0) {
 		fprintf(stderr, "holdfastctl: no log of \"%s\" is known on %s\n", arguments[0],

@@ -17,6 +17,18 @@
 #define RESTART_CALL_MS	65000	/* longer than any supervisor.probe_interval */
 
 int
+peer_denied(const struct ctl *ctl, struct err *e)
+{
+	char path[4200];
+
+	snprintf(path, sizeof(path), "%s/.", ctl->run_dir);
+	if (access(path, X_OK) == 0 || errno != EACCES)
+		return (0);
+	return (err_set(e, ERR_DENIED, "uid %u may not look into %s: be the user that holdfastd "
+	    "runs as, or root", (unsigned)getuid(), ctl->run_dir));
+}
+
+int
 peer_call(const struct ctl *ctl, const char *name, enum message_type type,
     const ProtobufCMessage *body, uint64_t timeout_ms, ProtobufCMessage **reply, struct err *e)
 {
@@ -25,9 +37,8 @@ peer_call(const struct ctl *ctl, const char *name, enum message_type type,
 	snprintf(address, sizeof(address), "%s/%s.control", ctl->run_dir, name);
 	snprintf(asked_by, sizeof(asked_by), "uid=%u pid=%d holdfastctl", (unsigned)getuid(),
 	    (int)getpid());
-	if (access(address, F_OK) < 0 && errno == EACCES)
-		return (err_set(e, ERR_DENIED, "uid %u may not look into %s: be the user that "
-		    "holdfastd runs as, or root", (unsigned)getuid(), ctl->run_dir));
+	if (peer_denied(ctl, e) < 0)
+		return (ERR_DENIED);
 	if (access(address, F_OK) < 0)
 		return (err_set(e, ERR_UNAVAILABLE, "there is no %s", address));
 	return (message_call_wait(address, type, body, asked_by, timeout_ms, reply, e));

@@ -16,6 +16,8 @@
  * or an ERR_*: ERR_UNAVAILABLE if nobody is there, ERR_TIMEOUT if nobody answered. */
 int peer_call(const struct ctl *ctl, const char *name, enum message_type type,
     const ProtobufCMessage *body, uint64_t timeout_ms, ProtobufCMessage **reply, struct err *e);
+/* ERR_DENIED if we may not look into the run directory, which says nothing of who runs there. */
+int peer_denied(const struct ctl *ctl, struct err *e);
 /* Has a service do something, and prints what it says of it (ActionReply). An exit status. */
 int peer_act(const struct ctl *ctl, const char *name, enum message_type type,
     const ProtobufCMessage *body, uint64_t timeout_ms);

@@ -74,6 +74,8 @@ drives_open(struct store *t, struct err *e)
 	}
 	t->disk = disk_deadline_new(disk_posix(), DRIVE_MS_MAX);
 	rc = drive_set_open(t->disk, &o, &t->drives, e);
+	if (rc == ERR_LOCKED)
+		store_step(t, "waiting for drives that another process has locked");
 	while (rc == ERR_LOCKED && clock_mono_ms() < deadline && !t->cancelled) {
 		nanosleep(&pause, NULL);
 		rc = drive_set_open(t->disk, &o, &t->drives, e);
