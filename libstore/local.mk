@@ -328,7 +328,8 @@ check_PROGRAMS += tests/unit/test_state_cleanup
 tests_unit_test_state_cleanup_SOURCES = tests/unit/test_state_cleanup.c
 tests_unit_test_state_cleanup_LDADD = $(STATE_TEST_LIBS)
 check_PROGRAMS += tests/unit/test_state_upload
-tests_unit_test_state_upload_SOURCES = tests/unit/test_state_upload.c
+tests_unit_test_state_upload_SOURCES = tests/unit/test_state_upload.c tests/unit/test_upload_pieces.c \
+	tests/unit/upload_world.c tests/unit/upload_world.h
 tests_unit_test_state_upload_LDADD = $(STATE_TEST_LIBS)
 check_PROGRAMS += tests/unit/test_state_volume
 tests_unit_test_state_volume_SOURCES = tests/unit/test_state_volume.c tests/unit/test_state_readers.c \
