@@ -319,10 +319,11 @@ tests_unit_test_gentable_SOURCES = tests/unit/test_gentable.c
 tests_unit_test_gentable_LDADD = $(LIBSTORE_TEST_LIBS)
 
 check_PROGRAMS += tests/unit/test_state
-tests_unit_test_state_SOURCES = tests/unit/test_state.c
+tests_unit_test_state_SOURCES = tests/unit/test_state.c tests/unit/test_state_restart.c
 tests_unit_test_state_LDADD = $(STATE_TEST_LIBS)
 check_PROGRAMS += tests/unit/test_state_task
-tests_unit_test_state_task_SOURCES = tests/unit/test_state_task.c
+tests_unit_test_state_task_SOURCES = tests/unit/test_state_task.c tests/unit/test_task_model.c \
+	tests/unit/task_world.c tests/unit/task_world.h
 tests_unit_test_state_task_LDADD = $(STATE_TEST_LIBS)
 check_PROGRAMS += tests/unit/test_state_cleanup
 tests_unit_test_state_cleanup_SOURCES = tests/unit/test_state_cleanup.c
@@ -379,7 +380,7 @@ tests_unit_test_drive_slow_SOURCES = tests/unit/test_drive_slow.c
 tests_unit_test_drive_slow_LDADD = tests/unit/libstateworld.a $(LIBSTORE_TEST_LIBS)
 
 check_PROGRAMS += tests/unit/test_rebuild
-tests_unit_test_rebuild_SOURCES = tests/unit/test_rebuild.c $(REBUILD_WORLD)
+tests_unit_test_rebuild_SOURCES = tests/unit/test_rebuild.c tests/unit/test_replace.c $(REBUILD_WORLD)
 tests_unit_test_rebuild_LDADD = $(STATE_TEST_LIBS)
 
 # A drive that works is copied to another, which takes its slot.
@@ -431,7 +432,7 @@ tests_unit_test_golden_SOURCES = tests/unit/test_golden.c
 tests_unit_test_golden_LDADD = $(STATE_TEST_LIBS)
 
 check_PROGRAMS += tests/unit/test_check
-tests_unit_test_check_SOURCES = tests/unit/test_check.c
+tests_unit_test_check_SOURCES = tests/unit/test_check.c tests/unit/check_store.c tests/unit/check_store.h
 tests_unit_test_check_LDADD = $(STATE_TEST_LIBS)
 
 check_PROGRAMS += tests/unit/test_log

@@ -332,6 +332,16 @@ close_and_check(void)
 
 /* --- the power -------------------------------------------------------------------------------- */
 
+void
+rebuild_3_and_check(uint64_t cut)
+{
+	struct err e = ERR_INIT;
+
+	cr_assert_eq(rebuild(3, &e), 0, "cut %" PRIu64 ": %s", cut, e.text);
+	cr_assert_eq(drive_online_mask(w.drives), 15, "cut %" PRIu64, cut);
+	close_and_check();
+}
+
 unsigned
 power_fails_at_every_step(const struct power_life *l)
 {

@@ -42,6 +42,8 @@ void body_delete(unsigned n);
 void seal(void);
 void reopen(uint8_t session);
 int rebuild(unsigned slot, struct err *e);
+/* The end of a life in which drive 3 was lost; `cut' is named if something is wrong. */
+void rebuild_3_and_check(uint64_t cut);
 /* All segments that are sealed. */
 void convert_sealed(void);
 void on_fault(void *context, const struct check_fault *f);	/* context: the least severity */

@@ -153,9 +153,9 @@ Test(upload_pieces, ten_thousand_parts_are_completed_listed_and_deleted_in_time)
 	cr_assert_eq(world_code(&uw.w, sequence), 0);
 	cr_log_info("CPU: complete %.1f ms, page of 1000 %.1f ms, delete %.1f ms",
 	    (double)complete_ns / 1e6, (double)page_ns / 1e6, (double)delete_ns / 1e6);
-	cr_assert_lt(complete_ns, 2000000000u);
-	cr_assert_lt(page_ns, 200000000u);
-	cr_assert_lt(delete_ns, 4000000000u);
+	cr_assert_lt(complete_ns, 500000000u);
+	cr_assert_lt(page_ns, 100000000u);
+	cr_assert_lt(delete_ns, 1000000000u);
 	cr_assert(world_rebuilt_alike(&uw.w, NULL));
 }
 
