@@ -389,10 +389,13 @@ Test(damage, a_wrong_drive_is_named_and_left_alone, .timeout = 60)
 	cr_assert_eq(drive_set_replace(w.drives, 3, "/d3b", &e), 0, "%s", e.text);
 	seal();
 	world_close(&w);
-	/* The first drive of the slot was put back at its old path: it is empty; format it anew. */
+	/* At the old path, where it looks, there is an empty directory, as if nothing were
+	 * mounted. */
 	disk_memory_restart(w.disk);
 	world_open(&w);
 	cr_assert_eq(drive_present_mask(w.drives), 7);
+	names(3, "empty directory");
+	cr_assert_null(disk_memory_find(w.disk, "/d3/", 0), "it was made a drive");
 	world_close(&w);
 	world_remove(&w);
 }
