@@ -122,6 +122,7 @@ libstore_libstore_a_SOURCES += \
 	libstore/index/index_layer.c \
 	libstore/index/index_layer.h \
 	libstore/index/index_rocksdb.c \
+	libstore/index/index_rocksdb_gaps.c \
 	libstore/index/index_rocksdb_get.c \
 	libstore/index/index_rocksdb_internal.h \
 	libstore/index/index_rocksdb_iter.c \

@@ -64,6 +64,7 @@ static void
 gap_remove(struct index_gaps *g, unsigned at)
 {
 	gap_count(g, &g->gaps[at], -1);
+	g->changes++;
 	buf_release(&g->gaps[at].from);
 	buf_release(&g->gaps[at].to);
 	g->count--;
@@ -89,6 +90,7 @@ narrow_remove(struct index_gaps *g)
 		widths[i] = g->gaps[i].width;
 	qsort(widths, g->count, sizeof(*widths), narrower);
 	limit = widths[left - 1];
+	g->cuts++;
 	for (unsigned i = g->count; i > 0 && left > 0; i--) {
 		if (g->gaps[i - 1].width > limit)
 			continue;
@@ -114,6 +116,7 @@ gap_insert(struct index_gaps *g, unsigned at, struct slice from, struct slice to
 	memmove(&g->gaps[at + 1], &g->gaps[at], (g->count - at) * sizeof(*g->gaps));
 	g->gaps[at] = new;
 	g->count++;
+	g->changes++;
 	gap_count(g, &new, 1);
 	if (g->count > GAPS_MAX)	/* N3 */
 		narrow_remove(g);
@@ -170,6 +173,8 @@ gaps_put(struct index_gaps *g, struct slice key)
 		return;
 	was = g->gaps[at];
 	gap_count(g, &was, -1);
+	g->changes++;
+	g->cuts++;
 	g->count--;
 	memmove(&g->gaps[at], &g->gaps[at + 1], (g->count - at) * sizeof(*g->gaps));
 	buf_append_slice(&past, key);
@@ -181,25 +186,28 @@ gaps_put(struct index_gaps *g, struct slice key)
 	buf_release(&was.to);
 }
 
-void
+bool
 gaps_delete(struct index_gaps *g, struct slice key, uint64_t write)
 {
 	struct buf past = BUF_INIT;
 	struct slice from, to;
 	unsigned at;
+	bool ended;
 
 	if (g->of_table[table_of(key)] == 0)
-		return;
+		return (false);
 	at = gap_at(g, key, true);
 	if (at == g->count)
-		return;
+		return (false);
 	from = buf_slice(&g->gaps[at].from);
 	to = buf_slice(&g->gaps[at].to);
 	buf_append_slice(&past, key);
 	buf_append(&past, "", 1);
-	if (slice_equal(to, key) || slice_equal(from, buf_slice(&past)))
+	ended = slice_equal(to, key);
+	if (ended || slice_equal(from, buf_slice(&past)))
 		gaps_add(g, key, buf_slice(&past), write);
 	buf_release(&past);
+	return (ended);
 }
 
 const struct gap *
@@ -209,4 +217,64 @@ gaps_find(const struct index_gaps *g, struct slice key, uint64_t write)
 		if (g->gaps[i].write <= write)
 			return (&g->gaps[i]);
 	return (NULL);
+}
+
+/* --- those that are kept ---------------------------------------------------------------------- */
+
+void
+gaps_keep_true(struct index_gaps *kept, const struct index_gaps *now, gap_row_fn *row,
+    void *context)
+{
+	for (unsigned i = 0; i < kept->count;) {
+		struct slice from = buf_slice(&kept->gaps[i].from);
+		unsigned at = gap_at(now, from, false);
+
+		if (at < now->count &&
+		    slice_compare(buf_slice(&now->gaps[at].from), from) <= 0 &&
+		    slice_compare(buf_slice(&now->gaps[at].to), buf_slice(&kept->gaps[i].to)) >= 0) {
+			i++;
+			continue;
+		}
+		row(context, from, SLICE_NONE);
+		gap_remove(kept, i);
+	}
+}
+
+void
+gaps_keep_all(struct index_gaps *kept, const struct index_gaps *now, gap_row_fn *row,
+    void *context)
+{
+	unsigned k = 0;
+
+	for (unsigned n = 0; n < now->count || k < kept->count;) {
+		const struct gap *new = n < now->count ? &now->gaps[n] : NULL;
+		const struct gap *old = k < kept->count ? &kept->gaps[k] : NULL;
+		int order = new == NULL ? 1 : old == NULL ? -1 :
+		    slice_compare(buf_slice(&new->from), buf_slice(&old->from));
+
+		if (order > 0) {
+			row(context, buf_slice(&old->from), SLICE_NONE);
+			k++;
+			continue;
+		}
+		if (order < 0 || !slice_equal(buf_slice(&new->to), buf_slice(&old->to)))
+			row(context, buf_slice(&new->from), buf_slice(&new->to));
+		n++;
+		k += order == 0;
+	}
+	gaps_release(kept);
+	for (unsigned n = 0; n < now->count; n++)
+		gap_insert(kept, n, buf_slice(&now->gaps[n].from), buf_slice(&now->gaps[n].to), 0);
+}
+
+int
+gaps_kept(struct index_gaps *kept, struct slice from, struct slice to, struct err *e)
+{
+	if (from.bytes == 0 || slice_compare(from, to) >= 0 || (kept->count > 0 &&
+	    slice_compare(from, buf_slice(&kept->gaps[kept->count - 1].to)) < 0))
+		return (err_set(e, ERR_CORRUPT, "a gap ends before it begins, or before another"));
+	if (kept->count == GAPS_MAX)
+		return (err_set(e, ERR_CORRUPT, "more than %u gaps were kept", GAPS_MAX));
+	gap_insert(kept, kept->count, from, to, 0);
+	return (0);
 }

@@ -180,6 +180,13 @@ key_task_print(struct buf *k, struct slice fingerprint, bool finished, uint64_t 
 }
 
 void
+key_gap(struct buf *k, struct slice from)
+{
+	key_start(k, '\xff');
+	buf_append_slice(k, from);
+}
+
+void
 key_after_prefix(struct buf *k, struct slice prefix)
 {
 	buf_reset(k);

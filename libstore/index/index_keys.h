@@ -23,6 +23,8 @@
  *   Q list(1) time(8) id(8)                   TaskPlace, of each task one: its place in its list
  *   Z lsn(8) upload-id(16)                    EndedUpload: it ended with that record
  *   K fingerprint 00 finished(1) ~id(8)       of each task one: finished_ms, little-endian
+ *   FF key                                    a key: from the one to the other nothing lives; behind
+ *                                             all tables, the index's own, and never shown
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -31,7 +33,7 @@
 
 #include "libbase/buf.h"
 
-#define INDEX_FORMAT_VERSION 6
+#define INDEX_FORMAT_VERSION 7
 #define ANSWERS_ROW 32
 
 /* Each replaces the content of k. */
@@ -55,6 +57,8 @@ void key_ended(struct buf *k, uint64_t lsn, struct slice upload_id);
 void key_task(struct buf *k, uint64_t id);
 void key_task_place(struct buf *k, uint8_t list, uint64_t time_ms, uint64_t id);
 void key_task_print(struct buf *k, struct slice fingerprint, bool finished, uint64_t id);
+/* Without a key it is the end of all that is not the index's own. */
+void key_gap(struct buf *k, struct slice from);
 /* The least key greater than every key that starts with `prefix`; empty buf if there is none. */
 void key_after_prefix(struct buf *k, struct slice prefix);
 /* Back again; each borrows from key. ERR_CORRUPT if it is not of that table. */

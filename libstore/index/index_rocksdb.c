@@ -38,10 +38,13 @@ index_free(struct index *x)
 	rocksdb_writebatch_destroy(x->batch);
 	index_options_free(x);
 	gaps_release(&x->gaps);
+	gaps_release(&x->kept);
+	index_layer_free(x->gap_rows);
 	for (unsigned i = 0; i < PROBES_LATER; i++)
 		buf_release(&x->later[i]);
 	pthread_mutex_destroy(&x->gaps_lock);
 	pthread_mutex_destroy(&x->flush_lock);
+	pthread_mutex_destroy(&x->write_lock);
 	free(x->directory);
 	free(x);
 }
@@ -99,6 +102,8 @@ index_new(const char *directory, uint64_t cache_bytes)
 	x->batch = rocksdb_writebatch_create();
 	pthread_mutex_init(&x->gaps_lock, NULL);
 	pthread_mutex_init(&x->flush_lock, NULL);
+	pthread_mutex_init(&x->write_lock, NULL);
+	x->gap_rows = index_layer_new();
 	x->ahead = ahead_new(database_write, x);
 	return (x);
 }
@@ -113,6 +118,8 @@ index_opened(struct index *x, char *message, struct index **out, struct err *e)
 		rc = index_error(e, "cannot open", x->directory, message);
 	else
 		rc = index_check_format(x, e);
+	if (rc == 0)
+		rc = gap_rows_load(x, e);
 	if (rc < 0) {
 		index_free(x);
 		return (rc);
@@ -159,6 +166,7 @@ index_open_read_only(const char *directory, uint64_t cache_bytes, struct index *
 	if (!index_there(directory))
 		return (err_set(e, ERR_NOT_FOUND, "there is no index in %s", directory));
 	x = index_new(directory, cache_bytes);
+	x->read_only = true;
 	rocksdb_options_set_create_if_missing(x->options, 0);
 	x->db = rocksdb_open_for_read_only_column_families(x->options, directory, 1,
 	    (const char *const[]){ "default" }, (const rocksdb_options_t *const[]){ x->options },
@@ -174,6 +182,8 @@ index_close(struct index **x)
 	if (*x == NULL)
 		return;
 	/* A failure costs a replay of the log at the next start, nothing else. */
+	if (ahead_drain((*x)->ahead, &e) == 0)
+		(void)gap_rows_save(*x, &e);
 	(void)index_flush(*x, true, &e);
 	index_free(*x);
 	*x = NULL;

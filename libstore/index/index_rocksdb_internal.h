@@ -46,7 +46,13 @@ struct index {
 	_Atomic bool				 dirty;		/* written since the last flush */
 	pthread_mutex_t				 flush_lock;	/* of who waits for a flush */
 	pthread_mutex_t				 gaps_lock;
-	struct index_gaps			 gaps;
+	struct index_gaps			 gaps, kept;	/* kept: as rows of the database */
+	struct index_layer			*gap_rows;	/* changes of those, for the next write */
+	uint64_t				 unkept;	/* rows written since all were kept */
+	uint64_t				 kept_changes, kept_cuts;	/* of gaps, then */
+	pthread_mutex_t				 write_lock;	/* of who writes to the database */
+	bool					 read_only;
+	bool					 failed;	/* a write did: none may follow */
 	uint64_t				 write;	/* the last one; odd while it goes on */
 	_Atomic uint64_t			 passed;	/* dead keys, by iterators */
 	unsigned				 unprobed;	/* deletes of listed rows */
@@ -61,10 +67,20 @@ int index_error(struct err *e, const char *what, const char *directory, char *me
 void index_options_new(struct index *x, uint64_t cache_bytes);
 void index_options_free(struct index *x);
 
+/* Brings gap_rows there, and nothing else. With write_lock. */
+int batch_write(struct index *x, struct err *e);
 /* Brings rows to the database, for ahead's thread. */
 ahead_write_fn database_write;
 /* What is in the database becomes durable. */
 int database_flush(struct index *x, bool wait, struct err *e);
+
+/* Reads which gaps were kept. */
+int gap_rows_load(struct index *x, struct err *e);
+/* Fills gap_rows, for the write that is about to be made: with what is not true any more, and now
+ * and then, or for all, with what is new. With write_lock and gaps_lock. */
+void gap_rows_make(struct index *x, bool all);
+/* Writes them alone, all that are new. */
+int gap_rows_save(struct index *x, struct err *e);
 
 /* Looks for the next key that lives behind one: what is passed on the way becomes a gap. An error
  * ends the look where it would pass more dead keys than passed_max. */

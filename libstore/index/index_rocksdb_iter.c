@@ -117,12 +117,13 @@ iter_step(struct index_iter *i, bool seek)
 		iter_note_gap(i);
 }
 
-/* Chooses the stretch that i->from lies in, or the next one if it lies in a gap. */
-static void
+/* Chooses the stretch that i->from lies in, or the next one if it lies in a gap: true. */
+static bool
 iter_choose(struct index_iter *i)
 {
 	struct index *x = i->reader.index;
 	const struct gap *g;
+	bool around = false;
 
 	buf_reset(&i->end);
 	buf_reset(&i->past);
@@ -132,6 +133,7 @@ iter_choose(struct index_iter *i)
 	if (g != NULL && slice_compare(buf_slice(&g->from), buf_slice(&i->from)) <= 0) {
 		buf_reset(&i->from);
 		buf_append_slice(&i->from, buf_slice(&g->to));
+		around = true;
 		g = gaps_find(&x->gaps, buf_slice(&i->from), i->write);
 	}
 	if (g != NULL && iter_below_upper(i, buf_slice(&g->from))) {
@@ -140,6 +142,7 @@ iter_choose(struct index_iter *i)
 		buf_append_slice(&i->past, buf_slice(&g->to));
 	}
 	pthread_mutex_unlock(&x->gaps_lock);
+	return (around);
 }
 
 static void
@@ -177,14 +180,18 @@ static void
 iter_db_seek(struct index_iter *i)
 {
 	for (;;) {
+		bool around;
+
 		iter_stretch_close(i);
-		iter_choose(i);
+		around = iter_choose(i);
 		if (!iter_below_upper(i, buf_slice(&i->from)))
 			return;
 		iter_stretch_open(i);
 		iter_step(i, true);
 		if (rocksdb_iter_valid(i->db) || i->past.bytes == 0 || i->failure.code != 0)
 			return;
+		if (around)
+			iter_note_gap(i);	/* between two: they are one */
 		buf_reset(&i->from);
 		buf_append_slice(&i->from, buf_slice(&i->past));
 	}
@@ -287,6 +294,8 @@ iter_new(const struct index_reader *r, struct slice from, struct slice to, uint6
 	rocksdb_set_perf_level(rocksdb_enable_count);
 	i->counts = rocksdb_perfcontext_create();
 	buf_append_slice(&i->upper, to);
+	if (to.bytes == 0)
+		key_gap(&i->upper, SLICE_NONE);
 	buf_append_slice(&i->at, from);
 	buf_append_slice(&i->from, from);
 	pthread_mutex_lock(&r->index->gaps_lock);

@@ -17,11 +17,12 @@
 /* Deletes in tables that are listed: so many in memory are flushed, so that they are compacted. */
 #define DELETES_MAX		100000u
 /*
- * One in so many deletes of listed rows is where a gap is looked for, at once and so many looks
- * later; and what such a look may cost.
+ * One in so many deletes of listed rows is where a gap is looked for, at once, and of a write's
+ * last one so many such writes later; and what such a look may cost.
  */
 #define PROBE_EVERY		128u
 #define PROBES_MAX		1024u		/* in one write */
+#define ENDS_MAX		64u
 #define PROBE_PASSED_MAX	8192u
 /* What failed in the background with less room than this failed for want of it: a table that is not
  * whole is removed again. */
@@ -36,10 +37,10 @@ row_is_listed(struct slice key)
 	return (table == 'O' || table == 'V' || table == 'U');
 }
 
-/* Keys whose surroundings may have become a gap, in their order. */
+/* Keys behind which a gap may be now, in their order; and those at which one ended until now. */
 struct probes {
-	struct slice	keys[PROBES_MAX];
-	unsigned	count;
+	struct slice	keys[PROBES_MAX], ends[ENDS_MAX];
+	unsigned	count, end_count;
 };
 
 static void
@@ -54,7 +55,8 @@ deleted_row(struct index *x, struct slice key, struct probes *probes)
 	probes->keys[probes->count++] = key;
 }
 
-/* From here on to write_end what lives is no longer what any snapshot has. */
+/* From here on to write_end what lives is no longer what any snapshot has. What gaps become by it is
+ * written with it. */
 static void
 write_begin(struct index *x, const struct index_layer *layer)
 {
@@ -67,11 +69,12 @@ write_begin(struct index *x, const struct index_layer *layer)
 		    entry = layer_next(entry))
 			if (!entry->deleted)
 				gaps_put(&x->gaps, entry->key);
+	gap_rows_make(x, false);
 	pthread_mutex_unlock(&x->gaps_lock);
 }
 
 static void
-write_end(struct index *x, const struct index_layer *layer)
+write_end(struct index *x, const struct index_layer *layer, struct probes *probes)
 {
 	const struct layer_entry *entry;
 
@@ -80,29 +83,33 @@ write_end(struct index *x, const struct index_layer *layer)
 	if (x->gaps.count > 0)
 		for (entry = layer_seek(layer, SLICE_NONE, false); entry != NULL;
 		    entry = layer_next(entry))
-			if (entry->deleted)
-				gaps_delete(&x->gaps, entry->key, x->write);
+			if (entry->deleted && gaps_delete(&x->gaps, entry->key, x->write) &&
+			    probes->end_count < ENDS_MAX)
+				probes->ends[probes->end_count++] = entry->key;
 	pthread_mutex_unlock(&x->gaps_lock);
 }
 
 /*
  * At once, from the last to the first, so that each look ends at the gap of the one before: that is
- * for many deletes in one write, or from the end to the start. And again later, for those one by
- * one towards the end, which lie behind a key only then.
+ * for many deletes in one write, or from the end to the start. Then from where gaps ended to those.
+ * And again later, for those one by one towards the end, which lie behind a key only then.
  */
 static void
 probe_all(struct index *x, const struct probes *probes)
 {
-	for (unsigned n = probes->count; n > 0; n--) {
-		struct buf *later = &x->later[x->later_next];
+	struct buf *later = &x->later[x->later_next];
 
+	for (unsigned n = probes->count; n > 0; n--)
 		index_iter_probe(x, probes->keys[n - 1], PROBE_PASSED_MAX);
-		if (later->bytes > 0)
-			index_iter_probe(x, buf_slice(later), PROBE_PASSED_MAX);
-		buf_reset(later);
-		buf_append_slice(later, probes->keys[n - 1]);
-		x->later_next = (x->later_next + 1) % PROBES_LATER;
-	}
+	for (unsigned n = probes->end_count; n > 0; n--)
+		index_iter_probe(x, probes->ends[n - 1], PROBE_PASSED_MAX);
+	if (probes->count == 0)
+		return;
+	if (later->bytes > 0)
+		index_iter_probe(x, buf_slice(later), PROBE_PASSED_MAX);
+	buf_reset(later);
+	buf_append_slice(later, probes->keys[probes->count - 1]);
+	x->later_next = (x->later_next + 1) % PROBES_LATER;
 }
 
 static int
@@ -126,8 +133,10 @@ database_flush(struct index *x, bool wait, struct err *e)
 {
 	int rc = 0;
 
-	if (!wait)
-		return (x->dirty ? memory_flush(x, false, e) : 0);
+	if (x->dirty)
+		rc = gap_rows_save(x, e);
+	if (rc < 0 || !wait)
+		return (rc == 0 && x->dirty ? memory_flush(x, false, e) : rc);
 	pthread_mutex_lock(&x->flush_lock);
 	if (atomic_exchange(&x->dirty, false))	/* what is written from here on is not flushed */
 		rc = memory_flush(x, true, e);
@@ -142,7 +151,6 @@ rows_to_batch(struct index *x, const struct index_layer *rows, struct probes *pr
 {
 	const struct layer_entry *entry;
 
-	rocksdb_writebatch_clear(x->batch);
 	for (entry = layer_seek(rows, SLICE_NONE, false); entry != NULL;
 	    entry = layer_next(entry)) {
 		if (entry->deleted) {
@@ -174,6 +182,21 @@ rows_to_table(struct index *x, rocksdb_sstfilewriter_t *table, const struct inde
 	}
 }
 
+/* Rows of gaps lie behind all others. The table reaches behind them in any case, so that RocksDB
+ * flushes those that are in its memory, and older, before it takes the table. */
+static void
+gap_rows_to_table(struct index *x, rocksdb_sstfilewriter_t *table, struct probes *probes,
+    char **message)
+{
+	struct buf last = BUF_INIT;
+
+	key_gap(&last, SLICE_LITERAL("\xff"));
+	rows_to_table(x, table, x->gap_rows, probes, message);
+	if (*message == NULL)
+		rocksdb_sstfilewriter_delete(table, (const char *)last.data, last.bytes, message);
+	buf_release(&last);
+}
+
 /* Makes a table file of the rows; it becomes the database's, durable, in one step. */
 static void
 table_write(struct index *x, const struct index_layer *rows, struct probes *probes, char **message)
@@ -191,9 +214,11 @@ table_write(struct index *x, const struct index_layer *rows, struct probes *prob
 	rocksdb_sstfilewriter_open(table, name, message);
 	if (*message == NULL)
 		rows_to_table(x, table, rows, probes, message);
+	write_begin(x, rows);
+	if (*message == NULL)
+		gap_rows_to_table(x, table, probes, message);
 	if (*message == NULL)
 		rocksdb_sstfilewriter_finish(table, message);
-	write_begin(x, rows);
 	if (*message == NULL)
 		rocksdb_ingest_external_file(x->db, &name, 1, o, message);
 	(void)unlink(name);
@@ -236,37 +261,58 @@ database_background(const struct index *x, struct err *e)
 	return (0);
 }
 
-static int
-rows_write(struct index *x, const struct index_layer *rows, struct err *e)
+int
+batch_write(struct index *x, struct err *e)
 {
-	struct probes probes = { .count = 0 };
-	bool bulk = x->bulk;		/* may change meanwhile */
 	char *message = NULL;
 
-	if (bulk) {
-		table_write(x, rows, &probes, &message);
+	rows_to_batch(x, x->gap_rows, NULL);
+	rocksdb_write(x->db, x->write_options, x->batch, &message);
+	rocksdb_writebatch_clear(x->batch);
+	x->dirty = true;
+	x->failed = message != NULL;	/* gaps that are kept may be others than those of the rows */
+	return (message == NULL ? 0 : index_error(e, "cannot write", x->directory, message));
+}
+
+/* With write_lock. */
+static int
+rows_write(struct index *x, const struct index_layer *rows, struct probes *probes, struct err *e)
+{
+	char *message = NULL;
+	int rc = 0;
+
+	if (x->failed)
+		return (err_set(e, ERR_IO, "index %s: an earlier write failed", x->directory));
+	if (x->bulk) {
+		table_write(x, rows, probes, &message);
+		x->failed = message != NULL;
+		if (x->failed)
+			rc = index_error(e, "cannot write", x->directory, message);
 	} else {
-		rows_to_batch(x, rows, &probes);
+		rows_to_batch(x, rows, probes);
 		write_begin(x, rows);
-		rocksdb_write(x->db, x->write_options, x->batch, &message);
-		rocksdb_writebatch_clear(x->batch);
+		rc = batch_write(x, e);
 	}
-	if (message != NULL)
-		return (index_error(e, "cannot write", x->directory, message));
-	write_end(x, rows);
-	x->dirty |= !bulk;
-	probe_all(x, &probes);
-	return (0);
+	if (rc == 0)
+		write_end(x, rows, probes);
+	x->unkept += index_layer_count(rows);
+	return (rc);
 }
 
 int
 database_write(void *context, const struct index_layer *rows, bool flush, struct err *e)
 {
 	struct index *x = context;
+	struct probes probes = { .count = 0 };
 	int rc = 0;
 
-	if (rows != NULL)
-		rc = rows_write(x, rows, e);
+	if (rows != NULL) {
+		pthread_mutex_lock(&x->write_lock);
+		rc = rows_write(x, rows, &probes, e);
+		pthread_mutex_unlock(&x->write_lock);
+	}
+	if (rc == 0)
+		probe_all(x, &probes);
 	if (rc == 0 && (flush || x->deletes >= DELETES_MAX))
 		rc = database_flush(x, false, e);
 	return (rc == 0 ? database_background(x, e) : rc);
@@ -379,6 +425,10 @@ index_bulk(struct index *x, bool on, struct err *e)
 		rc = filter_begin(x, e);
 	if (!on)
 		rc = ahead_drain(x->ahead, e);
+	if (rc == 0 && !on && x->bulk)
+		rc = gap_rows_save(x, e);	/* what was replayed is durable: so are they, soon */
+	if (rc == 0 && !on && x->bulk)
+		rc = database_flush(x, false, e);
 	if (rc == 0 && x->filter != NULL)
 		rc = compactions_set(x, on, e);
 	ahead_bulk(x->ahead, on);

@@ -70,13 +70,13 @@ Test(index_gaps, split_where_a_key_lives_and_heal_where_it_dies)
 	cr_assert_str_eq(shown(&g, &b), "b+-f@2 f+-n@2 ");
 	gaps_put(&g, s("f"));
 	cr_assert_str_eq(shown(&g, &b), "b+-f@2 f+-n@2 ", "it lives already");
-	gaps_delete(&g, s("c"), 4);
-	gaps_delete(&g, s("x"), 4);
+	cr_assert_not(gaps_delete(&g, s("c"), 4));
+	cr_assert_not(gaps_delete(&g, s("x"), 4));
 	cr_assert_str_eq(shown(&g, &b), "b+-f@2 f+-n@2 ", "was empty, or touches none");
 	gaps_delete(&g, s("f"), 6);
 	cr_assert_str_eq(shown(&g, &b), "b+-n@6 ");
-	gaps_delete(&g, s("n"), 8);
-	gaps_delete(&g, s("b"), 8);
+	cr_assert(gaps_delete(&g, s("n"), 8), "one ended there");
+	cr_assert_not(gaps_delete(&g, s("b"), 8));
 	cr_assert_str_eq(shown(&g, &b), "b-n+@8 ");
 	gaps_release(&g);
 	buf_release(&b);
@@ -161,5 +161,77 @@ Test(index_gaps, never_cover_what_lives)
 			cr_assert_lt(slice_compare(buf_slice(&g.gaps[i - 1].to),
 			    buf_slice(&g.gaps[i].from)), 0);
 	}
+	gaps_release(&g);
+}
+
+/* "from-to " of rows that come, "from! " of those that go. */
+static void
+row_show(void *context, struct slice from, struct slice to)
+{
+	buf_append_slice(context, from);
+	buf_append_string(context, to.bytes > 0 ? "-" : "!");
+	buf_append_slice(context, to);
+	buf_append_string(context, " ");
+}
+
+static const char *
+rows_shown(struct index_gaps *kept, const struct index_gaps *now, bool all, struct buf *out)
+{
+	buf_reset(out);
+	(all ? gaps_keep_all : gaps_keep_true)(kept, now, row_show, out);
+	for (size_t i = 0; i < out->bytes; i++)
+		if (out->data[i] == 0)
+			out->data[i] = '+';
+	return (buf_string(out));
+}
+
+Test(index_gaps, what_is_kept_goes_once_it_is_not_true_and_comes_when_asked)
+{
+	struct index_gaps g = { .count = 0 }, kept = { .count = 0 };
+	struct buf b = BUF_INIT;
+
+	gaps_add(&g, s("b"), s("d"), 2);
+	gaps_add(&g, s("m"), s("p"), 2);
+	cr_assert_str_eq(rows_shown(&kept, &g, false, &b), "");
+	cr_assert_str_eq(rows_shown(&kept, &g, true, &b), "b-d m-p ");
+	cr_assert_str_eq(rows_shown(&kept, &g, true, &b), "");
+	gaps_add(&g, s("d"), s("f"), 4);
+	gaps_add(&g, s("k"), s("p"), 4);
+	cr_assert_str_eq(rows_shown(&kept, &g, false, &b), "", "smaller, and true");
+	gaps_put(&g, s("e"));
+	cr_assert_str_eq(rows_shown(&kept, &g, false, &b), "", "it was not in what is kept");
+	gaps_put(&g, s("o"));
+	cr_assert_str_eq(rows_shown(&kept, &g, false, &b), "m! ");
+	cr_assert_str_eq(rows_shown(&kept, &g, true, &b), "b-e e+-f k-o o+-p ");
+	gaps_put(&g, s("b"));
+	gaps_release(&g);
+	gaps_add(&g, s("k"), s("o"), 6);
+	cr_assert_str_eq(rows_shown(&kept, &g, true, &b), "b! e+! o+! ");
+	gaps_release(&g);
+	cr_assert_str_eq(rows_shown(&kept, &g, false, &b), "k! ");
+	cr_assert_eq(kept.count, 0);
+	gaps_release(&kept);
+	buf_release(&b);
+}
+
+Test(index_gaps, rows_that_cannot_be_are_not_read)
+{
+	struct index_gaps g = { .count = 0 };
+	struct err e = ERR_INIT;
+	char from[16], to[16];
+
+	cr_assert_eq(gaps_kept(&g, s("b"), s("d"), &e), 0);
+	cr_assert_eq(gaps_kept(&g, s("d"), s("f"), &e), 0, "they may touch");
+	cr_assert_eq(gaps_kept(&g, s("e"), s("g"), &e), ERR_CORRUPT);
+	cr_assert_eq(gaps_kept(&g, s("k"), s("k"), &e), ERR_CORRUPT);
+	cr_assert_eq(gaps_kept(&g, s("k"), s(""), &e), ERR_CORRUPT);
+	cr_assert_eq(g.count, 2);
+	for (unsigned i = 2; i < GAPS_MAX; i++) {
+		snprintf(from, sizeof(from), "p%04u", i);
+		snprintf(to, sizeof(to), "p%04u+", i);
+		cr_assert_eq(gaps_kept(&g, s(from), s(to), &e), 0);
+	}
+	cr_assert_eq(gaps_kept(&g, s("q"), s("r"), &e), ERR_CORRUPT);
+	cr_assert_not_null(strstr(e.text, "more than"), "%s", e.text);
 	gaps_release(&g);
 }

@@ -3,8 +3,9 @@
  * replays, checkpoints and new starts, and iterators that are kept meanwhile and sent ahead.
  *
  * A kept iterator must show what lived at its making and was not touched since, and nothing that
- * neither lived then nor was touched. A process that is killed leaves the state of one LSN. A
- * failure prints its seed.
+ * neither lived then nor was touched. A process that is killed leaves the state of one LSN, and the
+ * gaps that are kept with it are true: also when another goes on from there, and is killed. A failure
+ * prints its seed.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -23,6 +24,7 @@
 #define KEPT		4u
 #define ROUNDS		600u
 #define CRASHES		6u
+#define LIVES		2u
 #define ANCHOR_EVERY	97u		/* such keys live for ever, where a thread walks */
 
 static char directory[] = "/tmp/holdfast-test-model-XXXXXX";
@@ -68,6 +70,7 @@ struct kept {
 
 struct model {
 	struct index		*x;		/* NULL: only the array changes */
+	uint64_t		 behind;	/* writes that x has already */
 	uint64_t		 until;		/* writes, of which `then' is what the array was */
 	uint32_t		 then[KEYS];
 	struct index_layer	*layer;
@@ -110,7 +113,7 @@ write_all(struct model *m)
 	struct err e = ERR_INIT;
 
 	m->writes++;
-	if (m->x != NULL)
+	if (m->x != NULL && m->writes > m->behind)
 		cr_assert_eq(index_write(m->x, m->layer, m->writes, &e), 0, "%s", e.text);
 	index_layer_clear(m->layer);
 	if (m->writes == m->until)
@@ -372,8 +375,14 @@ child_main(uint64_t seed, int tell)
 		_exit(1);
 	m->seed = seed;
 	m->layer = index_layer_new();
+	m->behind = index_applied(m->x);
 	for (unsigned round = 0;; round++) {
 		changes_make(m);
+		if (round % 25 == seed % 25) {
+			index_close(&m->x);
+			if (index_open(path, 1 << 20, &m->x, &e) < 0)
+				_exit(1);
+		}
 		if (round % 16 == 3 && index_flush(m->x, round % 32 == 3, &e) < 0)
 			_exit(1);
 		if (round % 30 == seed % 30 && index_bulk(m->x, round % 60 < 30, &e) < 0)
@@ -398,18 +407,24 @@ crashed_check(uint64_t seed)
 	while (m->writes < m->until)
 		changes_make(m);
 	memcpy(m->rows, m->then, sizeof(m->rows));
+	m->writes = m->until;
 	printf("# LSN %llu\n", (unsigned long long)m->until);
 	check_all(m, x);
-	index_close(&x);
+	m->x = x;
+	for (unsigned round = 0; round < 20; round++) {
+		changes_make(m);
+		check_all(m, x);
+	}
+	index_close(&m->x);
 	index_layer_free(m->layer);
 	free(m);
 }
 
-/* Kills a child after some rounds. */
+/* Kills a child after some rounds, and in its next life after some more. */
 static void
-crash(uint64_t seed)
+crash(uint64_t seed, unsigned life)
 {
-	uint64_t random = seed, rounds = 4 + next_random(&random) % 120;
+	uint64_t random = seed, rounds = 4 + next_random(&random) % 120 + 50 * life;
 	int ends[2], status;
 	pid_t pid;
 	char c;
@@ -436,12 +451,12 @@ Test(index_model, a_crash_leaves_the_state_of_one_lsn, .timeout = 120)
 
 	printf("# seed %llu\n", (unsigned long long)seed);
 	/* All first: a process that has had an index open has threads, which a child would lack. */
-	for (unsigned n = 0; n < 2 * CRASHES; n++) {
+	for (unsigned n = 0; n < (LIVES + 1) * CRASHES; n++) {
 		snprintf(path, sizeof(path), "%s/%u", directory, n % CRASHES);
-		if (n < CRASHES)
-			crash(seed + n);
+		if (n < LIVES * CRASHES)
+			crash(seed + n % CRASHES, n / CRASHES);
 		else
-			crashed_check(seed + n - CRASHES);
+			crashed_check(seed + n % CRASHES);
 	}
 }
 
