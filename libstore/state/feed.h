@@ -6,6 +6,8 @@
  * F2  What was told is not told again by that cursor, and nothing is left out: a cursor behind the
  *     horizon (a segment with records after it was dropped) is refused.
  * F3  Relocations are no changes. Changes of one key come in their order; no other is promised.
+ * F4  Only the horizon makes a cursor stale. Files that went away under a read are those of a
+ *     segment that was converted: the catalog is asked for its files again.
  *
  * Reading blocks, and touches nothing but the log's files: it is for the pool.
  *
@@ -36,7 +38,8 @@ int feed_cursor_parse(struct slice bytes, const uint8_t deployment[16], struct f
 /*
  * Every record of a change after *at and up to an LSN, as a packed FeedEntry without the name of
  * its bucket (id and bytes are borrowed). each returns true when it has enough. *at moves on over
- * all that was looked at. ERR_STALE: the place is gone, the horizon has passed it.
+ * all that was looked at. ERR_STALE: the place is gone, the horizon has passed it. ERR_NO_QUORUM:
+ * too few of the drives that have it are there.
  */
 typedef bool feed_each_fn(void *context, Hf__FeedEntry *entry);
 int feed_read(struct log *l, struct drive_set *s, uint64_t upto, struct feed_at *at,

@@ -15,6 +15,8 @@
 #include <stdlib.h>
 
 #include "libbase/checksum.h"
+#include "libstore/drive/drive_internal.h"
+#include "libstore/state/feed.h"
 #include "tests/unit/convert_world.h"
 #include "tests/unit/proof.h"
 
@@ -156,6 +158,77 @@ Test(convert, flipped_bits_in_m_shards, .timeout = 60)
 	free(live);
 	free(rebuilt);
 	world_remove(&w);
+}
+
+/* --- followers -------------------------------------------------------------------------------- */
+
+struct follower {
+	struct feed_at	at;
+	unsigned	told;
+	bool		converts;	/* what it is reading, at once */
+};
+
+/* The next entry; behind the first in the middle of a segment the files of that become others'. */
+static bool
+follow_each(void *context, Hf__FeedEntry *entry)
+{
+	struct follower *f = context;
+	uint64_t reading = f->at.segment, used = drive_recycled_used(w.drives);
+	char key[16], body[3000] = "";
+	struct err e = ERR_INIT;
+
+	if (entry->kind != HF__FEED_ENTRY__KIND__PUT)
+		return (false);
+	snprintf(key, sizeof(key), "k%u", f->told++);
+	cr_assert(entry->key.len == strlen(key) && memcmp(entry->key.data, key, strlen(key)) == 0,
+	    "%.*s, not %s", (int)entry->key.len, (const char *)entry->key.data, key);
+	if (f->told != 3 || !f->converts)
+		return (false);
+	cr_assert_eq(convert(reading, 1, &e), 0, "%s", e.text);
+	w.now_ms += 2000;
+	world_settle(&w);
+	memset(body, 'x', sizeof(body) - 1);
+	for (unsigned i = 0; i < 120; i++) {
+		snprintf(key, sizeof(key), "l%u", i);
+		world_put(&w, ++sequence, "b", key, body, NULL);
+		world_settle(&w);
+	}
+	cr_assert_geq(drive_recycled_used(w.drives), used + 3, "its files are in use again");
+	return (false);
+}
+
+/* Its cursor is good: it is not told to begin anew. */
+Test(convert, who_follows_the_log_reads_on_in_the_shards, .timeout = 60)
+{
+	for (unsigned converts = 0; converts < 2; converts++) {
+		struct follower f = { .converts = converts == 1 };
+		struct state_stats t;
+		struct err e = ERR_INIT;
+
+		world_fill(5);
+		state_stats(w.state, &t);
+		cr_assert_eq(feed_read(w.log, w.drives, t.applied_lsn, &f.at, follow_each, &f,
+		    &e), 0, "%s", e.text);
+		cr_assert_eq(f.told, 40);
+		cr_assert_eq(f.at.lsn, t.applied_lsn);
+		world_end();
+	}
+}
+
+/* Drives that are away are no reason to begin anew either. */
+Test(convert, who_follows_the_log_waits_for_drives, .timeout = 60)
+{
+	struct follower f = { 0 };
+	struct state_stats t;
+	struct err e = ERR_INIT;
+
+	world_fill(6);
+	state_stats(w.state, &t);
+	for (unsigned i = 0; i < 3; i++)
+		drive_fail(w.drives, i, "test", NULL);
+	cr_assert_eq(feed_read(w.log, w.drives, t.applied_lsn, &f.at, follow_each, &f, &e),
+	    ERR_NO_QUORUM, "%s", e.text);
+	world_end();
 }
 
 /* --- refusals --------------------------------------------------------------------------------- */
