@@ -71,10 +71,19 @@ log_segment_put(struct log *l, struct segment *g)
 }
 
 void
-log_failing_add(struct log *l, unsigned slot, const char *why)
+log_failing_add(struct log *l, const struct segment *g, unsigned slot, const char *why)
 {
-	l->failing |= 1u << slot;
-	snprintf(l->failing_why[slot], sizeof(l->failing_why[slot]), "%.150s", why);
+	struct failing *f = l->failing;
+
+	while (f < l->failing + l->failing_count && (f->segment != g->id || f->slot != slot))
+		f++;
+	if (f == l->failing + l->failing_count) {
+		assert(l->failing_count < FAILING_MAX);
+		l->failing_count++;
+	}
+	f->segment = g->id;
+	f->slot = slot;
+	snprintf(f->why, sizeof(f->why), "%.150s", why);
 }
 
 void
@@ -265,7 +274,7 @@ segment_live(struct log *l)
 	present = drive_present_mask(l->set);
 	for (i = 0; i < g->mirror_count; i++)
 		if (!(present >> g->slots[i] & 1))
-			log_failing_add(l, g->slots[i], "the drive is not online any more");
+			log_failing_add(l, g, g->slots[i], "the drive is not online any more");
 		else if (!(whole >> g->slots[i] & 1))
 			g->missing |= 1u << i;
 	l->state = LOG_REPAIRING;
@@ -391,7 +400,7 @@ flight_back(struct log *l, struct flight *f)
 
 	for (i = 0; i < f->segment->mirror_count; i++)
 		if (f->failed >> i & 1)
-			log_failing_add(l, f->segment->slots[i], f->why[i]);
+			log_failing_add(l, f->segment, f->segment->slots[i], f->why[i]);
 	log_image_grow(l, &f->batch->image, f->image_bytes);
 	memcpy(f->batch->image.bytes, f->image.bytes, f->image_bytes);
 	f->batch->link = l->head;

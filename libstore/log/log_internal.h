@@ -90,6 +90,15 @@ struct worker {
 	bool		 busy, started;
 };
 
+/* A drive that did not do what was to be done to the segment's file in a slot: the one that stands
+ * there, or the one that is retired from it, where the file is a link. */
+struct failing {
+	uint64_t	segment;
+	unsigned	slot;
+	char		why[160];
+};
+#define FAILING_MAX	(2 * DRIVES_MAX)	/* of what flies, and of zeros */
+
 struct log {
 	struct drive_set	*set;
 	bool			 threads, stopping, keeper_started, zeroer_started;
@@ -107,8 +116,8 @@ struct log {
 	bool			 leave_slow;	/* see log_drives_slow */
 	bool			 seal_early;	/* the current segment, though it has room */
 	struct prewrite		 prewrite;
-	uint32_t		 failing;	/* slots */
-	char			 failing_why[DRIVES_MAX][160];
+	struct failing		 failing[FAILING_MAX];
+	unsigned		 failing_count;
 	struct batch		*head, *tail;	/* queue; the tail is forming */
 	uint64_t		 batch_next;
 	uint64_t		 batch_bytes_max;
@@ -141,7 +150,7 @@ void log_image_grow(struct log *l, struct image *m, size_t bytes);
 void log_image_put(struct log *l, struct image *m);
 void log_segment_put(struct log *l, struct segment *g);
 /* For LOG_REPAIRING. Lock. */
-void log_failing_add(struct log *l, unsigned slot, const char *why);
+void log_failing_add(struct log *l, const struct segment *g, unsigned slot, const char *why);
 
 /* log_keeper.c; lock is held, and given up over I/O */
 bool log_keeper_step(struct log *l);		/* does one thing; false: there was nothing to do */

@@ -349,18 +349,15 @@ segment_usable(struct drive_set *s, const struct segment *g)
 /* L5, in this order: the failed drives, the end of the current segment, another segment. No lock.
  */
 static int
-segment_replace(struct log *l, uint32_t failing, char why[][160], struct segment *current,
-    struct segment **next, struct segment **dropped, struct err *e)
+segment_replace(struct log *l, const struct failing *failing, unsigned count,
+    struct segment *current, struct segment **next, struct segment **dropped, struct err *e)
 {
 	struct drive_set *s = l->set;
 	enum log_share share;
-	unsigned i;
 	int rc = 0;
 
-	for (i = 0; rc == 0 && i < drive_count(s); i++)
-		if (failing >> i & 1)
-			rc = current == NULL ? drive_fail(s, i, why[i], e) :
-			    segment_mirror_fail(s, current->id, i, why[i], e);
+	for (const struct failing *f = failing; rc == 0 && f < failing + count; f++)
+		rc = segment_mirror_fail(s, f->segment, f->slot, f->why, e);
 	if (rc == 0 && current != NULL)
 		rc = segment_commit_sealed(s, current, true, e);
 	if (rc == 0 && *next != NULL && !segment_usable(s, *next)) {
@@ -381,16 +378,16 @@ static void
 repair(struct log *l)
 {
 	struct segment *current = l->current, *next = l->next, *dropped = NULL;
-	uint32_t failing = l->failing;
+	struct failing failing[FAILING_MAX];
+	unsigned count = l->failing_count;
 	struct err e = ERR_INIT;
-	char why[DRIVES_MAX][160];
 	int rc;
 
-	memcpy(why, l->failing_why, sizeof(why));
+	memcpy(failing, l->failing, count * sizeof(*failing));
 	l->current = l->next = NULL;
-	l->failing = 0;
+	l->failing_count = 0;
 	pthread_mutex_unlock(&l->lock);
-	rc = segment_replace(l, failing, why, current, &next, &dropped, &e);
+	rc = segment_replace(l, failing, count, current, &next, &dropped, &e);
 	pthread_mutex_lock(&l->lock);
 	if (dropped != NULL)
 		log_segment_put(l, dropped);	/* zeros may be on their way to it */
@@ -405,7 +402,7 @@ repair(struct log *l)
 		return;
 	}
 	l->prepare_failed = false;
-	if (l->failing == 0)	/* else a drive failed meanwhile: once more */
+	if (l->failing_count == 0)	/* else a drive failed meanwhile: once more */
 		l->state = LOG_RUNNING;
 	log_wake(l);
 }

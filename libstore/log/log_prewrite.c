@@ -101,8 +101,8 @@ log_zeros_failed(struct log *l, const struct segment *g, uint32_t failed,
 		return;
 	for (i = 0; i < g->mirror_count; i++)
 		if (failed >> i & present >> g->slots[i] & 1 && e[i].code != ERR_FULL)
-			log_failing_add(l, g->slots[i], e[i].text);
-	if (l->failing == 0)
+			log_failing_add(l, g, g->slots[i], e[i].text);
+	if (l->failing_count == 0)
 		return;
 	l->state = LOG_REPAIRING;
 	pthread_cond_signal(&l->keeper_wake);

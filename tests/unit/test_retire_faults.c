@@ -185,6 +185,43 @@ Test(retire_faults, what_only_the_old_drive_has_comes_from_it, .timeout = 60)
 	new_proves_itself(3, "/d4");
 }
 
+/* The log still writes to a file on the old drive when the next one, on the new, fails. */
+Test(retire_faults, what_fails_on_the_new_drive_costs_the_new_drive, .timeout = 60)
+{
+	struct err e = ERR_INIT, why[DRIVES_MAX] = { ERR_INIT };
+	struct log *l;
+	struct drive d;
+	unsigned slot, i = 0;
+
+	begin(770);
+	bodies_put(1);
+	l = w.log;
+	slot = l->current->slots[0];
+	disk_memory_set_free_of(w.disk, 4, UINT64_C(2) << 30);
+	cr_assert_null(l->next);
+	cr_assert_eq(drive_set_retire(w.drives, slot, "/d4", &e), 0, "%s", e.text);
+	pthread_mutex_lock(&l->lock);
+	for (l->want_next = true; l->next == NULL; )
+		cr_assert(log_keeper_step(l));
+	cr_assert(segment_mirror_linked(w.drives, l->current->id, slot));
+	while (i < l->next->mirror_count && l->next->slots[i] != slot)
+		i++;
+	cr_assert_lt(i, l->next->mirror_count, "it has the most room");
+	cr_assert_not(segment_mirror_linked(w.drives, l->next->id, slot));
+	err_set(&why[i], ERR_IO, "zeros");
+	log_zeros_failed(l, l->next, 1u << i, why);
+	while (log_keeper_step(l))
+		;
+	pthread_mutex_unlock(&l->lock);
+	drive_get(w.drives, slot, &d);
+	cr_assert_eq(d.state, HF__CATALOG_DRIVE__STATE__OFFLINE, "%s", d.note);
+	cr_assert_str_eq(d.path, "/d4");
+	cr_assert_not_null(d.former, "the old one has what it had");
+	bodies_put(1);
+	world_close(&w);
+	world_remove(&w);
+}
+
 /* --- the worker ------------------------------------------------------------------------------- */
 
 Test(retire_faults, the_worker_is_killed_at_every_step, .timeout = 300)
