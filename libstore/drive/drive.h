@@ -153,6 +153,10 @@ void drive_path(const struct drive_set *s, unsigned slot, const char *sub, const
  * if the survivors are fewer than drive_set_write_quorum (the set is read-only then), 0 otherwise.
  */
 int drive_fail(struct drive_set *s, unsigned slot, const char *why, struct err *e);
+/* Behind a change of names in log/, vol/ or reserve/ that nothing depends on. A drive where it
+ * fails fails: the error is told once, and the next sync of the directory would vouch for names
+ * that this one has lost. */
+int drive_directory_sync(struct drive_set *s, unsigned slot, const char *sub);
 /*
  * The same for who had to do with "sub/name" on it. While the slot's drive takes over from another
  * (drive_set_retire), that file is perhaps a link to the other: drive_file_linked tells, before it
@@ -216,11 +220,12 @@ bool drive_spare_take(struct drive_set *s, unsigned slot, uint64_t bytes, const 
  * nothing if that was done. */
 void drive_recycled_find(struct drive_set *s);
 /* The file of a dropped segment is kept; nobody writes to it any more. False: it stays where it
- * is, and is to be removed. */
+ * is, and is to be removed. A drive that cannot make the name durable fails. */
 bool drive_recycle(struct drive_set *s, unsigned slot, uint64_t segment);
-/* One of them is the file `to' in log/ of the same drive from now on; *bytes: what was written of
- * it once. False: there is none, and nothing at `to'. */
-bool drive_recycled_take(struct drive_set *s, unsigned slot, const char *to, uint64_t *bytes);
+/* 1: one of them is the file `to' in log/ of the same drive from now on; *bytes: what was written
+ * of it once. 0: there is none, and nothing at `to'. An error is the drive's. */
+int drive_recycled_take(struct drive_set *s, unsigned slot, const char *to, uint64_t *bytes,
+    struct err *e);
 /* How often that was so. */
 uint64_t drive_recycled_used(const struct drive_set *s);
 /* How many a drive has. */

@@ -47,6 +47,20 @@ drive_names_release(struct drive_names *n)
 	*n = (struct drive_names){ .count = 0 };
 }
 
+int
+drive_directory_sync(struct drive_set *s, unsigned slot, const char *sub)
+{
+	struct err e = ERR_INIT;
+	char path[4096];
+	int rc;
+
+	drive_path(s, slot, sub, "", path);
+	rc = s->disk->ops->sync_dir(s->disk, path, &e);
+	if (rc < 0)
+		drive_fail(s, slot, e.text, NULL);
+	return (rc);
+}
+
 /* --- a place ---------------------------------------------------------------------------------- */
 
 static const char *const inner[] = { "log", "vol", "reserve" };

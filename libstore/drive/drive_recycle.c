@@ -11,6 +11,8 @@
  * X3  Every look at the space, and so the one before anything is refused, removes them where less
  *     is left than the reserve and a half. They do not count as free: what the last look promised
  *     can be had while they are there, and the reserve stays.
+ * X4  A sync of a directory that failed costs the drive, though the file itself could be done
+ *     without (drive_directory_sync).
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -36,13 +38,13 @@ kept_path(const struct drive_set *s, unsigned slot, uint64_t id, char out[4096])
 }
 
 static void
-directory_sync(struct drive_set *s, unsigned slot, const char *sub, int *rc)
+directory_sync(struct drive_set *s, unsigned slot, const char *sub, int *rc, struct err *e)
 {
 	char directory[4096];
 
 	drive_path(s, slot, sub, "", directory);
 	if (*rc == 0)
-		*rc = s->disk->ops->sync_dir(s->disk, directory, NULL);
+		*rc = s->disk->ops->sync_dir(s->disk, directory, e);
 }
 
 /* Room is given back also where a reader keeps it open. */
@@ -235,7 +237,7 @@ drive_recycled_find(struct drive_set *s)
 /* --- giving and taking ------------------------------------------------------------------------ */
 
 static bool
-keep(struct drive_set *s, unsigned slot, uint64_t id)
+keep(struct drive_set *s, unsigned slot, uint64_t id, struct err *e)
 {
 	struct disk *d = s->disk;
 	struct disk_space space;
@@ -251,9 +253,9 @@ keep(struct drive_set *s, unsigned slot, uint64_t id)
 	    room_is_short(s, slot, &space) || d->ops->rename(d, from, to, NULL) < 0)
 		return (false);
 	rc = 0;
-	directory_sync(s, slot, "log", &rc);
-	directory_sync(s, slot, "reserve", &rc);
-	if (rc < 0)		/* X2 */
+	directory_sync(s, slot, "log", &rc, e);
+	directory_sync(s, slot, "reserve", &rc, e);
+	if (rc < 0)		/* X2, X4 */
 		file_remove(s, to);
 	else
 		kept_push(s, slot, (struct recycled){ id, bytes });
@@ -263,18 +265,22 @@ keep(struct drive_set *s, unsigned slot, uint64_t id)
 bool
 drive_recycle(struct drive_set *s, unsigned slot, uint64_t id)
 {
+	struct err e = ERR_INIT;
 	bool kept;
 
 	if (slot >= s->count || s->segments_spare == 0 || !(s->recycled_found >> slot & 1))
 		return (false);
 	drive_steady_begin(s);
-	kept = keep(s, slot, id);
+	kept = keep(s, slot, id, &e);
 	drive_steady_end(s);
+	if (e.code < 0)		/* X4 */
+		drive_fail(s, slot, e.text, NULL);
 	return (kept);
 }
 
-bool
-drive_recycled_take(struct drive_set *s, unsigned slot, const char *to, uint64_t *bytes)
+int
+drive_recycled_take(struct drive_set *s, unsigned slot, const char *to, uint64_t *bytes,
+    struct err *e)
 {
 	struct recycled one;
 	char path[4096];
@@ -282,16 +288,18 @@ drive_recycled_take(struct drive_set *s, unsigned slot, const char *to, uint64_t
 
 	*bytes = 0;
 	if (!kept_pop(s, slot, &one))
-		return (false);
+		return (0);
 	kept_path(s, slot, one.id, path);
-	rc = s->disk->ops->rename(s->disk, path, to, NULL);
-	directory_sync(s, slot, "reserve", &rc);
-	directory_sync(s, slot, "log", &rc);
-	if (rc < 0) {		/* X2: a new file is as good */
+	rc = s->disk->ops->rename(s->disk, path, to, e);
+	if (rc == ERR_FULL || rc == ERR_NOT_FOUND)	/* a new file is as good */
+		return (0);
+	directory_sync(s, slot, "reserve", &rc, e);
+	directory_sync(s, slot, "log", &rc, e);
+	if (rc < 0) {		/* X2, X4 */
 		file_remove(s, to);
-		return (false);
+		return (rc);
 	}
 	*bytes = one.bytes;
 	__atomic_add_fetch(&s->recycled_used, 1, __ATOMIC_RELAXED);
-	return (true);
+	return (1);
 }

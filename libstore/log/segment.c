@@ -374,15 +374,14 @@ static void
 file_unlink(struct drive_set *s, unsigned slot, const char *name)
 {
 	struct disk *d = drive_set_disk(s);
-	char path[4096], directory[4096];
+	char path[4096];
 
 	/* a failed drive may hang */
 	if (slot >= DRIVES_MAX || !(drive_present_mask(s) >> slot & 1))
 		return;
 	drive_path(s, slot, "log", name, path);
-	drive_path(s, slot, "log", "", directory);
 	if (d->ops->unlink(d, path, NULL) == 0)
-		d->ops->sync_dir(d, directory, NULL);
+		drive_directory_sync(s, slot, "log");
 }
 
 static void

@@ -85,9 +85,11 @@ segment_mirror_take(struct drive_set *s, struct segment *g, unsigned i, const ch
 	uint64_t bytes;
 	int handle, rc;
 
-	if (g->bytes != drive_set_segment_bytes(s) || !catalog_id_was_unforeseen(s, g->id) ||
-	    !drive_recycled_take(s, g->slots[i], path, &bytes))
+	if (g->bytes != drive_set_segment_bytes(s) || !catalog_id_was_unforeseen(s, g->id))
 		return (0);
+	rc = drive_recycled_take(s, g->slots[i], path, &bytes, e);
+	if (rc <= 0)
+		return (rc);
 	rc = handle = d->ops->open(d, path, O_RDWR, e);
 	if (handle >= 0) {
 		rc = head_change(s, g, handle, bytes, e);

@@ -42,16 +42,6 @@ shard_path(struct drive_set *s, unsigned slot, uint64_t segment, char out[4096])
 	drive_path(s, slot, "log", name, out);
 }
 
-static void
-log_sync(struct drive_set *s, unsigned slot)
-{
-	struct disk *d = drive_set_disk(s);
-	char path[4096];
-
-	drive_path(s, slot, "log", "", path);
-	d->ops->sync_dir(d, path, NULL);
-}
-
 static bool
 slot_present(struct drive_set *s, unsigned slot)
 {
@@ -327,7 +317,7 @@ shards_remove(struct drive_set *s, const Hf__CatalogSegment *row)
 			continue;
 		shard_path(s, row->slots[i], row->id, path);
 		if (d->ops->unlink(d, path, NULL) == 0)
-			log_sync(s, row->slots[i]);
+			drive_directory_sync(s, row->slots[i], "log");
 	}
 }
 
@@ -396,6 +386,6 @@ conversion_mirrors_remove(struct drive_set *s, const Hf__CatalogSegment *mirrors
 			d->ops->close(d, handle);
 		}
 		if (d->ops->unlink(d, path, NULL) == 0)
-			log_sync(s, mirrors->slots[i]);
+			drive_directory_sync(s, mirrors->slots[i], "log");
 	}
 }

@@ -88,9 +88,8 @@ shard_unlink(struct drive_set *s, unsigned slot, uint64_t id)
 
 	shard_path(s, slot, id, path);
 	rc = d->ops->unlink(d, path, NULL);
-	drive_path(s, slot, "vol", "", path);
 	if (rc == 0)
-		rc = d->ops->sync_dir(d, path, NULL);
+		rc = drive_directory_sync(s, slot, "vol");
 	return (rc == 0 || rc == ERR_NOT_FOUND);
 }
 

@@ -360,6 +360,52 @@ Test(recycle, room_comes_first)
 	end();
 }
 
+static const struct disk_ops *whole_ops;
+static char losing[16];		/* a directory */
+
+static int
+sync_dir_or_lose(struct disk *d, const char *path, struct err *e)
+{
+	if (strncmp(path, losing, strlen(losing)) == 0)
+		return (err_set(e, ERR_IO, "%s: names were lost", path));
+	return (whole_ops->sync_dir(d, path, e));
+}
+
+/* The file could be done without; but the next sync of the directory would vouch for names that
+ * this one has lost. */
+Test(recycle, a_drive_that_loses_names_fails)
+{
+	enum { GIVES, TAKES, REMOVES };
+
+	for (unsigned what = GIVES; what <= REMOVES; what++) {
+		struct disk_ops ops;
+		Hf__CatalogSegment *row;
+		unsigned slot;
+
+		store_open(what == REMOVES ? 0 : RECYCLED_MAX);
+		append(60);
+		row = oldest();
+		slot = row->slots[0];
+		if (what == TAKES)
+			drop(row);
+		whole_ops = disk->ops;
+		ops = *whole_ops;
+		ops.sync_dir = sync_dir_or_lose;
+		snprintf(losing, sizeof(losing), "/d%u/%s", slot, what == REMOVES ? "log" :
+		    "reserve");
+		disk->ops = &ops;
+		cr_assert(drive_present_mask(set) >> slot & 1);
+		if (what == TAKES)
+			append(60);
+		else
+			drop(row);
+		cr_assert_not(drive_present_mask(set) >> slot & 1);
+		disk->ops = whole_ops;
+		append(10);
+		end();
+	}
+}
+
 /* A crash left a file that was taken, or one that is no segment's. */
 Test(recycle, what_is_not_what_its_name_says_is_removed)
 {
