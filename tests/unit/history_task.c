@@ -151,8 +151,9 @@ history_task_claim(struct model *m, unsigned client, const char *type, uint64_t 
 
 	hf__task__init(out);
 	rc = task_submit(m, client, type, about, out);
-	/* Of a worker that is gone: who watches over workers gives it back. */
-	if (rc == 0 && task_is_claimed((int)out->state)) {
+	/* Of a worker that is gone: who watches over workers gives it back. A dead letter, which it
+	 * may be by that: people have it tried again. */
+	while (rc == 0 && (task_is_claimed((int)out->state) || out->state == S(DEAD_LETTER))) {
 		rc = history_task_move(m, client, out, out->state == S(STUCK) ? S(FAILED) :
 		    S(PENDING));
 		if (rc == 0)

@@ -49,7 +49,8 @@ hw_make(struct hw *w, uint64_t seed, unsigned drives, const char *erasure)
 	static int table_fd = -1;
 
 	*w = (struct hw){ .drive_count = drives, .erasure = erasure, .segment_bytes = 65536,
-	    .volume_bytes = 256 << 10, .index_flush_bytes = 16384, .index_directory = "index" };
+	    .volume_bytes = 256 << 10, .index_flush_bytes = 16384, .index_directory = "index",
+	    .attempts_max = 1 + seed % 3 };
 	w->disk = disk_memory_new(seed, drives);
 	w->base = event_base_new();
 	w->now_ms = w->began_ms = BEGAN_MS;
@@ -300,6 +301,7 @@ hw_store_open(struct hw *w, struct err *e)
 	    .tasks = TASK_RULES_DEFAULT, .real_ms = real_ms, .context = w };
 	int rc;
 
+	o.tasks.attempts_max = w->attempts_max;
 	assert(w->drives == NULL);
 	rc = gentable_open(w->table_fd, true, &w->table, e);
 	assert(rc == 0);

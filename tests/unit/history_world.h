@@ -31,6 +31,7 @@ struct hw {
 	unsigned		 drive_count;
 	const char		*erasure;
 	uint64_t		 segment_bytes, volume_bytes, index_flush_bytes;
+	uint64_t		 attempts_max;		/* few: dead letters are met */
 	const char		*index_directory;	/* index_memory.c has none */
 	struct event_base	*base;
 	struct drive_set	*drives;	/* the store is running: all of these */
