@@ -26,21 +26,11 @@ session_depends(const struct drop *d, const Hf__RecordSessionOpen *s)
 	return (s->home != NULL && in_segment(d, s->floor_lsn));
 }
 
-static bool
-answers_depend(const struct drop *d, const Hf__SessionAnswers *w)
-{
-	for (size_t i = 0; i < w->n_answers; i++)
-		if (in_segment(d, w->answers[i]->lsn))
-			return (true);
-	return (false);
-}
-
 static int
 row_depends(const struct drop *d, char table, struct slice value, bool *out, struct err *e)
 {
 	const ProtobufCMessageDescriptor *type = table == 'Y' ? &hf__volume_use__descriptor :
-	    table == 'S' ? &hf__record_session_open__descriptor :
-	    &hf__session_answers__descriptor;
+	    &hf__record_session_open__descriptor;
 	ProtobufCMessage *m;
 	int rc = row_unpack(value, type, &m, e);
 
@@ -49,31 +39,75 @@ row_depends(const struct drop *d, char table, struct slice value, bool *out, str
 	if (table == 'Y')
 		*out = in_segment(d, ((Hf__VolumeUse *)m)->changed_lsn) ||
 		    in_segment(d, ((Hf__VolumeUse *)m)->grant_lsn);
-	else if (table == 'S')
-		*out = session_depends(d, (Hf__RecordSessionOpen *)m);
 	else
-		*out = answers_depend(d, (Hf__SessionAnswers *)m);
+		*out = session_depends(d, (Hf__RecordSessionOpen *)m);
 	protobuf_c_message_free_unpacked(m, NULL);
 	return (0);
 }
 
-/* Rows of a table that depend on the segment, until they are MOVE_BYTES; of sessions, which have a
- * home, one. */
+/* Of a row's answers those that lie in the segment, until what is moved is `most' bytes: with those
+ * of the others the row may be larger than a record. */
+static int
+answers_collect(const struct drop *d, struct slice key, struct slice value, size_t most,
+    struct rows *out, struct err *e)
+{
+	Hf__SessionAnswers *row, part = HF__SESSION_ANSWERS__INIT;
+	struct buf packed = BUF_INIT;
+	size_t bytes = out->bytes.bytes;
+	int rc = row_unpack(value, &hf__session_answers__descriptor, (void *)&row, e);
+
+	if (rc < 0)
+		return (rc);
+	part.answers = calloc(row->n_answers + 1, sizeof(*part.answers));
+	assert(part.answers != NULL);
+	for (size_t i = 0; i < row->n_answers && bytes < most; i++) {
+		if (!in_segment(d, row->answers[i]->lsn))
+			continue;
+		bytes += hf__session_answer__get_packed_size(row->answers[i]);
+		if (bytes <= most || out->count + part.n_answers == 0)
+			part.answers[part.n_answers++] = row->answers[i];
+	}
+	if (part.n_answers > 0) {
+		message_pack_into(&packed, &part.base);
+		rows_add(out, key, buf_slice(&packed));
+	}
+	buf_release(&packed);
+	free(part.answers);
+	hf__session_answers__free_unpacked(row, NULL);
+	return (0);
+}
+
+static int
+row_collect(const struct drop *d, char table, const struct index_iter *it, size_t most,
+    struct rows *out, struct err *e)
+{
+	struct slice key = index_iter_key(it), value = index_iter_value(it);
+	bool depends = false;
+	int rc;
+
+	if (table == 'R')
+		return (answers_collect(d, key, value, most, out, e));
+	rc = row_depends(d, table, value, &depends, e);
+	if (rc == 0 && depends)
+		rows_add(out, key, value);
+	return (rc);
+}
+
+/* Rows of a table that depend on the segment, until they are MOVE_BYTES, or a part of a small
+ * segment; of sessions, which have a home, one. */
 static int
 table_collect(struct state *st, char table, struct rows *out, struct err *e)
 {
 	struct index_reader r = state_reader(st);
 	uint8_t to[1] = { (uint8_t)(table + 1) };
 	struct index_iter *it = index_iter_new(&r, SLICE(&table, 1), SLICE(to, 1));
+	size_t most = drive_set_segment_bytes(st->o.drives) / 4;
 	int rc = 0;
 
-	while (rc == 0 && index_iter_valid(it) && out->bytes.bytes < MOVE_BYTES &&
+	most = most < MOVE_BYTES ? most : MOVE_BYTES;
+	while (rc == 0 && index_iter_valid(it) && out->bytes.bytes < most &&
 	    (table != 'S' || out->count == 0)) {
-		bool depends = false;
-
-		rc = row_depends(&st->drop, table, index_iter_value(it), &depends, e);
-		if (rc == 0 && depends)
-			rows_add(out, index_iter_key(it), index_iter_value(it));
+		rc = row_collect(&st->drop, table, it, most, out, e);
 		index_iter_next(it);
 	}
 	if (rc == 0)

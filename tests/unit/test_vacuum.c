@@ -267,6 +267,71 @@ Test(vacuum, answers_outlive_their_segment, .timeout = 60)
 	vh_end();
 }
 
+static void
+task_update_large(uint64_t n, uint64_t id, uint32_t from, uint64_t lease, Hf__Task__State to)
+{
+	WORLD_OP(task_update, TaskUpdate, TASK_UPDATE);
+	Hf__NameValue large = HF__NAME_VALUE__INIT, *list = &large;
+	Hf__Task t = HF__TASK__INIT;
+	char value[3500] = "";
+
+	memset(value, 'a' + (int)(n % 26), sizeof(value) - 1);
+	large.name = (char *)(uintptr_t)"large";
+	large.value = value;
+	t.state = to;
+	t.worker_id = (char *)(uintptr_t)"w";
+	t.n_parameters = 1;
+	t.parameters = &list;
+	op.id = id;
+	op.from_state = from;
+	op.from_lease = lease;
+	op.task = &t;
+	vh.w.answers[n] = 0;
+	world_send(&vh.w, n, &q);
+	world_settle(&vh.w);
+	cr_assert_eq(world_code(&vh.w, n), 0, "%" PRIu64 ": %s", n, vh.w.replies[n]->error);
+}
+
+/* A row of answers that no record holds is moved in pieces. */
+Test(vacuum, large_answers_outlive_their_segment, .timeout = 60)
+{
+	WORLD_OP(task_submit, TaskSubmit, TASK_SUBMIT);
+	const uint32_t assigned = HF__TASK__STATE__ASSIGNED;
+	Hf__Task t = HF__TASK__INIT;
+	uint64_t first, id, lease;
+
+	vh.seed = 1002;
+	vh_begin();
+	t.type = (char *)(uintptr_t)"vacuum";
+	t.source = (char *)(uintptr_t)"operator";
+	t.volume_id = 1;
+	op.task = &t;
+	world_send(&vh.w, ++vh.sequence, &q);
+	world_settle(&vh.w);
+	id = vh.w.replies[vh.sequence]->tasks[0]->id;
+	vh.w.floor = vh.sequence;
+	task_update_large(++vh.sequence, id, HF__TASK__STATE__PENDING, 0,
+	    HF__TASK__STATE__ASSIGNED);
+	lease = vh.w.replies[vh.sequence]->tasks[0]->lease;
+	task_update_large(++vh.sequence, id, assigned, lease, HF__TASK__STATE__IN_PROGRESS);
+	first = ++vh.sequence;
+	for (; vh.sequence < first + 40; vh.sequence++)
+		task_update_large(vh.sequence, id, HF__TASK__STATE__IN_PROGRESS, lease,
+		    HF__TASK__STATE__IN_PROGRESS);
+	for (unsigned rounds = 0; rounds < 3; rounds++) {
+		vh_vacuum_all();
+		vh_check_rebuilt();
+		for (uint64_t n = first; n < first + 40; n++) {
+			vh.w.answers[n] = 0;
+			task_update_large(n, id, HF__TASK__STATE__IN_PROGRESS, lease,
+			    HF__TASK__STATE__IN_PROGRESS);
+			cr_assert_eq(vh.w.replies[n]->tasks[0]->parameters[0]->value[0],
+			    'a' + (int)(n % 26));
+		}
+	}
+	vh_end();
+}
+
 /* Whoever asks for it: the store counts what lives there. */
 Test(vacuum, a_segment_that_is_needed_is_not_dropped, .timeout = 60)
 {
