@@ -88,6 +88,9 @@ drive_print(const cJSON *d)
 	    json_number(d, "free_bytes") / GIB, lacking, json_text(d, "path"));
 	if (note[0] != '\0')
 		printf("      %s\n", note);
+	if (json_number(d, "promised_bytes") > 0)
+		printf("      %.1f GiB of the free ones are promised to tasks in work\n",
+		    json_number(d, "promised_bytes") / GIB);
 	if (json_number(d, "spare_segments") > 0)
 		printf("      %.0f file%s of dropped segments kept for the next ones: %.1f GiB\n",
 		    json_number(d, "spare_segments"), json_number(d, "spare_segments") == 1 ? "" :

@@ -397,6 +397,8 @@ tasks_why(const struct ctl *ctl, char **words, unsigned count)
 	    json_text(document, "next_look")[0] != '\0' ? json_text(document, "next_look") :
 	    "when something was written");
 	metrics_print(cJSON_GetObjectItem(document, "system_metrics"));
+	cJSON_ArrayForEach(why, cJSON_GetObjectItem(document, "waits"))
+		printf("  %.0f waiting: %s\n", why->valuedouble, why->string);
 	cJSON_ArrayForEach(kind, cJSON_GetObjectItem(document, "passed_over"))
 		cJSON_ArrayForEach(why, kind)
 			printf("  %-15s %6.0f  %s\n", kind->string, why->valuedouble, why->string);

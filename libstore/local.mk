@@ -53,6 +53,7 @@ libstore_libstore_a_SOURCES += \
 	libstore/drive/drive_join.c \
 	libstore/drive/drive_open.c \
 	libstore/drive/drive_place.c \
+	libstore/drive/drive_promise.c \
 	libstore/drive/drive_quarantine.c \
 	libstore/drive/drive_recycle.c \
 	libstore/drive/drive_replace.c \
@@ -197,6 +198,8 @@ libstore_libstore_a_SOURCES += \
 	libstore/state/state_object.c \
 	libstore/state/state_parts.c \
 	libstore/state/state_parts.h \
+	libstore/state/state_promise.c \
+	libstore/state/state_promise.h \
 	libstore/state/state_put.c \
 	libstore/state/state_read.c \
 	libstore/state/state_rebuild.c \
@@ -358,6 +361,11 @@ tests_unit_test_starved_LDADD = $(STATE_TEST_LIBS)
 check_PROGRAMS += tests/unit/test_convert
 tests_unit_test_convert_SOURCES = tests/unit/test_convert.c $(CONVERT_WORLD)
 tests_unit_test_convert_LDADD = $(STATE_TEST_LIBS)
+
+# Room that tasks were promised.
+check_PROGRAMS += tests/unit/test_placement
+tests_unit_test_placement_SOURCES = tests/unit/test_placement.c $(CONVERT_WORLD)
+tests_unit_test_placement_LDADD = $(STATE_TEST_LIBS)
 
 # The copy of the index on a drive.
 check_PROGRAMS += tests/unit/test_index_copy

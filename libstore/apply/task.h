@@ -45,6 +45,8 @@
 #define TASK_MERGED_MAX		100
 #define TASK_TYPE_CLEANUP	"cleanup"
 #define TASK_TYPE_VACUUM	"vacuum"
+#define TASK_TYPE_ERASURE_CODING "erasure_coding"
+#define TASK_TYPE_DRIVE_REBUILD	"drive_rebuild"
 
 /* Bytes of fields; a name or value of a parameter; how many of them. */
 #define TASK_TYPE_BYTES_MAX		64

@@ -369,8 +369,8 @@ drive_reserve_bytes(const struct drive_set *s, unsigned slot)
 	return (bytes);
 }
 
-static int64_t
-room_but(const struct drive_set *s, unsigned slot, uint64_t left)
+int64_t
+drive_room_but(const struct drive_set *s, unsigned slot, uint64_t left)
 {
 	uint64_t used = left;
 	unsigned i;
@@ -381,13 +381,20 @@ room_but(const struct drive_set *s, unsigned slot, uint64_t left)
 	return ((int64_t)s->drives[slot].space.free_bytes - (int64_t)used);
 }
 
+uint64_t
+drive_reserve_locked(const struct drive_set *s, unsigned slot, bool spares)
+{
+	uint64_t reserve = reserve_bytes(s, slot), bytes = 0;
+
+	if (spares)
+		bytes = drive_spares_bytes(s, s->drives[slot].space.filesystem);
+	return (reserve > bytes ? reserve : bytes);
+}
+
 int64_t
 drive_room_locked(const struct drive_set *s, unsigned slot)
 {
-	uint64_t reserve = reserve_bytes(s, slot),
-	    spares = drive_spares_bytes(s, s->drives[slot].space.filesystem);
-
-	return (room_but(s, slot, reserve > spares ? reserve : spares));
+	return (drive_room_but(s, slot, drive_reserve_locked(s, slot, true)));
 }
 
 bool
@@ -397,7 +404,7 @@ drive_leaves_space(const struct drive_set *s, unsigned slot, uint64_t bytes, uin
 
 	assert(slot < s->count && bytes <= INT64_MAX && left <= INT64_MAX);
 	set_lock(s);
-	fits = room_but(s, slot, left) >= (int64_t)bytes;
+	fits = drive_room_but(s, slot, left) >= (int64_t)bytes;
 	set_unlock(s);
 	return (fits);
 }

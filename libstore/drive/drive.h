@@ -119,7 +119,7 @@ uint32_t drive_set_mask(const struct drive_set *s, unsigned set);
 /*
  * All sets, best first, for what is made anew: those whose drives are all online, then those of
  * which none is slow (drive_slow.h), then those with the most room on the drive that has least,
- * then those that hold less. Returns how many.
+ * without what is promised, then those that hold less. Returns how many.
  */
 unsigned drive_sets_order(const struct drive_set *s, unsigned order[DRIVES_MAX]);
 /* All drives of the set that are there have space (drive_has_space); and: of any set. */
@@ -240,5 +240,34 @@ bool drive_has_space(const struct drive_set *s, unsigned slot, uint64_t bytes);
 /* The same, but so much is to be left instead of the reserve. */
 bool drive_leaves_space(const struct drive_set *s, unsigned slot, uint64_t bytes, uint64_t left);
 void drive_space_take(struct drive_set *s, unsigned slot, uint64_t bytes);
+/*
+ * drive_promise.c. Room for files that are not allocated yet: so many bytes on each of some drives,
+ * for an owner (the id of a task, not 0), besides all that others were promised and besides what is
+ * to be left. It is for tasks only: nothing else is refused because of it.
+ */
+#define DRIVE_PROMISES_MAX 256u	/* more than tasks.concurrent_max can be */
+/* HALF of the reserve, if nobody else is promised anything: so it is one at a time that uses it. */
+enum drive_leaves { DRIVE_LEAVES_RESERVE, DRIVE_LEAVES_HALF, DRIVE_LEAVES_NOTHING };
+struct drive_want {
+	uint64_t		 owner;		/* 0: nobody who was promised anything */
+	const uint32_t		*slots;
+	size_t			 count;
+	uint64_t		 bytes;
+	enum drive_leaves	 leaves;
+};
+/* Is there room? ERR_FULL names the drive, and whether others were promised its room. By the last
+ * refresh, as drive_has_space. */
+int drive_want_check(struct drive_set *s, const struct drive_want *w, struct err *e);
+/* The same, and it is the owner's from then on, instead of what he was promised before. anyway: it
+ * is not looked whether it is there. ERR_FULL also if there are too many owners. */
+int drive_promise(struct drive_set *s, const struct drive_want *w, bool anyway, struct err *e);
+/* drive_space_take, of what the owner was promised, if he was. */
+void drive_promise_take(struct drive_set *s, uint64_t owner, unsigned slot, uint64_t bytes);
+/* No more than that is still to come on a drive. */
+void drive_promise_lower(struct drive_set *s, uint64_t owner, unsigned slot, uint64_t bytes);
+void drive_promise_end(struct drive_set *s, uint64_t owner);	/* idempotent */
+bool drive_promise_has(struct drive_set *s, uint64_t owner);
+unsigned drive_promises(struct drive_set *s);			/* owners */
+uint64_t drive_promised(struct drive_set *s, unsigned slot);	/* to all of them, on it */
 
 #endif

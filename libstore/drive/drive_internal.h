@@ -48,6 +48,9 @@ struct drive_slow {
 /* drive_recycle.c: a file that was a segment's. */
 struct recycled { uint64_t id, bytes; };
 
+/* drive_promise.c: what is still to come, on each drive. */
+struct promise { uint64_t owner, bytes[DRIVES_MAX]; };
+
 struct drive_set {
 	struct disk		*disk;
 	const struct drive_judge *judge;	/* NULL in a set that is only looked at (view.h) */
@@ -84,6 +87,8 @@ struct drive_set {
 	uint32_t		 recycled_found;
 	uint64_t		 recycled_used;
 	uint64_t		 id_unforeseen;		/* the last one */
+	struct promise		 promises[DRIVE_PROMISES_MAX];	/* drive_promise.c; lock */
+	unsigned		 promise_count;
 	/* Held for reading by who makes or renames files in log/ or vol/, from taking a path until
 	 * the file has its name there. */
 	pthread_rwlock_t	 steady;
@@ -235,6 +240,14 @@ void *catalog_row_copy(const ProtobufCMessage *m);	/* from malloc */
 /* drive.c */
 /* What fits before the reserve is touched; below 0: it is. lock is held. */
 int64_t drive_room_locked(const struct drive_set *s, unsigned slot);
+/* What fits so that so much is left. */
+int64_t drive_room_but(const struct drive_set *s, unsigned slot, uint64_t left);
+/* The reserve; or what spares take, if that is more. */
+uint64_t drive_reserve_locked(const struct drive_set *s, unsigned slot, bool spares);
+
+/* drive_promise.c; lock is held. What all but one owner are promised on the file system of a
+ * slot. */
+uint64_t drive_promised_locked(const struct drive_set *s, unsigned slot, uint64_t but);
 /* ONLINE and RETURNING; lock is held or single-threaded */
 uint32_t drive_live_mask(const struct drive_set *s);
 bool drive_path_is(const char *a, const char *b);	/* but for slashes at the end */

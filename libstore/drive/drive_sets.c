@@ -100,7 +100,7 @@ struct set_look {
 static uint64_t
 room_share(const struct drive_set *s, uint32_t live, unsigned slot)
 {
-	int64_t room = drive_room_locked(s, slot);
+	int64_t room = drive_room_locked(s, slot) - (int64_t)drive_promised_locked(s, slot, 0);
 	unsigned sharing = 0;
 
 	for (unsigned i = 0; i < s->count; i++)

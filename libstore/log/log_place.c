@@ -21,7 +21,7 @@
 struct candidate {
 	unsigned slot;
 	bool slow;
-	uint64_t free_bytes, filesystem;
+	uint64_t free_bytes, filesystem;	/* free: and promised to nobody */
 };
 
 static int
@@ -77,6 +77,14 @@ drive_takes(const struct log *l, unsigned slot, enum log_share share, uint64_t b
 	    share_leaves(l, slot, share, sharing) + 65536));
 }
 
+static uint64_t
+free_of(struct drive_set *s, const struct drive *d)
+{
+	uint64_t promised = drive_promised(s, d->slot);
+
+	return (d->space.free_bytes > promised ? d->space.free_bytes - promised : 0);
+}
+
 /* Online drives of a set with room, slow ones last, most free space first; drives of a shared file
  * system must hold all mirrors. */
 static unsigned
@@ -98,7 +106,7 @@ candidates_find(const struct log *l, unsigned set, enum log_share share, uint64_
 			shared += (online >> j & 1) && other.space.filesystem == d.space.filesystem;
 		}
 		if (drive_takes(l, i, share, bytes, shared < want ? shared : want))
-			c[n++] = (struct candidate){ i, slow >> i & 1, d.space.free_bytes,
+			c[n++] = (struct candidate){ i, slow >> i & 1, free_of(s, &d),
 			    d.space.filesystem };
 	}
 	qsort(c, n, sizeof(*c), candidate_order);

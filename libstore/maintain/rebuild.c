@@ -207,6 +207,13 @@ drive_check(struct rebuild *r, struct err *e)
 	return (0);
 }
 
+/* What it was promised lessens with what it made. */
+static uint64_t
+task_id(const struct rebuild *r)
+{
+	return (r->m->task != NULL ? r->m->task->id : 0);
+}
+
 static int
 done_tell(struct rebuild *r, struct err *e)
 {
@@ -226,6 +233,7 @@ done_tell(struct rebuild *r, struct err *e)
 	q.rebuild_done = &op;
 	op.slot = r->slot;
 	op.since_epoch = r->since_epoch;
+	op.task = task_id(r);
 	op.ids = r->ids;
 	op.n_ids = r->id_count;
 	rc = rebuild_ask(r, &q, &reply, e);
@@ -377,6 +385,7 @@ end_tell(struct rebuild *r, struct err *e)
 	q.rebuild_end = &op;
 	op.slot = r->slot;
 	op.since_epoch = r->since_epoch;
+	op.task = task_id(r);
 	rc = rebuild_ask(r, &q, &reply, e);
 	if (rc == 0)
 		hf__store_reply__free_unpacked(reply, NULL);

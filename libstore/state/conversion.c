@@ -14,6 +14,12 @@
 #include "libstore/log/segment_judge.h"
 #include "libstore/log/segment_source.h"
 
+/* For whom; from C4's share of the reserve too; only promised, or to be allocated now. */
+struct conversion_room {
+	uint64_t	owner;
+	bool		use_reserve, promise;
+};
+
 static void
 new_path(struct drive_set *s, unsigned slot, uint64_t segment, struct shard_writer by,
     char out[4096])
@@ -90,46 +96,37 @@ slots_choose(struct drive_set *s, Hf__CatalogSegment *row, unsigned set, struct 
 	return (0);
 }
 
-/* C4 */
+/* C4. `promise`: it is the owner's from then on. */
 static int
-room_check(struct drive_set *s, const Hf__CatalogSegment *row, bool use_reserve, struct err *e)
+room_check(struct drive_set *s, const Hf__CatalogSegment *row, const struct conversion_room *room,
+    bool use_reserve, struct err *e)
 {
-	uint64_t file = shard_file_bytes(row->shard_bytes), bytes;
-	struct drive d, other;
-	size_t i, j;
+	const struct drive_want want = { .owner = room->owner, .slots = row->slots,
+		.count = row->n_slots, .bytes = shard_file_bytes(row->shard_bytes),
+		.leaves = use_reserve ? DRIVE_LEAVES_HALF : DRIVE_LEAVES_RESERVE };
 
-	drive_set_refresh_space(s);
-	for (i = 0; i < row->n_slots; i++) {
-		drive_get(s, row->slots[i], &d);
-		for (j = 0, bytes = 0; j < row->n_slots; j++) {
-			drive_get(s, row->slots[j], &other);
-			bytes += other.space.filesystem == d.space.filesystem ? file : 0;
-		}
-		if (drive_has_space(s, row->slots[i], bytes) || (use_reserve &&
-		    d.space.free_bytes > bytes + drive_reserve_bytes(s, row->slots[i]) / 2))
-			continue;
-		return (err_set(e, ERR_FULL, "the drive in slot %u has no room for %" PRIu64
-		    " bytes above its reserve", row->slots[i], bytes));
-	}
-	return (0);
+	return (room->promise ? drive_promise(s, &want, false, e) : drive_want_check(s, &want, e));
 }
 
 /* In the set of the mirrors; if there is no room, in the best other one that has some. */
 static int
-place_choose(struct drive_set *s, Hf__CatalogSegment *row, bool use_reserve, struct err *e)
+place_choose(struct drive_set *s, Hf__CatalogSegment *row, const struct conversion_room *room,
+    struct err *e)
 {
-	unsigned order[DRIVES_MAX], n = drive_sets_order(s, order), own;
+	unsigned order[DRIVES_MAX], n, own;
 	struct err ignored;
 	int rc;
 
 	assert(row->n_slots > 0);
+	drive_set_refresh_space(s);
+	n = drive_sets_order(s, order);
 	own = drive_set_of(s, row->slots[0]);
 	rc = slots_choose(s, row, own, e);
 	if (rc == 0)
-		rc = room_check(s, row, use_reserve, e);
+		rc = room_check(s, row, room, room->use_reserve, e);
 	for (unsigned i = 0; rc == ERR_FULL && i < n; i++)
 		if (order[i] != own && slots_choose(s, row, order[i], &ignored) == 0 &&
-		    room_check(s, row, false, &ignored) == 0)
+		    room_check(s, row, room, false, &ignored) == 0)
 			rc = 0;
 	return (rc);
 }
@@ -150,7 +147,7 @@ file_make(struct drive_set *s, unsigned slot, const Hf__CatalogSegment *row, str
 	rc = d->ops->allocate(d, handle, 0, bytes, e);
 	d->ops->close(d, handle);
 	if (rc == 0)
-		drive_space_take(s, slot, bytes);
+		drive_promise_take(s, by.task, slot, bytes);
 	return (rc);
 }
 
@@ -174,8 +171,9 @@ files_make(struct drive_set *s, const Hf__CatalogSegment *row, struct shard_writ
 	return (rc);
 }
 
-int
-conversion_prepare(struct drive_set *s, uint64_t segment, struct shard_writer by, bool use_reserve,
+/* The row as it will be. */
+static int
+target_make(struct drive_set *s, uint64_t segment, const struct conversion_room *room,
     Hf__CatalogSegment **out, struct err *e)
 {
 	Hf__CatalogSegment *row = catalog_segment(s, segment);
@@ -183,7 +181,7 @@ conversion_prepare(struct drive_set *s, uint64_t segment, struct shard_writer by
 	struct segment_paths paths;
 	int rc;
 
-	*out = NULL;
+	*out = row;
 	rc = prepare_check(s, segment, row, e);
 	if (rc == 0) {
 		segment_paths_of_set(s, &paths);
@@ -192,17 +190,44 @@ conversion_prepare(struct drive_set *s, uint64_t segment, struct shard_writer by
 	if (rc == 0) {
 		row->shard_bytes = shard_bytes_for(
 		    segment_source_content_bytes(source, false, NULL), drive_set_k(s));
-		rc = place_choose(s, row, use_reserve, e);
+		rc = place_choose(s, row, room, e);
 	}
 	segment_source_close(&source);
+	return (rc);
+}
+
+int
+conversion_promise(struct drive_set *s, uint64_t segment, uint64_t task, bool use_reserve,
+    struct err *e)
+{
+	const struct conversion_room room = { task, use_reserve, true };
+	Hf__CatalogSegment *row;
+	int rc = target_make(s, segment, &room, &row, e);
+
+	if (row != NULL)
+		hf__catalog_segment__free_unpacked(row, NULL);
+	return (rc);
+}
+
+int
+conversion_prepare(struct drive_set *s, uint64_t segment, struct shard_writer by, bool use_reserve,
+    Hf__CatalogSegment **out, struct err *e)
+{
+	const struct conversion_room room = { by.task, use_reserve, false };
+	Hf__CatalogSegment *row;
+	int rc;
+
+	*out = NULL;
+	rc = target_make(s, segment, &room, &row, e);
 	if (rc == 0) {
 		rc = files_make(s, row, by, e);
 		if (rc < 0)
 			conversion_abort(s, row, by);
 	}
-	if (rc == 0)
+	if (rc == 0) {
+		drive_promise_end(s, by.task);	/* all of it is allocated */
 		*out = row;
-	else if (row != NULL)
+	} else if (row != NULL)
 		hf__catalog_segment__free_unpacked(row, NULL);
 	return (rc);
 }

@@ -12,8 +12,9 @@
  * C2  A worker opens files that are there and makes none: one that lost its lease finds none, or
  *     writes to one that was removed.
  * C3  Every shard is there when the row is committed: a set with a drive missing converts nothing.
- * C4  Room is taken before anything is written. It comes from above the reserve; for one segment at
- *     a time also from its first half, because in the end there is more than before.
+ * C4  Room is taken before anything is written, and is promised to the task before that, when it is
+ *     claimed. It comes from above the reserve; for one segment at a time also from its first half,
+ *     because in the end there is more than before.
  *
  * All of it blocks, and belongs on the pool.
  *
@@ -25,6 +26,12 @@
 #include "libstore/drive/catalog.h"
 #include "libstore/log/segment_shard.h"
 
+/*
+ * The room that prepare will need is promised to the task (drive_promise), where it will need it.
+ * ERR_FULL: there is none, or it is promised to others; else as prepare.
+ */
+int conversion_promise(struct drive_set *s, uint64_t segment, uint64_t task, bool use_reserve,
+    struct err *e);
 /*
  * *out (hf__catalog_segment__free_unpacked) is the row as it will be, with slots, shard_bytes, k
  * and m; its state stays SEALED. ERR_EXISTS: it is converted; ERR_BUSY: it is open; ERR_DENIED: it

@@ -57,6 +57,8 @@ state_open(const struct state_options *options, struct state **out, struct err *
 	if (rc == 0)
 		rc = drop_load(st, e);
 	if (rc == 0)
+		rc = promises_load(st, e);
+	if (rc == 0)
 		readers_load(st);
 	if (rc < 0) {
 		state_close(&st);

@@ -16,6 +16,7 @@
 #include "libstore/state/state_convert.h"
 #include "libstore/state/state_drop.h"
 #include "libstore/state/state_parts.h"
+#include "libstore/state/state_promise.h"
 #include "libstore/state/state_task.h"
 #include "libstore/state/state_walk.h"
 
@@ -209,6 +210,8 @@ admit_fn admit_bucket_put, admit_bucket_delete, admit_object_put, admit_object_d
     admit_config_put;
 admit_fn admit_upload_create, admit_part_put, admit_upload_complete, admit_upload_abort;
 admit_fn admit_task_submit, admit_task_update;
+/* The same as admit_task_update of a claim that was looked at for room. */
+admit_fn admit_task_claim;
 admit_fn admit_convert_begin, admit_convert_commit, admit_convert_abort;
 admit_fn admit_feed_read;
 admit_fn admit_walk_open, admit_walk_keep, admit_walk_close;	/* state_walk.c */

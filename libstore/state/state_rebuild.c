@@ -135,6 +135,7 @@ struct rebuild_job {
 	const uint64_t		*ids;		/* the request's */
 	size_t			 count;
 	bool			 end;
+	uint64_t		 task;
 	uint64_t		*gone;
 	size_t			 gone_count;
 	int			 rc;
@@ -151,6 +152,8 @@ rebuild_work(void *context)
 	    &j->gone_count, &j->e);
 	if (j->rc == 0 && j->end)
 		j->rc = drive_set_online(j->drives, j->slot, &j->e);
+	if (j->rc == 0)
+		promise_rebuilt(j->drives, j->task, j->slot);
 }
 
 static void
@@ -172,7 +175,7 @@ rebuild_done(void *context)
 
 static int
 rebuild_start(struct state *st, struct op *op, unsigned slot, uint64_t since_epoch,
-    const uint64_t *ids, size_t count, bool end, struct err *e)
+    const uint64_t *ids, size_t count, uint64_t task, bool end, struct err *e)
 {
 	struct rebuild_job *j;
 
@@ -183,7 +186,8 @@ rebuild_start(struct state *st, struct op *op, unsigned slot, uint64_t since_epo
 	j = calloc(1, sizeof(*j));
 	assert(j != NULL);
 	*j = (struct rebuild_job){ .st = st, .op = op, .drives = st->o.drives, .slot = slot,
-	    .since_epoch = since_epoch, .ids = ids, .count = count, .end = end };
+	    .since_epoch = since_epoch, .ids = ids, .count = count, .task = task,
+	    .end = end };
 	j->gone = calloc(count + 1, sizeof(*j->gone));
 	assert(j->gone != NULL);
 	if (state_job(st, rebuild_work, rebuild_done, j) == 0)
@@ -198,7 +202,8 @@ admit_rebuild_done(struct state *st, struct op *op, struct err *e)
 {
 	const Hf__RebuildDone *q = op->request->rebuild_done;
 
-	return (rebuild_start(st, op, q->slot, q->since_epoch, q->ids, q->n_ids, false, e));
+	return (rebuild_start(st, op, q->slot, q->since_epoch, q->ids, q->n_ids,
+	    q->task, false, e));
 }
 
 int
@@ -206,5 +211,5 @@ admit_rebuild_end(struct state *st, struct op *op, struct err *e)
 {
 	const Hf__RebuildEnd *q = op->request->rebuild_end;
 
-	return (rebuild_start(st, op, q->slot, q->since_epoch, NULL, 0, true, e));
+	return (rebuild_start(st, op, q->slot, q->since_epoch, NULL, 0, q->task, true, e));
 }

@@ -8,6 +8,8 @@
  *   update ── is not what the client thinks ──► ERR_STALE, with the task as it is
  *          └─ a record with the whole task, as task_transition makes it
  *
+ * A claim of what needs room on the drives is looked at for room first (state_promise.c).
+ *
  * A task whose id is provisional is waited for (parked), as a bucket's is.
  *
  * SPDX-License-Identifier: Apache-2.0
@@ -296,11 +298,30 @@ update_stale(struct op *op, const Hf__TaskUpdate *q, Hf__Task *t, struct err *e)
 	return (ADMIT_ANSWER);
 }
 
-int
-admit_task_update(struct state *st, struct op *op, struct err *e)
+/* was is as q says that it is. */
+static int
+task_move(struct state *st, struct op *op, const Hf__Task *was, bool looked, struct err *e)
+{
+	Hf__Task next;
+	int rc = task_transition(&st->o.tasks, was, op->request->task_update->task,
+	    state_real_ms(st), &next, e);
+
+	if (rc < 0)
+		return (rc);
+	if (!looked && next.state == HF__TASK__STATE__ASSIGNED && promise_wanted(&next))
+		return (promise_start(st, op, &next, e));
+	if (task_is_claimed((int)was->state) && next.state == HF__TASK__STATE__ASSIGNED)
+		st->stats.tasks_reclaimed++;
+	rc = task_append(st, op, &next, HF__ADMISSION__QUEUED, e);
+	promise_follow(st, was->id);
+	return (rc);
+}
+
+static int
+task_update(struct state *st, struct op *op, bool looked, struct err *e)
 {
 	const Hf__TaskUpdate *q = op->request->task_update;
-	Hf__Task *was, next;
+	Hf__Task *was;
 	int rc;
 
 	if (q->task == NULL)
@@ -310,18 +331,24 @@ admit_task_update(struct state *st, struct op *op, struct err *e)
 	rc = task_find(st, q->id, &was, e);
 	if (rc < 0)
 		return (rc);
-	if ((uint32_t)was->state != q->from_state || was->lease != q->from_lease) {
+	if ((uint32_t)was->state != q->from_state || was->lease != q->from_lease)
 		rc = update_stale(op, q, was, e);
-	} else {
-		rc = task_transition(&st->o.tasks, was, q->task, state_real_ms(st), &next, e);
-		if (rc == 0 && task_is_claimed((int)was->state) &&
-		    next.state == HF__TASK__STATE__ASSIGNED)
-			st->stats.tasks_reclaimed++;
-		if (rc == 0)
-			rc = task_append(st, op, &next, HF__ADMISSION__QUEUED, e);
-	}
+	else
+		rc = task_move(st, op, was, looked, e);
 	hf__task__free_unpacked(was, NULL);
 	return (rc);
+}
+
+int
+admit_task_update(struct state *st, struct op *op, struct err *e)
+{
+	return (task_update(st, op, false, e));
+}
+
+int
+admit_task_claim(struct state *st, struct op *op, struct err *e)
+{
+	return (task_update(st, op, true, e));
 }
 
 /* --- reading ---------------------------------------------------------------------------------- */

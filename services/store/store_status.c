@@ -54,6 +54,7 @@ add_drive(cJSON *list, const struct store *t, unsigned slot)
 		cJSON_AddStringToObject(o, "moves_from", d.former);
 	add_u64(o, "space_bytes", d.space.total_bytes);
 	add_u64(o, "free_bytes", d.space.free_bytes);
+	add_u64(o, "promised_bytes", drive_promised(s, slot));
 	add_u64(o, "spare_segments", drive_recycled(s, slot, &spare_bytes));
 	add_u64(o, "spare_bytes", spare_bytes);
 	cJSON_AddItemToArray(list, o);
@@ -200,6 +201,16 @@ task_metrics(struct store *t, const struct state_stats *st)
 	counter_follow(t, METRIC_store_task_claims_recovered_total, st->tasks_reclaimed);
 }
 
+static uint64_t
+promised_bytes(struct drive_set *s)
+{
+	uint64_t bytes = 0;
+
+	for (unsigned slot = 0; slot < drive_count(s); slot++)
+		bytes += drive_promised(s, slot);
+	return (bytes);
+}
+
 void
 store_metrics(struct store *t)
 {
@@ -219,6 +230,7 @@ store_metrics(struct store *t)
 	metric_set(METRIC_store_buckets, st.buckets);
 	metric_set(METRIC_store_sessions, st.sessions);
 	metric_set(METRIC_store_queue_operations, st.operations);
+	metric_set(METRIC_store_promised_bytes, promised_bytes(t->drives));
 }
 
 static void

@@ -220,6 +220,7 @@ board_scanned(struct board *b, uint64_t now_ms)
 	detector_view_of(b, now_ms, &view);
 	detect(&view, room(b), &b->detection);
 	b->scan_ms = b->detection.next_ms;
+	b->room_round++;
 	if (!b->volumes.in_sync)
 		board_hint(b, false, now_ms);
 	for (unsigned i = 0; i < b->detection.count && !b->paused; i++)
@@ -304,7 +305,10 @@ item_moved(struct board *b, struct board_item *it, const Hf__Task *task, uint64_
 		item_tell_worker(b, it);	/* its lease ended, or it is to stop */
 	if (it->outcome.set && task->state != HF__TASK__STATE__IN_PROGRESS)
 		item_answer(b, it, 0);
+	if (task_is_claimed((int)it->task->state) && !task_is_claimed((int)task->state))
+		b->room_round++;	/* what it was promised is free */
 	item_take(b, it, task, now_ms);
+	it->no_room[0] = '\0';
 	if (task->state == HF__TASK__STATE__ASSIGNED)
 		item_tell_worker(b, it);
 	if (was_open && !task_is_open((int)task->state)) {
@@ -316,13 +320,33 @@ item_moved(struct board *b, struct board_item *it, const Hf__Task *task, uint64_
 		item_remove(b, it);
 }
 
+/* It is claimed when there is. Said once. */
+static void
+item_no_room(struct board *b, struct board_item *it, const char *why, uint64_t now_ms)
+{
+	if (it->no_room[0] == '\0')
+		board_note(b, "task %llu (%s) waits for room: %s", (unsigned long long)it->task->id,
+		    it->task->fingerprint, why);
+	snprintf(it->no_room, sizeof(it->no_room), "%.200s", why[0] != '\0' ? why :
+	    err_phrase(ERR_FULL));
+	it->waits = it->no_room;
+	it->room_round = b->room_round;
+	it->room_ms = now_ms + b->settings.scan_interval_ms;
+}
+
 void
-board_updated(struct board *b, uint64_t id, int code, const Hf__Task *task, uint64_t now_ms)
+board_updated(struct board *b, uint64_t id, int code, const Hf__Task *task, const char *why,
+    uint64_t now_ms)
 {
 	struct board_item *it = board_find(b, id);
 
 	if (it == NULL || it->next == NULL)
 		return;
+	if (code == ERR_FULL && it->next->state == HF__TASK__STATE__ASSIGNED) {
+		task_free(&it->next);
+		item_no_room(b, it, why, now_ms);
+		return;
+	}
 	task_free(&it->next);
 	if (code == 0 && task != NULL && task->id == id) {
 		item_moved(b, it, task, now_ms);

@@ -73,8 +73,12 @@ struct board_item {
 	unsigned		 losses;	/* workers that were lost with it */
 	struct board_outcome	 outcome;
 	void			*waiter;
-	const char		*waits;		/* D4; static text */
+	const char		*waits;		/* D4; static text, or no_room */
 	uint64_t		 retry_ms;	/* the store refused: not before */
+	/* The store has no room for it, or promised that to others: not until some may be free. */
+	char			 no_room[240];	/* "": it has */
+	unsigned		 room_round;
+	uint64_t		 room_ms;	/* not before, else */
 	uint64_t		 loaded_ms;
 	unsigned		 round;
 };
@@ -111,6 +115,7 @@ struct board {
 	const Hf__Task		*held[BOARD_HELD_MAX];
 	unsigned		 held_count;
 	uint64_t		 reserved_bytes;
+	unsigned		 room_round;	/* rises when room may have become free */
 };
 
 void board_init(struct board *b, const struct task_settings *settings, const struct board_ops *ops,
@@ -133,8 +138,9 @@ void board_hint(struct board *b, bool soon, uint64_t now_ms);
 /* sent: what was submitted; task: what the store has for it (code 0). */
 void board_submitted(struct board *b, const Hf__Task *sent, int code, unsigned admission,
     const Hf__Task *task, uint64_t now_ms);
-/* task: as the store has it after that (code 0). */
-void board_updated(struct board *b, uint64_t id, int code, const Hf__Task *task, uint64_t now_ms);
+/* task: as the store has it after that (code 0); why: what it says else. */
+void board_updated(struct board *b, uint64_t id, int code, const Hf__Task *task, const char *why,
+    uint64_t now_ms);
 /* As the store has it; NULL: it is gone. */
 void board_task(struct board *b, uint64_t id, const Hf__Task *task, uint64_t now_ms);
 

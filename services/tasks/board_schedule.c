@@ -273,6 +273,10 @@ waiting_collect(struct board *b, struct waiting *out, uint64_t now_ms)
 			    "it failed, and waits for its next try" : "it is not due yet";
 			board_due(b, it->task->not_before_ms > it->retry_ms ?
 			    it->task->not_before_ms : it->retry_ms);
+		} else if (it->no_room[0] != '\0' && it->room_round == b->room_round &&
+		    it->room_ms > now_ms) {
+			it->waits = it->no_room;
+			board_due(b, it->room_ms);
 		} else {
 			out[n++] = (struct waiting){ it, in_work(b, it->task->collection) };
 		}

@@ -10,6 +10,8 @@
 #include "libstore/apply/task.h"
 #include "services/tasks/tasks.h"
 
+#define WAITS_MAX	32	/* different reasons */
+
 /* What only the board knows: it runs here. */
 static void
 add_live(const struct tasks *t, cJSON *o, const struct board_item *it)
@@ -156,6 +158,26 @@ tasks_json_workers(const struct tasks *t)
 	return (list);
 }
 
+/* What tasks wait for, and how many of them. */
+static void
+add_waits(const struct tasks *t, cJSON *o)
+{
+	cJSON *waits = cJSON_AddObjectToObject(o, "waits");
+
+	for (unsigned i = 0; i < t->board.count; i++) {
+		const struct board_item *it = t->board.items[i];
+		cJSON *n;
+
+		if (!task_is_waiting((int)it->task->state) || it->waits == NULL)
+			continue;
+		n = cJSON_GetObjectItemCaseSensitive(waits, it->waits);
+		if (n != NULL)
+			cJSON_SetNumberValue(n, n->valuedouble + 1);
+		else if (cJSON_GetArraySize(waits) < WAITS_MAX)
+			json_add_number(waits, it->waits, 1);
+	}
+}
+
 cJSON *
 tasks_json_why(const struct tasks *t)
 {
@@ -176,6 +198,7 @@ tasks_json_why(const struct tasks *t)
 				json_add_number(row, detector_why_text((enum detector_why)why),
 				    d->why[kind][why]);
 	}
+	add_waits(t, o);
 	cJSON_AddStringToObject(o, "divergence", t->board.volumes.divergence);
 	return (o);
 }

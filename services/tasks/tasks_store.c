@@ -94,9 +94,10 @@ on_updated(void *context, int code, const Hf__StoreReply *reply, const struct er
 	struct tasks *t = c->tasks;
 
 	if (!t->closing) {
-		if (code != 0 && code != ERR_STALE)
+		if (code != 0 && code != ERR_STALE && code != ERR_FULL)
 			service_set_error(t->service, e);
-		board_updated(&t->board, c->id, code, reply_task(reply), tasks_now(t));
+		board_updated(&t->board, c->id, code, reply_task(reply), e != NULL ? e->text : "",
+		    tasks_now(t));
 		tasks_turn_soon(t);
 	}
 	change_free(c);

@@ -88,11 +88,11 @@ set_width(const struct maintain *m)
 	return (m->layout->k + m->layout->m);
 }
 
-/* The drives of its set that are online, as they are now. */
+/* The drives of a set that are online, as they are now. */
 static int
-rooms_look(const struct maintain *m, struct room *rooms, unsigned *count, struct err *e)
+rooms_look(const struct maintain *m, unsigned set, struct room *rooms, unsigned *count,
+    struct err *e)
 {
-	unsigned set = (unsigned)strtoul(m->task->server, NULL, 10) / set_width(m);
 	struct disk_space space;
 
 	*count = 0;
@@ -130,27 +130,44 @@ rooms_check(struct room *rooms, unsigned count, uint64_t part_bytes, struct err 
 	return (0);
 }
 
-/* Room for what is written before the source goes, a shard on each drive of the set. */
+/* A shard on each drive of a set, of which so many are needed. */
+static int
+set_has_room(const struct maintain *m, unsigned set, unsigned needed, struct err *e)
+{
+	uint64_t bytes = m->task->bytes;
+	struct room rooms[DRIVES_MAX];
+	unsigned count;
+	int rc = rooms_look(m, set, rooms, &count, e);
+
+	if (rc < 0)
+		return (rc);
+	if (count < needed)
+		return (err_set(e, ERR_NO_QUORUM, "%u drives of its set are online, %u are needed",
+		    count, needed));
+	return (rooms_check(rooms, count, (bytes + set_width(m) - 1) / set_width(m), e));
+}
+
+/* Room for what is written before the source goes: in its set, or where the store looks then, in
+ * another one that is whole. */
 static int
 validate_space(const struct maintain *m, const struct usage_limits *limits, struct err *e)
 {
 	uint64_t max = limits->disk_space_bytes, bytes = m->task->bytes;
-	struct room rooms[DRIVES_MAX];
-	unsigned count;
+	unsigned width = set_width(m), own;
+	struct err ignored;
 	int rc;
 
-	if (set_width(m) == 0 || m->layout->n_drives > DRIVES_MAX)
+	if (width == 0 || m->layout->n_drives > DRIVES_MAX)
 		return (err_set(e, ERR_PROTOCOL, "the store did not say how large a set is"));
 	if (max > 0 && bytes > max)
 		return (err_set(e, ERR_FULL, "it writes %llu bytes, more than "
 		    "worker.max_disk_space_mb allows", (unsigned long long)bytes));
-	rc = rooms_look(m, rooms, &count, e);
-	if (rc < 0)
-		return (rc);
-	if (count < m->layout->k)
-		return (err_set(e, ERR_NO_QUORUM, "%u drives of its set are online, %u are needed",
-		    count, m->layout->k));
-	return (rooms_check(rooms, count, (bytes + set_width(m) - 1) / set_width(m), e));
+	own = (unsigned)strtoul(m->task->server, NULL, 10) / width;
+	rc = set_has_room(m, own, m->layout->k, e);
+	for (unsigned set = 0; rc == ERR_FULL && set < m->layout->n_drives / width; set++)
+		if (set != own && set_has_room(m, set, width, &ignored) == 0)
+			rc = 0;
+	return (rc);
 }
 
 /* The store's figures of a segment, as they are now. */

@@ -198,6 +198,58 @@ convert(uint64_t segment, uint64_t lease, struct err *e)
 	return (rc);
 }
 
+/* --- tasks of the queue ------------------------------------------------------------------------ */
+
+Hf__Task
+task_new(const char *type, uint64_t about)
+{
+	WORLD_OP(task_submit, TaskSubmit, TASK_SUBMIT);
+	Hf__Task t = HF__TASK__INIT;
+	const Hf__StoreReply *r;
+
+	t.type = (char *)(uintptr_t)type;
+	t.source = (char *)(uintptr_t)"operator";
+	t.volume_id = about;
+	op.task = &t;
+	r = world_ask(&w, ++sequence, &q);
+	cr_assert(r->code == 0 && r->n_tasks == 1, "%s", r->error);
+	t.id = r->tasks[0]->id;
+	return (t);
+}
+
+int
+task_become(Hf__Task *t, Hf__Task__State state)
+{
+	WORLD_OP(task_update, TaskUpdate, TASK_UPDATE);
+	Hf__Task next = *t;
+	const Hf__StoreReply *r;
+
+	op.id = t->id;
+	op.from_state = (uint32_t)t->state;
+	op.from_lease = t->lease;
+	next.state = state;
+	next.worker_id = (char *)(uintptr_t)"w";
+	next.error = (char *)(uintptr_t)(state == HF__TASK__STATE__FAILED ? "failed" : "");
+	op.task = &next;
+	r = world_ask(&w, ++sequence, &q);
+	if (r->code == 0) {
+		t->state = r->tasks[0]->state;
+		t->lease = r->tasks[0]->lease;
+	}
+	return (r->code);
+}
+
+int
+begin_for(const Hf__Task *t)
+{
+	WORLD_OP(convert_begin, ConvertBegin, CONVERT_BEGIN);
+
+	op.segment = t->volume_id;
+	op.task = t->id;
+	op.lease = t->lease;
+	return (world_ask(&w, ++sequence, &q)->code);
+}
+
 /* --- what is there ---------------------------------------------------------------------------- */
 
 /* The largest segment in a state; 0: none. */

@@ -51,4 +51,10 @@ unsigned convert_all(uint64_t lease);	/* all that is sealed */
 uint64_t segment_in(Hf__CatalogSegment__State state);
 unsigned files_of(uint64_t segment, const char *ending);
 
+/* An operator asks for it; it is moved to a state, by worker "w": the store's answer; its
+ * conversion begins. */
+Hf__Task task_new(const char *type, uint64_t about);
+int task_become(Hf__Task *t, Hf__Task__State state);
+int begin_for(const Hf__Task *t);
+
 #endif

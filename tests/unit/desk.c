@@ -136,7 +136,7 @@ desk_grant(struct desk *d, uint64_t now_ms)
 		t->lease++;
 	if (t->state == HF__TASK__STATE__IN_PROGRESS)
 		t->started_ms = now_ms;
-	board_updated(&d->board, t->id, 0, t, now_ms);
+	board_updated(&d->board, t->id, 0, t, "", now_ms);
 	task_free(&t);
 }
 

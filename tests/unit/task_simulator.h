@@ -57,6 +57,8 @@ struct simulation_scenario {
 	uint64_t			 volume_bytes;
 	unsigned			 garbage_percent;	/* of every second one; 0: none */
 	unsigned			 rate_bytes_per_ms;	/* of workers */
+	/* So many have room at a time, as the store promises it; 0: all. */
+	unsigned			 conversions_max;
 };
 
 struct simulation_result {
@@ -71,6 +73,7 @@ struct simulation_result {
 	char		broken[300];			/* "": all invariants held */
 	bool		saw_capacity;	/* an adjusted capacity differed from the base one */
 	bool		saw_no_room;	/* a task waited for room on the drives */
+	unsigned	room_refused;	/* claims that the store refused for want of room */
 };
 
 /* Runs it to its end: all failures stop at duration, then everything must come to rest. */

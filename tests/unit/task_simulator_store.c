@@ -116,6 +116,22 @@ store_submit(struct sim *s, const Hf__Task *task, unsigned *admission)
 	return (t);
 }
 
+/* The room of all is promised to conversions that are claimed. */
+static bool
+room_lacks(const struct sim *s, const Hf__Task *t)
+{
+	unsigned n = 0;
+
+	if (s->scenario->conversions_max == 0 ||
+	    task_kind_of(t->type) != TASK_KIND_ERASURE_CODING)
+		return (false);
+	for (unsigned i = 0; i < s->task_count; i++)
+		n += task_kind_of(s->tasks[i]->type) == TASK_KIND_ERASURE_CODING &&
+		    (s->tasks[i]->state == HF__TASK__STATE__ASSIGNED ||
+		    s->tasks[i]->state == HF__TASK__STATE__IN_PROGRESS);
+	return (n >= s->scenario->conversions_max);
+}
+
 static int
 store_update(struct sim *s, const struct mail *m, Hf__Task **out)
 {
@@ -127,6 +143,10 @@ store_update(struct sim *s, const struct mail *m, Hf__Task **out)
 		return (ERR_NOT_FOUND);
 	if ((unsigned)(*was)->state != m->from_state || (*was)->lease != m->from_lease)
 		return (ERR_STALE);
+	if (m->sent->state == HF__TASK__STATE__ASSIGNED && room_lacks(s, *was)) {
+		s->result->room_refused++;
+		return (ERR_FULL);
+	}
 	rc = task_transition(&s->rules, *was, m->sent, s->now_ms, &next, &e);
 	if (rc < 0) {
 		if (rc != ERR_BUSY)
@@ -289,7 +309,8 @@ mail_deliver(struct sim *s, struct mail *m)
 	if (m->kind == MAIL_SUBMIT)
 		board_submitted(&s->board, m->sent, m->code, m->admission, m->answer, s->now_ms);
 	else if (m->kind == MAIL_UPDATE)
-		board_updated(&s->board, m->id, m->code, m->answer, s->now_ms);
+		board_updated(&s->board, m->id, m->code, m->answer, m->code == 0 ? "" :
+		    "the store says why", s->now_ms);
 	else if (m->kind == MAIL_REFRESH)
 		board_task(&s->board, m->id, m->answer, s->now_ms);
 	else

@@ -323,6 +323,45 @@ Test(limits, what_tasks_take_is_as_the_worker_measured_it)
 	}
 }
 
+/* --- room on the drives ----------------------------------------------------------------------- */
+
+/* The store has no room for a task, and says why: it is asked again when some may be free. */
+Test(room, who_is_refused_waits_until_some_may_be_free)
+{
+	struct desk d;
+	struct board_item *it;
+
+	desk_open(&d);
+	desk_worker(&d, "worker.0", 0);
+	desk_task(&d, "vacuum", 1, 1, "set0");
+	board_turn(&d.board, NOW);
+	cr_assert(desk_assigned(&d) == 1);
+	desk_grant(&d, NOW);
+	desk_task(&d, "vacuum", 2, 1, "set0");
+	it = board_find(&d.board, 1002);
+	board_turn(&d.board, NOW);
+	cr_assert(desk_assigned(&d) == 2 && it->next != NULL);
+	board_updated(&d.board, 1002, ERR_FULL, NULL, "slot 3 has no room", NOW);
+	cr_assert(it->next == NULL && it->task->state == HF__TASK__STATE__PENDING);
+	cr_assert_str_eq(it->waits, "slot 3 has no room");
+	board_turn(&d.board, NOW + 5000);
+	cr_assert(desk_assigned(&d) == 2, "nothing has changed");
+	cr_assert_str_eq(it->waits, "slot 3 has no room");
+	cr_assert(board_cancel(&d.board, 1001, "a test", NULL) == 0);
+	board_turn(&d.board, NOW + 6000);
+	desk_grant(&d, NOW + 6000);	/* what the first was promised is free */
+	board_turn(&d.board, NOW + 6000);
+	cr_assert(desk_asked(&d)->id == 1002 && it->next != NULL);
+	board_updated(&d.board, 1002, ERR_FULL, NULL, "slot 3 has no room", NOW + 6000);
+	board_turn(&d.board, NOW + 6000 + desk_settings.scan_interval_ms - 1);
+	cr_assert(it->next == NULL);
+	board_turn(&d.board, NOW + 6000 + desk_settings.scan_interval_ms);
+	cr_assert(it->next != NULL, "others may have made some");
+	desk_grant(&d, NOW);
+	cr_assert(it->no_room[0] == '\0');
+	desk_close(&d);
+}
+
 /* --- dead letters of others ------------------------------------------------------------------- */
 
 static void
@@ -432,7 +471,7 @@ Test(deadlines, what_was_said_of_an_old_lease_is_forgotten)
 	cr_assert(desk_asked(&d)->state == HF__TASK__STATE__COMPLETED);
 	taken = task_copy(t);
 	taken->lease++;			/* another got it meanwhile */
-	board_updated(&d.board, t->id, ERR_STALE, NULL, NOW);
+	board_updated(&d.board, t->id, ERR_STALE, NULL, "", NOW);
 	board_task(&d.board, taken->id, taken, NOW);
 	task_free(&taken);
 	cr_assert(d.answers == 1 && d.answer == ERR_STALE);
@@ -460,7 +499,7 @@ Test(deadlines, a_task_that_kills_its_workers_has_failed)
 		t = task_copy(desk_asked(&d));
 		t->state = HF__TASK__STATE__IN_PROGRESS;	/* and is begun again */
 		t->lease++;
-		board_updated(&d.board, t->id, 0, t, NOW);
+		board_updated(&d.board, t->id, 0, t, "", NOW);
 		task_free(&t);
 	}
 	desk_close(&d);

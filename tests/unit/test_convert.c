@@ -273,51 +273,6 @@ Test(convert, what_the_store_refuses, .timeout = 60)
 	world_end();
 }
 
-static Hf__Task
-task_new(uint64_t segment)
-{
-	WORLD_OP(task_submit, TaskSubmit, TASK_SUBMIT);
-	Hf__Task t = HF__TASK__INIT;
-	const Hf__StoreReply *r;
-
-	t.type = (char *)(uintptr_t)"erasure_coding";
-	t.source = (char *)(uintptr_t)"operator";
-	t.volume_id = segment;
-	op.task = &t;
-	r = world_ask(&w, ++sequence, &q);
-	cr_assert(r->code == 0 && r->n_tasks == 1, "%s", r->error);
-	t.id = r->tasks[0]->id;
-	return (t);
-}
-
-static void
-task_become(Hf__Task *t, Hf__Task__State state)
-{
-	WORLD_OP(task_update, TaskUpdate, TASK_UPDATE);
-	const Hf__StoreReply *r;
-
-	op.id = t->id;
-	op.from_state = (uint32_t)t->state;
-	op.from_lease = t->lease;
-	t->state = state;
-	t->worker_id = (char *)(uintptr_t)"w";
-	op.task = t;
-	r = world_ask(&w, ++sequence, &q);
-	cr_assert(r->code == 0, "%s", r->error);
-	t->lease = r->tasks[0]->lease;
-}
-
-static int
-begin_for(const Hf__Task *t)
-{
-	WORLD_OP(convert_begin, ConvertBegin, CONVERT_BEGIN);
-
-	op.segment = t->volume_id;
-	op.task = t->id;
-	op.lease = t->lease;
-	return (world_ask(&w, ++sequence, &q)->code);
-}
-
 /* Its worker may hang, or cannot ask any more: the store does not wait for its word. */
 Test(convert, a_task_that_ends_takes_its_files_with_it, .timeout = 60)
 {
@@ -328,16 +283,16 @@ Test(convert, a_task_that_ends_takes_its_files_with_it, .timeout = 60)
 
 	world_fill(6);
 	id = segment_in(SEALED);
-	first = task_new(id);
-	task_become(&first, HF__TASK__STATE__ASSIGNED);
-	task_become(&first, HF__TASK__STATE__IN_PROGRESS);
+	first = task_new("erasure_coding", id);
+	cr_assert_eq(task_become(&first, HF__TASK__STATE__ASSIGNED), 0);
+	cr_assert_eq(task_become(&first, HF__TASK__STATE__IN_PROGRESS), 0);
 	cr_assert_eq(begin_for(&first), 0);
 	cr_assert_eq(files_of(id, ".new"), 4);
-	task_become(&first, HF__TASK__STATE__CANCELLED);
+	cr_assert_eq(task_become(&first, HF__TASK__STATE__CANCELLED), 0);
 	world_settle(&w);
 	cr_assert_eq(files_of(id, ".new"), 0, "they take room");
-	second = task_new(id);
-	task_become(&second, HF__TASK__STATE__ASSIGNED);
+	second = task_new("erasure_coding", id);
+	cr_assert_eq(task_become(&second, HF__TASK__STATE__ASSIGNED), 0);
 	cr_assert(second.lease == first.lease && second.id != first.id);
 	cr_assert_eq(begin_for(&second), 0, "leases of two tasks say nothing of each other");
 	cr_assert_eq(begin_for(&first), ERR_STALE);

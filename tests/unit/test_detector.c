@@ -320,7 +320,7 @@ Test(cancelled, at_work_is_not_submitted_again_and_then_it_is)
 	board_turn(&d.board, NOW);
 	ended_task = task_copy(desk_asked(&d));
 	ended_task->finished_ms = NOW;
-	board_updated(&d.board, ended_task->id, 0, ended_task, NOW);
+	board_updated(&d.board, ended_task->id, 0, ended_task, "", NOW);
 	task_free(&ended_task);
 	desk_segments(&d, rows, 1);
 	board_scanned(&d.board, NOW + 30 * 60000);

@@ -484,6 +484,68 @@ Test(drive_join, a_segment_of_a_full_set_is_converted_in_another)
 	disk_memory_free(d);
 }
 
+/* All but so much of the room in a set is promised to somebody. */
+static void
+promise_most(struct drive_set *s, unsigned set, uint64_t owner, int64_t leave)
+{
+	uint32_t slots[4];
+	struct drive_want want = { .owner = owner, .slots = slots, .count = 4 };
+	struct err e = ERR_INIT;
+
+	drive_set_refresh_space(s);
+	for (unsigned i = 0; i < 4; i++)
+		slots[i] = 4 * set + i;
+	want.bytes = (uint64_t)(drive_room_locked(s, slots[0]) -
+	    (int64_t)drive_promised(s, slots[0]) - leave);
+	cr_assert_eq(drive_promise(s, &want, false, &e), 0, "%s", e.text);
+}
+
+static unsigned
+log_set(struct drive_set *s)
+{
+	struct log l = { .batch_bytes_max = 0, .set = s };
+	uint32_t slots[DRIVES_MAX];
+	struct err e = ERR_INIT;
+
+	cr_assert_eq(log_place_choose(&l, LOG_SHARE_NONE, 65536, slots, &e), 3, "%s", e.text);
+	return (drive_set_of(s, slots[0]));
+}
+
+/* A task is sent to where nobody else was promised the room; what is made anew goes there too, and
+ * is refused nothing. */
+Test(drive_join, what_is_promised_in_one_set_sends_others_to_another)
+{
+	struct disk *d = old_store(1, ALL);
+	struct err e = ERR_INIT;
+	struct drive_set *s;
+	uint64_t old;
+
+	cr_assert_eq(open_some(d, OLD, &s, &e), 0, "%s", e.text);
+	old = segment_fill(s);
+	drive_set_close(&s);
+	cr_assert_eq(open_some(d, ALL, &s, &e), 0, "%s", e.text);
+	promise_most(s, 1, 8, 1 << 20);
+	cr_assert_eq(log_set(s), 0);
+	cr_assert_eq(volume_set(s), 0);
+	drive_promise_end(s, 8);
+	promise_most(s, 0, 7, 4096);
+	cr_assert_eq(log_set(s), 1);
+	cr_assert_eq(volume_set(s), 1);
+	cr_assert_eq(conversion_promise(s, old, 1, true, &e), 0, "%s", e.text);
+	for (unsigned slot = 4; slot < 8; slot++)
+		cr_assert_gt(drive_promised(s, slot), 0);
+	promise_most(s, 1, 8, 4096);
+	cr_assert_eq(conversion_promise(s, old, 2, true, &e), ERR_FULL);
+	cr_assert_not_null(strstr(e.text, "are promised to other tasks"), "%s", e.text);
+	cr_assert(!drive_promise_has(s, 2));
+	cr_assert_eq(conversion_set(s, old), 1, "for task 1, as it was promised");
+	cr_assert(!drive_promise_has(s, 1), "it is allocated");
+	log_set(s);
+	volume_set(s);		/* puts find room, although all of it is promised */
+	drive_set_close(&s);
+	disk_memory_free(d);
+}
+
 Test(drive_join, a_drive_of_the_new_set_is_replaced_or_given_up)
 {
 	struct disk *d = old_store(1, 9);

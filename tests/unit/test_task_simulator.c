@@ -36,7 +36,7 @@ Test(task_simulator, worker_killed_at_half_of_an_ec_conversion)
 	const struct failure_pattern unheard = { FAILURE_WORKER_TIMEOUT, 1.0, { 50, 1 },
 		10 * MINUTE };
 	struct simulation_scenario s = { "worker timeout during EC", 2, 1, &killed, 1, 3 * HOUR,
-		30 * GIB, 0, 32768 };
+		30 * GIB, 0, 32768, 0 };
 	struct simulation_result r;
 
 	for (uint64_t seed = 1; seed <= 20; seed++) {
@@ -61,7 +61,7 @@ Test(task_simulator, stuck_vacuum_at_three_quarters)
 	const struct failure_pattern stuck = { FAILURE_TASK_STUCK, 1.0, { 75, 1 }, 3 * HOUR };
 	const struct simulation_scenario s = { "stuck vacuum", 2, 1, &stuck, 1, 3 * HOUR, 30 * GIB,
 	    60,
-		32768 };
+		32768, 0 };
 	struct simulation_result r;
 
 	for (uint64_t seed = 1; seed <= 20; seed++) {
@@ -82,7 +82,7 @@ Test(task_simulator, same_task_from_several_sources)
 		{ FAILURE_DUPLICATE, 1.0, { 90, 1 }, 0 },
 	};
 	const struct simulation_scenario s = { "duplicates", 4, 1, twice, 3, 3 * HOUR, 30 * GIB, 0,
-		32768 };
+		32768, 0 };
 	struct simulation_result r;
 
 	for (uint64_t seed = 1; seed <= 20; seed++) {
@@ -101,7 +101,7 @@ Test(task_simulator, state_divergence_after_a_restart)
 		{ FAILURE_TASKS_RESTART, 1.0, { 60, 1 }, MINUTE },
 	};
 	const struct simulation_scenario s = { "state divergence", 2, 1, restarts, 2, 3 * HOUR,
-		30 * GIB, 0, 32768 };
+		30 * GIB, 0, 32768, 0 };
 	struct simulation_result r;
 
 	for (uint64_t seed = 1; seed <= 20; seed++) {
@@ -123,7 +123,7 @@ Test(task_simulator, cancelled_by_an_operator)
 		{ FAILURE_TASKS_RESTART, 0.5, { 90, 1 }, 5 * MINUTE },	/* the other's */
 	};
 	const struct simulation_scenario s = { "cancelled", 2, 2, cancelled, 2, 3 * HOUR,
-		30 * GIB, 0, 32768 };
+		30 * GIB, 0, 32768, 0 };
 	struct simulation_result r;
 	unsigned asked_in_vain = 0;
 
@@ -145,7 +145,7 @@ Test(task_simulator, resources_exhausted_at_a_third)
 {
 	const struct failure_pattern full = { FAILURE_RESOURCES, 1.0, { 33, 1 }, 40 * MINUTE };
 	const struct simulation_scenario s = { "resource exhaustion", 2, 1, &full, 1, 3 * HOUR,
-		30 * GIB, 0, 32768 };
+		30 * GIB, 0, 32768, 0 };
 	struct simulation_result r;
 
 	for (uint64_t seed = 1; seed <= 20; seed++) {
@@ -187,6 +187,7 @@ random_run(uint64_t seed, struct simulation_result *r)
 		    (double)(mix(&state) % 100) / 100,
 		    { (unsigned)(mix(&state) % 101), (unsigned)(mix(&state) % 20) },
 		    durations[mix(&state) % 6] };
+	s.conversions_max = (unsigned)(mix(&state) % 4);
 	run(&s, seed, r);
 	/* Nothing fails after three hours: what is not a dead letter was done. */
 	cr_assert(r->dead_letters > 0 || r->converted + r->vacuumed >= s.volume_count,
@@ -213,9 +214,12 @@ Test(task_simulator, random_scenarios, .timeout = 300)
 		sum.stucks += r.stucks;
 		sum.stale_refused += r.stale_refused;
 		sum.duplicates_refused += r.duplicates_refused;
+		sum.room_refused += r.room_refused;
 	}
 	proof_say("simulator scenarios", count, "random: %" PRIu64 " steps, %u tasks, %u "
-	    "assignments, %u kills, %u stuck, %u stale words and %u duplicates refused",
+	    "assignments, %u kills, %u stuck, %u stale words, %u duplicates and %u claims without "
+	    "room refused",
 	    sum.steps, sum.submitted, sum.assignments, sum.kills, sum.stucks, sum.stale_refused,
-	    sum.duplicates_refused);
+	    sum.duplicates_refused, sum.room_refused);
+	cr_assert(count < 200 || sum.room_refused > 0);
 }

@@ -185,7 +185,7 @@ Test(scheduler, takes_the_urgent_first_and_serves_all_collections)
 	board_turn(&d.board, NOW);
 	cr_assert(d.asked_count == 2);
 	cr_assert(d.asked[0]->volume_id == 4);
-	board_updated(&d.board, d.asked[0]->id, ERR_STALE, NULL, NOW);
+	board_updated(&d.board, d.asked[0]->id, ERR_STALE, NULL, "", NOW);
 	cr_assert(d.refreshes == 1);
 	cr_assert_str_eq(board_find(&d.board, 1002)->waits,
 	    "tasks.concurrent_max tasks are in work");
