@@ -500,15 +500,45 @@ promise_most(struct drive_set *s, unsigned set, uint64_t owner, int64_t leave)
 	cr_assert_eq(drive_promise(s, &want, false, &e), 0, "%s", e.text);
 }
 
-static unsigned
-log_set(struct drive_set *s)
+/* The drives that the log's next segment goes to. */
+static uint32_t
+log_slots(struct drive_set *s)
 {
 	struct log l = { .batch_bytes_max = 0, .set = s };
-	uint32_t slots[DRIVES_MAX];
+	uint32_t slots[DRIVES_MAX], mask = 0;
 	struct err e = ERR_INIT;
 
 	cr_assert_eq(log_place_choose(&l, LOG_SHARE_NONE, 65536, slots, &e), 3, "%s", e.text);
-	return (drive_set_of(s, slots[0]));
+	for (unsigned i = 0; i < 3; i++)
+		mask |= 1u << slots[i];
+	return (mask);
+}
+
+static unsigned
+log_set(struct drive_set *s)
+{
+	return (drive_set_of(s, (unsigned)__builtin_ctz(log_slots(s))));
+}
+
+/* A drive is left alone while others have more that nobody was promised, and taken when they have
+ * not. */
+Test(drive_join, the_log_goes_where_most_is_left)
+{
+	const uint32_t slot = 0;
+	struct drive_want want = { .owner = 7, .slots = &slot, .count = 1, .bytes = 700u << 20 };
+	struct disk *d = old_store(1, OLD);
+	struct err e = ERR_INIT;
+	struct drive_set *s;
+
+	disk_memory_set_free_of(d, 0, UINT64_C(3) << 29);
+	cr_assert_eq(open_some(d, OLD, &s, &e), 0, "%s", e.text);
+	cr_assert(log_slots(s) & 1);
+	cr_assert_eq(drive_promise(s, &want, false, &e), 0, "%s", e.text);
+	cr_assert_eq(log_slots(s), 0xe);
+	cr_assert_eq(drive_fail(s, 2, "test", &e), 0, "%s", e.text);
+	cr_assert_eq(log_slots(s), 0xb);
+	drive_set_close(&s);
+	disk_memory_free(d);
 }
 
 /* A task is sent to where nobody else was promised the room; what is made anew goes there too, and

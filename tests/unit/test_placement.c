@@ -306,6 +306,30 @@ Test(placement, a_restart_finds_promises_again, .timeout = 60)
 	world_end();
 }
 
+/* A2 of drive_promise.c: to others there is as much room before as after. */
+Test(placement, what_is_allocated_is_promised_no_more, .timeout = 60)
+{
+	const uint32_t slots[] = { 0 };
+	struct drive_want want = { .owner = OTHERS, .slots = slots, .count = 1, .bytes = 8192 };
+	struct err e = ERR_INIT;
+
+	begin(10);
+	rooms_set(65536);
+	cr_assert_eq(drive_promise(w.drives, &want, false, &e), 0, "%s", e.text);
+	want.owner++;
+	want.bytes = 65536 - 8192;
+	for (unsigned n = 0; n < 2; n++) {
+		cr_assert_eq(drive_want_check(w.drives, &want, &e), 0, "%s", e.text);
+		drive_promise_take(w.drives, OTHERS, 0, 4096);
+		cr_assert_eq(drive_promised(w.drives, 0), 4096 - 4096 * n);
+	}
+	cr_assert_eq(drive_want_check(w.drives, &want, &e), 0, "%s", e.text);
+	drive_promise_take(w.drives, OTHERS, 0, 4096);
+	cr_assert_eq(drive_promised(w.drives, 0), 0, "it took more than that");
+	cr_assert_eq(drive_want_check(w.drives, &want, &e), ERR_FULL);
+	world_end();
+}
+
 /* --- what is no conversion -------------------------------------------------------------------- */
 
 Test(placement, a_vacuum_is_promised_nothing, .timeout = 60)
@@ -418,7 +442,7 @@ Test(placement, a_rebuild_does_not_wait_for_what_nobody_has, .timeout = 60)
 	begin(9);
 	drive_is_new();
 	t = task_new(TASK_TYPE_DRIVE_REBUILD, SLOT);
-	disk_memory_set_free_of(w.disk, SLOT, disk_memory_used(w.disk, SLOT) + lacking() / 2);
+	disk_memory_set_free_of(w.disk, SLOT, disk_memory_used(w.disk, SLOT));
 	promise_to_others(SLOT, lacking() / 4);
 	cr_assert_eq(task_become(&t, S(ASSIGNED)), 0);
 	cr_assert_eq(task_become(&t, S(PENDING)), 0);
