@@ -244,16 +244,16 @@ int64_t drive_room_locked(const struct drive_set *s, unsigned slot);
 int64_t drive_room_but(const struct drive_set *s, unsigned slot, uint64_t left);
 /* The reserve; or what spares take, if that is more. */
 uint64_t drive_reserve_locked(const struct drive_set *s, unsigned slot, bool spares);
-
-/* drive_promise.c; lock is held. What all but one owner are promised on the file system of a
- * slot. */
-uint64_t drive_promised_locked(const struct drive_set *s, unsigned slot, uint64_t but);
 /* ONLINE and RETURNING; lock is held or single-threaded */
 uint32_t drive_live_mask(const struct drive_set *s);
 bool drive_path_is(const char *a, const char *b);	/* but for slashes at the end */
 void drive_note(struct drive_set *s, unsigned slot, Hf__CatalogDrive__State state, const char *why);
 /* What keeps a drive from being ONLINE, if it is still RETURNING. */
 void drive_note_returning(struct drive_set *s, unsigned slot, const char *why);
+
+/* drive_promise.c; lock is held. What all but one owner are promised on the file system of a
+ * slot. */
+uint64_t drive_promised_locked(const struct drive_set *s, unsigned slot, uint64_t but);
 
 /* drive_closed.c */
 /* The catalog of a drive could not be written: DRIVE_WRITABLE if it failed for another reason than
