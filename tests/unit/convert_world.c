@@ -198,7 +198,7 @@ convert(uint64_t segment, uint64_t lease, struct err *e)
 	return (rc);
 }
 
-/* --- tasks of the queue ------------------------------------------------------------------------ */
+/* --- tasks of the queue -------------------------------------------------------------------- */
 
 Hf__Task
 task_new(const char *type, uint64_t about)
