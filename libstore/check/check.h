@@ -7,7 +7,6 @@
  * C1  Nothing is written to the drives (view.h).
  * C2  Memory is bounded: rows are walked, damaged stretches are remembered up to a limit.
  * C3  What is there more than once is compared, what can be computed is computed again.
- *
  * C4  Of a store that runs (check_live.c) only a fault that is there although nothing changed
  *     meanwhile is told: what was dropped, moved or deleted since is no fault.
  *

@@ -54,14 +54,17 @@ struct disk_ops {
 	int	(*datasync)(struct disk *d, int handle, struct err *e);
 	int	(*size)(struct disk *d, int handle, uint64_t *out, struct err *e);
 	int	(*truncate)(struct disk *d, int handle, uint64_t bytes, struct err *e);
+	/* Room that later writes find; the file is at least as long then. punch: a hole, which
+	 * reads as zeros; the length stays. */
 	int	(*allocate)(struct disk *d, int handle, uint64_t offset, uint64_t bytes,
 	    struct err *e);
 	int	(*punch)(struct disk *d, int handle, uint64_t offset, uint64_t bytes,
 	    struct err *e);
 	/* Exclusive whole-file lock held until close; ERR_LOCKED. */
 	int	(*lock)(struct disk *d, int handle, struct err *e);
+	/* In place of what is at `to'; durable, as all changes of names, after sync_dir. */
 	int	(*rename)(struct disk *d, const char *from, const char *to, struct err *e);
-	int	(*unlink)(struct disk *d, const char *path, struct err *e);
+	int	(*unlink)(struct disk *d, const char *path, struct err *e);	/* ERR_NOT_FOUND */
 	/* A symbolic link at path; ERR_EXISTS. Whoever opens path gets the file at target. */
 	int	(*symlink)(struct disk *d, const char *target, const char *path, struct err *e);
 	/* ERR_NOT_FOUND: nothing is there; ERR_INVALID: no link; ERR_TOO_LARGE. */
@@ -70,6 +73,7 @@ struct disk_ops {
 	/* existing is fine */
 	int	(*mkdir)(struct disk *d, const char *path, struct err *e);
 	int	(*sync_dir)(struct disk *d, const char *path, struct err *e);
+	/* Every name but . and .., in no order; borrowed until each returns. */
 	int	(*list)(struct disk *d, const char *path, disk_list_fn *each, void *context,
 	    struct err *e);
 	int	(*space)(struct disk *d, const char *path, struct disk_space *out, struct err *e);

@@ -6,7 +6,9 @@
  *   DRIVE/drive              DriveFile, framed; locked for life
  *   DRIVE/catalog            epochs; see catalog.h
  *   DRIVE/log/%016x.seg      mirrors of log segments
+ *   DRIVE/log/%016x.ecs      shards of segments that were converted
  *   DRIVE/vol/%016x.vol      shards of volumes
+ *   DRIVE/reserve/           room for the last segments, and files of dropped ones for the next
  *   DRIVE/quarantine/        files that the catalog does not name
  *   DRIVE/index/             on one of them, a copy of the index (index_copy.h)
  *   DRIVE/moved              on one that was retired: a link to the drive that took over
@@ -68,8 +70,8 @@ struct drive_set_options {
 	const char		*erasure;
 	/* wanted; made less on small drives */
 	uint64_t		 segment_bytes, volume_bytes;
-	uint32_t		 min_write_redundancy;
-	unsigned		 segments_spare;	/* up to RECYCLED_MAX */
+	uint32_t		 min_write_redundancy;	/* beyond k; else nothing is written */
+	unsigned		 segments_spare;	/* on each drive; up to RECYCLED_MAX */
 };
 
 /*
@@ -87,6 +89,7 @@ struct drive_set_options {
  */
 int drive_set_open(struct disk *disk, const struct drive_set_options *options,
     struct drive_set **out, struct err *e);
+/* Lets go of all locks; NULL is fine. Writes nothing. disk stays the caller's. */
 void drive_set_close(struct drive_set **s);
 
 struct disk *drive_set_disk(const struct drive_set *s);
@@ -174,14 +177,16 @@ int drive_set_return(struct drive_set *s, unsigned slot, struct err *e);
 /*
  * A new drive in a slot: an empty directory at path (NULL: where the slot is) gets an identity and
  * is RETURNING; everything is to be rebuilt on it. The drive of the slot itself returns. Refused:
- * while fewer than k others are there, while files need the drive that was there, and what is not
- * empty.
+ * while fewer than k others are there, or while files need the drive that was there
+ * (ERR_NO_QUORUM); while that one is in use, and what is not empty (ERR_EXISTS); a drive that was
+ * given up (ERR_DENIED); what is no path or of another slot (ERR_INVALID).
  */
 int drive_set_replace(struct drive_set *s, unsigned slot, const char *path, struct err *e);
 /*
  * drive_retire.c. A new drive at path, an empty directory, takes over from the slot's, which is
  * ONLINE: it has links to all of its files, and is to copy them. Refused: what drive_set_replace
- * refuses; a drive that lacks something or takes over itself; too little room (ERR_FULL).
+ * refuses; a drive that lacks something or takes over itself (ERR_BUSY) or is not online
+ * (ERR_UNAVAILABLE); too little room (ERR_FULL).
  */
 int drive_set_retire(struct drive_set *s, unsigned slot, const char *path, struct err *e);
 /* For who makes or renames files in log/ or vol/ of drives: from taking the path until the file has
@@ -191,6 +196,7 @@ void drive_steady_end(struct drive_set *s);
 /*
  * Drives that are not there are LOST: they do not count any more, and are refused when they come
  * back. A set that was read-only for want of them is read-write when it is opened again.
+ * ERR_INVALID: no such slot; ERR_EXISTS: one is there; ERR_NO_QUORUM: too few would be left.
  */
 int drive_set_accept_loss(struct drive_set *s, uint32_t mask, struct err *e);
 /* A RETURNING drive is up to date: an epoch, then it is ONLINE. ERR_BUSY: the catalog has files
@@ -228,7 +234,7 @@ int drive_recycled_take(struct drive_set *s, unsigned slot, const char *to, uint
     struct err *e);
 /* How often that was so. */
 uint64_t drive_recycled_used(const struct drive_set *s);
-/* How many a drive has. */
+/* How many a drive has; *bytes: what of them was written once, and so can be used, together. */
 unsigned drive_recycled(const struct drive_set *s, unsigned slot, uint64_t *bytes);
 /* statvfs of all online drives, with their spares counted as free; recycled files go first where
  * room is short. A drive is full when free < reserve (larger of 2 % and four segments). */
@@ -239,6 +245,7 @@ uint64_t drive_reserve_bytes(const struct drive_set *s, unsigned slot);
 bool drive_has_space(const struct drive_set *s, unsigned slot, uint64_t bytes);
 /* The same, but so much is to be left instead of the reserve. */
 bool drive_leaves_space(const struct drive_set *s, unsigned slot, uint64_t bytes, uint64_t left);
+/* So much was allocated on a drive: it counts as used until the next refresh sees it. */
 void drive_space_take(struct drive_set *s, unsigned slot, uint64_t bytes);
 /*
  * drive_promise.c. Room for files that are not allocated yet: so many bytes on each of some drives,

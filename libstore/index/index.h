@@ -67,6 +67,7 @@ int index_checkpoint(struct index *x, const char *directory, uint64_t *applied, 
 struct index_layer *index_layer_new(void);
 void index_layer_free(struct index_layer *l);
 void index_layer_clear(struct index_layer *l);
+/* Key and value are copied. */
 void index_put(struct index_layer *l, struct slice key, struct slice value);
 /* The caller knows that a reader sees no row with this key: deleted soon enough, it leaves no
  * trace. */

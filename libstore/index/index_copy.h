@@ -9,10 +9,10 @@
  * K1  `copy' names only files that are whole and durable: it is renamed into place last.
  * K2  A file that `copy' names is never written again; the next copy may name it, too.
  * K3  What `copy' does not name is nobody's. A copying that ended anywhere leaves the last copy.
- * K5  What a copy keeps of the last one is read again, a part each time; what is damaged is written
- *     anew, from the index.
  * K4  A copy is used only if every file is, byte by byte, what was written; never one that is of
  *     another deployment, behind the horizon, or ahead of the log.
+ * K5  What a copy keeps of the last one is read again, a part each time; what is damaged is written
+ *     anew, from the index.
  *
  * When to copy, and how fast, is services/store's business.
  *

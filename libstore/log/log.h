@@ -10,9 +10,10 @@
  *     mirrors had; what waited is written again, in order, under new LSNs, in a new segment on
  *     live drives. The caller sees only a later commit.
  *
- * One commit thread per drive: one pwritev and one fdatasync for all that waits; batching comes
- * from load. The caller is one thread (the store's loop); the threads wake it through an eventfd.
- * Segment, batch and record layout: segment_format.h and holdfast-format(5).
+ * One commit thread per drive: one write that returns when it is durable (pwritev_sync), for all
+ * that waits; batching comes from load. The caller is one thread (the store's loop); the threads
+ * wake it through an eventfd. Segment, batch and record layout: segment_format.h and
+ * holdfast-format(5).
  *
  * SPDX-License-Identifier: Apache-2.0
  */

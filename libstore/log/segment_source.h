@@ -6,8 +6,8 @@
  *     damaged or missing another is taken, or it is computed from other shards.
  * U2  There is no drive_set behind it: a worker process has only the layout that the store told.
  * U3  A file that is gone, or is another segment's, is not damage: the segment may have been
- *     converted or dropped meanwhile.
- *     Then nothing can be read (ERR_STALE at opening or reading), and the row is asked for again.
+ *     converted or dropped meanwhile. Then nothing can be read (ERR_STALE at opening or reading),
+ *     and the row is asked for again.
  *
  * SPDX-License-Identifier: Apache-2.0
  */

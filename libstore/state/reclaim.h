@@ -4,8 +4,8 @@
  * R1  A freed extent is punched only after its delete is durable, and no reader depends on a state
  *     before it (readers.h), or reclaim_grace has passed since.
  * R2  A volume that its holder released, or whose holder is gone, is sealed, and what lies between
- *     its live extents is punched.
- *     A shard that one of these extents was written without is marked in the catalog with that.
+ *     its live extents is punched. A shard that one of these extents was written without is marked
+ *     in the catalog with that.
  * R3  An empty sealed volume is dropped.
  * R4  Every step may be repeated: a crash between a punch and its record costs one more punch.
  *
@@ -39,7 +39,7 @@ struct reclaim_volume { uint64_t volume, due_ms; bool drop; };
 struct reclaim_job;
 
 struct reclaim {
-	struct volume_range		*queue;			/* to be punched at once */
+	struct volume_range	*queue;			/* to be punched at once */
 	size_t			 queue_count;
 	struct reclaim_mark	 marks[RECLAIM_MARKS_MAX];	/* oldest first */
 	unsigned		 mark_count;

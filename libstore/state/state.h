@@ -142,7 +142,9 @@ bool state_idle(const struct state *st);		/* nothing in flight, no work on the p
 
 /* True while a segment is being dropped, from the moment on that it is sure to go. */
 bool state_drops(const struct state *st, uint64_t segment);
-void state_layout(struct state *st, Hf__Layout **out);	/* hf__layout__free_unpacked */
+/* Drives and what they are used for, as clients get it; hf__layout__free_unpacked. */
+void state_layout(struct state *st, Hf__Layout **out);
+/* No set of drives has room above its reserve: what makes data more is refused. */
 bool state_full(const struct state *st);
 
 struct state_stats {

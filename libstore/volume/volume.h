@@ -62,10 +62,11 @@ void volume_name(uint64_t id, char out[VOLUME_NAME_BYTES]);
 
 /* --- the store's side ------------------------------------------------------------------------- */
 
-/* Makes the shard files on the online drives and the catalog row (ACTIVE); shard i on slot (id + i)
- * mod n. */
+/* Makes the shard files on the drives of the best set that are there, and the catalog row (ACTIVE);
+ * shard i on slot (id + i) mod (k + m) of the set. ERR_NO_QUORUM: fewer than k took theirs, and
+ * nothing stays; else as catalog_commit. */
 int volume_create(struct drive_set *s, uint64_t *id, struct err *e);
-/* A new volume would lie in another set, where there is room. */
+/* A new volume would lie in another set than this one, and there is room. */
 bool volume_better_place(struct drive_set *s, uint64_t id);
 /* Reserves [offset, offset + bytes) in every shard file on its drive (fallocate). ERR_FULL before a
  * drive's reserve is touched; nothing stays allocated then. */
@@ -75,7 +76,7 @@ int volume_allocate(struct drive_set *s, uint64_t id, uint64_t offset, uint64_t 
  * gets the slots where it could not. Harmless to repeat. */
 int volume_punch(struct drive_set *s, uint64_t id, uint64_t offset, uint64_t bytes,
     uint32_t *missed, struct err *e);
-/* What was punched stays so when the power fails: before anything forgets it. */
+/* What was punched stays so when the power fails: before anything forgets it. *missed: as above. */
 int volume_punched_sync(struct drive_set *s, uint64_t id, uint32_t *missed, struct err *e);
 /* The same on the drive of one slot, later: punches ranges and syncs. A shard file that is not
  * there has nothing to give. */
