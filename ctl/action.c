@@ -15,6 +15,7 @@
 #include "ctl/status_table.h"
 
 #define CALL_MS 10000
+#define SERVICES_MS 65000	/* longer than any supervisor.probe_interval */
 
 /* One line an instance; false if one of them is not done. */
 static bool
@@ -46,6 +47,57 @@ result_print(const cJSON *o, const struct ctl *ctl)
 	return (done);
 }
 
+/* Each process names all keys that changed since its start; those of others do not concern it. */
+static bool
+restart_concerns(const char *service, const char *line)
+{
+	static const char start[] = "restart: ";
+	const char *key = line + sizeof(start) - 1;
+	size_t bytes = strlen(service);
+
+	if (strncmp(line, start, sizeof(start) - 1) != 0)
+		return (strncmp(line, "restart holdfastd: ", 19) == 0 &&
+		    strcmp(service, "holdfastd") == 0);
+	return ((strncmp(key, service, bytes) == 0 && key[bytes] == '.') ||
+	    (strcmp(service, "store") == 0 && strncmp(key, "tasks.", 6) == 0));
+}
+
+static void
+restarts_print(const char *name, const char *service, const cJSON *contract)
+{
+	const cJSON *line, *plan = cJSON_GetObjectItemCaseSensitive(
+	    cJSON_GetObjectItemCaseSensitive(contract, "reconcile"), "plan");
+
+	cJSON_ArrayForEach(line, plan)
+		if (cJSON_IsString(line) && restart_concerns(service, line->valuestring))
+			printf("%-12s must be restarted: %s\n", name,
+			    strchr(line->valuestring, ':') + 2);
+}
+
+/* What a reload could not do. */
+static void
+reload_print(const struct ctl *ctl, const char *name)
+{
+	bool all = strcmp(name, "all") == 0 || strcmp(name, "holdfastd") == 0;
+	const cJSON *row, *holdfastd;
+	struct err e = ERR_INIT;
+	cJSON *o;
+
+	if (peer_json(ctl, MESSAGE_SERVICES, SERVICES_MS, &o, &e) < 0)
+		return;
+	if (all) {
+		holdfastd = cJSON_GetObjectItemCaseSensitive(o, "holdfastd");
+		printf("%-12s done: %s was read\n", "holdfastd", json_text(holdfastd,
+		    "config_path"));
+		restarts_print("holdfastd", "holdfastd", holdfastd);
+	}
+	cJSON_ArrayForEach(row, cJSON_GetObjectItemCaseSensitive(o, "services"))
+		if (all || status_row_matches(row, name))
+			restarts_print(json_text(row, "name"), json_text(row, "service"),
+			    cJSON_GetObjectItemCaseSensitive(row, "contract"));
+	cJSON_Delete(o);
+}
+
 int
 verb_action(const struct ctl *ctl, const struct verb *v, char **arguments, unsigned count)
 {
@@ -67,6 +119,8 @@ verb_action(const struct ctl *ctl, const struct verb *v, char **arguments, unsig
 	protobuf_c_message_free_unpacked(reply, NULL);
 	done = result_print(o, ctl);
 	cJSON_Delete(o);
+	if (done && !ctl->json && strcmp(v->name, "reload") == 0)
+		reload_print(ctl, arguments[0]);
 	if (!done && !ctl->no_wait)
 		fprintf(stderr, "holdfastctl: %s %s is not done\n", v->name, arguments[0]);
 	return (done || ctl->no_wait ? CTL_OK : CTL_FAILED);

@@ -128,7 +128,8 @@ json_number(const cJSON *o, const char *name)
 	return (cJSON_IsNumber(item) ? item->valuedouble : 0);
 }
 
-/* Field 22 of /proc/PID/stat: together with the pid, who a process is. */
+/* Field 22 of /proc/PID/stat: together with the pid, who a process is. 0 of one that has ended and
+ * that nobody has waited for. */
 static unsigned long long
 start_ticks(pid_t pid)
 {
@@ -138,7 +139,7 @@ start_ticks(pid_t pid)
 
 	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
 	if (file_read(path, 4096, &text, NULL) == 0 &&
-	    (rest = strrchr(buf_string(&text), ')')) != NULL &&
+	    (rest = strrchr(buf_string(&text), ')')) != NULL && strncmp(rest, ") Z", 3) != 0 &&
 	    sscanf(rest + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d "
 	    "%*d %*d %llu", &ticks) != 1)
 		ticks = 0;

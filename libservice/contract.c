@@ -145,7 +145,8 @@ contract_plan(struct service *s, cJSON *plan)
 			snprintf(text, sizeof(text),
 			    "restart%s: %s.%s was changed in the configuration",
 			    strcmp(row->section, "supervisor") == 0 ||
-			    strcmp(row->name, "listen") == 0 || strcmp(row->name, "port") == 0 ?
+			    strcmp(row->name, "listen") == 0 || strcmp(row->name, "port") == 0 ||
+			    strcmp(row->name, "processes") == 0 ?
 			    " holdfastd" : "", row->section, row->name);
 			cJSON_AddItemToArray(plan, cJSON_CreateString(text));
 		}

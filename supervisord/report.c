@@ -226,8 +226,8 @@ add_plan(cJSON *o, const struct supervisor *s)
 	for (const char *key = s->pending; key != NULL && *key != '\0'; ) {
 		size_t bytes = strcspn(key, "\n");
 
-		snprintf(line, sizeof(line), "%.*s was changed in the file: restart to use it",
-		    (int)bytes, key);
+		snprintf(line, sizeof(line),
+		    "restart holdfastd: %.*s was changed in the configuration", (int)bytes, key);
 		cJSON_AddItemToArray(plan, cJSON_CreateString(line));
 		key += bytes + (key[bytes] == '\n');
 	}

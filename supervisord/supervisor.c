@@ -161,7 +161,16 @@ supervisor_forward(struct supervisor *s, struct child *c, const char *action, co
 	    &request.base, "holdfastd", clock_mono_ms() + FORWARD_WAIT_MS, on_forwarded, c);
 }
 
-/* Names the keys whose new value takes a restart, one a line; takes over all others. */
+/* Whether a new value takes a restart of ours. Services tell themselves what they wait for. */
+static bool
+restarts_us(const struct config_row *row)
+{
+	return (row->apply == CONFIG_RESTART && (strcmp(row->section, "supervisor") == 0 ||
+	    strcmp(row->name, "listen") == 0 || strcmp(row->name, "port") == 0 ||
+	    strcmp(row->name, "processes") == 0));
+}
+
+/* Names the keys whose new value takes a restart of ours, one a line; takes over all others. */
 static char *
 config_take_over(struct config *running, struct config *loaded)
 {
@@ -175,12 +184,12 @@ config_take_over(struct config *running, struct config *loaded)
 		buf_reset(&after);
 		config_format(running, k, &before);
 		config_format(loaded, k, &after);
-		if (row->apply == CONFIG_RESTART &&
+		if (restarts_us(row) &&
 		    !slice_equal(buf_slice(&before), buf_slice(&after)))
 			buf_printf(&pending, "%s.%s\n", row->section, row->name);
 	}
-#define KEY(section, name, type, text, min, max, unit, apply, ...)				\
-	if (CONFIG_##apply == CONFIG_LIVE) {							\
+#define KEY(section, name, type, ...)								\
+	if (!restarts_us(config_row(CONFIG_KEY_##section##_##name))) {				\
 		CONFIG_FIELD_##type value = running->section##_##name;				\
 												\
 		running->section##_##name = loaded->section##_##name;				\
@@ -231,7 +240,7 @@ supervisor_reload(struct supervisor *s, const char *asked_by, struct err *e)
 		s->last_error[0] = '\0';
 		config_apply_live(s);
 		announce(LOG_INFO, "config reloaded, asked by %s%s", asked_by,
-		    s->pending != NULL ? "; some changes wait for a restart" : "");
+		    s->pending != NULL ? "; some changes wait for a restart of holdfastd" : "");
 		supervisor_event(s, "config", NULL, asked_by, 0, "");
 		for (unsigned i = 0; i < s->child_count; i++)
 			if (child_is_ready(&s->children[i]))
