@@ -121,8 +121,9 @@ act_answer(const struct act_job *j)
 	if (j->row->act == act_replace || j->row->act == act_retire)
 		drive_shares_warn(j->drives, slot, &text);
 	if (j->q->path[0] != '\0')
-		buf_printf(&text, "; store.drives must name %s for slot %u when the store starts "
-		    "again", j->q->path, slot);
+		buf_printf(&text, "; store.drives must name %s for slot %u %s", j->q->path, slot,
+		    j->row->act == act_retire ? "before the old drive is taken out" :
+		    "when the store starts again");
 	cJSON_AddStringToObject(o, "action", j->row->action);
 	cJSON_AddNumberToObject(o, "slot", slot);
 	cJSON_AddBoolToObject(o, "restart", j->was_read_only);
