@@ -424,6 +424,15 @@ check_PROGRAMS += tests/unit/test_segment_life
 tests_unit_test_segment_life_SOURCES = tests/unit/test_segment_life.c $(CONVERT_WORLD)
 tests_unit_test_segment_life_LDADD = $(STATE_TEST_LIBS)
 
+check_PROGRAMS += tests/fuzz/fuzz_catalog
+tests_fuzz_fuzz_catalog_SOURCES = tests/fuzz/fuzz_catalog.c
+tests_fuzz_fuzz_catalog_LDADD = $(FUZZ_MAIN) tests/unit/libstateworld.a $(LIBSTORE_TEST_LIBS)
+
+check_PROGRAMS += tests/fuzz/fuzz_segment
+tests_fuzz_fuzz_segment_SOURCES = tests/fuzz/fuzz_segment.c
+tests_fuzz_fuzz_segment_LDADD = $(FUZZ_MAIN) libstore/libstore.a schema/libschema.a \
+	libbase/libbase.a $(LIBSTORE_LIBS)
+
 check_PROGRAMS += tests/fuzz/fuzz_shard
 tests_fuzz_fuzz_shard_SOURCES = tests/fuzz/fuzz_shard.c
 tests_fuzz_fuzz_shard_LDADD = $(FUZZ_MAIN) libstore/libstore.a schema/libschema.a \

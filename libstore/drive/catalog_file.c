@@ -74,6 +74,32 @@ frame_follows(const struct buf *file, uint64_t offset)
 	return (false);
 }
 
+static bool
+slots_can_be(const uint32_t *slots, size_t count)
+{
+	for (size_t i = 0; i < count && count <= DRIVES_MAX; i++)
+		if (slots[i] >= DRIVES_MAX)
+			return (false);
+	return (count <= DRIVES_MAX);
+}
+
+/* Masks of files have a bit for each. */
+static int
+files_check(const Hf__CatalogChange *c, const char *path, struct err *e)
+{
+	size_t i;
+
+	for (i = 0; i < c->n_segments; i++)
+		if (!slots_can_be(c->segments[i]->slots, c->segments[i]->n_slots))
+			return (err_set(e, ERR_CORRUPT, "%s: segment %016" PRIx64
+			    " is on drives that cannot be", path, c->segments[i]->id));
+	for (i = 0; i < c->n_volumes; i++)
+		if (!slots_can_be(c->volumes[i]->slots, c->volumes[i]->n_slots))
+			return (err_set(e, ERR_CORRUPT, "%s: volume %016" PRIx64
+			    " is on drives that cannot be", path, c->volumes[i]->id));
+	return (0);
+}
+
 static int
 change_check(const Hf__CatalogChange *c, const char *path, uint64_t offset,
     const uint8_t deployment[16], const struct catalog_rows *rows, struct err *e)
@@ -89,16 +115,12 @@ change_check(const Hf__CatalogChange *c, const char *path, uint64_t offset,
 	} else if (c->epoch != rows->epoch + 1)
 		return (err_set(e, ERR_CORRUPT, "%s: epoch %" PRIu64 " follows epoch %" PRIu64,
 		    path, c->epoch, rows->epoch));
-	for (i = 0; i < c->n_segments; i++)
-		if (c->segments[i]->n_slots > DRIVES_MAX)
-			return (
-			    err_set(e, ERR_CORRUPT, "%s: a segment with too many mirrors", path));
 	for (i = 0; i < c->n_sets; i++)
 		if (c->sets[i]->number >= DRIVES_MAX || (c->sets[i]->number == 0 &&
 		    c->sets[i]->state != HF__CATALOG_SET__STATE__ACTIVE))
 			return (err_set(e, ERR_CORRUPT, "%s: set %u cannot be", path,
 			    c->sets[i]->number));
-	return (0);
+	return (files_check(c, path, e));
 }
 
 static int

@@ -5,6 +5,7 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include <criterion/criterion.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -289,6 +290,57 @@ Test(catalog, survivors_of_too_many_failures_can_be_read)
 	cr_assert_eq(volume_add(s, &id, &e), 0, "%s", e.text);
 	drive_set_close(&s);
 	disk_memory_free(d);
+}
+
+/* What a file says of a snapshot in which one segment and one volume have these slots. */
+static int
+catalog_load(uint32_t *slots, size_t segment_slots, size_t volume_slots)
+{
+	Hf__CatalogChange change = HF__CATALOG_CHANGE__INIT;
+	Hf__CatalogSegment segment = HF__CATALOG_SEGMENT__INIT, *segments = &segment;
+	Hf__CatalogVolume volume = HF__CATALOG_VOLUME__INIT, *volumes = &volume;
+	struct disk *d = disk_memory_new(1, 1);
+	struct buf body = BUF_INIT;
+	uint8_t deployment[16] = { 1 };
+	struct catalog_rows rows;
+	uint64_t end;
+	int h, rc;
+
+	change.epoch = 1;
+	change.snapshot = true;
+	change.deployment = (ProtobufCBinaryData){ sizeof(deployment), deployment };
+	segment.id = volume.id = 5;
+	segment.slots = volume.slots = slots;
+	segment.n_slots = segment_slots;
+	volume.n_slots = volume_slots;
+	change.segments = &segments;
+	change.volumes = &volumes;
+	change.n_segments = change.n_volumes = 1;
+	hf__catalog_change__pack(&change, buf_extend(&body,
+	    hf__catalog_change__get_packed_size(&change)));
+	h = d->ops->open(d, "/d0/catalog", O_RDWR | O_CREAT, NULL);
+	cr_assert_eq(catalog_frame_write(d, h, 1, 1, buf_slice(&body), 0, &end, NULL), 0);
+	d->ops->close(d, h);
+	catalog_rows_init(&rows);
+	rc = catalog_file_load(d, "/d0/catalog", deployment, &rows, &end, NULL);
+	catalog_rows_release(&rows);
+	buf_release(&body);
+	disk_memory_free(d);
+	return (rc);
+}
+
+/* A mask of files has no bit for the 33rd, and there is no slot 32. */
+Test(catalog, files_on_drives_that_cannot_be_are_refused)
+{
+	uint32_t slots[DRIVES_MAX + 1] = { 0, 1, DRIVES_MAX - 1, DRIVES_MAX };
+
+	cr_assert_eq(catalog_load(slots, 3, 3), 0);
+	cr_assert_eq(catalog_load(slots, 4, 3), ERR_CORRUPT);
+	cr_assert_eq(catalog_load(slots, 3, 4), ERR_CORRUPT);
+	slots[3] = 3;
+	cr_assert_eq(catalog_load(slots, DRIVES_MAX, DRIVES_MAX), 0);
+	cr_assert_eq(catalog_load(slots, DRIVES_MAX + 1, 3), ERR_CORRUPT);
+	cr_assert_eq(catalog_load(slots, 3, DRIVES_MAX + 1), ERR_CORRUPT);
 }
 
 Test(catalog, a_long_history_is_shortened)
