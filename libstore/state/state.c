@@ -211,17 +211,17 @@ static const struct part {
 	uint64_t	(*next_ms)(const struct state *st);
 	bool		 frozen;
 } parts[] = {
-	{ feed_turn, feed_next_ms, true },	/* what it answers lets sessions end */
+	{ feed_turn, feed_next_ms, true },	/* sessions end by what is answered in a turn, */
 	{ walks_turn, walks_next_ms, true },
-	{ state_sessions_turn, NULL, true },
+	{ completions_turn, completions_next_ms, true },
+	{ drop_turn, drop_next_ms, true },
+	{ state_sessions_turn, NULL, true },	/* so that they need no other */
 	{ thin_turn, thin_next_ms, false },
 	{ reclaim_turn, reclaim_next_ms, false },
 	{ tasks_turn, tasks_next_ms, false },
 	{ cleanup_turn, cleanup_next_ms, false },
 	{ conversions_turn, conversions_next_ms, false },
 	{ parts_turn, parts_next_ms, false },
-	{ completions_turn, completions_next_ms, true },
-	{ drop_turn, drop_next_ms, true },
 	{ index_flush_when_due, NULL, false },
 };
 #define PARTS	(sizeof(parts) / sizeof(parts[0]))

@@ -298,6 +298,7 @@ Test(upload_pieces, a_completion_ends_though_parts_are_put_all_the_time)
 		longest = cpu_ns() - begin > longest ? cpu_ns() - begin : longest;
 	}
 	cr_log_info("all parts at once take %.1f ms of CPU", (double)longest / 1e6);
+	cr_assert_lt(turns, 1000, "it waited until no part was put any more");
 	cr_assert_eq(world_code(&uw.w, asked), 0, "%s", uw.w.replies[asked]->error);
 	world_settle(&uw.w);
 	cr_assert(world_rebuilt_alike(&uw.w, NULL));
@@ -355,7 +356,7 @@ Test(upload_pieces, an_abort_between_two_pieces_ends_it)
 	cr_assert(world_rebuilt_alike(&uw.w, NULL));
 }
 
-/* A stop ends it at once, and a client that died is not waited for. */
+/* A stop ends it at once. */
 Test(upload_pieces, a_completion_ends_when_its_store_stops)
 {
 	uint64_t sequence = 4, asked;
@@ -377,6 +378,24 @@ completion_begun(uint64_t sequence)
 	complete_send(sequence, NULL);
 	state_turn(uw.w.state, uw.w.now_ms);
 	cr_assert_eq(uw.w.answers[sequence], 0, "it is in the middle");
+}
+
+/* Nobody is there to be told; the upload is as it was. */
+Test(upload_pieces, a_completion_ends_with_its_session)
+{
+	uint64_t sequence = 3, before;
+
+	parts_put_many(&sequence);
+	completion_begun(sequence);
+	before = walked();
+	state_session_end(uw.w.state, uw.w.session);
+	world_settle(&uw.w);
+	cr_assert_eq(uw.w.ended, 1);
+	cr_assert_eq(walked(), before, "it went on");
+	world_session(&uw.w, 2);
+	complete_all(++sequence);
+	cr_assert(walked() > before + PARTS - 1);
+	cr_assert(world_rebuilt_alike(&uw.w, NULL));
 }
 
 /* The index has no room any more: who waits is told, and a stop, before that or later, ends. */
