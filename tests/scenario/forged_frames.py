@@ -15,6 +15,7 @@ import time
 from house import House, check, run, say
 
 SEED, FRAMES = int(os.environ.get("SEED", "1")), int(os.environ.get("FRAMES", "4000"))
+OPERATIONS_END = 76     # past the last of StoreRequest's
 NAMES = (b"forged", b"keep", b"none", b"", b"x" * 300, b"\xff\xfe", b"a/b", b"keep\0")
 
 
@@ -111,7 +112,7 @@ def scenario():
                 opened = peer.send(frame(1, 0, session_open(session)))
                 time.sleep(0.01)
             sequence += rng.choice((0, 1, 1, 1, 2))
-            body = field(2, rng.choice((0, 1, sequence, 2**63))) + field(rng.randrange(16, 42), random_message(rng))
+            body = field(2, rng.choice((0, 1, sequence, 2**63))) + field(rng.randrange(16, OPERATIONS_END), random_message(rng))
             if rng.random() < 0.05:
                 body = body[:rng.randrange(len(body) + 1)]
             opened = peer.send(frame(1, sequence, body))
