@@ -94,6 +94,8 @@ Test(usage, memory_is_measured)
 	cr_assert(usage_pass(&a, now, &rest_ns, &e) == ERR_FULL);
 	cr_assert(strstr(e.text, "have 65540 KiB of memory, 20480 of it this one's, and "
 	    "worker.max_memory_mb is 64") != NULL, "%s", e.text);
+	cr_assert(usage_memory(&a, -20 * (int64_t)MIB, NULL) == 0);
+	cr_assert(usage_pass(&b, now += SECOND, &rest_ns, &e) == 0, "it has not gone yet");
 	usage_leave(&a);
 	fake_memory = 30 * MIB;
 	cr_assert(usage_pass(&b, now += SECOND, &rest_ns, &e) == 0, "one is enough");
