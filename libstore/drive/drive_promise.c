@@ -76,9 +76,9 @@ want_check(const struct drive_set *s, const struct drive_want *w, struct err *e)
 			return (err_set(e, ERR_FULL, "the drive in slot %u has no room for %llu "
 			    "bytes%s", slot, (unsigned long long)bytes,
 			    w->leaves == DRIVE_LEAVES_NOTHING ? "" : " above its reserve"));
-		return (err_set(e, ERR_FULL, "the drive in slot %u has room for %lld bytes, and %llu "
-		    "of them are promised to other tasks: none for %llu", slot, (long long)room,
-		    (unsigned long long)others, (unsigned long long)bytes));
+		return (err_set(e, ERR_FULL, "the drive in slot %u has room for %lld bytes, and "
+		    "%llu of them are promised to other tasks: none for %llu", slot,
+		    (long long)room, (unsigned long long)others, (unsigned long long)bytes));
 	}
 	return (0);
 }

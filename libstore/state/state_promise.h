@@ -1,6 +1,6 @@
 /*
- * state_promise - room on the drives for tasks that are claimed: what a conversion or the rebuild of
- * a drive will write, and has not allocated yet (drive_promise.c).
+ * state_promise - room on the drives for tasks that are claimed: what a conversion or the rebuild
+ * of a drive will write, and has not allocated yet (drive_promise.c).
  *
  *   claim asked for ─► looked for room, on the pool ─► none: refused (ERR_FULL)
  *                             └─► promised ─► the claim is logged ─► allocated, or the claim ends
