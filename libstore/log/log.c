@@ -66,12 +66,16 @@ threads_start(struct log *l, struct err *e)
 static void
 log_init(struct log *l, struct drive_set *s, bool threads)
 {
+	pthread_mutexattr_t spins;
 	pthread_condattr_t monotonic;
 	unsigned i;
 
 	l->set = s;
 	l->threads = threads;
-	pthread_mutex_init(&l->lock, NULL);
+	pthread_mutexattr_init(&spins);
+	pthread_mutexattr_settype(&spins, PTHREAD_MUTEX_ADAPTIVE_NP);
+	pthread_mutex_init(&l->lock, &spins);
+	pthread_mutexattr_destroy(&spins);
 	pthread_condattr_init(&monotonic);
 	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
 	pthread_cond_init(&l->keeper_wake, &monotonic);
@@ -403,7 +407,7 @@ log_submit(struct log *l)
 {
 	pthread_mutex_lock(&l->lock);
 	log_flight_start(l);
-	pthread_mutex_unlock(&l->lock);
+	log_unlock(l);
 }
 
 void

@@ -98,6 +98,18 @@ log_flight_put(struct log *l, struct flight *f)
 	free(f);
 }
 
+void
+log_unlock(struct log *l)
+{
+	uint32_t handed = l->handed;
+
+	l->handed = 0;
+	pthread_mutex_unlock(&l->lock);
+	for (unsigned slot = 0; handed != 0; slot++, handed >>= 1)
+		if (handed & 1)
+			sem_post(&l->workers[slot].wake);
+}
+
 /* --- a flight starts -------------------------------------------------------------------------- */
 
 /* Where the batch goes and what its LSNs are: W3. */
@@ -174,7 +186,7 @@ log_worker_main(void *context)
 			log_flight_start(l);
 		log_flight_put(l, f);
 		pthread_cond_broadcast(&l->idle);
-		pthread_mutex_unlock(&l->lock);
+		log_unlock(l);
 		if (last)
 			log_wake(l);	/* the log outlives its workers */
 	}
@@ -203,7 +215,7 @@ flight_hand_out(struct log *l, struct flight *f)
 			w->mirror = i;
 			w->busy = true;
 			f->refs++;
-			sem_post(&w->wake);
+			l->handed |= 1u << f->segment->slots[i];	/* W5 */
 		}
 	}
 	if (done)
@@ -485,7 +497,7 @@ landed_deliver(struct log *l, log_commit_fn *each, void *context)
 		batch_leaves(l, f->batch);
 		log_flight_start(l);
 		/* The caller appends from inside each. */
-		pthread_mutex_unlock(&l->lock);
+		log_unlock(l);
 		n += batch_deliver(f->batch, f, 0, each, context);
 		pthread_mutex_lock(&l->lock);
 		log_flight_put(l, f);
@@ -528,6 +540,6 @@ log_collect(struct log *l, log_commit_fn *each, void *context)
 	if (l->state == LOG_FAILED && l->flight == NULL && l->landed == NULL)
 		n += queue_fail(l, each, context);
 	log_flight_start(l);
-	pthread_mutex_unlock(&l->lock);
+	log_unlock(l);
 	return (n);
 }

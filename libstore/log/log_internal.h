@@ -19,6 +19,9 @@
  *     to the flight then: a write that hangs keeps it, and a batch that goes back gets a copy.
  * W4  Without threads (tests), commit and keeper run inside the caller's calls; the code is the
  *     same.
+ * W5  Who was handed a flight is woken by whoever handed it out, as he gives the lock back
+ *     (log_unlock): a call that wakes a processor takes longer than all the rest, and the caller
+ *     takes the lock for each record.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -106,6 +109,7 @@ struct log {
 	pthread_cond_t		 keeper_wake, idle, zero_wake;
 	pthread_t		 keeper, zeroer;
 	struct worker		 workers[DRIVES_MAX];
+	uint32_t		 handed;	/* slots; W5: none while nobody has the lock */
 	int			 wake_fd;
 	enum log_state		 state;
 	int			 fail_code;
@@ -141,7 +145,8 @@ int log_open_with(struct drive_set *s, bool threads, struct log **out, struct er
 void log_wake(struct log *l);
 
 /* log_commit.c; lock is held */
-void log_flight_start(struct log *l);		/* if something waits and nothing flies */
+void log_flight_start(struct log *l);		/* if something waits and nothing flies; then W5 */
+void log_unlock(struct log *l);
 void log_flight_put(struct log *l, struct flight *f);
 void *log_worker_main(void *worker);
 void log_batch_free(struct log *l, struct batch *b);
