@@ -227,11 +227,12 @@ gaps_keep_true(struct index_gaps *kept, const struct index_gaps *now, gap_row_fn
 {
 	for (unsigned i = 0; i < kept->count;) {
 		struct slice from = buf_slice(&kept->gaps[i].from);
+		struct slice to = buf_slice(&kept->gaps[i].to);
 		unsigned at = gap_at(now, from, false);
 
 		if (at < now->count &&
 		    slice_compare(buf_slice(&now->gaps[at].from), from) <= 0 &&
-		    slice_compare(buf_slice(&now->gaps[at].to), buf_slice(&kept->gaps[i].to)) >= 0) {
+		    slice_compare(buf_slice(&now->gaps[at].to), to) >= 0) {
 			i++;
 			continue;
 		}

@@ -55,8 +55,8 @@ deleted_row(struct index *x, struct slice key, struct probes *probes)
 	probes->keys[probes->count++] = key;
 }
 
-/* From here on to write_end what lives is no longer what any snapshot has. What gaps become by it is
- * written with it. */
+/* From here on to write_end what lives is no longer what any snapshot has. What gaps become by it
+ * is written with it. */
 static void
 write_begin(struct index *x, const struct index_layer *layer)
 {
@@ -270,7 +270,7 @@ batch_write(struct index *x, struct err *e)
 	rocksdb_write(x->db, x->write_options, x->batch, &message);
 	rocksdb_writebatch_clear(x->batch);
 	x->dirty = true;
-	x->failed = message != NULL;	/* gaps that are kept may be others than those of the rows */
+	x->failed = message != NULL;	/* what is kept may be other than the rows */
 	return (message == NULL ? 0 : index_error(e, "cannot write", x->directory, message));
 }
 
@@ -426,7 +426,7 @@ index_bulk(struct index *x, bool on, struct err *e)
 	if (!on)
 		rc = ahead_drain(x->ahead, e);
 	if (rc == 0 && !on && x->bulk)
-		rc = gap_rows_save(x, e);	/* what was replayed is durable: so are they, soon */
+		rc = gap_rows_save(x, e);	/* of what was replayed, which is durable */
 	if (rc == 0 && !on && x->bulk)
 		rc = database_flush(x, false, e);
 	if (rc == 0 && x->filter != NULL)

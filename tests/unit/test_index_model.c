@@ -4,8 +4,8 @@
  *
  * A kept iterator must show what lived at its making and was not touched since, and nothing that
  * neither lived then nor was touched. A process that is killed leaves the state of one LSN, and the
- * gaps that are kept with it are true: also when another goes on from there, and is killed. A failure
- * prints its seed.
+ * gaps that are kept with it are true: also when another goes on from there, and is killed. A
+ * failure prints its seed.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
