@@ -15,66 +15,11 @@ import signal
 import sys
 import time
 
-from house import House, Load, S3Error, body_of, check, proof, run, say, wait_for
+from house import House, check, proof, run, say, wait_for
+from mixed import CONFIG, MIB, Mixed
 
 SEED = int(sys.argv[1]) if len(sys.argv) > 1 else 1
 SECONDS = float(sys.argv[2]) if len(sys.argv) > 2 else 25
-MIB = 1 << 20
-CONFIG = {"store.segment_bytes": "4MiB", "store.volume_bytes": "16MiB", "store.index_flush_bytes": "1MiB",
-          "store.reclaim_grace": "1s"}
-
-
-class Mixed(Load):
-    """Also copies, and multipart uploads that end, are aborted or are left open."""
-
-    def put(self, s3, history, key, version, size):
-        before = history.get(key, [None])
-        dice = random.Random(f"{SEED}/{key}/{version}").random()
-        self.size[key, version] = size
-        if dice < 0.12:
-            self.multipart(s3, history, key, version, before)
-        elif dice < 0.2:
-            self.copy(s3, history, key, version, size, before)
-        else:
-            history[key] = before + [version]
-            s3.put(self.bucket, key, body_of(key, version, size))
-            history[key] = [version]
-
-    def multipart(self, s3, history, key, version, before):
-        size = 5 * MIB + 70000
-        self.size[key, version] = size
-        body = body_of(key, version, size)
-        _, answer = s3.ok("POST", f"/{self.bucket}/{key}", query={"uploads": ""})
-        upload = re.search(rb"<UploadId>([^<]*)", answer).group(1).decode()
-        tags = []
-        for number, part in enumerate((body[:5 * MIB], body[5 * MIB:]), 1):
-            headers, _ = s3.ok("PUT", f"/{self.bucket}/{key}", body=part,
-                               query={"partNumber": str(number), "uploadId": upload})
-            tags.append(headers["etag"])
-        if version % 5 == 0:
-            s3.ok("DELETE", f"/{self.bucket}/{key}", query={"uploadId": upload})
-            return
-        history[key] = before + [version]
-        parts = "".join(f"<Part><PartNumber>{n}</PartNumber><ETag>{t}</ETag></Part>" for n, t in enumerate(tags, 1))
-        _, answer = s3.ok("POST", f"/{self.bucket}/{key}", query={"uploadId": upload},
-                          body=f"<CompleteMultipartUpload>{parts}</CompleteMultipartUpload>".encode())
-        if b"<Error>" in answer:
-            raise S3Error(200, answer, {})
-        history[key] = [version]
-
-    def copy(self, s3, history, key, version, size, before):
-        source = f"{key}.source"
-        s3.put(self.bucket, source, body_of(key, version, size))
-        history[key] = before + [version]
-        _, answer = s3.ok("PUT", f"/{self.bucket}/{key}",
-                          headers={"x-amz-copy-source": f"/{self.bucket}/{source}"})
-        if b"<Error>" in answer:
-            raise S3Error(200, answer, {})
-        history[key] = [version]
-        s3.delete(self.bucket, source)
-
-    def list(self, s3, history, prefix):
-        super().list(s3, history, prefix)
 
 
 def kills(house, rng, until):
@@ -138,7 +83,7 @@ def scenario():
     rng = random.Random(SEED)
     with House(config=CONFIG) as house:
         house.s3().make_bucket("load")
-        load = Mixed(house, clients=8).start()
+        load = Mixed(house, SEED, clients=8).start()
         count = kills(house, rng, time.monotonic() + SECONDS)
         wait_for("all services", lambda: all(r["state"] == "running" for r in house.status()), 60)
         load.stop()
