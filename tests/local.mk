@@ -16,7 +16,7 @@ dist_noinst_SCRIPTS += tests/run-scenarios tests/show-failures tests/proof-summa
 EXTRA_DIST += tests/races/run tests/races/runner.c tests/races/suppressions
 EXTRA_DIST += tests/scenario tests/bench/s3_small.py tests/bench/s3_presign.py tests/bench/foreground.py
 
-EXTRA_DIST += tests/unit/disk_content.h tests/unit/proof.h tests/unit/tree.h
+EXTRA_DIST += tests/unit/disk_content.h tests/unit/proof.h tests/unit/setting.h tests/unit/tree.h
 
 # A whole store and its clients on one thread and a simulated disk. What comes first of one name wins:
 # the memory_* files stand before the libraries whose modules they replace.

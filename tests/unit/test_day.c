@@ -22,6 +22,7 @@
 #include "tests/unit/history_work.h"
 #include "tests/unit/index_copies.h"
 #include "tests/unit/proof.h"
+#include "tests/unit/setting.h"
 
 #define HOURS		24u
 #define HOUR_MS		3600000u
@@ -390,14 +391,6 @@ day(void)
 	model_free(&m);
 	index_copies_remove();
 	return (good);
-}
-
-static uint64_t
-setting(const char *name, uint64_t otherwise)
-{
-	const char *text = getenv(name);
-
-	return (text == NULL ? otherwise : strtoull(text, NULL, 10));
 }
 
 Test(day, index_is_what_the_log_says, .timeout = 36000)

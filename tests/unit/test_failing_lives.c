@@ -17,6 +17,7 @@
 #include "libstore/log/segment_source.h"
 #include "libstore/maintain/rebuild.h"
 #include "tests/unit/proof.h"
+#include "tests/unit/setting.h"
 #include "tests/unit/vacuum_world.h"
 #include "tests/unit/world_check.h"
 
@@ -396,11 +397,11 @@ life(void)
 
 Test(failing_lives, random, .timeout = 600)
 {
-	const char *only = getenv("HOLDFAST_TEST_SEED"), *many = getenv("HOLDFAST_TEST_SEEDS");
-	uint64_t count = many != NULL ? strtoull(many, NULL, 10) : 40;
+	uint64_t only = setting("HOLDFAST_TEST_SEED", 0), count = setting("HOLDFAST_TEST_SEEDS",
+	    40);
 
-	if (only != NULL) {
-		seed = strtoull(only, NULL, 10);
+	if (only != 0) {
+		seed = only;
 		life();
 		return;
 	}

@@ -26,6 +26,7 @@
 #include "libstore/maintain/vacuum.h"
 #include "tests/unit/convert_world.h"
 #include "tests/unit/proof.h"
+#include "tests/unit/setting.h"
 
 #define KEYS	8
 #define NOTHING	0
@@ -427,14 +428,6 @@ history_run(const enum move *before, unsigned count, enum move last, enum incide
 	return (met);
 }
 
-static unsigned
-setting(const char *name, unsigned otherwise)
-{
-	const char *text = getenv(name);
-
-	return (text != NULL ? (unsigned)strtoul(text, NULL, 10) : otherwise);
-}
-
 static void
 last_each(const enum move *before, unsigned count, enum move last, enum incident event)
 {
@@ -500,7 +493,7 @@ Test(segment_life, every_history, .timeout = 3600)
 	if (alone != NULL)
 		history_alone(alone);
 	else
-		histories_from(before, 0, setting("HOLDFAST_TEST_MOVES", 1));
+		histories_from(before, 0, (unsigned)setting("HOLDFAST_TEST_MOVES", 1));
 	proof_say("segment-life states", histories, "moves with something at a step of the last: "
 	    "the power, an end of the worker, a drive that fails, another move; %llu files of "
 	    "dropped segments were used again", (unsigned long long)world_recycled);

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 
 #include "tests/unit/proof.h"
+#include "tests/unit/setting.h"
 #include "tests/unit/state_world.h"
 
 #define ROUNDS  8
@@ -376,15 +377,15 @@ history(void)
 
 Test(state_power, a_cut_at_every_step, .timeout = 240)
 {
-	const char *only = getenv("HOLDFAST_TEST_CUT");
+	uint64_t only = setting("HOLDFAST_TEST_CUT", 0);
 	unsigned ends = 0;
 
-	for (cut = only != NULL ? strtoull(only, NULL, 10) : 1; cut < 2000; cut++) {
+	for (cut = only != 0 ? only : 1; cut < 2000; cut++) {
 		ends = history() ? 0 : ends + 1;
-		if (only != NULL || ends == 2)
+		if (only != 0 || ends == 2)
 			break;
 	}
 	proof_say("histories", cut, "the sequencer: the power cut at every step, and while it "
 	    "recovers");
-	cr_assert(only != NULL || cut > 100);
+	cr_assert(only != 0 || cut > 100);
 }

@@ -16,6 +16,7 @@
 #include "libstore/index/rows.h"
 #include "libstore/state/feed.h"
 #include "tests/unit/proof.h"
+#include "tests/unit/setting.h"
 #include "tests/unit/vacuum_history.h"
 
 #define STEPS	160
@@ -110,11 +111,11 @@ history(void)
 
 Test(vacuum, random_histories, .timeout = 600)
 {
-	const char *only = getenv("HOLDFAST_TEST_SEED"), *many = getenv("HOLDFAST_TEST_SEEDS");
-	uint64_t count = many != NULL ? strtoull(many, NULL, 10) : 12;
+	uint64_t only = setting("HOLDFAST_TEST_SEED", 0), count = setting("HOLDFAST_TEST_SEEDS",
+	    12);
 
-	if (only != NULL) {
-		vh.seed = strtoull(only, NULL, 10);
+	if (only != 0) {
+		vh.seed = only;
 		history();
 		return;
 	}

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "tests/unit/proof.h"
+#include "tests/unit/setting.h"
 #include "tests/unit/vacuum_history.h"
 
 /* Refused once at each place where memory is taken; what could be done then was done. */
@@ -203,12 +204,12 @@ cut_at(uint64_t step)
 
 Test(vacuum, a_cut_at_every_step, .timeout = 600)
 {
-	const char *only = getenv("HOLDFAST_TEST_CUT"), *many = getenv("HOLDFAST_TEST_CUTS");
-	uint64_t stride = many != NULL ? 1 : 17, step = 1, cuts = 0;
+	uint64_t only = setting("HOLDFAST_TEST_CUT", 0), step = 1, cuts = 0;
+	uint64_t stride = setting("HOLDFAST_TEST_CUTS", 0) != 0 ? 1 : 17;
 
 	vh.seed = 1002;
-	if (only != NULL) {
-		cut_at(strtoull(only, NULL, 10));
+	if (only != 0) {
+		cut_at(only);
 		return;
 	}
 	/* Another stride each time would miss none; the first steps tell of each phase. */
