@@ -78,7 +78,8 @@ const char *history_came_to(void);
 /* Adds one to history_sum. */
 void history_sum_add(const struct history *h);
 void history_sum_say(const char *what, uint64_t began_ms);
-void history_sum_say_faults(void);
+/* Returns how many kinds, of those that are not rare, were never met. */
+unsigned history_sum_say_faults(void);
 void history_sum_say_maintenance(void);
 
 #endif

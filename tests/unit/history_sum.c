@@ -40,7 +40,7 @@ history_sum_add(const struct history *h)
 		to[i] += from[i];
 }
 
-void
+unsigned
 history_sum_say_faults(void)
 {
 	static const char *const bads[BADS + 1] = { "a drive that fails", "a step that fails once",
@@ -53,7 +53,6 @@ history_sum_say_faults(void)
 		    "failed syncs (of them half lose what was written)" },
 		{ history_sum.disk.others_failed, "EIO on names, sizes and directories" },
 		{ history_sum.disk.full, "ENOSPC" },
-		{ history_sum.no_room, "starts that needed room first" },
 		{ history_sum.disk.flipped, "bit flips" },
 		{ history_sum.disk.lost, "lost writes" },
 		{ history_sum.disk.misdirected, "misdirected writes" },
@@ -71,13 +70,19 @@ history_sum_say_faults(void)
 		{ history_sum.ends[WORK_KILLED], "workers killed" },
 		{ history_sum.ends[WORK_STOPPED], "workers stopped and resumed" },
 	};
+	unsigned never = 0;
 
 	for (unsigned i = 0; i <= BADS; i++)
 		proof_say("histories by what goes wrong", history_sum.bads[i], "%s", bads[i]);
 	for (unsigned i = 0; i < 3; i++)
 		proof_say("histories by drives that fail", history_sum.victims[i], "%u at once", i);
-	for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++)
+	for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++) {
 		proof_say("faults", events[i].count, "%s", events[i].what);
+		never += events[i].count == 0;
+	}
+	/* A rare one. */
+	proof_say("faults", history_sum.no_room, "starts that needed room first");
+	return (never);
 }
 
 void

@@ -409,4 +409,5 @@ Test(failing_lives, random, .timeout = 600)
 		life();
 	proof_say("segment-lives", count, "with %u faults of drives, %u segments vacuumed and %u "
 	    "converted between them, %u starts", faults, vacuumed, converted, opened);
+	cr_assert(faults >= count && vacuumed >= count && converted >= count);
 }

@@ -42,14 +42,7 @@
 #include "tests/unit/history_life.h"
 #include "tests/unit/index_memory.h"
 #include "tests/unit/proof.h"
-
-static uint64_t
-environment_number(const char *name, uint64_t otherwise)
-{
-	const char *text = getenv(name);
-
-	return (text == NULL ? otherwise : strtoull(text, NULL, 10));
-}
+#include "tests/unit/setting.h"
 
 static void
 victims_choose(struct history *h)
@@ -148,8 +141,8 @@ short_history(uint64_t seed, unsigned set, uint64_t cut, bool *good)
 static unsigned
 every_step(uint64_t first_seed, uint64_t stride)
 {
-	uint64_t only = environment_number("HOLDFAST_TEST_CUT", 0);
-	uint64_t seed = environment_number("HOLDFAST_TEST_SEED", 0), cut;
+	uint64_t only = setting("HOLDFAST_TEST_CUT", 0);
+	uint64_t seed = setting("HOLDFAST_TEST_SEED", 0), cut;
 	unsigned bad = 0;
 
 	for (unsigned set = 0; set < HISTORY_SETS; set++) {
@@ -175,7 +168,7 @@ Test(histories, a_cut_at_every_step, .timeout = 600)
 
 	if (getenv("HOLDFAST_TEST_SEED") != NULL && !alone)
 		return;
-	stride = environment_number("HOLDFAST_TEST_CUT_STRIDE", 1);
+	stride = setting("HOLDFAST_TEST_CUT_STRIDE", 1);
 	cr_assert_eq(every_step(0, stride), 0);
 	history_sum_say("the power cut at every step", began);
 	memset(&history_sum, 0, sizeof(history_sum));
@@ -186,21 +179,23 @@ Test(histories, a_cut_at_every_step, .timeout = 600)
 
 Test(histories, random, .timeout = 36000)
 {
-	uint64_t only = environment_number("HOLDFAST_TEST_SEED", 0), began = clock_mono_ms();
-	uint64_t first = environment_number("HOLDFAST_TEST_FIRST", 1), seed;
-	uint64_t count = environment_number("HOLDFAST_TEST_HISTORIES", 10000);
-	unsigned bad = 0;
+	uint64_t only = setting("HOLDFAST_TEST_SEED", 0), began = clock_mono_ms();
+	uint64_t first = setting("HOLDFAST_TEST_FIRST", 1), seed;
+	uint64_t count = setting("HOLDFAST_TEST_HISTORIES", 10000);
+	unsigned bad = 0, never;
 
-	if (environment_number("HOLDFAST_TEST_CUT", 0) != 0)
+	if (setting("HOLDFAST_TEST_CUT", 0) != 0)
 		return;
 	for (seed = only != 0 ? only : first; seed < (only != 0 ? only + 1 : first + count) &&
 	    bad < 4;
 	    seed++)
 		bad += !random_history(seed);
 	history_sum_say("random", began);
-	history_sum_say_faults();
+	never = history_sum_say_faults();
 	history_sum_say_maintenance();
 	cr_assert_eq(bad, 0);
+	cr_assert(only != 0 || count < 1000 || never == 0, "%u kinds of faults were not met",
+	    never);
 }
 
 Test(histories, a_seed_tells_everything, .timeout = 300)

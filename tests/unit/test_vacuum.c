@@ -123,6 +123,7 @@ Test(vacuum, random_histories, .timeout = 600)
 		history();
 	proof_say("histories", count, "mixed, with %u segments vacuumed and %u converted in them",
 	    vacuumed, converted);
+	cr_assert(vacuumed >= count && converted >= count);
 }
 
 /* --- what keeps a segment, and what goes with it --------------------------------------------- */
