@@ -11,7 +11,7 @@
 
 #include "ctl/tool.h"
 #include "ctl/tool_message.h"
-#include "libstore/drive/drive_internal.h"
+#include "libstore/drive/drive_set.h"
 #include "libstore/index/index_keys.h"
 
 /* --- catalog ---------------------------------------------------------------------------------- */

@@ -8,7 +8,7 @@
 
 #include "ctl/tool.h"
 #include "ctl/tool_message.h"
-#include "libstore/drive/drive_internal.h"
+#include "libstore/drive/drive_set.h"
 #include "libstore/index/index_keys.h"
 #include "libstore/index/rows.h"
 #include "libstore/log/segment.h"

@@ -12,7 +12,7 @@
 
 #include "ctl/tool.h"
 #include "libstore/apply/task.h"
-#include "libstore/drive/drive_internal.h"
+#include "libstore/drive/drive_set.h"
 #include "libstore/index/index_keys.h"
 #include "libstore/log/segment.h"
 #include "libstore/volume/volume.h"

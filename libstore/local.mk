@@ -58,6 +58,7 @@ libstore_libstore_a_SOURCES += \
 	libstore/drive/drive_recycle.c \
 	libstore/drive/drive_replace.c \
 	libstore/drive/drive_retire.c \
+	libstore/drive/drive_set.h \
 	libstore/drive/drive_sets.c \
 	libstore/drive/drive_latencies.c \
 	libstore/drive/drive_slow.c \

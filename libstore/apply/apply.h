@@ -104,6 +104,8 @@ int apply_message(struct apply *a, const struct record *r, ProtobufCMessage *m, 
 /* Writes answers, and what was counted of segments and objects, to the layer: before each
  * index_write. */
 int apply_flush(struct apply *a, struct err *e);
+/* Replaces out by the answer, packed, with an entry that is packed. */
+void apply_reply_entry(struct buf *out, uint64_t lsn, struct slice entry);
 /* The value of a counter as the reader shows it. */
 int counter_get(const struct index_reader *r, const char *name, uint64_t *out, struct err *e);
 

@@ -21,12 +21,6 @@ apply_fn apply_task_put, apply_task_delete;
 apply_fn apply_run_grant, apply_reclaimed, apply_volume_sealed, apply_volume_released;
 apply_fn apply_relocated, apply_dead, apply_segment_dropped, apply_parts_freed;
 
-static inline struct slice
-bin_slice(ProtobufCBinaryData b)
-{
-	return (SLICE(b.data, b.len));
-}
-
 /* Reads the row at a->key. */
 int apply_get(struct apply *a, const ProtobufCMessageDescriptor *type, void *out, struct err *e);
 /* Writes the row at a->key. */
@@ -43,8 +37,6 @@ int counter_add_visible(struct apply *a, const char *name, int64_t n, struct err
 bool apply_place_of(const struct apply *a, Hf__Place *out);
 /* The same, from malloc, or NULL. */
 Hf__Place *apply_place(const struct apply *a);
-/* Packs the answer with an entry that is packed. */
-void apply_reply_entry(struct buf *out, uint64_t lsn, struct slice entry);
 
 /* --- apply_use.c: homes, and what is dead */
 /* Whether the record's row is to be made; then the record is its home. */

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 
 #include "libstore/check/check_internal.h"
-#include "libstore/drive/drive_internal.h"
+#include "libstore/drive/drive_set.h"
 
 #define DOUBTS_MAX	100000u
 #define ROUNDS_MAX	30u

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 
 #include "libstore/check/check_internal.h"
-#include "libstore/drive/drive_internal.h"
+#include "libstore/drive/drive_set.h"
 
 static const char *
 state_name(Hf__CatalogDrive__State state)

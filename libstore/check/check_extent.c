@@ -10,7 +10,7 @@
 #include <stdlib.h>
 
 #include "libstore/check/check_internal.h"
-#include "libstore/drive/drive_internal.h"
+#include "libstore/drive/drive_set.h"
 
 /* --- open volumes ----------------------------------------------------------------------------- */
 

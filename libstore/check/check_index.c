@@ -8,7 +8,7 @@
 #include <stdio.h>
 
 #include "libstore/check/check_internal.h"
-#include "libstore/drive/drive_internal.h"
+#include "libstore/drive/drive_set.h"
 
 #define DIFFERENCES_TOLD 20u
 #define LIVE_TRIES	 5u

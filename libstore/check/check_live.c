@@ -14,7 +14,7 @@
 
 #include "libbase/clock.h"
 #include "libstore/check/check_internal.h"
-#include "libstore/drive/drive_internal.h"
+#include "libstore/drive/drive_set.h"
 #include "libstore/index/rows.h"
 
 #define BEGIN_TRIES	20u

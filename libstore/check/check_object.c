@@ -10,7 +10,7 @@
 
 #include "libstore/apply/apply.h"
 #include "libstore/check/check_internal.h"
-#include "libstore/drive/drive_internal.h"
+#include "libstore/drive/drive_set.h"
 #include "libstore/index/index_keys.h"
 #include "libstore/index/rows.h"
 

@@ -11,7 +11,7 @@
 #include <inttypes.h>
 
 #include "libstore/check/check_internal.h"
-#include "libstore/drive/drive_internal.h"
+#include "libstore/drive/drive_set.h"
 
 /* The segment, open; few are at a time. NULL: the catalog does not name it. */
 static const struct open_segment *

@@ -15,7 +15,7 @@
 
 #include "libbase/checksum.h"
 #include "libstore/check/check_internal.h"
-#include "libstore/drive/drive_internal.h"
+#include "libstore/drive/drive_set.h"
 
 struct walk {
 	struct check			*check;

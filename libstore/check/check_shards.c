@@ -14,7 +14,7 @@
 #include <stdlib.h>
 
 #include "libstore/check/check_internal.h"
-#include "libstore/drive/drive_internal.h"
+#include "libstore/drive/drive_set.h"
 
 struct shards {
 	struct check			*check;

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 
 #include "libstore/check/check_internal.h"
-#include "libstore/drive/drive_internal.h"
+#include "libstore/drive/drive_set.h"
 #include "libstore/index/index_keys.h"
 #include "libstore/index/row_home.h"
 #include "libstore/index/rows.h"

@@ -17,8 +17,8 @@
 #include "libbase/file.h"
 #include "libstore/check/view_index.h"
 #include "libstore/disk/disk_read_only.h"
-#include "libstore/drive/drive_internal.h"
-#include "libstore/log/log_internal.h"
+#include "libstore/drive/drive_set.h"
+#include "libstore/log/log.h"
 
 #define REFRESH_TRIES	25u
 #define REFRESH_MS	20u

@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #include "libbase/file.h"
-#include "libstore/drive/drive_internal.h"
+#include "libstore/drive/drive_set.h"
 
 #define COPY_BYTES 65536
 

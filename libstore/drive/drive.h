@@ -202,6 +202,8 @@ int drive_set_accept_loss(struct drive_set *s, uint32_t mask, struct err *e);
 /* A RETURNING drive is up to date: an epoch, then it is ONLINE. ERR_BUSY: the catalog has files
  * that it lacks. */
 int drive_set_online(struct drive_set *s, unsigned slot, struct err *e);
+/* What keeps a drive from being ONLINE, if it is still RETURNING. */
+void drive_note_returning(struct drive_set *s, unsigned slot, const char *why);
 /* Looks at every online drive without reading data: path still the locked file, and its file system
  * not mounted read-only? Fails those that are not. */
 void drive_set_probe(struct drive_set *s);

@@ -1,98 +1,16 @@
 /*
- * drive_internal - struct drive_set, for drive*.c and catalog*.c.
- *
- * I1  commit_lock serialises everything that writes catalogs and is held over that I/O; lock guards
- *     what is in memory and is held for moments only. Order: commit_lock, then lock.
+ * drive_internal - what the files drive*.c and catalog*.c share.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
 #ifndef HF_STORE_DRIVE_INTERNAL_H
 #define HF_STORE_DRIVE_INTERNAL_H
 
-#include <pthread.h>
-
 #include "libbase/buf.h"
-#include "libstore/drive/catalog.h"
-#include "libstore/drive/drive_slow.h"
+#include "libstore/drive/drive_set.h"
 
 #define PATH_BYTES_MAX	3800	/* leaves room for names below it */
-#define OLD_PATHS_MAX	1024
 #define RESERVE_SEGMENTS	4
-
-/* What a catalog says, in memory. Rows are sorted by id; dropped ones are gone. */
-struct catalog_rows {
-	uint64_t		  epoch, next_id, horizon, reign, reign_id;
-	/* uuid.data points into uuids, former_uuid.data into formers; former_path is from malloc,
-	 * or empty. */
-	Hf__CatalogDrive	  drives[DRIVES_MAX];
-	uint8_t			  uuids[DRIVES_MAX][16], formers[DRIVES_MAX][16];
-	/* the last epoch in which it was not ONLINE; of this process only */
-	uint64_t		  away_epochs[DRIVES_MAX];
-	Hf__CatalogSet		  sets[DRIVES_MAX];
-	unsigned		  set_count;		/* with those that are JOINING */
-	Hf__CatalogSegment	**segments;
-	size_t			  segment_count, segment_capacity;
-	Hf__CatalogVolume	**volumes;
-	size_t			  volume_count, volume_capacity;
-};
-
-/* drive_slow.c. since: it answers slowly without a break; calm: it does not any more; 0: not. */
-struct drive_slow {
-	struct latency	 latencies[LATENCY_KINDS];
-	bool		 slow;
-	uint64_t	 since_ms, calm_ms, ended_ms;
-	unsigned	 relapses;
-	char		 why[200];
-};
-
-/* drive_recycle.c: a file that was a segment's. */
-struct recycled { uint64_t id, bytes; };
-
-/* drive_promise.c: what is still to come, on each drive. */
-struct promise { uint64_t owner, bytes[DRIVES_MAX]; };
-
-struct drive_set {
-	struct disk		*disk;
-	const struct drive_judge *judge;	/* NULL in a set that is only looked at (view.h) */
-	/* count: slots of the sets in use; configured: paths, at least as many */
-	unsigned		 count, configured, joined, k, m;
-	uint8_t			 deployment[16];
-	uint64_t		 segment_bytes, volume_bytes;
-	uint32_t		 sector_bytes, min_write_redundancy;
-	pthread_mutex_t		 commit_lock, lock;
-	struct drive		 drives[DRIVES_MAX];
-	uint64_t		 taken[DRIVES_MAX];	/* since the last refresh */
-	int			 catalog_handle[DRIVES_MAX];
-	uint64_t		 catalog_end[DRIVES_MAX], catalog_snapshot_end[DRIVES_MAX];
-	struct catalog_rows	 rows;
-	bool			 read_only;
-	/* view.h: of a store that runs; what is behind it may be on its way. 0: nothing writes */
-	uint64_t		 looked_lsn;
-	struct drive_slow	 slow[DRIVES_MAX];
-	struct drive_slow_rule	 slow_rule;	/* constant while it is used */
-	uint64_t		 slow_slid_ms;	/* when the slice began that is counted in */
-	bool			 starved;	/* read-only because of drives that are closed */
-	char			*old_paths[OLD_PATHS_MAX];	/* of slots that moved */
-	unsigned		 old_path_count;
-	/* drive_retire.c; its lock, or -1 */
-	int			 former_handle[DRIVES_MAX];
-	/* drive_spare.c: a bit for each file; of which drives they were looked for */
-	uint8_t			 spares[DRIVES_MAX];
-	uint32_t		 spares_found;
-	uint64_t		 spare_bytes;
-	/* drive_recycle.c; lock. Of which drives they were looked for */
-	unsigned		 segments_spare;	/* at most so many on each drive */
-	struct recycled		 recycled[DRIVES_MAX][RECYCLED_MAX];
-	unsigned		 recycled_count[DRIVES_MAX];
-	uint32_t		 recycled_found;
-	uint64_t		 recycled_used;
-	uint64_t		 id_unforeseen;		/* the last one */
-	struct promise		 promises[DRIVE_PROMISES_MAX];	/* drive_promise.c; lock */
-	unsigned		 promise_count;
-	/* Held for reading by who makes or renames files in log/ or vol/, from taking a path until
-	 * the file has its name there. */
-	pthread_rwlock_t	 steady;
-};
 
 /* What stands in a slot's path, at the start. DAMAGED: a drive file that is not whole. WRONG: not
  * the drive that the catalog has for the slot, or one that was given up. */
@@ -111,22 +29,10 @@ struct drive_look {
 int drives_agree(struct drive_set *s, struct drive_look *looks, uint32_t *read, struct err *e);
 /* Sets of the catalog in force that are not JOINING, or more than none. */
 unsigned drive_rows_sets(const struct drive_set *s);
-/* From here on only slots of sets that are in use are looked at; others join later. paths: how many
- * are configured. 0, or ERR_CONFIG if that is fewer than the sets in use have slots. */
-int drive_sets_in_use(struct drive_set *s, unsigned paths, struct err *e);
-/* A set of which nothing was looked at and nothing is open; drive_set_close ends it. */
-struct drive_set *drive_set_new(struct disk *disk, const char *const *paths, unsigned count);
 /* log/, vol/, quarantine/, reserve/ in the directory of a drive, durable. */
 int drive_directories_make(struct disk *d, const char *drive, struct err *e);
-/* s->rows = *rows; they are initialised then. */
-void drive_rows_take(struct drive_set *s, struct catalog_rows *rows);
 
 /* drive_place.c */
-struct drive_names { char **name; size_t count, capacity; };
-/* Names in a directory; drive_names_release also after an error. */
-int drive_names_list(struct disk *d, const char *directory, struct drive_names *out,
-    struct err *e);
-void drive_names_release(struct drive_names *n);
 /* What stands in a directory that shall be a drive. */
 struct drive_place {
 	const char	*path;
@@ -153,10 +59,6 @@ void drive_slot_take(struct drive_set *s, unsigned slot, struct drive_place *p,
 int drive_slot_commit(struct drive_set *s, unsigned slot, Hf__CatalogDrive *row,
     const char *reason, struct err *e);
 
-/* drive_open.c. The drive at a slot's path was retired while a store ran that had it there: true,
- * and from here on the path is that of the drive that took over. */
-bool drive_moved_follow(struct drive_set *s, unsigned slot);
-
 /* drive_retire.c */
 /* Opens and locks the drives from which others take over; those that are not there are lost. */
 int drive_formers_open(struct drive_set *s, struct err *e);
@@ -178,9 +80,6 @@ uint64_t drive_spares_bytes(const struct drive_set *s, uint64_t filesystem);
 void drive_recycled_yield(struct drive_set *s, unsigned slot, struct disk_space *space);
 
 /* drive_sets.c */
-/* Catalogs of a set that must be read so that one of them has the last epoch: see
- * holdfast-format(5). */
-unsigned drive_start_quorum(const struct drive_set *s, unsigned set);
 /* Of each set enough are in the mask. */
 bool drive_sets_may_start(const struct drive_set *s, uint32_t read);
 
@@ -188,27 +87,11 @@ bool drive_sets_may_start(const struct drive_set *s, uint32_t read);
 int drive_sets_join(struct drive_set *s, const struct drive_look *looks, struct err *e);
 
 /* catalog_rows.c */
-void catalog_rows_init(struct catalog_rows *r);
-void catalog_rows_release(struct catalog_rows *r);
 void catalog_rows_apply(struct catalog_rows *r, const Hf__CatalogChange *change);
 /* The version of a frame with these rows of drives. */
 uint32_t catalog_rows_version(Hf__CatalogDrive *const *drives, size_t count, bool sets);
-/* The whole as a packed snapshot. */
-void catalog_rows_pack(const struct catalog_rows *r, const uint8_t deployment[16], unsigned k,
-    unsigned m, struct buf *out);
-Hf__CatalogSegment *catalog_rows_segment(const struct catalog_rows *r, uint64_t id);
-Hf__CatalogVolume *catalog_rows_volume(const struct catalog_rows *r, uint64_t id);
-
-/* catalog_lacking.c; lock is held. A segment with fewer mirrors than m+1, none of them on the
- * slot. */
-bool catalog_segment_thin(const struct drive_set *s, const Hf__CatalogSegment *g, unsigned slot);
 
 /* catalog_file.c */
-/* Reads a drive's catalog into rows (initialised). 0; ERR_NOT_FOUND: no such file; ERR_CORRUPT:
- * void; ERR_VERSION; ERR_IO. A torn last change is left out.
- * *end: where the next change goes. */
-int catalog_file_load(struct disk *d, const char *path, const uint8_t deployment[16],
-    struct catalog_rows *rows, uint64_t *end, struct err *e);
 /* Replaces the drive's catalog by a snapshot of s->rows, durably, and keeps it open. */
 int catalog_file_replace(struct drive_set *s, unsigned slot, struct err *e);
 /* Makes one in any directory; *handle stays open, *end is where a change would go. */
@@ -248,8 +131,6 @@ uint64_t drive_reserve_locked(const struct drive_set *s, unsigned slot, bool spa
 uint32_t drive_live_mask(const struct drive_set *s);
 bool drive_path_is(const char *a, const char *b);	/* but for slashes at the end */
 void drive_note(struct drive_set *s, unsigned slot, Hf__CatalogDrive__State state, const char *why);
-/* What keeps a drive from being ONLINE, if it is still RETURNING. */
-void drive_note_returning(struct drive_set *s, unsigned slot, const char *why);
 
 /* drive_promise.c; lock is held. What all but one owner are promised on the file system of a
  * slot. */
@@ -268,9 +149,6 @@ int drive_set_starve(struct drive_set *s, const enum drive_closed closed[DRIVES_
 void drive_set_probe_mounts(struct drive_set *s);
 
 /* drive_file.c */
-/* Reads and checks the drive file behind a handle; free with hf__drive_file__free_unpacked. */
-int drive_file_read(struct disk *d, int handle, const char *path, Hf__DriveFile **out,
-    struct err *e);
 /* ERR_INVALID: path lies inside of a directory that is a drive. */
 int drive_file_outside(struct disk *d, const char *path, struct err *e);
 /* Makes DRIVE/drive durable and locked; *handle is the lock. ERR_LOCKED if another process is at

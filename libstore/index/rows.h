@@ -43,6 +43,12 @@ int row_each(const struct index_reader *r, struct slice from, struct slice to, r
     void *context, struct err *e);
 /* Whether any key starts with prefix: 1, 0 or an error. */
 int row_any(const struct index_reader *r, struct slice prefix, struct err *e);
+/* A field of bytes, borrowed. */
+static inline struct slice
+bin_slice(ProtobufCBinaryData b)
+{
+	return (SLICE(b.data, b.len));
+}
 /* Replaces out's content by the packed message. */
 void message_pack_into(struct buf *out, const ProtobufCMessage *m);
 

@@ -35,6 +35,9 @@ typedef void log_progress_fn(void *context, uint64_t bytes_done, uint64_t bytes_
  * segment unless read-only.
  */
 int log_open(struct drive_set *s, struct log **out, struct err *e);
+/* threads false: nothing runs beside the caller, who does each step when he submits or collects:
+ * for who only reads, and for simulated disks. */
+int log_open_with(struct drive_set *s, bool threads, struct log **out, struct err *e);
 /* waits for what is being written; what waits longer is dropped */
 void log_close(struct log **l);
 

@@ -141,7 +141,6 @@ struct log {
 };
 
 /* log.c */
-int log_open_with(struct drive_set *s, bool threads, struct log **out, struct err *e);
 void log_wake(struct log *l);
 
 /* log_commit.c; lock is held */

@@ -16,7 +16,6 @@
 #include <time.h>
 
 #include "libbase/clock.h"
-#include "libstore/drive/drive_internal.h"
 #include "libstore/drive/drive_slow.h"
 #include "libstore/log/log_internal.h"
 

@@ -11,7 +11,6 @@
 #include <stdlib.h>
 
 #include "libbase/clock.h"
-#include "libstore/drive/drive_internal.h"
 #include "libstore/drive/drive_slow.h"
 #include "libstore/log/log_internal.h"
 

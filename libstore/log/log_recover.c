@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "libstore/drive/drive_internal.h"
+#include "libstore/drive/drive_set.h"
 #include "libstore/log/log_internal.h"
 #include "libstore/log/segment_source.h"
 

@@ -14,7 +14,7 @@
 #include <inttypes.h>
 
 #include "libbase/checksum.h"
-#include "libstore/drive/drive_internal.h"
+#include "libstore/drive/drive_set.h"
 #include "libstore/log/segment.h"
 
 /* --- versions --------------------------------------------------------------------------------- */

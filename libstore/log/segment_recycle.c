@@ -13,7 +13,6 @@
  */
 #include <fcntl.h>
 
-#include "libstore/drive/drive_internal.h"
 #include "libstore/log/segment.h"
 
 /* Q1 */

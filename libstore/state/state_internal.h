@@ -9,7 +9,8 @@
 
 #include "libbase/arena.h"
 #include "libstore/apply/apply.h"
-#include "libstore/apply/apply_internal.h"
+#include "libstore/index/index_keys.h"
+#include "libstore/index/rows.h"
 #include "libstore/state/reclaim.h"
 #include "libstore/state/state.h"
 #include "libstore/state/state_cleanup.h"

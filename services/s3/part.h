@@ -1,6 +1,6 @@
 /*
- * part - one part of an upload on its way to the store, shared by UploadPart and UploadPartCopy; and
- * the question which parts there are.
+ * part - one part of an upload on its way to the store, shared by UploadPart and UploadPartCopy;
+ * and the question which parts there are.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -25,8 +25,8 @@ struct part {
 bool part_read(struct s3_request *r, struct part *p);
 /* Asks whether the upload is there and which checksum it keeps (into p), then request_next. */
 void part_check_upload(struct s3_request *r, struct part *p);
-/* Asks for parts with numbers above `after`, at most max, of an upload; completed: of the object that
- * it became. fn is called with the answer. */
+/* Asks for parts with numbers above `after`, at most max, of an upload; completed: of the object
+ * that it became. fn is called with the answer. */
 void parts_ask(struct s3_request *r, ProtobufCBinaryData upload_id, uint32_t after, uint32_t max,
     bool completed, s3_answer_fn *fn);
 /* Commits the writer's body as that part; fn is called with the answer. */
