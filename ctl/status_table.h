@@ -15,8 +15,8 @@
 bool status_row_matches(const cJSON *row, const char *name);
 /* Whether a row is as it should be: running, or disabled. */
 bool status_row_healthy(const cJSON *row);
-/* Appends the aligned table; colour marks states by terminal sequences. When a note does not fit into
- * width columns (0: any width) notes stand below their rows. */
+/* Appends the aligned table; colour marks states by terminal sequences. When a note does not fit
+ * into width columns (0: any width) notes stand below their rows. */
 void status_table_format(const cJSON *services, const char *name, size_t width, bool colour,
     struct buf *out);
 /* Appends "3d4h", "12m05s", "4.2s". */

@@ -19,8 +19,8 @@ void announce_open(const char *path, bool short_form, uint64_t bytes_max, unsign
 void announce_limits(uint64_t bytes_max, unsigned files_max);
 void announce_close(void);
 void announce(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* What a line of a service's log says, borrowed from it, and its level. A line that is not of the log's
- * form (an assertion, a sanitizer) is all text, and a warning. */
+/* What a line of a service's log says, borrowed from it, and its level. A line that is not of the
+ * log's form (an assertion, a sanitizer) is all text, and a warning. */
 struct slice announce_line_parse(struct slice line, enum log_level *level);
 /* A line of a service's log: shown on the terminal if it is for a person (short form only). */
 void announce_service_line(const char *name, struct slice line);

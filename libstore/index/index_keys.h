@@ -23,8 +23,8 @@
  *   Q list(1) time(8) id(8)                   TaskPlace, of each task one: its place in its list
  *   Z lsn(8) upload-id(16)                    EndedUpload: it ended with that record
  *   K fingerprint 00 finished(1) ~id(8)       of each task one: finished_ms, little-endian
- *   FF key                                    a key: from the one to the other nothing lives; behind
- *                                             all tables, the index's own, and never shown
+ *   FF key                                    a key: from the one to the other nothing lives;
+ *                                             behind all tables, the index's own, never shown
  *
  * SPDX-License-Identifier: Apache-2.0
  */

@@ -47,8 +47,10 @@ struct index {
 	pthread_mutex_t				 flush_lock;	/* of who waits for a flush */
 	pthread_mutex_t				 gaps_lock;
 	struct index_gaps			 gaps, kept;	/* kept: as rows of the database */
-	struct index_layer			*gap_rows;	/* changes of those, for the next write */
-	uint64_t				 unkept;	/* rows written since all were kept */
+	/* changes of those, for the next write */
+	struct index_layer			*gap_rows;
+	/* rows written since all were kept */
+	uint64_t				 unkept;
 	uint64_t				 kept_changes, kept_cuts;	/* of gaps, then */
 	pthread_mutex_t				 write_lock;	/* of who writes to the database */
 	bool					 read_only;

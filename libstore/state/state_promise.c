@@ -70,7 +70,8 @@ promise_rebuilt(struct drive_set *s, uint64_t task, unsigned slot)
 {
 	if (!drive_promise_has(s, task))
 		return;
-	drive_set_refresh_space(s);	/* first: it may count twice for a moment, never not at all */
+	/* first: it may count twice for a moment, never not at all */
+	drive_set_refresh_space(s);
 	drive_promise_lower(s, task, slot, lacking_bytes(s, slot));
 }
 

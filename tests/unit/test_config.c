@@ -201,7 +201,8 @@ Test(config, lists_name_what_there_is)
 	    ": store.drives: /b is named twice, for slots 1 and 3");
 	misfit("[tasks]\ntypes = vacuum vacum\n",
 	    ": tasks.types: there is no type of task \"vacum\": erasure_coding, vacuum or");
-	misfit("[worker]\ncapabilities = vacuum,drive_rebuild\n", ": worker.capabilities: there is");
+	misfit("[worker]\ncapabilities = vacuum,drive_rebuild\n",
+	    ": worker.capabilities: there is");
 	misfit("[worker]\npreferred_servers = 0 x\n",
 	    ": worker.preferred_servers: expected slots of drives, 0 to 31, found \"x\"");
 	misfit("[worker]\npreferred_servers = 32\n", "found \"32\"");
