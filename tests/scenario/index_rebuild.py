@@ -34,8 +34,9 @@ def copy_newer_than(house, lsn):
 
 
 def lose_index(house, index):
-    """The directory goes under the running store, which is killed."""
+    """The directory goes under the store, which is killed: stopped before, it removes no files at the same time."""
     generation = house.services("store")[0]["generation"]
+    os.kill(house.pid("store"), signal.SIGSTOP)
     shutil.rmtree(index)
     os.kill(house.pid("store"), signal.SIGKILL)
     wait_for("the store to be back", lambda: house.services("store")[0]["generation"] > generation and
