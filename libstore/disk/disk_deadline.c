@@ -57,6 +57,18 @@ deadline_root_of(struct deadline *d, const char *path)
 }
 
 unsigned
+deadline_root_of_link(struct deadline *d, const char *target)
+{
+	unsigned root = root_known(d, target), slashes = 0;
+	const char *end = target + strlen(target);
+
+	while (end > target && slashes < 2)
+		slashes += *--end == '/';
+	return (root == ROOTS_MAX && end > target ? root_add(d, target, (size_t)(end - target)) :
+	    root);
+}
+
+unsigned
 deadline_root_of_handle(const struct deadline *d, int handle)
 {
 	return ((unsigned)handle < HANDLES_MAX ?
@@ -77,13 +89,12 @@ deadline_open(struct disk *disk, const char *path, int flags, struct err *e)
 {
 	struct deadline *d = deadline_self(disk);
 	struct step *s = step_new(step_run_open, path, -1);
-	unsigned root = deadline_root_of(d, path);
-	int rc;
 
 	s->flags = flags;
-	rc = step_result(d, s, root, e);
-	deadline_opened(d, rc, root);
-	return (rc);
+	if (!step_wait(d, s, deadline_root_of(d, path), e))
+		return (ERR_TIMEOUT);
+	deadline_opened(d, (int)s->rc, s->root);
+	return ((int)step_end(s, e));
 }
 
 /* With lock. False: the drive answers, as far as is known. */

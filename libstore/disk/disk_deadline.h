@@ -11,6 +11,8 @@
  *     opened.
  * Q3  A handle is closed after the last step that hangs on it came back: until then its number must
  *     not become another file's.
+ * Q4  A file that a link leads to is on the drive to which it leads: one that is retired and hangs
+ *     costs the files that are still on it, and not the drive that takes over.
  *
  * SPDX-License-Identifier: Apache-2.0
  */

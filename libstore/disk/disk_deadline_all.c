@@ -265,7 +265,7 @@ disk_deadline_open_all(struct disk *disk, struct disk_open *opens, unsigned coun
 		}
 		opens[i].handle = (int)steps[i]->rc;
 		opens[i].why = steps[i]->e;
-		deadline_opened(d, opens[i].handle, roots[i]);
+		deadline_opened(d, opens[i].handle, steps[i]->root);
 		step_free(steps[i]);
 	}
 	pthread_mutex_unlock(&d->lock);

@@ -104,6 +104,26 @@ writes_run(struct deadline *d, struct step *s)
 	}
 }
 
+/* Q4. False: what it leads to is on a drive that hangs. */
+static bool
+link_follow(struct deadline *d, struct step *s)
+{
+	char target[4096];
+	bool refused;
+
+	if (d->under->ops->readlink(d->under, s->path, target, sizeof(target), NULL) != 0)
+		return (true);
+	pthread_mutex_lock(&d->lock);
+	if (!s->abandoned)	/* else it is counted where it was */
+		s->root = deadline_root_of_link(d, target);
+	refused = deadline_refused(d, s->root, deadline_step_writes(s));
+	pthread_mutex_unlock(&d->lock);
+	if (refused)
+		s->rc = err_set(&s->e, ERR_TIMEOUT, "%s: the drive does not answer: an earlier "
+		    "step still hangs", target);
+	return (!refused);
+}
+
 static void *
 thread_main(void *context)
 {
@@ -126,7 +146,8 @@ thread_main(void *context)
 		if (s->writes != NULL) {
 			writes_run(d, s);
 		} else {
-			s->run(d->under, s);
+			if (s->run != step_run_open || link_follow(d, s))
+				s->run(d->under, s);
 			pthread_mutex_lock(&d->lock);
 		}
 		step_comes_back(d, s);

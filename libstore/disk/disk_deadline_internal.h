@@ -41,6 +41,8 @@ deadline_self(struct disk *d)
 /* --- disk_deadline.c: which drive; a root's number, ROOTS_MAX: none that is known */
 /* Q2; takes the lock. */
 unsigned deadline_root_of(struct deadline *d, const char *path);
+/* With the lock: of what a link leads to, a file of a directory of a drive. */
+unsigned deadline_root_of_link(struct deadline *d, const char *target);
 unsigned deadline_root_of_handle(const struct deadline *d, int handle);
 /* A handle that was opened on the drive of that root. */
 void deadline_opened(struct deadline *d, int handle, unsigned root);

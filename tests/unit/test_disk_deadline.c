@@ -117,6 +117,52 @@ Test(deadline, a_handle_is_closed_after_the_steps_that_hang_on_it, .timeout = 60
 	disk_memory_free(under);
 }
 
+/* The files of one that is retired, which hangs, have their paths on the one that takes over. */
+Test(deadline, a_link_is_of_the_drive_to_which_it_leads, .timeout = 60)
+{
+	for (unsigned known = 0; known < 2; known++) {
+		struct disk *under = disk_memory_new(1, 4), *d = disk_deadline_new(under, 300);
+		struct disk_open opens[2] = { { .path = "/d0/log/y", .flags = O_RDWR },
+			{ .path = "/d0/own", .flags = O_RDWR } };
+		struct iovec iov = { (void *)(uintptr_t)"text", 4 };
+		struct err e = ERR_INIT;
+		int a = drive_file(d, "/d0/drive"), b = known ? drive_file(d, "/d1/drive") : -1, h;
+		uint64_t begin;
+
+		cr_assert_eq(d->ops->mkdir(d, "/d0/log", &e), 0, "%s", e.text);
+		cr_assert_eq(d->ops->mkdir(d, "/d1/log", &e), 0, "%s", e.text);
+		under->ops->close(under, drive_file(under, "/d1/log/x"));
+		under->ops->close(under, drive_file(under, "/d1/log/y"));
+		under->ops->close(under, drive_file(under, "/d0/own"));
+		cr_assert_eq(d->ops->symlink(d, "/d1/log/x", "/d0/log/x", &e), 0, "%s", e.text);
+		cr_assert_eq(d->ops->symlink(d, "/d1/log/y", "/d0/log/y", &e), 0, "%s", e.text);
+		h = d->ops->open(d, "/d0/log/x", O_RDWR, &e);
+		cr_assert_geq(h, 0, "%s", e.text);
+		disk_memory_set_hang(under, 1, true);
+		cr_assert_eq(d->ops->pwritev(d, h, &iov, 1, 0, &e), ERR_TIMEOUT);
+		cr_assert_eq(disk_deadline_hung(d), 1);
+		cr_assert_not(disk_deadline_refuses(d, "/d0"));
+		cr_assert(disk_deadline_refuses(d, "/d1"));
+		cr_assert_eq(d->ops->pwritev(d, a, &iov, 1, 0, &e), 0, "%s", e.text);
+		cr_assert_eq(d->ops->mkdir(d, "/d0/vol", &e), 0, "%s", e.text);
+		begin = clock_mono_ms();
+		cr_assert_eq(d->ops->open(d, "/d0/log/y", O_RDWR, &e), ERR_TIMEOUT);
+		disk_deadline_open_all(d, opens, 2);
+		cr_assert_eq(opens[0].handle, ERR_TIMEOUT);
+		cr_assert_geq(opens[1].handle, 0, "%s", opens[1].why.text);
+		cr_assert_lt(clock_mono_ms() - begin, 250, "at once");
+		disk_memory_set_hang(under, 1, false);
+		hung_wait(d, 0);
+		d->ops->close(d, opens[1].handle);
+		d->ops->close(d, h);
+		d->ops->close(d, a);
+		if (b >= 0)
+			d->ops->close(d, b);
+		disk_deadline_free(&d);
+		disk_memory_free(under);
+	}
+}
+
 Test(deadline, a_set_goes_on_without_a_drive_that_hangs, .timeout = 60)
 {
 	struct drive_set_options o = { .judge = &segment_judge,
