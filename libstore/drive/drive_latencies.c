@@ -39,6 +39,16 @@ row_check(const struct drive_set *s, const Hf__DriveLatencies__Row *row, uint32_
 	return (0);
 }
 
+/* It takes over from another, on which many of its files still are: nobody said of which they are. */
+static bool
+slot_moves(const struct drive_set *s, unsigned slot)
+{
+	struct drive d;
+
+	drive_get(s, slot, &d);
+	return (d.former != NULL);
+}
+
 /* Of many steps so many that they weigh no more than is believed; a bucket that had any has one. */
 static void
 row_take(struct drive_set *s, const Hf__DriveLatencies__Row *row)
@@ -67,7 +77,8 @@ drive_latencies_take(struct drive_set *s, const Hf__DriveLatencies *report, stru
 	for (size_t i = 0; rc == 0 && i < report->n_rows; i++)
 		rc = row_check(s, report->rows[i], seen, e);
 	for (size_t i = 0; rc == 0 && i < report->n_rows; i++)
-		row_take(s, report->rows[i]);
+		if (!slot_moves(s, report->rows[i]->slot))
+			row_take(s, report->rows[i]);
 	return (rc);
 }
 

@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "libstore/drive/drive_internal.h"
+#include "libstore/drive/drive_slow.h"
 #include "libstore/log/log_internal.h"
 #include "tests/unit/proof.h"
 #include "tests/unit/retire_world.h"
@@ -218,6 +219,36 @@ Test(retire_faults, what_fails_on_the_new_drive_costs_the_new_drive, .timeout = 
 	cr_assert_str_eq(d.path, "/d4");
 	cr_assert_not_null(d.former, "the old one has what it had");
 	bodies_put(1);
+	world_close(&w);
+	world_remove(&w);
+}
+
+/* What clients measure on the slot's files is mostly the old drive's speed. */
+Test(retire_faults, a_slow_old_drive_makes_no_slow_new_one, .timeout = 60)
+{
+	const struct drive_slow_rule rule = { .times = 8, .floor_us = 1000, .window_ms = 1000 };
+	Hf__DriveLatencies__Row row = HF__DRIVE_LATENCIES__ROW__INIT, *rows = &row;
+	Hf__DriveLatencies report = HF__DRIVE_LATENCIES__INIT;
+	uint32_t counts[20] = { [19] = 10 };
+	uint64_t median, peers;
+	struct err e = ERR_INIT;
+
+	filled(771);
+	drive_slow_rule_set(w.drives, &rule);
+	cr_assert_eq(retire(3, "/d4", &e), 0, "%s", e.text);
+	row.slot = 3;
+	row.kind = HF__DRIVE_LATENCIES__ROW__KIND__READ;
+	row.n_counts = 20;
+	row.counts = counts;
+	report.n_rows = 1;
+	report.rows = &rows;
+	cr_assert_eq(drive_latencies_take(w.drives, &report, &e), 0, "%s", e.text);
+	cr_assert_eq(drive_latency_look(w.drives, 3, LATENCY_READ, &median, &peers), 0);
+	seal();
+	world_session(&w, 3);
+	rebuild_until_done(3, 0);
+	cr_assert_eq(drive_latencies_take(w.drives, &report, &e), 0, "%s", e.text);
+	cr_assert_eq(drive_latency_look(w.drives, 3, LATENCY_READ, &median, &peers), 10);
 	world_close(&w);
 	world_remove(&w);
 }
