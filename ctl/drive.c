@@ -53,7 +53,7 @@ tasks_add(const struct ctl *ctl, cJSON *drives)
 		if (strcmp(json_text(task, "type"), "drive_rebuild") != 0)
 			continue;
 		cJSON_ArrayForEach(drive, drives)
-			if (json_number(drive, "slot") == json_number(task, "volume_id") &&
+			if (json_number(drive, "slot") == atof(json_text(task, "volume_id")) &&
 			    !cJSON_HasObjectItem(drive, "task"))
 				cJSON_AddItemToObject(drive, "task", cJSON_Duplicate(task, true));
 	}
@@ -70,7 +70,7 @@ rebuild_print(const cJSON *task)
 		status_duration_format(json_number(task, "eta_ms"), &left);
 		buf_append_string(&left, " to go");
 	}
-	printf("      rebuild: task %.0f is %s, %.0f %%%s%s%s\n", json_number(task, "id"),
+	printf("      rebuild: task %s is %s, %.0f %%%s%s%s\n", json_text(task, "id"),
 	    json_text(task, "state"), json_number(task, "progress") * 100, buf_string(&left),
 	    json_text(task, "error")[0] != '\0' ? "; " : "", json_text(task, "error"));
 	buf_release(&left);

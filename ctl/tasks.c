@@ -16,6 +16,7 @@
 
 #define CALL_MS		10000
 #define PAGE		500
+#define SEGMENT_DIGITS	16
 
 static const char *const state_names[] = { "pending", "assigned", "in_progress", "completed",
     "failed",
@@ -69,9 +70,9 @@ act(const struct ctl *ctl, Hf__TasksAct *a)
 	if (ctl->json)
 		puts(((Hf__ActionReply *)reply)->json);
 	else if (strcmp(json_text(o, "result"), "merged") == 0)
-		printf("task %.0f does that already\n", json_number(o, "id"));
+		printf("task %s does that already\n", json_text(o, "id"));
 	else
-		printf("task %.0f: %s\n", json_number(o, "id"), json_text(o, "result"));
+		printf("task %s: %s\n", json_text(o, "id"), json_text(o, "result"));
 	cJSON_Delete(o);
 	protobuf_c_message_free_unpacked(reply, NULL);
 	return (CTL_OK);
@@ -145,12 +146,12 @@ row_print(const cJSON *row)
 		snprintf(progress, sizeof(progress), "%.0f%%", 100 * json_number(row, "progress"));
 		duration_print(json_number(row, "eta_ms"), eta);
 	}
-	printf("%-12.0f %-14s %5.0f %-11s %-6s %-9s %5.0f %4s %6s\n", json_number(row, "id"),
-	    json_text(row, "type"), json_number(row, "volume_id"), json_text(row, "state"),
-	    json_text(row, "priority"), json_text(row, "worker_id")[0] != '\0' ?
-	    json_text(row, "worker_id") : "-", json_number(row, "attempts"), progress, eta);
-	if (note_of(row)[0] != '\0')
-		printf("    %s\n", note_of(row));
+	printf("%-13s %-14s %-11s %-6s %-9s %5.0f %4s %6s\n", json_text(row, "id"),
+	    json_text(row, "type"), json_text(row, "state"), json_text(row, "priority"),
+	    json_text(row, "worker_id")[0] != '\0' ? json_text(row, "worker_id") : "-",
+	    json_number(row, "attempts"), progress, eta);
+	printf("    on %s%s%s\n", json_text(row, "volume_id"), note_of(row)[0] != '\0' ? ": " :
+	    "", note_of(row));
 }
 
 /* 0: no such state. */
@@ -182,7 +183,7 @@ list_all(const struct ctl *ctl, uint32_t states, int *status)
 			cJSON_Delete(all);
 			return (NULL);
 		}
-		q.after = (uint64_t)json_number(page, "next");
+		q.after = strtoull(json_text(page, "next"), NULL, 10);
 		if (all == NULL) {
 			all = page;
 			continue;
@@ -215,8 +216,8 @@ tasks_list(const struct ctl *ctl, char **words, unsigned count)
 	if (ctl->json)
 		return (json_print(document));
 	if (cJSON_GetArraySize(cJSON_GetObjectItem(document, "tasks")) > 0)
-		printf("%-12s %-14s %5s %-11s %-6s %-9s %5s %4s %6s\n", "ID", "TYPE", "ON",
-		    "STATE", "PRIO", "WORKER", "FAILS", "DONE", "ETA");
+		printf("%-13s %-14s %-11s %-6s %-9s %5s %4s %6s\n", "ID", "TYPE", "STATE",
+		    "PRIO", "WORKER", "FAILS", "DONE", "ETA");
 	cJSON_ArrayForEach(row, cJSON_GetObjectItem(document, "tasks"))
 		row_print(row);
 	if (json_text(document, "why_idle")[0] != '\0')
@@ -259,14 +260,21 @@ number_of(const char *word, const char *what, uint64_t *out)
 	return (CTL_USAGE);
 }
 
-/* As `tasks' shows it, or as `store' names it and its files: 16 hexadecimal digits. */
+/* As everything shows it: 16 hexadecimal digits. Fewer are a decimal number, as of a drive. */
 static int
 segment_of(const char *word, const char *what, uint64_t *out)
 {
-	if (strlen(word) != 16 || strspn(word, "0123456789abcdef") != 16)
+	size_t bytes = strlen(word);
+
+	if (bytes < SEGMENT_DIGITS)
 		return (number_of(word, what, out));
-	*out = strtoull(word, NULL, 16);
-	return (CTL_OK);
+	if (bytes == SEGMENT_DIGITS && strspn(word, "0123456789abcdef") == bytes) {
+		*out = strtoull(word, NULL, 16);
+		return (CTL_OK);
+	}
+	fprintf(stderr, "holdfastctl: \"%s\" is no %s: a segment has %d hexadecimal digits, and a "
+	    "decimal number fewer\n", word, what, SEGMENT_DIGITS);
+	return (CTL_USAGE);
 }
 
 static int

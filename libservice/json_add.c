@@ -5,14 +5,42 @@
  */
 #include "libservice/json_add.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "libbase/clock.h"
 
+#define CJSON_EXACT_MAX	UINT64_C(999999999999999)	/* it writes 15 digits */
+
 void
 json_add_number(cJSON *o, const char *name, uint64_t value)
 {
-	cJSON_AddNumberToObject(o, name, (double)value);
+	char text[24];
+
+	if (value <= CJSON_EXACT_MAX) {
+		cJSON_AddNumberToObject(o, name, (double)value);
+		return;
+	}
+	snprintf(text, sizeof(text), "%" PRIu64, value);
+	cJSON_AddRawToObject(o, name, text);
+}
+
+void
+json_add_id(cJSON *o, const char *name, uint64_t id)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%" PRIu64, id);
+	cJSON_AddStringToObject(o, name, text);
+}
+
+void
+json_add_hex(cJSON *o, const char *name, uint64_t id)
+{
+	char text[17];
+
+	snprintf(text, sizeof(text), "%016" PRIx64, id);
+	cJSON_AddStringToObject(o, name, text);
 }
 
 void

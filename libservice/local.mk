@@ -30,3 +30,8 @@ tests_unit_test_service_SOURCES = tests/unit/test_service.c
 tests_unit_test_service_LDADD = libipc/libipc.a schema/libschema.a libbase/libbase.a $(CRITERION_LIBS) \
 	$(LIBIPC_LIBS) $(CJSON_LIBS) $(LIBBASE_LIBS)
 EXTRA_tests_unit_test_service_DEPENDENCIES = tests/unit/service_probe
+
+check_PROGRAMS += tests/unit/test_json_add
+tests_unit_test_json_add_SOURCES = tests/unit/test_json_add.c
+tests_unit_test_json_add_LDADD = libservice/libservice.a libbase/libbase.a $(CRITERION_LIBS) \
+	$(CJSON_LIBS) $(LIBBASE_LIBS)

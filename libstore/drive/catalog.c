@@ -59,10 +59,10 @@ hold_row(struct drive_set *s, uint64_t segment, bool held, Hf__CatalogSegment **
 
 	*out = row;
 	if (row == NULL)
-		return (err_set(e, ERR_NOT_FOUND, "there is no segment %" PRIu64, segment));
+		return (err_set(e, ERR_NOT_FOUND, "there is no segment %016" PRIx64, segment));
 	if (row->state == HF__CATALOG_SEGMENT__STATE__OPEN)
-		return (err_set(e, ERR_BUSY, "segment %" PRIu64 " is open: only what is sealed can "
-		    "be held", segment));
+		return (err_set(e, ERR_BUSY, "segment %016" PRIx64 " is open: only what is sealed "
+		    "can be held", segment));
 	if (row->held == held)
 		return (1);
 	row->held = held;

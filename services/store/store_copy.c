@@ -16,6 +16,7 @@
 
 #include "libbase/clock.h"
 #include "libbase/pool.h"
+#include "libservice/json_add.h"
 #include "services/store/store.h"
 
 #define STEPS_A_SECOND	8u
@@ -255,7 +256,7 @@ copy_status(struct store *t, cJSON *status)
 		drive_get(t->drives, c->about.slot, &d);
 		cJSON_AddNumberToObject(o, "slot", c->about.slot);
 		cJSON_AddStringToObject(o, "path", d.path);
-		cJSON_AddNumberToObject(o, "lsn", (double)c->about.lsn);
+		json_add_hex(o, "lsn", c->about.lsn);
 		cJSON_AddNumberToObject(o, "made_ms", (double)c->about.made_ms);
 		cJSON_AddNumberToObject(o, "bytes", (double)c->about.bytes);
 		cJSON_AddBoolToObject(o, "shares_file_system", c->about.shared);

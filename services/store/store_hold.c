@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "libbase/pool.h"
+#include "libservice/json_add.h"
 #include "services/store/store.h"
 
 struct hold_job {
@@ -35,9 +36,9 @@ hold_answer(const Hf__SegmentHold *q)
 	cJSON *o = cJSON_CreateObject();
 	char text[120], *json;
 
-	snprintf(text, sizeof(text), "segment %" PRIu64 "%s", q->segment, q->held ?
+	snprintf(text, sizeof(text), "segment %016" PRIx64 "%s", q->segment, q->held ?
 	    " is held: it is neither converted nor vacuumed" : " is no longer held");
-	cJSON_AddNumberToObject(o, "segment", (double)q->segment);
+	json_add_hex(o, "segment", q->segment);
 	cJSON_AddBoolToObject(o, "held", q->held);
 	cJSON_AddStringToObject(o, "text", text);
 	json = cJSON_PrintUnformatted(o);
@@ -55,8 +56,8 @@ hold_done(void *context)
 
 	/* What is being dropped has nothing left that could be kept. */
 	if (j->rc == 0 && j->q->held && t->state != NULL && state_drops(t->state, j->q->segment))
-		j->rc = err_set(&j->e, ERR_BUSY, "segment %" PRIu64 " was vacuumed, and is being "
-		    "dropped", j->q->segment);
+		j->rc = err_set(&j->e, ERR_BUSY, "segment %016" PRIx64 " was vacuumed, and is "
+		    "being dropped", j->q->segment);
 	if (j->rc < 0) {
 		message_refuse(&j->message, &j->e);
 	} else {
@@ -79,7 +80,7 @@ on_segment_hold(void *context, struct message *m)
 	struct hold_job *j;
 
 	log_write(LOG_INFO, m->envelope->request_id,
-	    "%s of segment %" PRIu64 " asked by %s: %.200s", q->held ? "hold" : "release",
+	    "%s of segment %016" PRIx64 " asked by %s: %.200s", q->held ? "hold" : "release",
 	    q->segment, m->envelope->asked_by, q->reason);
 	if (t->phase != STORE_SERVING || t->state == NULL)
 		err_set(&e, ERR_UNAVAILABLE, "the store is starting or stopping");

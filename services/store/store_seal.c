@@ -19,8 +19,8 @@ seal_answer(uint64_t segment)
 
 	snprintf(id, sizeof(id), "%016" PRIx64, segment);
 	if (segment != 0)
-		snprintf(text, sizeof(text), "segment %" PRIu64 " (%s) takes no more:\nit is "
-		    "sealed as soon as the next one is made", segment, id);
+		snprintf(text, sizeof(text), "segment %s takes no more:\nit is sealed as soon as "
+		    "the next one is made", id);
 	else
 		snprintf(text, sizeof(text), "nothing was written since the last segment was "
 		    "sealed: there is nothing to seal");

@@ -3,6 +3,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
+#include "libservice/json_add.h"
 #include "services/store/store.h"
 
 static const char *const drive_states[] = { "online", "offline", "returning", "lost" };
@@ -151,7 +152,7 @@ add_state(cJSON *status, struct store *t)
 	add_u64(status, "buckets", st.buckets);
 	add_u64(status, "uploads", st.uploads);
 	add_u64(status, "sessions", st.sessions);
-	add_u64(status, "applied_lsn", st.applied_lsn);
+	json_add_hex(status, "applied_lsn", st.applied_lsn);
 	add_u64(status, "answered", st.answered);
 	add_u64(status, "repeats", st.repeats);
 	add_u64(status, "refused", st.refused);

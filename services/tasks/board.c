@@ -181,8 +181,8 @@ reconcile(struct board *b)
 			continue;
 		s->change.misses++;
 		v->in_sync = false;
-		snprintf(v->divergence, sizeof(v->divergence), "segment %llu does not show %s of "
-		    "task %llu", (unsigned long long)s->id,
+		snprintf(v->divergence, sizeof(v->divergence), "segment %016llx does not show %s "
+		    "of task %llu", (unsigned long long)s->id,
 		    task_kind_row(s->change.kind)->change, (unsigned long long)s->change.task);
 	}
 }
@@ -204,7 +204,7 @@ seal(struct board *b)
 	if (s == NULL || s->sealing || b->paused)
 		return;
 	s->sealing = true;
-	board_note(b, "segment %llu is full enough and quiet: it is sealed",
+	board_note(b, "segment %016llx is full enough and quiet: it is sealed",
 	    (unsigned long long)s->id);
 	b->ops->seal(b->context, s->id);
 }
@@ -374,13 +374,13 @@ board_ask(struct board *b, enum task_kind kind, uint64_t volume_id, unsigned pri
 		return (err_set(e, ERR_EXISTS, "task %llu does that already",
 		    (unsigned long long)*id));
 	if (!candidate_of(&view, volume_id, kind, &c))
-		return (err_set(e, ERR_NOT_FOUND, "there is no %s %llu",
-		    task_kind_row(kind)->on == TASK_ON_DRIVE ? "drive" : "segment",
+		return (err_set(e, ERR_NOT_FOUND, task_kind_row(kind)->on == TASK_ON_DRIVE ?
+		    "there is no drive %llu" : "there is no segment %016llx",
 		    (unsigned long long)volume_id));
 	v = volume_states_find(&b->volumes, volume_id);
 	if (task_kind_row(kind)->on == TASK_ON_SEGMENT && v != NULL &&
 	    v->state == HF__CATALOG_SEGMENT__STATE__OPEN)
-		return (err_set(e, ERR_BUSY, "segment %llu is open: what is written goes there; "
+		return (err_set(e, ERR_BUSY, "segment %016llx is open: what is written goes there; "
 		    "seal it first: holdfastctl store seal", (unsigned long long)volume_id));
 	c.priority = (Hf__Task__Priority)(priority <= HF__TASK__PRIORITY__URGENT ? priority :
 	    HF__TASK__PRIORITY__NORMAL);

@@ -47,17 +47,29 @@ add_parameters(cJSON *o, const Hf__Task *task)
 		    task->parameters[i]->value);
 }
 
+/* As people name it: a segment like its files, a drive by its slot. */
+static void
+add_about(cJSON *o, const Hf__Task *task)
+{
+	enum task_kind kind = task_kind_of(task->type);
+
+	if (kind != TASK_KIND_COUNT && task_kind_row(kind)->on == TASK_ON_SEGMENT)
+		json_add_hex(o, "volume_id", task->volume_id);
+	else
+		json_add_id(o, "volume_id", task->volume_id);
+}
+
 cJSON *
 tasks_json_task(const struct tasks *t, const Hf__Task *task)
 {
 	const struct board_item *it = board_find(&t->board, task->id);
 	cJSON *o = cJSON_CreateObject();
 
-	json_add_number(o, "id", task->id);
+	json_add_id(o, "id", task->id);
 	cJSON_AddStringToObject(o, "type", task->type);
 	cJSON_AddStringToObject(o, "state", task_state_name((int)task->state));
 	cJSON_AddStringToObject(o, "priority", task_priority_name((int)task->priority));
-	json_add_number(o, "volume_id", task->volume_id);
+	add_about(o, task);
 	cJSON_AddStringToObject(o, "fingerprint", task->fingerprint);
 	cJSON_AddStringToObject(o, "source", task->source);
 	cJSON_AddStringToObject(o, "reason", task->reason);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "libbase/clock.h"
+#include "libservice/json_add.h"
 #include "libstore/apply/task.h"
 #include "schema/worker.pb-c.h"
 #include "services/tasks/tasks.h"
@@ -71,7 +72,7 @@ on_tasks(void *context, int code, const Hf__StoreReply *reply, const struct err 
 	rows = cJSON_AddArrayToObject(document, "tasks");
 	for (size_t i = 0; i < reply->n_tasks; i++)
 		cJSON_AddItemToArray(rows, tasks_json_task(q->tasks, reply->tasks[i]));
-	cJSON_AddNumberToObject(document, "next", reply->truncated ? (double)reply->next_id : 0);
+	json_add_id(document, "next", reply->truncated ? reply->next_id : 0);
 	cJSON_AddStringToObject(document, "why_idle", board_why_idle(&q->tasks->board));
 	reply_json(q->message, document);
 	free(q);
@@ -160,7 +161,7 @@ tasks_reply_action(struct message *m, const char *result, uint64_t id)
 	cJSON *o = cJSON_CreateObject();
 
 	cJSON_AddStringToObject(o, "result", result);
-	cJSON_AddNumberToObject(o, "id", (double)id);
+	json_add_id(o, "id", id);
 	reply.json = cJSON_PrintUnformatted(o);
 	assert(reply.json != NULL);
 	cJSON_Delete(o);

@@ -11,6 +11,7 @@
 
 #include "libbase/clock.h"
 #include "libbase/metrics.h"
+#include "libservice/json_add.h"
 
 /* --- tasks in its hands ----------------------------------------------------------------------- */
 
@@ -306,7 +307,7 @@ worker_status(struct service *s, cJSON *status)
 		Hf__WorkerTask t;
 
 		run_describe(r, &t);
-		cJSON_AddNumberToObject(o, "id", (double)t.id);
+		json_add_id(o, "id", t.id);
 		cJSON_AddStringToObject(o, "fingerprint", r->task->fingerprint);
 		cJSON_AddNumberToObject(o, "done_bytes", (double)t.done_bytes);
 		cJSON_AddNumberToObject(o, "total_bytes", (double)t.total_bytes);

@@ -39,12 +39,13 @@ def unfinished(house, segment):
 
 def held(house, segment):
     said = house.ctl("tasks", "hold", str(segment)).stdout
-    check(f"segment {segment} is held" in said, said)
+    check(f"segment {segment:016x} is held" in said, said)
     task = submit(house, "vacuum", segment)
     wait_for("the reason", lambda: "held by an operator" in house.ctl("tasks", "list").stdout, 20)
     house.ctl("restart", "store")
     check("held by an operator" in wait_for("the task again", lambda: task_of(house, task).get("waits"), 30), "why else?")
-    for words, part in ((("hold", "999999"), "no segment"), (("hold", "x"), "no number"), (("release",), "usage")):
+    for words, part in ((("hold", "999999"), "no segment"), (("hold", "x"), "no number"), (("hold", "1234567890123456"), "no segment 1234567890123456"),
+                        (("hold", "12345678901234567"), "16 hexadecimal digits"), (("hold", "000000000000001X"), "16 hexa"), (("release",), "usage")):
         refused = house.ctl("tasks", *words, check_status=False)
         check(refused.returncode != 0 and part in refused.stderr, words, "was answered", refused.stdout, refused.stderr)
     house.ctl("tasks", "release", f"{segment:016x}")
@@ -55,13 +56,13 @@ def held(house, segment):
 def just_sealed(house, s3):
     """Nobody looked since the segment was made: it is looked for when it is asked for."""
     said = house.ctl("store", "seal").stdout.split()
-    sealed = int(said[1])
-    check(said[2] == f"({sealed:016x})", said)
+    sealed = int(said[1], 16)
+    check(said[1] == f"{sealed:016x}", said)
     wait_for("it to be sealed", lambda: house.ctl("tasks", "submit", "erasure_coding", str(sealed),
                                                   check_status=False).returncode == 0, 20)
     s3.put("kept", "after", b"x")
     refused = house.ctl("tasks", "submit", "vacuum", str(sealed + 1), check_status=False)
-    check(refused.returncode == 1 and f"segment {sealed + 1} is open" in refused.stderr, refused.stdout, refused.stderr)
+    check(refused.returncode == 1 and f"segment {sealed + 1:016x} is open" in refused.stderr, refused.stdout, refused.stderr)
     say(f"segment {sealed}: sealed and submitted at once; the open one is refused")
 
 

@@ -28,7 +28,7 @@ def sealed(house, s3, prefix):
     """A segment that is half garbage, and the drives (from 1) that have it."""
     for n in range(KEYS):
         s3.put("hang", f"{prefix}{n}", body_of(n, 30000, 30000))
-    segment = int(house.ctl("store", "seal").stdout.split()[1])
+    segment = int(house.ctl("store", "seal").stdout.split()[1], 16)
     for n in range(0, KEYS, 2):
         s3.delete("hang", f"{prefix}{n}")
     return segment, [n for n in range(1, 5) if os.path.exists(os.path.join(house.drive(n), "log", f"{segment:016x}.seg"))]

@@ -26,7 +26,7 @@ def copy_of(house):
 
 
 def copy_newer_than(house, lsn):
-    wait_for("a copy of the index", lambda: copy_of(house).get("lsn", 0) > lsn and
+    wait_for("a copy of the index", lambda: copy_of(house).get("lsn", "") > lsn and
              not copy_of(house)["copying"], 60)
     copy = copy_of(house)
     check(copy["last_error"] == "" and copy["bytes"] > 0, "the copy:", copy)
@@ -45,7 +45,7 @@ def lose_index(house, index):
 
 
 def the_copy(house, index):
-    copy = copy_newer_than(house, 0)
+    copy = copy_newer_than(house, "")
     house.s3().make_bucket("second")
     load = Load(house, bucket="second").start()
     time.sleep(2)

@@ -41,7 +41,7 @@ def shows(house, pattern):
 def sealed(house, s3, prefix):
     for n in range(KEYS):
         s3.put("limits", f"{prefix}{n}", body_of(n, 30000, 30000))
-    segment = int(house.ctl("store", "seal").stdout.split()[1])
+    segment = int(house.ctl("store", "seal").stdout.split()[1], 16)
     for n in range(0, KEYS, 2):
         s3.delete("limits", f"{prefix}{n}")
     return segment
