@@ -44,8 +44,10 @@ def held(house, segment):
     wait_for("the reason", lambda: "held by an operator" in house.ctl("tasks", "list").stdout, 20)
     house.ctl("restart", "store")
     check("held by an operator" in wait_for("the task again", lambda: task_of(house, task).get("waits"), 30), "why else?")
-    for words, part in ((("hold", "999999"), "no segment"), (("hold", "x"), "no number"), (("hold", "1234567890123456"), "no segment 1234567890123456"),
-                        (("hold", "12345678901234567"), "16 hexadecimal digits"), (("hold", "000000000000001X"), "16 hexa"), (("release",), "usage")):
+    for words, part in ((("hold", "999999"), "no segment"), (("hold", "x"), "no number"), (("release",), "usage"),
+                        (("hold", "1234567890123456"), "no segment 1234567890123456"),
+                        (("hold", "12345678901234567"), "16 hexadecimal digits"),
+                        (("hold", "000000000000001X"), "16 hexadecimal digits")):
         refused = house.ctl("tasks", *words, check_status=False)
         check(refused.returncode != 0 and part in refused.stderr, words, "was answered", refused.stdout, refused.stderr)
     house.ctl("tasks", "release", f"{segment:016x}")
