@@ -199,6 +199,8 @@ Test(detector, rebuilds_what_a_drive_could_not_write)
 	board_scanned(&d.board, NOW);
 	cr_assert(d.submitted_count == 1 && d.submitted[0]->volume_id == 2);
 	cr_assert_str_eq(d.submitted[0]->type, "drive_rebuild");
+	cr_assert(task_parameter_number(d.submitted[0], TASK_PARAMETER_LACKING) == 600 * MIB);
+	cr_assert(d.submitted[0]->detected_ms == NOW);
 	cr_assert_not_null(strstr(d.submitted[0]->reason, "writes failed on it"));
 	/* By what it lacks, whatever else lies on its file system. */
 	cr_assert(d.submitted[0]->estimate_ms > 6000 && d.submitted[0]->estimate_ms < 8000);

@@ -45,6 +45,7 @@ Test(capacity, falls_back_on_simplified_factors)
 Test(capacity, of_a_finished_task_counts_until_the_store_shows_it)
 {
 	struct segment rows[] = { { 1, 60 * MIB, 0, NOW - 2 * HOUR, SEALED, false } };
+	const struct volume_change *change;
 	Hf__Task t = HF__TASK__INIT;
 	struct desk d;
 
@@ -55,10 +56,15 @@ Test(capacity, of_a_finished_task_counts_until_the_store_shows_it)
 	t.change_type = (char *)(uintptr_t)"ec_encoding";
 	t.state = HF__TASK__STATE__COMPLETED;
 	t.volume_id = 1;
+	t.old_capacity = 99 * MIB;
 	t.new_capacity = 77 * MIB;
+	t.finished_ms = NOW - 5;
 	board_task(&d.board, 1001, &t, NOW);
 	cr_assert(volume_adjusted_capacity(&d.board.volumes, volume_states_find(&d.board.volumes,
 	    1)) == 77 * MIB);
+	change = &volume_states_find(&d.board.volumes, 1)->change;
+	cr_assert(change->task == 1001 && change->old_capacity == 99 * MIB);
+	cr_assert(change->kind == TASK_KIND_ERASURE_CODING && change->completed_ms == NOW - 5);
 	board_scanned(&d.board, NOW);
 	cr_assert(!d.board.volumes.in_sync && d.board.volumes.divergence[0] != '\0');
 	board_turn(&d.board, NOW);
@@ -166,6 +172,47 @@ Test(scheduler, prefers_history_then_load_then_closeness)
 	desk_task(&d, "vacuum", 4, 1, "set0");	/* worker.0 has as many as it takes */
 	board_turn(&d.board, NOW);
 	cr_assert_str_eq(desk_asked(&d)->worker_id, "worker.1");
+	desk_close(&d);
+}
+
+/* Criterion 3 goes before 4. */
+Test(scheduler, prefers_who_did_well_to_who_has_less_to_do)
+{
+	struct desk d;
+
+	desk_open(&d);
+	desk_worker(&d, "worker.0", 0);
+	desk_worker(&d, "worker.1", 0);
+	worker_did(roster_find(&d.board.roster, "worker.0"), TASK_KIND_VACUUM, true, 1000000, 10);
+	worker_did(roster_find(&d.board.roster, "worker.1"), TASK_KIND_VACUUM, true, 100000, 10);
+	for (unsigned i = 1; i <= 2; i++) {
+		desk_task(&d, "vacuum", i, 1, "set0");
+		board_turn(&d.board, NOW);
+		cr_assert_str_eq(desk_asked(&d)->worker_id, "worker.0", "task %u", i);
+		desk_grant(&d, NOW);
+	}
+	desk_close(&d);
+}
+
+/* What an assignment says that it will do to capacity. */
+Test(scheduler, notes_what_becomes_of_capacity)
+{
+	const struct segment rows[] = { { 1, 60 * MIB, 0, NOW - 2 * HOUR, SEALED, false } };
+	const struct volume_state *v;
+	struct desk d;
+
+	desk_open(&d);
+	desk_segments(&d, rows, 1);
+	desk_worker(&d, "worker.0", 0);
+	desk_task(&d, "vacuum", 1, 1, "set0");
+	board_turn(&d.board, NOW);
+	v = volume_states_find(&d.board.volumes, 1);
+	cr_assert(v->base_capacity > 0);
+	cr_assert(desk_asked(&d)->old_capacity == v->base_capacity);
+	cr_assert(desk_asked(&d)->new_capacity ==
+	    volume_capacity_after(&d.board.volumes, v, TASK_KIND_VACUUM));
+	cr_assert(desk_asked(&d)->new_capacity != desk_asked(&d)->old_capacity);
+	cr_assert_str_eq(desk_asked(&d)->change_type, "vacuum_completed");
 	desk_close(&d);
 }
 

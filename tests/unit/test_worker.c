@@ -198,6 +198,27 @@ Test(executor, asks_for_room_and_drives_first)
 	bench_release(&b);
 }
 
+/* The store makes the shards in another set, if that is whole. */
+Test(executor, looks_for_room_in_other_sets_too)
+{
+	struct err e = ERR_INIT;
+	struct bench b;
+
+	bench_init(&b);
+	b.layout.k = 2;
+	b.layout.m = 1;
+	b.task.bytes = 9 * MIB;
+	b.task.server = (char *)(uintptr_t)"0 1";
+	disk_memory_set_free_of(b.disk, 1, MIB);
+	cr_assert(bench_validate(&b, "erasure_coding", &e) == 0, "%s", e.text);
+	b.drives[4].state = HF__CATALOG_DRIVE__STATE__OFFLINE;
+	cr_assert(bench_validate(&b, "erasure_coding", &e) == ERR_FULL, "it lacks a drive");
+	b.drives[4].state = HF__CATALOG_DRIVE__STATE__ONLINE;
+	disk_memory_set_free_of(b.disk, 5, MIB);
+	cr_assert(bench_validate(&b, "erasure_coding", &e) == ERR_FULL);
+	bench_release(&b);
+}
+
 /* A rebuild of a set of 4+2 takes three pieces of each shard. */
 Test(executor, asks_for_memory_first)
 {
