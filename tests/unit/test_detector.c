@@ -163,6 +163,27 @@ Test(detector, converts_on_whole_sets_only)
 	desk_close(&d);
 }
 
+/* Of one kind and priority. */
+Test(detector, goes_by_collection_and_then_by_age)
+{
+	const struct segment rows[] = { { 1, 60 * MIB, 0, NOW - 9 * HOUR, SEALED, false },
+		{ 2, 60 * MIB, 0, NOW - 2 * HOUR, SEALED, false },
+		{ 3, 60 * MIB, 0, NOW - 3 * HOUR, SEALED, false } };
+	struct desk d;
+
+	desk_open(&d);
+	layout_set(&d.board, 2, 1, 500 * MIB);
+	desk_segments(&d, rows, 3);
+	volume_states_find(&d.board.volumes, 1)->slots = 7u << 3;	/* of the second set */
+	board_scanned(&d.board, NOW);
+	cr_assert(d.submitted_count == 3);
+	cr_assert_str_eq(d.submitted[0]->collection, "set0");
+	cr_assert(d.submitted[0]->volume_id == 3 && d.submitted[1]->volume_id == 2);
+	cr_assert(d.submitted[2]->volume_id == 1);
+	cr_assert_str_eq(d.submitted[2]->collection, "set1");
+	desk_close(&d);
+}
+
 Test(detector, rebuilds_a_drive_that_is_back)
 {
 	struct desk d;
