@@ -133,9 +133,11 @@ act_history(void)
 	world_settle(&w);
 }
 
-Test(restart, a_rebuilt_index_is_equal_byte_by_byte)
+/* A store with a history behind it, which is closed; what its index was then, from malloc. */
+static char *
+lived(void)
 {
-	char *live, *replayed, *rebuilt;
+	char *live;
 
 	world_make(&w);
 	world_open(&w);
@@ -143,6 +145,14 @@ Test(restart, a_rebuilt_index_is_equal_byte_by_byte)
 	act_history();
 	live = world_dump(&w, NULL);
 	world_close(&w);
+	return (live);
+}
+
+Test(restart, a_rebuilt_index_is_equal_byte_by_byte)
+{
+	char *live, *replayed, *rebuilt;
+
+	live = lived();
 	world_open(&w);				/* nothing to replay */
 	cr_assert_eq(w.recovery.records, 0);
 	replayed = world_dump(&w, NULL);
@@ -197,12 +207,7 @@ Test(restart, a_damaged_index_is_rebuilt)
 {
 	char *live, *rebuilt;
 
-	world_make(&w);
-	world_open(&w);
-	world_session(&w, 1);
-	act_history();
-	live = world_dump(&w, NULL);
-	world_close(&w);
+	live = lived();
 	world_index_damage(&w);
 	world_open(&w);
 	cr_assert(w.recovery.rebuilt);
@@ -226,12 +231,7 @@ Test(restart, an_index_of_another_deployment_is_rebuilt)
 	world_bucket_put(&other, 1, "foreign");
 	world_settle(&other);
 	world_close(&other);
-	world_make(&w);
-	world_open(&w);
-	world_session(&w, 1);
-	act_history();
-	live = world_dump(&w, NULL);
-	world_close(&w);
+	live = lived();
 	world_index_remove(&w);
 	snprintf(command, sizeof(command), "cp -r %s/index %s/index", other.directory, w.directory);
 	cr_assert_eq(system(command), 0);

@@ -257,17 +257,27 @@ part_send(uint64_t sequence, uint32_t number, const char *etag)
 	world_send(&uw.w, sequence, &q);
 }
 
+/* Beside a small object there is an upload of ten thousand parts, whose completion was asked for. */
+static uint64_t
+completion_asked(uint64_t *sequence, const char *if_none_match)
+{
+	uint64_t asked;
+
+	world_put(&uw.w, 3, "b", "small", "a few bytes", NULL);
+	world_settle(&uw.w);
+	parts_put_many(sequence);
+	asked = (*sequence)++;
+	complete_send(asked, if_none_match);
+	return (asked);
+}
+
 /* M1: a part that is put while the others are walked is in the object, if it was put before. */
 Test(upload_pieces, a_part_that_is_put_between_two_pieces_counts)
 {
 	uint64_t sequence = 4, asked, put;
 	unsigned turns;
 
-	world_put(&uw.w, 3, "b", "small", "a few bytes", NULL);
-	world_settle(&uw.w);
-	parts_put_many(&sequence);
-	asked = sequence++;
-	complete_send(asked, NULL);
+	asked = completion_asked(&sequence, NULL);
 	(void)turn_with_get(&sequence);
 	put = sequence++;
 	part_send(put, 3, "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb");	/* walked already */
@@ -284,11 +294,7 @@ Test(upload_pieces, a_completion_ends_though_parts_are_put_all_the_time)
 	uint64_t sequence = 4, asked, begin, longest = 0;
 	unsigned turns = 0;
 
-	world_put(&uw.w, 3, "b", "small", "a few bytes", NULL);
-	world_settle(&uw.w);
-	parts_put_many(&sequence);
-	asked = sequence++;
-	complete_send(asked, NULL);
+	asked = completion_asked(&sequence, NULL);
 	for (; uw.w.answers[asked] == 0; turns++) {
 		cr_assert_lt(turns, 100000);
 		if (turns < 1000)
@@ -310,11 +316,7 @@ Test(upload_pieces, what_happens_between_two_pieces_decides)
 	uint64_t sequence = 4, asked, again;
 	unsigned turns;
 
-	world_put(&uw.w, 3, "b", "small", "a few bytes", NULL);
-	world_settle(&uw.w);
-	parts_put_many(&sequence);
-	asked = sequence++;
-	complete_send(asked, "*");
+	asked = completion_asked(&sequence, "*");
 	(void)turn_with_get(&sequence);
 	world_put(&uw.w, sequence++, "b", "k", "somebody was quicker", NULL);
 	(void)turns_until(asked, &sequence, &turns);
@@ -338,11 +340,7 @@ Test(upload_pieces, an_abort_between_two_pieces_ends_it)
 	uint64_t sequence = 4, asked, abort;
 	unsigned turns;
 
-	world_put(&uw.w, 3, "b", "small", "a few bytes", NULL);
-	world_settle(&uw.w);
-	parts_put_many(&sequence);
-	asked = sequence++;
-	complete_send(asked, NULL);
+	asked = completion_asked(&sequence, NULL);
 	(void)turn_with_get(&sequence);
 	abort = sequence++;
 	op.bucket = uw_text("b");
@@ -361,11 +359,7 @@ Test(upload_pieces, a_completion_ends_when_its_store_stops)
 {
 	uint64_t sequence = 4, asked;
 
-	world_put(&uw.w, 3, "b", "small", "a few bytes", NULL);
-	world_settle(&uw.w);
-	parts_put_many(&sequence);
-	asked = sequence++;
-	complete_send(asked, NULL);
+	asked = completion_asked(&sequence, NULL);
 	cr_assert_eq(uw.w.answers[asked], 0);
 	state_drain(uw.w.state);
 	world_settle(&uw.w);
