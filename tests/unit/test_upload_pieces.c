@@ -257,7 +257,7 @@ part_send(uint64_t sequence, uint32_t number, const char *etag)
 	world_send(&uw.w, sequence, &q);
 }
 
-/* Beside a small object there is an upload of ten thousand parts, whose completion was asked for. */
+/* Beside a small object there is an upload of ten thousand parts: its completion was asked for. */
 static uint64_t
 completion_asked(uint64_t *sequence, const char *if_none_match)
 {
