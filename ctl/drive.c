@@ -53,7 +53,8 @@ tasks_add(const struct ctl *ctl, cJSON *drives)
 		if (strcmp(json_text(task, "type"), "drive_rebuild") != 0)
 			continue;
 		cJSON_ArrayForEach(drive, drives)
-			if (json_number(drive, "slot") == atof(json_text(task, "volume_id")) &&
+			if (json_number(drive, "slot") ==
+			    strtod(json_text(task, "volume_id"), NULL) &&
 			    !cJSON_HasObjectItem(drive, "task"))
 				cJSON_AddItemToObject(drive, "task", cJSON_Duplicate(task, true));
 	}

@@ -39,7 +39,8 @@ row_check(const struct drive_set *s, const Hf__DriveLatencies__Row *row, uint32_
 	return (0);
 }
 
-/* It takes over from another, on which many of its files still are: nobody said of which they are. */
+/* It takes over from another, on which many of its files still are: nobody said of which they
+ * are. */
 static bool
 slot_moves(const struct drive_set *s, unsigned slot)
 {
