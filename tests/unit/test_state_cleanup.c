@@ -253,6 +253,7 @@ Test(cleanup, files_of_a_dropped_volume_go_when_the_drive_returns)
 	cr_assert_eq(r->tasks[0]->state, S(COMPLETED), "what was to be punched is to be removed");
 	cr_assert_eq(r->tasks[1]->state, S(PENDING));
 	cr_assert_str_eq(r->tasks[1]->parameters[0]->value, "volume");
+	cr_assert_str_eq(r->tasks[1]->reason, CLEANUP_DRIVE_AWAY);
 	cr_assert_eq(orphan_bytes(), 4 * MIB);
 	world_close(&w);
 	drive_move(false);
