@@ -18,7 +18,7 @@
  * What was written through the page cache is synced after so much: a client's sync waits behind
  * what its file system has to write, and that shall be little.
  */
-#define MAINTAIN_SYNC_BYTES	(UINT64_C(8) << 20)
+#define MAINTAIN_SYNC_BYTES	(UINT64_C(2) << 20)
 
 struct maintain {
 	struct disk		*disk;
