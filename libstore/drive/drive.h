@@ -255,7 +255,8 @@ void drive_space_take(struct drive_set *s, unsigned slot, uint64_t bytes);
  * to be left. It is for tasks only: nothing else is refused because of it.
  */
 #define DRIVE_PROMISES_MAX 256u	/* more than tasks.concurrent_max can be */
-/* HALF of the reserve, if nobody else is promised anything: so it is one at a time that uses it. */
+/* HALF of the reserve, if nobody else is promised anything: so it is one at a time that uses it.
+ * Who was promised room so keeps it, whatever is promised to others until it asks again. */
 enum drive_leaves { DRIVE_LEAVES_RESERVE, DRIVE_LEAVES_HALF, DRIVE_LEAVES_NOTHING };
 struct drive_want {
 	uint64_t		 owner;		/* 0: nobody who was promised anything */

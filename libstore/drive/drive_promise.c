@@ -3,7 +3,8 @@
  *
  *   claimed ─► drive_promise ─► drive_promise_take, file by file ─► drive_promise_end
  *
- * A1  What a task is promised was there, besides all that others were promised: each finds its own.
+ * A1  What a task is promised was there, besides all that others were promised: each finds its own,
+ *     also who was promised some of the reserve while it was alone, and is not any more.
  * A2  Bytes are promised or allocated, never both, and no promise falls below nothing.
  * A3  A promise steers what is made anew to where more is left (drive_sets_order, log_place.c), and
  *     refuses it nothing: somebody waits for a put, and a task whose room was taken by one finds
@@ -50,18 +51,28 @@ alone(const struct drive_set *s, uint64_t owner)
 	return (s->promise_count == 0 || (s->promise_count == 1 && s->promises[0].owner == owner));
 }
 
+/* Half of the reserve is its to use: nobody else is promised anything, or nobody was then. */
+static bool
+want_halves(struct drive_set *s, const struct drive_want *w, unsigned slot)
+{
+	const struct promise *p = promise_find(s, w->owner);
+
+	return ((w->leaves == DRIVE_LEAVES_HALF && alone(s, w->owner)) ||
+	    (p != NULL && p->half && p->bytes[slot] > 0));
+}
+
 static uint64_t
-want_leaves(const struct drive_set *s, const struct drive_want *w, unsigned slot)
+want_leaves(struct drive_set *s, const struct drive_want *w, unsigned slot)
 {
 	if (w->leaves == DRIVE_LEAVES_NOTHING)
 		return (0);
-	if (w->leaves == DRIVE_LEAVES_HALF && alone(s, w->owner))
+	if (want_halves(s, w, slot))
 		return (drive_reserve_locked(s, slot, false) / 2);
 	return (drive_reserve_locked(s, slot, true));
 }
 
 static int
-want_check(const struct drive_set *s, const struct drive_want *w, struct err *e)
+want_check(struct drive_set *s, const struct drive_want *w, struct err *e)
 {
 	for (size_t i = 0; i < w->count; i++) {
 		unsigned slot = w->slots[i];
@@ -98,6 +109,7 @@ static int
 promise_make(struct drive_set *s, const struct drive_want *w, struct err *e)
 {
 	struct promise *p = promise_find(s, w->owner);
+	bool half = w->count > 0 && want_halves(s, w, w->slots[0]);
 
 	assert(w->owner != 0);
 	if (p == NULL && s->promise_count == DRIVE_PROMISES_MAX)
@@ -105,7 +117,7 @@ promise_make(struct drive_set *s, const struct drive_want *w, struct err *e)
 		    DRIVE_PROMISES_MAX));
 	if (p == NULL)
 		p = &s->promises[s->promise_count++];
-	*p = (struct promise){ .owner = w->owner };
+	*p = (struct promise){ .owner = w->owner, .half = half };
 	for (size_t i = 0; i < w->count; i++)
 		p->bytes[w->slots[i]] += w->bytes;
 	return (0);

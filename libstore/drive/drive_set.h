@@ -49,7 +49,7 @@ struct drive_slow {
 struct recycled { uint64_t id, bytes; };
 
 /* drive_promise.c: what is still to come, on each drive. */
-struct promise { uint64_t owner, bytes[DRIVES_MAX]; };
+struct promise { uint64_t owner, bytes[DRIVES_MAX]; bool half; };	/* of the reserve too */
 
 struct drive_set {
 	struct disk		*disk;

@@ -241,6 +241,30 @@ Test(placement, one_may_use_the_reserve, .timeout = 60)
 	world_end();
 }
 
+/* A1: half of the reserve that one was promised is its own, whoever is promised room after it. */
+Test(placement, half_of_the_reserve_stays_promised, .timeout = 60)
+{
+	const uint32_t slots[] = { 0, 1, 2, 3 };
+	struct drive_want want = { .owner = OTHERS + 77, .slots = slots, .count = 4,
+		.bytes = 8192, .leaves = DRIVE_LEAVES_HALF };
+	struct err e = ERR_INIT;
+
+	begin(2);
+	rooms_set(4096);
+	cr_assert_eq(drive_promise(w.drives, &want, false, &e), 0, "%s", e.text);
+	promise_to_others(SLOT, 4096);	/* the rebuild of a thin extent is claimed */
+	cr_assert_eq(drive_want_check(w.drives, &want, &e), 0, "it was promised: %s", e.text);
+	want.leaves = DRIVE_LEAVES_RESERVE;	/* another began to convert */
+	cr_assert_eq(drive_want_check(w.drives, &want, &e), 0, "it was promised: %s", e.text);
+	want.leaves = DRIVE_LEAVES_HALF;
+	want.owner++;
+	cr_assert_eq(drive_want_check(w.drives, &want, &e), ERR_FULL, "it is one at a time");
+	want.owner--;
+	drive_promise_end(w.drives, want.owner);
+	cr_assert_eq(drive_want_check(w.drives, &want, &e), ERR_FULL, "it has none any more");
+	world_end();
+}
+
 /* --- how a promise ends ----------------------------------------------------------------------- */
 
 Test(placement, a_promise_ends_with_its_claim, .timeout = 60)
