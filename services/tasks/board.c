@@ -320,6 +320,13 @@ item_moved(struct board *b, struct board_item *it, const Hf__Task *task, uint64_
 		item_remove(b, it);
 }
 
+/* The store promises it room when it is claimed (state_promise.h); what makes room needs none. */
+static bool
+item_needs_room(const struct board_item *it)
+{
+	return (it->kind != TASK_KIND_VACUUM);
+}
+
 /* It is claimed when there is. Said once. */
 static void
 item_no_room(struct board *b, struct board_item *it, const char *why, uint64_t now_ms)
@@ -342,7 +349,8 @@ board_updated(struct board *b, uint64_t id, int code, const Hf__Task *task, cons
 
 	if (it == NULL || it->next == NULL)
 		return;
-	if (code == ERR_FULL && it->next->state == HF__TASK__STATE__ASSIGNED) {
+	if (code == ERR_FULL && it->next->state == HF__TASK__STATE__ASSIGNED &&
+	    item_needs_room(it)) {
 		task_free(&it->next);
 		item_no_room(b, it, why, now_ms);
 		return;

@@ -325,6 +325,15 @@ Test(limits, what_tasks_take_is_as_the_worker_measured_it)
 
 /* --- room on the drives ----------------------------------------------------------------------- */
 
+static void
+desk_converter(struct desk *d, unsigned slots)
+{
+	const struct applicant a = { "worker.0", "erasure_coding", slots, 0, 0, 1 };
+	struct err e = ERR_INIT;
+
+	cr_assert(desk_register(d, &a, NULL, NOW, &e) == 0, "%s", e.text);
+}
+
 /* The store has no room for a task, and says why: it is asked again when some may be free. */
 Test(room, who_is_refused_waits_until_some_may_be_free)
 {
@@ -332,12 +341,12 @@ Test(room, who_is_refused_waits_until_some_may_be_free)
 	struct board_item *it;
 
 	desk_open(&d);
-	desk_worker(&d, "worker.0", 0);
-	desk_task(&d, "vacuum", 1, 1, "set0");
+	desk_converter(&d, 2);
+	desk_task(&d, "erasure_coding", 1, 1, "set0");
 	board_turn(&d.board, NOW);
 	cr_assert(desk_assigned(&d) == 1);
 	desk_grant(&d, NOW);
-	desk_task(&d, "vacuum", 2, 1, "set0");
+	desk_task(&d, "erasure_coding", 2, 1, "set0");
 	it = board_find(&d.board, 1002);
 	board_turn(&d.board, NOW);
 	cr_assert(desk_assigned(&d) == 2 && it->next != NULL);
@@ -359,6 +368,27 @@ Test(room, who_is_refused_waits_until_some_may_be_free)
 	cr_assert(it->next != NULL, "others may have made some");
 	desk_grant(&d, NOW);
 	cr_assert(it->no_room[0] == '\0');
+	desk_close(&d);
+}
+
+/* A vacuum is promised nothing, and makes room: where the log is full it is asked for soon. */
+Test(room, a_vacuum_does_not_wait_for_any)
+{
+	struct desk d;
+	struct board_item *it;
+
+	desk_open(&d);
+	desk_worker(&d, "worker.0", 0);
+	desk_task(&d, "vacuum", 1, 1, "set0");
+	it = board_find(&d.board, 1001);
+	board_turn(&d.board, NOW);
+	cr_assert(it->next != NULL);
+	board_updated(&d.board, 1001, ERR_FULL, NULL, "the log is full", NOW);
+	cr_assert(it->next == NULL && it->no_room[0] == '\0');
+	board_turn(&d.board, NOW + 999);
+	cr_assert(it->next == NULL && d.board.next_ms <= NOW + 1000);
+	board_turn(&d.board, NOW + 1000);
+	cr_assert(it->next != NULL);
 	desk_close(&d);
 }
 
