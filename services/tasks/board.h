@@ -31,6 +31,7 @@
 #define BOARD_ITEMS_MAX		16384
 #define BOARD_HELD_MAX		1024	/* more than tasks.concurrent_max can be */
 #define BOARD_RATE_SLOTS	64
+#define BOARD_LACKING_MAX	64	/* of one more nothing is concluded for others */
 #define BOARD_WAITERS_MAX	16	/* words that wait for the store; others must get through */
 
 /* What the board asks for. None may call back into the board before it returns. */
@@ -76,7 +77,7 @@ struct board_item {
 	const char		*waits;		/* D4; static text, or no_room */
 	uint64_t		 retry_ms;	/* the store refused: not before */
 	/* The store has no room for it, or promised that to others: not until some may be free. */
-	char			 no_room[240];	/* "": it has */
+	char			 no_room[240];	/* "": it has, or it is not known */
 	unsigned		 room_round;
 	uint64_t		 room_ms;	/* not before, else */
 	uint64_t		 loaded_ms;
@@ -116,6 +117,9 @@ struct board {
 	unsigned		 held_count;
 	uint64_t		 reserved_bytes;
 	unsigned		 room_round;	/* rises when room may have become free */
+	/* Conversions without room, and those that were and ask again; made anew in each turn. */
+	const struct board_item	*lacking[BOARD_LACKING_MAX];
+	unsigned		 lacking_count;
 };
 
 void board_init(struct board *b, const struct task_settings *settings, const struct board_ops *ops,

@@ -232,6 +232,43 @@ worker_choose(struct board *b, const struct board_item *it, const char **why)
 	return (best);
 }
 
+/* --- room that the store promises ------------------------------------------------------------- */
+
+/* A conversion that has no room, or had none and asks again: its answer is one for others too. */
+static bool
+item_lacks(const struct board *b, const struct board_item *it, uint64_t now_ms)
+{
+	if (it->kind != TASK_KIND_ERASURE_CODING || it->no_room[0] == '\0')
+		return (false);
+	if (it->next != NULL)
+		return (it->next->state == HF__TASK__STATE__ASSIGNED);
+	return (it->room_round == b->room_round && it->room_ms > now_ms);
+}
+
+static void
+lacking_note(struct board *b, const struct board_item *it, uint64_t now_ms)
+{
+	if (b->lacking_count < BOARD_LACKING_MAX && item_lacks(b, it, now_ms))
+		b->lacking[b->lacking_count++] = it;
+}
+
+/* What is no smaller, on the same drives, finds none either: each of many that wait would ask. */
+static bool
+others_lack(struct board *b, const struct board_item *it)
+{
+	for (unsigned i = 0; i < b->lacking_count && it->kind == TASK_KIND_ERASURE_CODING; i++) {
+		const struct board_item *other = b->lacking[i];
+
+		if (other->task->bytes > it->task->bytes ||
+		    strcmp(other->task->collection, it->task->collection) != 0)
+			continue;
+		if (other->next == NULL)
+			board_due(b, other->room_ms);
+		return (true);
+	}
+	return (false);
+}
+
 /* --- the order -------------------------------------------------------------------------------- */
 
 struct waiting {
@@ -266,6 +303,7 @@ waiting_collect(struct board *b, struct waiting *out, uint64_t now_ms)
 	for (unsigned i = 0; i < b->count; i++) {
 		struct board_item *it = b->items[i];
 
+		lacking_note(b, it, now_ms);
 		if (it->next != NULL || it->cancel || !task_is_waiting((int)it->task->state))
 			continue;
 		if (it->task->not_before_ms > now_ms || it->retry_ms > now_ms) {
@@ -297,7 +335,7 @@ space_lacks(const struct board *b, const struct board_item *it)
 }
 
 static const char *
-board_refuses(const struct board *b, const struct board_item *it)
+board_refuses(struct board *b, const struct board_item *it)
 {
 	if (b->held_count >= b->settings.concurrent_max)
 		return ("tasks.concurrent_max tasks are in work");
@@ -315,6 +353,8 @@ board_refuses(const struct board *b, const struct board_item *it)
 	    !volume_states_whole(&b->volumes,
 	    volume_states_find(&b->volumes, it->task->volume_id)))
 		return ("a drive of its set is not online, and conversion needs all");
+	if (others_lack(b, it))
+		return ("another conversion of its set waits for room, and is no larger");
 	return (NULL);
 }
 
@@ -336,7 +376,7 @@ assign(struct board *b, struct board_item *it, struct worker *w)
 }
 
 static void
-schedule_one(struct board *b, struct board_item *it)
+schedule_one(struct board *b, struct board_item *it, uint64_t now_ms)
 {
 	struct worker *w;
 
@@ -348,6 +388,7 @@ schedule_one(struct board *b, struct board_item *it)
 		return;
 	assign(b, it, w);
 	held_add(b, it->next);
+	lacking_note(b, it, now_ms);
 }
 
 void
@@ -357,10 +398,11 @@ schedule_all(struct board *b, uint64_t now_ms)
 	unsigned count;
 
 	assert(waiting != NULL);
+	b->lacking_count = 0;
 	count = waiting_collect(b, waiting, now_ms);
 	if (count > 1)
 		qsort(waiting, count, sizeof(*waiting), waiting_compare);
 	for (unsigned i = 0; i < count; i++)
-		schedule_one(b, waiting[i].item);
+		schedule_one(b, waiting[i].item, now_ms);
 	free(waiting);
 }

@@ -371,6 +371,58 @@ Test(room, who_is_refused_waits_until_some_may_be_free)
 	desk_close(&d);
 }
 
+/* What was refused to one is not asked for by each of many that wait. */
+Test(room, others_of_its_set_wait_with_who_is_refused)
+{
+	struct desk d;
+	unsigned count = 1;
+
+	desk_open(&d);
+	desk_converter(&d, 4);
+	desk_task(&d, "erasure_coding", 1, 1, "set0");
+	board_turn(&d.board, NOW);
+	board_updated(&d.board, 1001, ERR_FULL, NULL, "slot 3 has no room", NOW);
+	desk_task(&d, "erasure_coding", 2, 1, "set0");
+	desk_task(&d, "erasure_coding", 3, 1, "set1");
+	board_turn(&d.board, NOW + 1000);
+	cr_assert(desk_assigned(&d) == ++count && desk_asked(&d)->id == 1003, "of another set");
+	cr_assert_str_eq(board_find(&d.board, 1002)->waits,
+	    "another conversion of its set waits for room, and is no larger");
+	cr_assert(d.board.next_ms <= NOW + desk_settings.scan_interval_ms);
+	d.board.room_round++;
+	board_turn(&d.board, NOW + 2000);
+	cr_assert(desk_assigned(&d) == ++count && desk_asked(&d)->id == 1001, "one asks again");
+	board_turn(&d.board, NOW + 3000);
+	cr_assert(desk_assigned(&d) == count, "its answer is waited for");
+	desk_grant(&d, NOW + 3000);
+	board_turn(&d.board, NOW + 3000);
+	cr_assert(desk_assigned(&d) == ++count && desk_asked(&d)->id == 1002);
+	desk_close(&d);
+}
+
+/* One that is smaller may find room, and asks. */
+Test(room, who_needs_less_asks)
+{
+	struct desk d;
+	Hf__Task *small;
+
+	desk_open(&d);
+	desk_converter(&d, 4);
+	desk_task(&d, "erasure_coding", 1, 1, "set0");
+	small = task_copy(board_find(&d.board, 1001)->task);
+	board_find(&d.board, 1001)->task->bytes = 2 * MIB;
+	board_turn(&d.board, NOW);
+	board_updated(&d.board, 1001, ERR_FULL, NULL, "slot 3 has no room", NOW);
+	small->id = 1002;
+	small->volume_id = 2;
+	small->bytes = MIB;
+	board_task(&d.board, small->id, small, NOW);
+	task_free(&small);
+	board_turn(&d.board, NOW);
+	cr_assert(desk_assigned(&d) == 2 && desk_asked(&d)->id == 1002);
+	desk_close(&d);
+}
+
 /* A vacuum is promised nothing, and makes room: where the log is full it is asked for soon. */
 Test(room, a_vacuum_does_not_wait_for_any)
 {

@@ -158,6 +158,21 @@ Test(task_simulator, resources_exhausted_at_a_third)
 	proof_say("simulator scenarios", 20, "resources exhausted at a third");
 }
 
+/* Room for one at a time: how often others ask for it grows no faster than how many they are. */
+Test(task_simulator, claims_without_room_are_few, .timeout = 300)
+{
+	for (unsigned count = 12; count <= 96; count *= 2) {
+		const struct simulation_scenario s = { "room for one", 4, count, NULL, 0, 3 * HOUR,
+			4 * GIB, 0, 32768, 1 };
+		struct simulation_result r;
+
+		run(&s, 1, &r);
+		cr_assert_eq(r.converted, count);
+		cr_assert_lt(r.room_refused, 4 * count, "%u segments, %u claims refused", count,
+		    r.room_refused);
+	}
+}
+
 /* --- random scenarios ------------------------------------------------------------------------- */
 
 static uint64_t
