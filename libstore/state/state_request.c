@@ -144,6 +144,23 @@ state_answer_later(struct state *st, struct op *op)
 		op_list_add(&st->ready, op);
 }
 
+/* A task that finds no room waits for some, and that is no trouble of the store. */
+static bool
+is_claim(const struct op *op)
+{
+	const Hf__StoreRequest *q = op->request;
+
+	return (q != NULL && q->op_case == OP(TASK_UPDATE) && q->task_update->task != NULL &&
+	    q->task_update->task->state == HF__TASK__STATE__ASSIGNED);
+}
+
+static bool
+is_trouble(const struct op *op, int rc)
+{
+	return (rc == ERR_IO || rc == ERR_CORRUPT || (rc == ERR_FULL && !is_claim(op)) ||
+	    rc == ERR_READ_ONLY || rc == ERR_INTERNAL || rc == ERR_NO_QUORUM);
+}
+
 static void
 op_settle(struct state *st, struct op *op, int rc, const struct err *e)
 {
@@ -159,8 +176,7 @@ op_settle(struct state *st, struct op *op, int rc, const struct err *e)
 	if (rc < 0) {
 		st->stats.refused++;
 		op_refuse(op, rc, e);
-		if (st->o.on_note != NULL && (rc == ERR_IO || rc == ERR_CORRUPT || rc == ERR_FULL ||
-		    rc == ERR_READ_ONLY || rc == ERR_INTERNAL || rc == ERR_NO_QUORUM))
+		if (st->o.on_note != NULL && is_trouble(op, rc))
 			st->o.on_note(st->o.context, op->request_id, e->text);
 	}
 	op_wait(st, op);

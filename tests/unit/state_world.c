@@ -140,6 +140,15 @@ on_fatal(void *context, const struct err *e)
 	cr_log_info("fatal: %s", e->text);
 }
 
+static void
+on_note(void *context, const char *request_id, const char *text)
+{
+	struct world *w = context;
+
+	w->notes++;
+	cr_log_info("note %s: %s", request_id != NULL ? request_id : "", text);
+}
+
 static int
 drives_open(struct world *w, struct err *e)
 {
@@ -197,7 +206,7 @@ world_try_open(struct world *w, struct err *e)
 	struct state_options o = { .inline_bytes_max = 65536, .reclaim_grace_ms = 1000,
 	    .index_flush_bytes = 1 << 30, .operations_max = 1000, .on_reply = on_reply,
 	    .on_session_end = on_session_end, .on_revoke = on_revoke,
-	    .on_fatal = on_fatal,
+	    .on_fatal = on_fatal, .on_note = on_note,
 	    .tasks = TASK_RULES_DEFAULT, .real_ms = real_ms, .context = w };
 	char path[128], walk_dir[128];
 	int rc;

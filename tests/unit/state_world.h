@@ -33,6 +33,7 @@ struct world {
 	uint64_t		 grace_ms;		/* 0: a second */
 	unsigned		 ended;			/* sessions */
 	unsigned		 revocations;
+	unsigned		 notes;		/* what the store says of itself */
 	bool			 fatal;
 	bool			 restores;	/* a lost index comes from its copy */
 	const char		*last_path;	/* of the last drive; NULL: as it was */

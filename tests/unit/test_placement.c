@@ -236,6 +236,7 @@ Test(placement, one_may_use_the_reserve, .timeout = 60)
 	rooms_set((int64_t)needs[0] / 2);
 	cr_assert_eq(task_become(&tasks[0], S(ASSIGNED)), 0);
 	cr_assert_eq(task_become(&tasks[1], S(ASSIGNED)), ERR_FULL);
+	cr_assert_eq(w.notes, 0, "it waits; nobody need do anything");
 	cr_assert_eq(task_become(&tasks[0], S(PENDING)), 0);
 	cr_assert_eq(task_become(&tasks[1], S(ASSIGNED)), 0);
 	world_end();
