@@ -148,7 +148,7 @@ turn(struct board *b, uint64_t now)
 
 	granted = NULL;
 	if (t != NULL)
-		board_updated(b, t->id, 0, t, now);
+		board_updated(b, t->id, 0, t, "", now);
 	task_free(&t);
 	board_turn(b, now);
 }
