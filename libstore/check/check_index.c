@@ -179,7 +179,7 @@ log_bytes(const struct check *c)
 }
 
 /* The checkpoint against what the log gives up to its LSN, if nothing was dropped meanwhile: else
- * the log does not say any more what it was. */
+ * the log does not say any more what it was, and cannot be read where it was. */
 static int
 index_check_live(struct check *c, struct err *e)
 {
@@ -194,7 +194,7 @@ index_check_live(struct check *c, struct err *e)
 		    check_nothing_dropped(c, &nothing, e);
 		if (rc < 0)
 			return (rc);
-		if (built == 0 && nothing)
+		if (nothing)
 			break;
 		rc = check_live_begin(c, e);
 		if (rc < 0)
@@ -203,7 +203,7 @@ index_check_live(struct check *c, struct err *e)
 	if (built == 0 && nothing) {
 		check_step(c, "comparing the index with the log", 0);
 		indexes_compare(c);
-	} else if (built < 0)
+	} else if (nothing)
 		step_missing(c, "it cannot be compared: the log cannot be replayed", &why);
 	else {
 		c->sum.complete = false;

@@ -28,7 +28,8 @@ static char index_dir[96];
 static uint8_t walk_id[16];
 /* Done after the n-th walk was given, and at the beginning of a step. */
 static void (*after_walk)(unsigned n);
-static void (*at_step)(const char *step);
+static void (*at_step)(const char *step);	/* when another begins */
+static void (*at_each_step)(const char *step);	/* also when the same begins again */
 
 static void
 put(const char *key, const char *body)
@@ -50,7 +51,7 @@ setup(void)
 	keeps = 1000000;
 	cancelled = false;
 	after_walk = NULL;
-	at_step = NULL;
+	at_step = at_each_step = NULL;
 	world_open(&w);
 	world_session(&w, 1);
 	world_bucket_put(&w, ++sequence, "b");
@@ -122,10 +123,11 @@ on_progress(void *context, const char *step, uint64_t done, uint64_t total)
 	static const char *last;
 
 	(void)context;
-	(void)done;
 	(void)total;
 	if (step != last && at_step != NULL)
 		at_step(step);
+	if (done == 0 && at_each_step != NULL)
+		at_each_step(step);
 	last = step;
 }
 
@@ -302,6 +304,7 @@ Test(check_live, ends_when_its_checkpoint_is_gone)
 /* --- counts of a store that drops segments ---------------------------------------------------- */
 
 static uint64_t dropped;		/* segment; 0: none yet */
+static unsigned drops;			/* times that all are dropped */
 
 /* The first segment gets k00 to k09, which a later one kills, and is dropped. */
 static void
@@ -322,23 +325,29 @@ first_segment_die(void)
 }
 
 static void
-drop_when_mirrors_are_read(const char *step)
+segment_drop(uint64_t id)
 {
 	struct maintainer m;
 	struct err e = ERR_INIT;
 	Hf__CatalogSegment *row;
 
-	if (strcmp(step, "reading the mirrors of the log") != 0 || dropped == 0)
-		return;
 	world_maintain(&w, &m);
-	cr_assert_eq(world_vacuum(&m, dropped, &e), 0, "%s", e.text);
+	cr_assert_eq(world_vacuum(&m, id, &e), 0, "%s", e.text);
 	for (unsigned i = 0; i < 6; i++) {
 		w.now_ms += 700;
 		world_settle(&w);
 	}
-	row = catalog_segment(w.drives, dropped);
+	row = catalog_segment(w.drives, id);
 	cr_assert_null(row, "it is still there");
 	world_maintain_end(&m);
+}
+
+static void
+drop_when_mirrors_are_read(const char *step)
+{
+	if (strcmp(step, "reading the mirrors of the log") != 0 || dropped == 0)
+		return;
+	segment_drop(dropped);
 	dropped = 0;
 }
 
@@ -351,6 +360,45 @@ Test(check_live, does_not_mind_a_segment_that_is_dropped_while_it_reads)
 	clean();
 	cr_assert_eq(dropped, 0, "it was not dropped meanwhile");
 	cr_assert_eq(walks, 1, "counted in the checkpoint that has the dead ones");
+}
+
+/* What the catalog has as open is sealed, emptied and dropped before it is read. */
+static void
+drop_before_the_log_is_read(const char *step)
+{
+	uint64_t *ids;
+	size_t n;
+
+	if (strcmp(step, "building an index from the log alone") != 0 || drops == 0)
+		return;
+	drops--;
+	world_seal(&w);
+	put("again", "so that there is a segment that is open");
+	n = world_segments(&w, &ids);
+	for (size_t i = 0; i < n; i++)
+		segment_drop(ids[i]);
+	free(ids);
+}
+
+Test(check_live, tries_again_where_what_it_reads_was_dropped)
+{
+	drops = 2;
+	at_each_step = drop_before_the_log_is_read;
+	clean();
+	cr_assert_eq(drops, 0);
+	cr_assert_eq(walks, 3);
+}
+
+Test(check_live, does_not_blame_the_log_where_all_is_dropped_again_and_again)
+{
+	struct err e = ERR_INIT;
+
+	drops = 1000;
+	at_each_step = drop_before_the_log_is_read;
+	cr_assert_eq(check_live_run(&e), 0, "%s", e.text);
+	cr_assert_eq(fault_count, 1);
+	cr_assert_eq(faults[0].severity, CHECK_HARMLESS, "%s", faults[0].text);
+	cr_assert(!sum.complete);
 }
 
 /* A row of table D or E of the running store's index that is one too many. */
