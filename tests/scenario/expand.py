@@ -112,7 +112,8 @@ def moved(house, objects):
     used = [before[0] - free(house.drive(1)), before[1] - free(house.drive(5))]
     after = sets(house)
     say(f"{DRIVE_MIB // 2} MiB more took {used[0] / MIB:.0f} MiB of a drive of set 0 and {used[1] / MIB:.0f} of set 1")
-    check(used[1] > 4 * max(used[0], 0) and after[1]["segments"] > 0 and after[1]["volumes"] > 0, used, after)
+    # Vacuum goes on in set 0: the more of it is free again, the more it is given.
+    check(used[1] > 2 * max(used[0], 0) and after[1]["segments"] > 0 and after[1]["volumes"] > 0, used, after)
     check(after[1]["space_bytes"] == 4 * DRIVE_MIB * MIB, after)
 
 
