@@ -87,9 +87,12 @@ drives_check(const char *list, struct err *e)
 	return (0);
 }
 
+/* For a service that is disabled nobody listens. */
 static int
 ports_check(const struct config *c, struct err *e)
 {
+	if (!config_enabled(c, "s3", NULL) || !config_enabled(c, "admin", NULL))
+		return (0);
 	if (c->s3_port != 0 && c->s3_port == c->admin_port &&
 	    strcmp(c->s3_listen, c->admin_listen) == 0)
 		return (err_set(e, ERR_CONFIG, "is %llu on %s, as s3.port is",

@@ -193,6 +193,17 @@ Test(config, keys_that_do_not_fit_together)
 	config_release(&c);
 }
 
+Test(config, the_port_of_a_disabled_service_is_free)
+{
+	cr_assert_eq(load("[s3]\nport = 9001\n[service-admin]\nenabled = false\n"), 0, "%s",
+	    e.text);
+	config_release(&c);
+	cr_assert_eq(load("[s3]\nport = 9001\n[service-s3]\nenabled = false\n"), 0, "%s",
+	    e.text);
+	config_release(&c);
+	misfit("[s3]\nport = 9001\n[service-tasks]\nenabled = false\n", "as s3.port is");
+}
+
 Test(config, lists_name_what_there_is)
 {
 	struct buf b = BUF_INIT;
