@@ -320,6 +320,8 @@ exit_record(struct child *c)
 	snprintf(line, sizeof(line), "%s generation %llu %s", c->name,
 	    (unsigned long long)c->generation, how);
 	logfile_line(&c->log.file, bad ? "error" : "info", "holdfastd", line);
+	if (!child_exit_by_words(&c->last_exit, clock_mono_ms() - c->log.last_words_ms))
+		c->log.last_words[0] = '\0';
 	/* A person who started us has seen them already. */
 	if (!bad || words[0] == '\0' || c->supervisor->quickstart)
 		announce(bad ? LOG_ERROR : LOG_INFO, "%s: %s", c->name, how);
@@ -401,4 +403,11 @@ child_exit_format(const struct child_exit *x, char *out, size_t out_bytes)
 	snprintf(out, out_bytes, "%s after %llu.%03llu s%s", how,
 	    (unsigned long long)(x->ran_ms / 1000), (unsigned long long)(x->ran_ms % 1000),
 	    x->forced ? ", because it did not stop in time" : x->asked ? ", as told" : "");
+}
+
+/* An assertion and a sanitizer say why and abort, or exit; other signals have another sender. */
+bool
+child_exit_by_words(const struct child_exit *x, uint64_t age_ms)
+{
+	return ((x->signal == 0 || x->signal == SIGABRT) && age_ms <= CHILD_WORDS_MS);
 }

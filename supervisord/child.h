@@ -28,6 +28,7 @@
 
 #define CHILD_CANCEL_GRACE_MS 250	/* for a service to see the cancellation before its TERM */
 #define CHILD_KILL_WAIT_MS 5000		/* what even KILL does not end by then is reported */
+#define CHILD_WORDS_MS 2000		/* what was said longer before a death is not why */
 
 struct supervisor;
 
@@ -107,5 +108,7 @@ void child_forgive(struct child *c);
 bool child_is_ready(const struct child *c);
 /* One line for a person: "killed by signal 9 (Killed) after 12 s". */
 void child_exit_format(const struct child_exit *x, char *out, size_t out_bytes);
+/* What it wrote last, so long before its death, may be why: it ended by itself, soon after. */
+bool child_exit_by_words(const struct child_exit *x, uint64_t age_ms);
 
 #endif

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "libbase/clock.h"
 #include "libbase/file.h"
 #include "supervisord/announce.h"
 #include "supervisord/spawn.h"
@@ -31,6 +32,7 @@ line_tell(struct logpipe *l, const char *text, size_t bytes)
 		words.bytes = 0;
 	snprintf(l->last_words, sizeof(l->last_words), "%.*s", (int)words.bytes,
 	    words.bytes > 0 ? (const char *)words.data : "");
+	l->last_words_ms = clock_mono_ms();
 }
 
 static void

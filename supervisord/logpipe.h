@@ -25,6 +25,7 @@ struct logpipe {
 	char		 line[LOGPIPE_LINE_BYTES_MAX];	/* begun, its end not read yet */
 	size_t		 line_bytes;
 	char		 last_words[LOGPIPE_WORDS_BYTES];	/* its last line, if an error */
+	uint64_t	 last_words_ms;		/* monotonic: when it was read */
 };
 
 int logpipe_open(struct logpipe *l, struct event_base *base, const char *name, const char *log_dir,

@@ -304,6 +304,26 @@ Test(child, exits_are_named)
 	cr_assert(eq(str, text, (char *)"exited with status 0 after 61.000 s, as told"));
 }
 
+Test(child, last_words_are_why_it_ended_if_it_ended_by_itself_and_soon)
+{
+	static const struct {
+		int		signal;
+		uint64_t	age_ms;
+		bool		why;
+	} rows[] = {
+		{ 0, 0, true }, { 0, CHILD_WORDS_MS, true }, { 0, CHILD_WORDS_MS + 1, false },
+		{ SIGABRT, 5, true }, { SIGABRT, 86400000, false },
+		{ SIGKILL, 0, false }, { SIGTERM, 0, false }, { SIGSEGV, 0, false },
+	};
+
+	for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct child_exit x = { .valid = true, .code = rows[i].signal != 0 ? -1 : 1,
+			.signal = rows[i].signal };
+
+		cr_expect_eq(child_exit_by_words(&x, rows[i].age_ms), rows[i].why, "%u", i);
+	}
+}
+
 Test(procfs, knows_this_process)
 {
 	struct process_stat stat;
