@@ -407,6 +407,10 @@ tasks_why(const struct ctl *ctl, char **words, unsigned count)
 	metrics_print(cJSON_GetObjectItem(document, "system_metrics"));
 	cJSON_ArrayForEach(why, cJSON_GetObjectItem(document, "waits"))
 		printf("  %.0f waiting: %s\n", why->valuedouble, why->string);
+	why = cJSON_GetObjectItem(document, "waits_not_shown");
+	if (cJSON_IsNumber(why) && why->valuedouble > 0)
+		printf("  %.0f waiting for more reasons than these: see `holdfastctl tasks list'\n",
+		    why->valuedouble);
 	cJSON_ArrayForEach(kind, cJSON_GetObjectItem(document, "passed_over"))
 		cJSON_ArrayForEach(why, kind)
 			printf("  %-15s %6.0f  %s\n", kind->string, why->valuedouble, why->string);

@@ -9,6 +9,7 @@ tasks_pure_sources = \
 	services/tasks/board_monitor.c \
 	services/tasks/board_report.c \
 	services/tasks/board_schedule.c \
+	services/tasks/board_waits.c services/tasks/board_waits.h \
 	services/tasks/board_worker.c \
 	services/tasks/detector.c services/tasks/detector.h \
 	services/tasks/duplicates.c services/tasks/duplicates.h \

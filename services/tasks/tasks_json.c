@@ -8,9 +8,8 @@
 
 #include "libservice/json_add.h"
 #include "libstore/apply/task.h"
+#include "services/tasks/board_waits.h"
 #include "services/tasks/tasks.h"
-
-#define WAITS_MAX	32	/* different reasons */
 
 /* What only the board knows: it runs here. */
 static void
@@ -175,19 +174,12 @@ static void
 add_waits(const struct tasks *t, cJSON *o)
 {
 	cJSON *waits = cJSON_AddObjectToObject(o, "waits");
+	struct board_wait rows[BOARD_WAITS_MAX];
+	unsigned others, count = board_waits(&t->board, rows, &others);
 
-	for (unsigned i = 0; i < t->board.count; i++) {
-		const struct board_item *it = t->board.items[i];
-		cJSON *n;
-
-		if (!task_is_waiting((int)it->task->state) || it->waits == NULL)
-			continue;
-		n = cJSON_GetObjectItemCaseSensitive(waits, it->waits);
-		if (n != NULL)
-			cJSON_SetNumberValue(n, n->valuedouble + 1);
-		else if (cJSON_GetArraySize(waits) < WAITS_MAX)
-			json_add_number(waits, it->waits, 1);
-	}
+	for (unsigned i = 0; i < count; i++)
+		json_add_number(waits, rows[i].why, rows[i].tasks);
+	json_add_number(o, "waits_not_shown", others);
 }
 
 cJSON *

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "services/tasks/board_waits.h"
 #include "tests/unit/desk.h"
 
 static void
@@ -441,6 +442,38 @@ Test(room, a_vacuum_does_not_wait_for_any)
 	cr_assert(it->next == NULL && d.board.next_ms <= NOW + 1000);
 	board_turn(&d.board, NOW + 1000);
 	cr_assert(it->next != NULL);
+	desk_close(&d);
+}
+
+Test(waits, of_what_the_store_said_of_room_slots_tell_tasks_apart_and_bytes_do_not)
+{
+	struct board_wait rows[BOARD_WAITS_MAX];
+	struct desk d;
+	unsigned others;
+
+	desk_open(&d);
+	for (unsigned i = 0; i < 40; i++) {
+		struct board_item *it;
+
+		desk_task(&d, "vacuum", i, 1, "set0");
+		it = board_find(&d.board, 1001 + i);
+		snprintf(it->no_room, sizeof(it->no_room), "the drive in slot 1%u has room for -%u "
+		    "bytes: none for %u", i % 2, i, i * 1000);
+		it->waits = i < 4 ? it->no_room : "tasks.batch_max is 8";
+	}
+	cr_assert_eq(board_waits(&d.board, rows, &others), 3);
+	cr_assert_str_eq(rows[0].why, "the drive in slot 10 has room for N bytes: none for N");
+	cr_assert_str_eq(rows[1].why, "the drive in slot 11 has room for N bytes: none for N");
+	cr_assert_str_eq(rows[2].why, "tasks.batch_max is 8");
+	cr_assert(rows[0].tasks == 2 && rows[1].tasks == 2 && rows[2].tasks == 36 && others == 0);
+	for (unsigned i = 0; i < 40; i++) {
+		struct board_item *it = board_find(&d.board, 1001 + i);
+
+		snprintf(it->no_room, sizeof(it->no_room), "slot %u", i < 34 ? i : 33);
+		it->waits = it->no_room;
+	}
+	cr_assert_eq(board_waits(&d.board, rows, &others), BOARD_WAITS_MAX);
+	cr_assert_eq(others, 8, "%u", others);
 	desk_close(&d);
 }
 
