@@ -78,6 +78,7 @@ struct store {
 	bool			 probing, probe_again, probe_mounts;
 	bool			 acting;	/* an operator's change of drives */
 	uint64_t		 returned_ms[DRIVES_MAX];	/* tried by itself; 0: never */
+	uint32_t		 mounted_slots;	/* something was mounted too soon after a try */
 	uint32_t		 suspects;	/* slots that a client had an error on */
 	uint64_t		 probed_ms;
 	struct event		*slow_timer;	/* while a drive is slow, or may be */

@@ -186,12 +186,9 @@ probe_done(void *context)
 static void
 on_mounted_due(evutil_socket_t fd, short what, void *arg)
 {
-	struct store *t = arg;
-
 	(void)fd;
 	(void)what;
-	t->probe_mounts = true;
-	drives_probe(t);
+	drives_probe(arg);
 }
 
 /* A mount that came too soon after a try is no reason to forget it. */
@@ -204,28 +201,31 @@ mounted_watch(struct store *t, uint64_t wait_ms)
 		event_add(t->mounted, &delay);
 }
 
-/* After the mount table changed: drives that are away, each once in a while. Those that could not
- * be written: always. */
+/* After the mount table changed: drives that are away, each once in a while, and once for all
+ * changes until then. Those that could not be written: always. */
 static uint32_t
 drives_away(struct store *t)
 {
 	uint32_t present = drive_present_mask(t->drives);
 	uint32_t closed = drives_that(t->drives, are_closed);
-	uint32_t away = 0;
+	uint32_t away = 0, looked;
 	uint64_t now = clock_mono_ms();
 
 	if (drive_set_read_only(t->drives))
 		return (0);
+	t->mounted_slots = (t->probe_mounts ? UINT32_MAX : t->mounted_slots) & ~present;
+	looked = closed | t->mounted_slots;
 	for (unsigned slot = 0; slot < drive_count(t->drives); slot++) {
 		uint64_t pause = closed >> slot & 1 ? CLOSED_AGAIN_MS : RETURN_AGAIN_MS;
 
-		if (present >> slot & 1 || !(closed >> slot & 1 || t->probe_mounts))
+		if (present >> slot & 1 || !(looked >> slot & 1))
 			continue;
 		if (t->returned_ms[slot] == 0 || now - t->returned_ms[slot] >= pause)
 			away |= 1u << slot;
-		else if (t->probe_mounts)
+		else if (t->mounted_slots >> slot & 1)
 			mounted_watch(t, t->returned_ms[slot] + pause - now);
 	}
+	t->mounted_slots &= ~away;
 	t->probe_mounts = false;
 	return (away);
 }
@@ -256,7 +256,8 @@ drives_probe(struct store *t)
 	j->away = drives_away(t);
 	j->missed = drives_missed(t);
 	if (pool_submit(service_pool(t->service), probe_work, probe_done, j) < 0) {
-		t->probe_mounts |= j->away != 0 || j->missed != 0;
+		t->mounted_slots |= j->away;
+		t->probe_mounts |= j->missed != 0;
 		free(j);	/* the pool is full; the next turn with traffic tries again */
 		return;
 	}
