@@ -48,3 +48,7 @@ check_PROGRAMS += tests/unit/test_status_table
 tests_unit_test_status_table_SOURCES = tests/unit/test_status_table.c
 tests_unit_test_status_table_LDADD = ctl/libctl.a libipc/libipc.a schema/libschema.a \
 	libbase/libbase.a $(CRITERION_LIBS) $(LIBIPC_LIBS) $(LIBBASE_LIBS) $(CJSON_LIBS)
+
+check_PROGRAMS += tests/unit/test_peer
+tests_unit_test_peer_SOURCES = tests/unit/test_peer.c
+tests_unit_test_peer_LDADD = $(ctl_libs) $(CRITERION_LIBS)

@@ -115,9 +115,16 @@ peer_act(const struct ctl *ctl, const char *name, enum message_type type,
 const char *
 json_text(const cJSON *o, const char *name)
 {
-	const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(o, name));
+	static char numbers[NUMBERS_KEPT][32];
+	static unsigned next;
+	const cJSON *item = cJSON_GetObjectItemCaseSensitive(o, name);
+	const char *text = cJSON_GetStringValue(item);
 
-	return (text != NULL ? text : "");
+	if (!cJSON_IsNumber(item))
+		return (text != NULL ? text : "");
+	next = (next + 1) % NUMBERS_KEPT;
+	snprintf(numbers[next], sizeof(numbers[next]), "%.17g", item->valuedouble);
+	return (numbers[next]);
 }
 
 double

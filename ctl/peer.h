@@ -33,7 +33,9 @@ int peer_fail(const struct ctl *ctl, const struct err *e);
 /* Has holdfastd start the store anew, and waits so long for it to be ready. */
 int peer_restart_store(const struct ctl *ctl, const char *reason, uint64_t wait_ms,
     struct err *e);
-/* A member as text or number; "" or 0 where there is none. */
+/* A member as text or number; "" or 0 where there is none. A service of another version may give a
+ * number where this one gives text: so many of those stay while others are asked for. */
+#define NUMBERS_KEPT	16
 const char *json_text(const cJSON *o, const char *name);
 double json_number(const cJSON *o, const char *name);
 
