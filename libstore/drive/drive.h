@@ -190,7 +190,8 @@ int drive_set_replace(struct drive_set *s, unsigned slot, const char *path, stru
  */
 int drive_set_retire(struct drive_set *s, unsigned slot, const char *path, struct err *e);
 /* For who makes or renames files in log/ or vol/ of drives: from taking the path until the file has
- * its name. Short; no catalog is written meanwhile. */
+ * its name. Short; no drive is retired meanwhile. A drive that fails in it has catalogs written: of
+ * their locks none may be held at its begin. */
 void drive_steady_begin(struct drive_set *s);
 void drive_steady_end(struct drive_set *s);
 /*
