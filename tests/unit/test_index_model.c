@@ -17,8 +17,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "libbase/file.h"
 #include "libstore/index/index.h"
+#include "tests/unit/tree.h"
 
 #define KEYS		4000u
 #define KEPT		4u
@@ -41,7 +41,7 @@ setup(void)
 static void
 teardown(void)
 {
-	directory_remove(directory);
+	tree_remove(directory);
 }
 
 TestSuite(index_model, .init = setup, .fini = teardown);
@@ -287,7 +287,7 @@ check_copy(struct model *m)
 	cr_assert_eq(index_open_read_only(copy, 1 << 20, &x, &e), 0, "%s", e.text);
 	check_all(m, x);
 	index_close(&x);
-	directory_remove(copy);
+	tree_remove(copy);
 }
 
 static void
