@@ -271,7 +271,7 @@ gaps_keep_all(struct index_gaps *kept, const struct index_gaps *now, gap_row_fn 
 int
 gaps_kept(struct index_gaps *kept, struct slice from, struct slice to, struct err *e)
 {
-	if (from.bytes == 0 || slice_compare(from, to) >= 0 || (kept->count > 0 &&
+	if (slice_compare(from, to) >= 0 || (kept->count > 0 &&
 	    slice_compare(from, buf_slice(&kept->gaps[kept->count - 1].to)) < 0))
 		return (err_set(e, ERR_CORRUPT, "a gap ends before it begins, or before another"));
 	if (kept->count == GAPS_MAX)

@@ -652,3 +652,38 @@ Test(index, gaps_never_hide_a_key)
 	}
 	index_close(&x);
 }
+
+/* A walk from the very start passes dead rows of the first table, and what is kept of it is read
+ * again. */
+Test(index, a_gap_in_front_of_every_key_is_kept)
+{
+	struct index *x = open_index();
+	struct index_layer *l = index_layer_new();
+	struct index_reader r = { .index = x };
+	struct err e = ERR_INIT;
+	struct buf out = BUF_INIT;
+	char key[24];
+
+	for (unsigned lsn = 1; lsn <= 2; lsn++) {
+		for (unsigned n = 0; n < 300; n++) {
+			snprintf(key, sizeof(key), "B%06u", n);
+			if (lsn == 1)
+				put(l, key, "v");
+			else
+				index_delete(l, slice_from_string(key));
+		}
+		cr_assert_eq(index_write(x, l, lsn, &e), 0, "%s", e.text);
+		cr_assert_eq(index_flush(x, true, &e), 0, "%s", e.text);
+	}
+	index_iter_free(index_iter_new(&r, SLICE_LITERAL(""), SLICE_NONE));
+	index_close(&x);
+	r.index = x = open_index();
+	put(l, "B000007", "w");
+	cr_assert_eq(index_write(x, l, 3, &e), 0, "%s", e.text);
+	index_close(&x);
+	r.index = x = open_index();
+	cr_assert_str_eq(walk(&r, "", "C", &out), "B000007=w ");
+	index_close(&x);
+	index_layer_free(l);
+	buf_release(&out);
+}

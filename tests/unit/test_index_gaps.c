@@ -220,13 +220,16 @@ Test(index_gaps, rows_that_cannot_be_are_not_read)
 	struct err e = ERR_INIT;
 	char from[16], to[16];
 
+	cr_assert_eq(gaps_kept(&g, s(""), s(""), &e), ERR_CORRUPT);
+	cr_assert_eq(gaps_kept(&g, s(""), s("b"), &e), 0, "in front of every key");
+	cr_assert_eq(gaps_kept(&g, s(""), s("c"), &e), ERR_CORRUPT);
 	cr_assert_eq(gaps_kept(&g, s("b"), s("d"), &e), 0);
 	cr_assert_eq(gaps_kept(&g, s("d"), s("f"), &e), 0, "they may touch");
 	cr_assert_eq(gaps_kept(&g, s("e"), s("g"), &e), ERR_CORRUPT);
 	cr_assert_eq(gaps_kept(&g, s("k"), s("k"), &e), ERR_CORRUPT);
 	cr_assert_eq(gaps_kept(&g, s("k"), s(""), &e), ERR_CORRUPT);
-	cr_assert_eq(g.count, 2);
-	for (unsigned i = 2; i < GAPS_MAX; i++) {
+	cr_assert_eq(g.count, 3);
+	for (unsigned i = 3; i < GAPS_MAX; i++) {
 		snprintf(from, sizeof(from), "p%04u", i);
 		snprintf(to, sizeof(to), "p%04u+", i);
 		cr_assert_eq(gaps_kept(&g, s(from), s(to), &e), 0);
