@@ -98,7 +98,7 @@ gap_rows_save(struct index *x, struct err *e)
 	pthread_mutex_lock(&x->gaps_lock);
 	gap_rows_make(x, true);
 	pthread_mutex_unlock(&x->gaps_lock);
-	if (!x->failed && index_layer_count(x->gap_rows) > 0)
+	if (x->failure.code == 0 && index_layer_count(x->gap_rows) > 0)
 		rc = batch_write(x, e);
 	pthread_mutex_unlock(&x->write_lock);
 	return (rc);

@@ -54,7 +54,8 @@ struct index {
 	uint64_t				 kept_changes, kept_cuts;	/* of gaps, then */
 	pthread_mutex_t				 write_lock;	/* of who writes to the database */
 	bool					 read_only;
-	bool					 failed;	/* a write did: none may follow */
+	/* of the first write that failed: none may follow */
+	struct err				 failure;
 	uint64_t				 write;	/* the last one; odd while it goes on */
 	_Atomic uint64_t			 passed;	/* dead keys, by iterators */
 	unsigned				 unprobed;	/* deletes of listed rows */

@@ -261,6 +261,15 @@ database_background(const struct index *x, struct err *e)
 	return (0);
 }
 
+/* What is kept may be other than the rows. Every later write says why, too: who has to know of a
+ * file system that is full is perhaps not who found it so. */
+static int
+write_failed(struct index *x, char *message, struct err *e)
+{
+	(void)index_error(&x->failure, "cannot write", x->directory, message);
+	return (err_set(e, x->failure.code, "%s", x->failure.text));
+}
+
 int
 batch_write(struct index *x, struct err *e)
 {
@@ -270,8 +279,7 @@ batch_write(struct index *x, struct err *e)
 	rocksdb_write(x->db, x->write_options, x->batch, &message);
 	rocksdb_writebatch_clear(x->batch);
 	x->dirty = true;
-	x->failed = message != NULL;	/* what is kept may be other than the rows */
-	return (message == NULL ? 0 : index_error(e, "cannot write", x->directory, message));
+	return (message == NULL ? 0 : write_failed(x, message, e));
 }
 
 /* With write_lock. */
@@ -281,13 +289,12 @@ rows_write(struct index *x, const struct index_layer *rows, struct probes *probe
 	char *message = NULL;
 	int rc = 0;
 
-	if (x->failed)
-		return (err_set(e, ERR_IO, "index %s: an earlier write failed", x->directory));
+	if (x->failure.code != 0)
+		return (err_set(e, x->failure.code, "%s", x->failure.text));
 	if (x->bulk) {
 		table_write(x, rows, probes, &message);
-		x->failed = message != NULL;
-		if (x->failed)
-			rc = index_error(e, "cannot write", x->directory, message);
+		if (message != NULL)
+			rc = write_failed(x, message, e);
 	} else {
 		rows_to_batch(x, rows, probes);
 		write_begin(x, rows);

@@ -6,8 +6,10 @@
 #include <criterion/criterion.h>
 #include <dirent.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "libstore/index/index.h"
@@ -686,4 +688,50 @@ Test(index, a_gap_in_front_of_every_key_is_kept)
 	index_close(&x);
 	index_layer_free(l);
 	buf_release(&out);
+}
+
+/* Values that no table makes small, 4 MiB of them. */
+static void
+change_much(struct index *x)
+{
+	struct index_layer *l = index_layer_new();
+	struct err e = ERR_INIT;
+	uint64_t value[128], seed = 7;
+	char key[24];
+
+	for (unsigned n = 0; n < 4096; n++) {
+		for (unsigned i = 0; i < 128; i++)
+			value[i] = seed = seed * UINT64_C(6364136223846793005) + 1;
+		snprintf(key, sizeof(key), "X%07u", n);
+		index_put(l, slice_from_string(key), SLICE(value, sizeof(value)));
+	}
+	cr_assert_eq(index_write(x, l, index_applied(x) + 1, &e), 0, "%s", e.text);
+	index_layer_free(l);
+}
+
+/* A limit on files stands for a file system that is full. Who found it flushed, and read; whoever
+ * writes then hears the same, and not just that something failed. */
+Test(index, after_a_write_that_failed_the_next_says_why)
+{
+	struct index *x = open_index();
+	struct rlimit limit;
+	struct err e = ERR_INIT;
+	uint64_t passed;
+
+	change(x, 0, 2000, 1000, "v");
+	cr_assert_eq(index_flush(x, true, &e), 0, "%s", e.text);
+	change(x, 500, 1000, 1000, NULL);
+	change_much(x);
+	signal(SIGXFSZ, SIG_IGN);
+	cr_assert_eq(getrlimit(RLIMIT_FSIZE, &limit), 0);
+	limit.rlim_cur = 2 << 20;
+	cr_assert_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	cr_assert_lt(index_flush(x, true, &e), 0);
+	cr_assert_eq(count_keys(x, &passed), 1000);	/* which makes a gap */
+	cr_assert_eq(index_flush(x, true, &e), ERR_IO, "%s", e.text);
+	change(x, 0, 1, 1, "w");
+	cr_assert_lt(index_flush(x, true, NULL), 0);
+	cr_assert_eq(index_failed(x, &e), ERR_IO);
+	cr_assert_not_null(strstr(e.text, "File too large"), "%s", e.text);
+	index_close(&x);
 }
