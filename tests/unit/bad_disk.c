@@ -129,8 +129,15 @@ bad_datasync(struct disk *d, int handle, struct err *e)
 	return (disk_posix()->ops->datasync(disk_posix(), handle, e));
 }
 
+static int
+bad_readlink(struct disk *d, const char *path, char *out, size_t bytes, struct err *e)
+{
+	(void)d;
+	return (disk_posix()->ops->readlink(disk_posix(), path, out, bytes, e));
+}
+
 static const struct disk_ops bad_ops = {
 	.open = bad_open, .close = bad_close, .pread = bad_pread, .pwritev = bad_pwritev,
-	.datasync = bad_datasync,
+	.datasync = bad_datasync, .readlink = bad_readlink,
 };
 struct disk bad_disk = { .ops = &bad_ops };
