@@ -59,10 +59,10 @@ use_check(const struct session *s, uint64_t volume, const Hf__VolumeUse *use, ui
 
 	if (rc < 0)
 		return (rc);
-	if (offset % VOLUME_ALIGN_BYTES != 0 || bytes == 0 || offset > use->granted ||
-	    bytes > use->granted - offset)
+	if (offset % VOLUME_ALIGN_BYTES != 0 || bytes % VOLUME_ALIGN_BYTES != 0 || bytes == 0 ||
+	    offset > use->granted || bytes > use->granted - offset)
 		return (err_set(e, ERR_INVALID,
-		    "%llu bytes at %llu of volume %016llx are outside of what "
+		    "%llu bytes at %llu of volume %016llx are no units of what "
 		    "was granted", (unsigned long long)bytes, (unsigned long long)offset,
 		    (unsigned long long)volume));
 	return (0);

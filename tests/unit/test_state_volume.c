@@ -122,6 +122,25 @@ Test(volume, an_overwrite_frees_and_survives_a_restart)
 	free(dump);
 }
 
+/* Else it could never be punched, and what is to be punched behind it neither. */
+Test(volume, a_part_of_a_unit_is_not_returned)
+{
+	const Hf__Run *r = reserve(2, 2 * MIB);
+	WORLD_OP(run_return, RunReturn, RUN_RETURN);
+	struct state_stats stats;
+
+	op.volume = r->volume;
+	op.offset = r->offset;
+	op.bytes = 256;
+	cr_assert_eq(world_ask(&w, 3, &q)->code, ERR_INVALID);
+	op.bytes = 4096;
+	cr_assert_eq(world_ask(&w, 4, &q)->code, 0);
+	reclaim();
+	state_stats(w.state, &stats);
+	cr_assert_eq(stats.reclaim_failures, 0);
+	cr_assert_eq(stats.reclaimed_bytes, 4096);
+}
+
 Test(volume, what_is_returned_or_discarded_is_punched)
 {
 	const Hf__Run *r = reserve(2, 2 * MIB);
